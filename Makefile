@@ -1,0 +1,60 @@
+# Every target sets up what it needs, in .venv and build/, and starts at once the next time.
+#   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make build   make clean
+
+PYTHON ?= python3
+ARGS   ?=
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+CSRC   := $(shell find ggtui/csrc -name __pycache__ -prune -o -print)
+
+.PHONY: chat test build lint asan tsan clean
+.DELETE_ON_ERROR:
+
+chat: $(VENV)/installed $(VENV)/built
+	@$(BIN)/ggtui chat $(ARGS)
+
+test: $(VENV)/dev $(VENV)/built
+	@$(BIN)/pytest $(ARGS)
+
+build: $(VENV)/built
+
+lint: $(VENV)/dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict ggtui
+
+asan tsan: $(VENV)/dev
+	@tests/sanitizers/run $@ $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info ggtui/_native.*
+	find ggtui tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The virtual environment with what a build needs.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ggtui: $(PYTHON) is missing or older than 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "ggtui: $(PYTHON) cannot make virtual environments; install that part with: apt-get install python3-venv (Debian, Ubuntu)" >&2; exit 1; }
+	@echo "ggtui: setting up $(VENV), once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+	  $(PIP) install -r /dev/stdin
+	@touch $@
+
+# The stamp bears the time of the build's start, so that a file changed meanwhile is built the next time.
+$(VENV)/built: $(VENV)/made setup.py $(CSRC)
+	@touch $@.new
+	@GGTUI_WERROR=1 $(BIN)/python setup.py -q build_ext --inplace
+	@mv $@.new $@
+
+$(VENV)/installed: pyproject.toml setup.py | $(VENV)/built
+	@echo "ggtui: installing its packages into $(VENV), once"
+	@GGTUI_WERROR=1 $(PIP) install --no-build-isolation --config-settings editable_mode=compat -e .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml setup.py | $(VENV)/built
+	@echo "ggtui: installing its packages and the tools for its tests into $(VENV), once"
+	@GGTUI_WERROR=1 $(PIP) install --no-build-isolation --config-settings editable_mode=compat -e '.[dev]'
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,46 @@
+"""ggtui: small language models on your own CPU, with everything that happens inside in view.
+
+>>> import ggtui
+>>> session = ggtui.load()
+>>> for step in session.generate("Once upon a time", n_predict=50): print(step.text, end="")
+
+Names load what they need when they are first used, so that `import ggtui` is quick and a saved trace opens without the
+compiled module.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ggtui.core import ops as ops
+    from ggtui.core.backend import Graph as Graph
+    from ggtui.core.errors import GgtuiError as GgtuiError
+    from ggtui.core.session import Session as Session
+    from ggtui.core.session import load as load
+    from ggtui.core.tensor import Context as Context
+    from ggtui.core.tensor import Dim as Dim
+    from ggtui.core.tensor import Tensor as Tensor
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Context": "ggtui.core.tensor",
+    "Dim": "ggtui.core.tensor",
+    "GgtuiError": "ggtui.core.errors",
+    "Graph": "ggtui.core.backend",
+    "Session": "ggtui.core.session",
+    "Tensor": "ggtui.core.tensor",
+    "load": "ggtui.core.session",
+    "ops": "ggtui.core",
+}
+
+__all__ = ["Context", "Dim", "GgtuiError", "Graph", "Session", "Tensor", "__version__", "load", "ops"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ggtui' has no attribute {name!r}")
+    home = import_module(_HOMES[name])
+    return import_module("ggtui.core.ops") if name == "ops" else getattr(home, name)

@@ -1,0 +1,1 @@
+"""The runtime: tensors, graphs, plans, models, sessions."""

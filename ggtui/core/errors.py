@@ -1,0 +1,49 @@
+"""The exceptions of ggtui. Each knows the exit code that the command line ends with.
+
+A message is one line: what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class GgtuiError(Exception):
+    """Anything that ggtui itself refuses or fails at. `exit_code` is what `ggtui` ends with."""
+
+    exit_code = 1
+
+
+class UsageError(GgtuiError):
+    """A flag, an argument or a parameter of the API has a value outside its range."""
+
+    exit_code = 2
+
+
+class ShapeError(GgtuiError, ValueError):
+    """Tensors do not fit the op; the message names the op and both operands."""
+
+
+class ContextFullError(GgtuiError):
+    """More tokens than the context holds."""
+
+
+class ModelFileError(GgtuiError):
+    """A model file is missing, damaged, or of a kind ggtui does not read.
+
+    `path` is the file, `offset` the byte where the trouble stands (None where no byte is to blame), `field` what was
+    being read there, `problem` what is wrong with it.
+    """
+
+    exit_code = 4
+
+    def __init__(self, path: str | Path, field: str, problem: str, offset: int | None = None) -> None:
+        self.path, self.field, self.problem, self.offset = Path(path), field, problem, offset
+        where = f"{path}" if offset is None else f"{path}: byte {offset}"
+        super().__init__(f"{where}: {field}: {problem}")
+
+
+class MissingPartError(GgtuiError):
+    """Something ggtui needs for this is not on the machine (an instruction set, a backend, a program)."""
+
+    exit_code = 5

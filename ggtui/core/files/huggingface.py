@@ -1,0 +1,232 @@
+"""Reads a GPT-2 as Hugging Face keeps it: a folder with config.json, the weights as safetensors, and the vocabulary.
+
+Weights of linear layers are (in, out) there, GGUF's rows are outputs: such a tensor is transposed when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ggtui.core.errors import ModelFileError
+from ggtui.core.files.gpt2_names import MAX_LAYERS, gguf_names
+from ggtui.core.files.hf_vocabulary import vocabulary
+from ggtui.core.files.json_file import parse_json, read_json
+from ggtui.core.files.model_file import ModelFile, TensorInfo
+from ggtui.core.files.safetensors import SafetensorsFile
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+MAX_CONFIG = 1 << 20
+MAX_INDEX = 16 << 20
+MAX_SHARDS = 1024
+MAX_SIZE = 1 << 24  # of a hyper-parameter
+
+AS_SAFETENSORS = (
+    "write it as safetensors with: python -c 'from transformers import AutoModelForCausalLM as M; "
+    'd = "FOLDER"; M.from_pretrained(d).save_pretrained(d)\''
+)
+_ACTIVATIONS = ("gelu_new", "gelu", "relu")
+# Attention that differs from GPT-2's where the config has another value than this.
+_ATTENTION = {
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "reorder_and_upcast_attn": False,
+    "add_cross_attention": False,
+}
+_BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")  # the mask, saved along by older versions
+_TRANSPOSED = ("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")
+
+
+class _Place(NamedTuple):
+    """Which file a tensor is in, under which name, and whether its rows are to become columns."""
+
+    file: SafetensorsFile
+    raw: str
+    transpose: bool
+
+
+class HuggingFaceFile(ModelFile):
+    """A Hugging Face folder as one model. The offsets of its tensors are those in their own safetensors file."""
+
+    def __init__(self, path: str | Path) -> None:
+        """From the folder, or from a safetensors file in it. Raises ModelFileError for anything that is not a sound GPT-2
+        in a form ggtui reads."""
+        path = Path(path)
+        folder = path if os.path.isdir(path) else path.parent
+        super().__init__(folder / CONFIG)
+        self._shards: list[SafetensorsFile] = []
+        try:
+            config = self._config()
+            self._places = self._find(config, self._open(folder, path))
+            tensors = {name: self._describe(name, place) for name, place in self._places.items()}
+            self.tensors = MappingProxyType(tensors)
+            self._check_tied(config)
+            self.metadata = MappingProxyType(self._metadata(config, folder))
+        except BaseException:
+            self.close()
+            raise
+        self.path = folder
+
+    def _config(self) -> dict[str, Any]:
+        if len(self._map) > MAX_CONFIG:
+            self.refuse("file", f"is over the limit of {MAX_CONFIG} bytes for such a file")
+        config = parse_json(self, self._map[:], "JSON")
+        if config.get("model_type") != "gpt2":
+            self.refuse("model_type", f"is {config.get('model_type')!r}; ggtui reads 'gpt2'")
+        activation = config.setdefault("activation_function", "gelu_new")
+        if activation not in _ACTIVATIONS:
+            self.refuse("activation_function", f"is {activation!r}; ggtui knows {', '.join(_ACTIVATIONS)}")
+        for key, value in _ATTENTION.items():
+            if config.get(key, value) is not value:
+                self.refuse(key, f"is {config[key]!r}, which ggtui does not do; it must be {value}")
+        if config.get("quantization_config") is not None:
+            self.refuse("quantization_config", "is given; ggtui reads the weights before they were quantized")
+        return config
+
+    def _size(self, config: dict[str, Any], key: str, most: int = MAX_SIZE) -> int:
+        value = config.get(key)
+        if type(value) is not int or not 1 <= value <= most:
+            self.refuse(key, f"is {value!r}, not a whole number from 1 to {most}")
+        return value
+
+    def _open(self, folder: Path, asked: Path) -> dict[str, SafetensorsFile]:
+        """Each tensor's name in the files -> the file that has it."""
+        single = folder / WEIGHTS if asked == folder else asked
+        shard_of = self._index(folder / INDEX) if os.path.exists(folder / INDEX) else {}
+        if os.path.exists(single) and single.name not in shard_of.values():
+            shard_of = {}
+            self._shards.append(SafetensorsFile(single))
+            return dict.fromkeys(self._shards[0].entries, self._shards[0])
+        if not shard_of:
+            pickle = next((name for name in _PICKLES if os.path.exists(folder / name)), None)
+            if pickle is None:
+                raise ModelFileError(folder, WEIGHTS, "does not exist; download it too")
+            problem = "is a pickle (a PyTorch checkpoint), which can run code when loaded and is never read"
+            raise ModelFileError(folder, pickle, f"{problem}; {AS_SAFETENSORS.replace('FOLDER', str(folder))}")
+        files = {}
+        for shard in sorted(set(shard_of.values())):
+            file = SafetensorsFile(folder / shard)
+            self._shards.append(file)
+            listed = {name for name, its_shard in shard_of.items() if its_shard == shard}
+            if listed != file.entries.keys():
+                name = min(listed ^ file.entries.keys())
+                where = f"{INDEX} lists it for this file" if name in listed else f"{INDEX} does not list it here"
+                file.refuse(name, f"{where}; the files do not belong together, download them again")
+            files |= dict.fromkeys(file.entries, file)
+        return files
+
+    @staticmethod
+    def _index(path: Path) -> dict[str, str]:
+        """Each tensor's name -> the name of its file, which lies in the same folder."""
+        weight_map = read_json(path, MAX_INDEX).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ModelFileError(path, "weight_map", "is missing or empty")
+        for name, shard in weight_map.items():
+            if not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\0" in shard:
+                raise ModelFileError(path, f"weight_map of {name}", f"is {shard!r}, not the name of a file")
+        if len(set(weight_map.values())) > MAX_SHARDS:
+            raise ModelFileError(path, "weight_map", f"names over {MAX_SHARDS} files")
+        return weight_map
+
+    def _find(self, config: dict[str, Any], files: dict[str, SafetensorsFile]) -> dict[str, _Place]:
+        """GGUF's name of each of the model's tensors -> where it is."""
+        names = gguf_names("huggingface", self._size(config, "n_layer", MAX_LAYERS))
+        places: dict[str, _Place] = {}
+        for raw, file in files.items():
+            plain = raw.removeprefix("transformer.")
+            if _BUFFERS.fullmatch(plain):
+                continue
+            if plain not in names:
+                file.refuse(raw, f"a GPT-2 of {config['n_layer']} layers has no such tensor")
+            name = names[plain]
+            if name in places:
+                file.refuse(raw, f"the model has {places[name].raw} too, which is the same")
+            places[name] = _Place(file, raw, name.endswith(_TRANSPOSED))
+        missing = next((raw for raw, name in names.items() if name not in places and name != "output.weight"), None)
+        if missing is not None:
+            raise ModelFileError(self.path.parent, missing, "the tensor is missing")
+        return places
+
+    def _describe(self, name: str, place: _Place) -> TensorInfo:
+        info = place.file.tensor(place.raw)
+        ne = info.ne
+        if place.transpose:
+            ne = (ne[1], ne[0], ne[2], ne[3])
+        return TensorInfo(name, info.type, ne, info.offset, info.n_bytes)
+
+    def _check_tied(self, config: dict[str, Any]) -> None:
+        """Drop an output matrix that only repeats the token embedding."""
+        tied = config.get("tie_word_embeddings", True)
+        if not isinstance(tied, bool):
+            self.refuse("tie_word_embeddings", f"is {tied!r}, not true or false")
+        output = self.tensors.get("output.weight")
+        if output is None:
+            if not tied:
+                self.refuse("tie_word_embeddings", "is false, but there is no lm_head.weight")
+            return
+        embd = self.tensors["token_embd.weight"]
+        if not tied:
+            return
+        if (output.type, output.ne) != (embd.type, embd.ne) or not np.array_equal(
+            self.data("output.weight"), self.data("token_embd.weight")
+        ):
+            problem = "is true, but lm_head.weight differs from wte.weight; if it is meant to, set this to false"
+            self.refuse("tie_word_embeddings", problem)
+        self.tensors = MappingProxyType({n: t for n, t in self.tensors.items() if n != "output.weight"})
+
+    def _metadata(self, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+        n_embd, n_vocab = self._size(config, "n_embd"), self.tensors["token_embd.weight"].ne[1]
+        n_ctx = "n_positions" if "n_positions" in config else "n_ctx"
+        if config.get("n_inner") is None:
+            config["n_inner"] = 4 * n_embd
+        if config.get("vocab_size", n_vocab) != n_vocab:
+            self.refuse("vocab_size", f"is {config['vocab_size']!r}, but wte.weight has {n_vocab} rows")
+        eps = config.get("layer_norm_epsilon", 1e-5)
+        if type(eps) is not float or not 0 < eps < 1:
+            self.refuse("layer_norm_epsilon", f"is {eps!r}, not a number between 0 and 1")
+        metadata: dict[str, Any] = {
+            "general.architecture": "gpt2",
+            "general.name": os.path.basename(os.path.abspath(folder)),
+            "gpt2.block_count": self._size(config, "n_layer"),
+            "gpt2.context_length": self._size(config, n_ctx),
+            "gpt2.embedding_length": n_embd,
+            "gpt2.feed_forward_length": self._size(config, "n_inner"),
+            "gpt2.attention.head_count": self._size(config, "n_head"),
+            "gpt2.attention.layer_norm_epsilon": eps,
+        }
+        if config["activation_function"] != "gelu_new":
+            metadata["gpt2.activation_function"] = config["activation_function"]
+        bos, eos = (self._token(config, key, n_vocab) for key in ("bos_token_id", "eos_token_id"))
+        return metadata | vocabulary(folder, n_vocab, bos, eos)
+
+    def _token(self, config: dict[str, Any], key: str, n_vocab: int) -> int | None:
+        id = config.get(key)
+        if id is not None and (type(id) is not int or not 0 <= id < n_vocab):
+            self.refuse(key, f"is {id!r}; the model has tokens 0 to {n_vocab - 1}")
+        return id
+
+    def data(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a tensor, read-only, (n_bytes,): a view of its file's map, or a copy where it must be transposed."""
+        info, place = self._info(name), self._places[name]
+        data = place.file.view(info)
+        if not place.transpose:
+            return data
+        weights = data.view(f"u{info.type.bytes}").reshape(info.ne[0], -1)
+        rows = np.ascontiguousarray(weights.T).reshape(-1).view(np.uint8)
+        rows.flags.writeable = False
+        return rows
+
+    def release(self, name: str) -> None:
+        self._places[name].file.release_view(self._info(name))
+
+    def close(self) -> None:
+        for shard in self._shards:
+            shard.close()
+        super().close()

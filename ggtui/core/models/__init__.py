@@ -1,0 +1,37 @@
+"""The architectures: one table, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ggtui.core.errors import ModelFileError
+from ggtui.core.files import ModelFile
+from ggtui.core.kv_cache import KVCache
+from ggtui.core.models import gpt2
+from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How to read the sizes of a model from its file, which tensors it has, and its graph."""
+
+    hparams: Callable[[ModelFile], Any]
+    tensors: Callable[[Any], dict[str, TensorSpec]]
+    build: Callable[[Any, Weights, KVCache, Inputs], ModelGraph]
+
+
+# general.architecture of the file -> how to run it
+ARCHITECTURES: dict[str, Architecture] = {
+    "gpt2": Architecture(gpt2.hparams, gpt2.tensors, gpt2.build),
+}
+
+
+def architecture(file: ModelFile) -> Architecture:
+    """The architecture the file names. Raises ModelFileError for one ggtui does not run."""
+    name = file.metadata.get("general.architecture")
+    if name not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ModelFileError(file.path, "general.architecture", f"ggtui does not run {name!r}; it runs: {known}")
+    return ARCHITECTURES[name]

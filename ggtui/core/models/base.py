@@ -1,0 +1,121 @@
+"""What every architecture shares: its weights in memory, the inputs of its graph, and checks of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ggtui.core.backend import Graph
+from ggtui.core.errors import ModelFileError
+from ggtui.core.files import ModelFile, TensorInfo
+from ggtui.core.native import lib
+from ggtui.core.quants import dequantize
+from ggtui.core.tensor import Context, Dim, Tensor
+from ggtui.core.types import TYPES
+
+Weights = Mapping[str, Tensor]
+_FLOATS = ("f32", "f16", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What a model's file must hold under a name: sizes, whether mul_mat reads it as weights, and whether it may be
+    absent. What is no matrix must be of a float type, unless it may be of any."""
+
+    ne: tuple[int, ...]
+    matrix: bool = False
+    optional: bool = False
+    any_type: bool = False
+
+
+class ModelGraph(Graph):
+    """The graph of a model, with the names of its nodes and its result."""
+
+    logits: Tensor
+
+    def named(self, name: str, t: Tensor) -> Tensor:
+        t.name = name
+        return t
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What varies from run to run. `outputs` are the indices of the tokens whose logits are wanted; None for all."""
+
+    n_tokens: int
+    n_kv: int
+    tokens: Tensor
+    positions: Tensor
+    outputs: Tensor | None
+
+
+def make_inputs(n_tokens: int, n_ctx: int, *, last_only: bool) -> Inputs:
+    """Inputs for up to `n_tokens` tokens; the run-time sizes are n_tokens (when there can be several) and n_kv."""
+    context = Context()
+    tokens = Dim("n_tokens", n_tokens) if n_tokens > 1 else 1
+    one = last_only and n_tokens > 1
+    return Inputs(
+        tokens,
+        Dim("n_kv", n_ctx),
+        context.new_tensor_1d("i32", tokens, "tokens"),
+        context.new_tensor_1d("i32", tokens, "positions"),
+        context.new_tensor_1d("i32", 1, "outputs") if one else None,
+    )
+
+
+def positive_int(file: ModelFile, key: str, default: int | None, high: int) -> int:
+    """A count from the metadata, within 1 and `high`. Raises ModelFileError."""
+    value: Any = file.metadata.get(key, default)
+    if value is None:
+        raise ModelFileError(file.path, key, "is missing from the metadata")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
+        raise ModelFileError(file.path, key, f"{value!r} is not a whole number from 1 to {high}")
+    return value
+
+
+def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:
+    """Raise ModelFileError unless the file holds exactly the tensors of `specs`, in their sizes and in usable types."""
+    for name, spec in specs.items():
+        info = file.tensors.get(name)
+        if info is None:
+            if spec.optional:
+                continue
+            raise ModelFileError(file.path, name, "the tensor is missing")
+        ne = (*spec.ne, *[1] * (4 - len(spec.ne)))
+        if info.ne != ne:
+            raise ModelFileError(
+                file.path, name, f"its sizes are {info.ne}, the hyper-parameters say {ne}", info.offset
+            )
+        usable = lib.gg_packable(info.type.id) if spec.matrix else spec.any_type or info.type.name in _FLOATS
+        if not usable or info.type.name == "i32":
+            raise ModelFileError(file.path, name, f"type {info.type.name} can't be used for it", info.offset)
+    extra = next((name for name in file.tensors if name not in specs), None)
+    if extra is not None:
+        raise ModelFileError(file.path, extra, "this architecture has no such tensor", file.tensors[extra].offset)
+
+
+def load_weights(file: ModelFile, specs: Mapping[str, TensorSpec], context: Context, threads: int) -> dict[str, Tensor]:
+    """The file's tensors: matrices packed for the kernels, small ones as f32, the rest where the file's map has
+    them."""
+    present = [name for name in specs if name in file.tensors]
+    weights = {name: _place(file, name, specs[name], context) for name in present}
+    matrices = [name for name in present if specs[name].matrix]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda name: weights[name].pack_from(file.data(name)), matrices))
+    return weights
+
+
+def _place(file: ModelFile, name: str, spec: TensorSpec, context: Context) -> Tensor:
+    info: TensorInfo = file.tensors[name]
+    if spec.matrix:
+        return context.new_tensor(info.type, info.ne[: len(spec.ne)], name, packed=True)
+    if spec.any_type or info.type.name == "f32":
+        t = Tensor(info.type, info.ne[: len(spec.ne)], name=name)
+        t.buffer = file.data(name)
+        return t
+    values = dequantize(file.data(name), info.type, info.ne[0])
+    return context.tensor(np.ascontiguousarray(values).reshape(-1), name, TYPES["f32"])

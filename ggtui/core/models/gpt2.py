@@ -1,0 +1,157 @@
+"""GPT-2 (Radford et al. 2019), top to bottom: what its file must hold, and its graph.
+
+Layer norm before each half of a block, learned positions, one weight for q, k and v, GELU between the two matrices of
+the feed-forward, and an output matrix that is usually the token embedding itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+from ggtui.core import ops
+from ggtui.core.errors import ModelFileError
+from ggtui.core.files import ModelFile
+from ggtui.core.kv_cache import KVCache
+from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, positive_int
+from ggtui.core.tensor import Tensor
+
+MAX_LAYERS = 1024
+
+# gpt2.activation_function of the file, in Hugging Face's words -> the op between the two feed-forward matrices
+ACTIVATIONS = {"gelu_new": ops.gelu, "gelu": ops.gelu_erf, "relu": ops.relu}
+
+
+@dataclass(frozen=True, slots=True)
+class Hparams:
+    """The sizes of a GPT-2. `eps` is that of the layer norms, `activation` a key of ACTIVATIONS."""
+
+    n_vocab: int
+    n_ctx: int
+    n_embd: int
+    n_head: int
+    n_layer: int
+    n_ff: int
+    eps: float
+    activation: str = "gelu_new"
+
+    @property
+    def n_head_kv(self) -> int:
+        return self.n_head
+
+    @property
+    def d_head(self) -> int:
+        return self.n_embd // self.n_head
+
+
+def hparams(file: ModelFile) -> Hparams:
+    """Read from the file's metadata, and checked against one another. Raises ModelFileError."""
+
+    def number(key: str, default: int | None = None, high: int = 1 << 24) -> int:
+        return positive_int(file, f"gpt2.{key}", default, high)
+
+    n_embd = number("embedding_length")
+    eps: Any = file.metadata.get("gpt2.attention.layer_norm_epsilon", 1e-5)
+    if not isinstance(eps, float) or not 0 < eps < 1:
+        raise ModelFileError(file.path, "gpt2.attention.layer_norm_epsilon", f"{eps!r} is not between 0 and 1")
+    if "token_embd.weight" not in file.tensors:
+        raise ModelFileError(file.path, "token_embd.weight", "the tensor is missing")
+    activation = file.metadata.get("gpt2.activation_function", "gelu_new")
+    if activation not in ACTIVATIONS:
+        raise ModelFileError(
+            file.path, "gpt2.activation_function", f"{activation!r} is none of {', '.join(ACTIVATIONS)}"
+        )
+    h = Hparams(
+        n_vocab=file.tensors["token_embd.weight"].ne[1],
+        n_ctx=number("context_length"),
+        n_embd=n_embd,
+        n_head=number("attention.head_count"),
+        n_layer=number("block_count", high=MAX_LAYERS),
+        n_ff=number("feed_forward_length", default=4 * n_embd),
+        eps=eps,
+        activation=activation,
+    )
+    if n_embd % h.n_head:
+        raise ModelFileError(file.path, "gpt2.attention.head_count", f"{h.n_head} does not divide {n_embd}")
+    return h
+
+
+def tensors(h: Hparams) -> dict[str, TensorSpec]:
+    """Every tensor of the file by name, with its sizes (ne[0] the row) and whether mul_mat reads it."""
+    n_embd, n_ff = h.n_embd, h.n_ff
+
+    def linear(name: str, n_in: int, n_out: int) -> dict[str, TensorSpec]:
+        return {
+            f"{name}.weight": TensorSpec((n_in, n_out), matrix=True),
+            f"{name}.bias": TensorSpec((n_out,)),
+        }
+
+    def norm(name: str) -> dict[str, TensorSpec]:
+        return {f"{name}.weight": TensorSpec((n_embd,)), f"{name}.bias": TensorSpec((n_embd,))}
+
+    specs = {
+        "token_embd.weight": TensorSpec((n_embd, h.n_vocab), matrix=True),
+        "position_embd.weight": TensorSpec((n_embd, h.n_ctx), any_type=True),
+        **norm("output_norm"),
+        "output.weight": TensorSpec((n_embd, h.n_vocab), matrix=True, optional=True),
+    }
+    for il in range(h.n_layer):
+        specs |= norm(f"blk.{il}.attn_norm")
+        specs |= linear(f"blk.{il}.attn_qkv", n_embd, 3 * n_embd)
+        specs |= linear(f"blk.{il}.attn_output", n_embd, n_embd)
+        specs |= norm(f"blk.{il}.ffn_norm")
+        specs |= linear(f"blk.{il}.ffn_up", n_embd, n_ff)
+        specs |= linear(f"blk.{il}.ffn_down", n_ff, n_embd)
+    return specs
+
+
+def build(h: Hparams, w: Weights, kv: KVCache, inputs: Inputs) -> ModelGraph:
+    """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs).
+
+    The tokens' keys and values are written to `kv`; token i attends to everything before it, up to itself.
+    """
+    g = ModelGraph()
+
+    def layer_norm(name: str, x: Tensor) -> Tensor:
+        x = g.named(f"{name}.norm", ops.norm(x, h.eps))
+        x = g.named(f"{name}.scaled", ops.mul(x, w[f"{name}.weight"]))
+        return g.named(name, ops.add(x, w[f"{name}.bias"]))
+
+    def linear(name: str, x: Tensor) -> Tensor:
+        x = g.named(name, ops.mul_mat(w[f"{name}.weight"], x))
+        return g.named(f"{name}.biased", ops.add(x, w[f"{name}.bias"]))
+
+    x = g.named("token_embd", ops.get_rows(w["token_embd.weight"], inputs.tokens))  # (n_embd, n_tokens)
+    position = g.named("position_embd", ops.get_rows(w["position_embd.weight"], inputs.positions))
+    x = g.named("embd", ops.add(x, position))
+    for il in range(h.n_layer):
+        blk = f"blk.{il}"
+        qkv = linear(f"{blk}.attn_qkv", layer_norm(f"{blk}.attn_norm", x))  # (3 n_embd, n_tokens): q, then k, then v
+        q, k, v = (_heads(qkv, h, part, inputs.n_tokens) for part in range(3))  # (d_head, n_tokens, n_head)
+        k_all = g.named(f"{blk}.k_store", ops.set_rows(kv.k[il], k, inputs.positions))
+        v_all = g.named(f"{blk}.v_store", ops.set_rows(kv.v[il], v, inputs.positions))
+        k_seen = ops.view(k_all, (h.d_head, inputs.n_kv, h.n_head))
+        v_seen = ops.view(v_all, (h.d_head, inputs.n_kv, h.n_head))
+        attn = ops.flash_attn_ext(q, k_seen, v_seen, scale=1 / sqrt(h.d_head), causal=True)
+        attn = g.named(f"{blk}.attn", attn)  # (d_head, n_head, n_tokens)
+        attn = ops.reshape(attn, h.n_embd, inputs.n_tokens)
+        if il == h.n_layer - 1 and inputs.outputs is not None:  # from here on only the rows that are asked for
+            attn = g.named(f"{blk}.attn_rows", ops.get_rows(attn, inputs.outputs))
+            x = g.named(f"{blk}.input_rows", ops.get_rows(x, inputs.outputs))
+        x = g.named(f"{blk}.attn_residual", ops.add(linear(f"{blk}.attn_output", attn), x))
+        up = linear(f"{blk}.ffn_up", layer_norm(f"{blk}.ffn_norm", x))
+        up = g.named(f"{blk}.ffn_act", ACTIVATIONS[h.activation](up))
+        x = g.named(f"{blk}.ffn_residual", ops.add(linear(f"{blk}.ffn_down", up), x))
+    x = layer_norm("output_norm", x)
+    head = w["output.weight"] if "output.weight" in w else w["token_embd.weight"]
+    g.logits = g.named("output", ops.mul_mat(head, x))
+    g.build_forward_expand(g.logits)
+    return g
+
+
+def _heads(qkv: Tensor, h: Hparams, part: int, n_tokens: int) -> Tensor:
+    """One of q, k, v as (d_head, n_tokens, n_head), out of qkv (3 n_embd, n_tokens)."""
+    size = qkv.type.bytes
+    ne, nb = (h.d_head, h.n_head, n_tokens), (h.d_head * size, qkv.nb[1])
+    return ops.permute(ops.view(qkv, ne, nb, offset=part * h.n_embd * size), 0, 2, 1, 3)

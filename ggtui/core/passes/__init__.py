@@ -1,0 +1,18 @@
+"""Passes: a Dag in, a Dag out. Each but the last two can be left out, and the result is the same but for speed."""
+
+from ggtui.core.graph import Dag
+from ggtui.core.passes.allocate import allocate
+from ggtui.core.passes.fuse import fuse
+from ggtui.core.passes.prune import prune
+from ggtui.core.passes.schedule import schedule
+
+
+def run_passes(dag: Dag, *, fused: bool = True) -> Dag:
+    """All passes in their order; `fused=False` leaves every op a node of its own."""
+    dag = prune(dag)
+    if fused:
+        dag = fuse(dag)
+    return allocate(schedule(dag))
+
+
+__all__ = ["allocate", "fuse", "prune", "run_passes", "schedule"]

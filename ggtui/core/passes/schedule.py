@@ -1,0 +1,74 @@
+"""Decides where threads must meet, and so which nodes share a phase.
+
+Every thread walks all nodes. Ops that work by rows split them in one way (gg_split), so a thread that reads, of an
+operand with the same rows, only the rows that it writes itself needs no one else. In every other case it must know that
+all have finished writing what it reads (and reading what it overwrites): the threads meet before the node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ggtui.core.graph import Dag, Node
+from ggtui.core.ops import OPS
+from ggtui.core.ops.base import same_shape
+from ggtui.core.passes.fuse import mul_mat_params, mul_mat_src
+from ggtui.core.tensor import Tensor
+
+
+def prepares(node: Node) -> bool:
+    """Whether the node first brings its activations into another form: a norm, or 8 bits for weights in blocks."""
+    if node.op != "mul_mat":
+        return False
+    weights = mul_mat_src(node)[0]
+    assert weights is not None
+    return mul_mat_params(node)[1] != 0 or (weights.packed and weights.type.block > 1)
+
+
+def prepares_together(node: Node) -> bool:
+    """Whether the threads share that work and meet after it. For one row each does it alone, which is sooner done."""
+    b = node.src[1] if node.op == "mul_mat" else None
+    return b is not None and prepares(node) and b.n_rows > 1
+
+
+def schedule(dag: Dag) -> Dag:
+    """Numbers the phases. A node that prepares together takes two of them."""
+    nodes: list[Node] = []
+    phase = 0
+    written: dict[Tensor, Node] = {}  # memory written, and read, in this phase
+    read: dict[Tensor, Node] = {}
+    for node in dag.nodes:
+        if _must_meet(node, written, read):
+            phase += 1
+            written, read = {}, {}
+        nodes.append(replace(node, phase=phase))
+        if prepares_together(node):
+            phase += 1
+            written, read = {}, {}
+        written[node.dst.root] = node
+        read.update({s.root: node for s in node.src if s is not None})
+    return dag.with_nodes(nodes)
+
+
+def _must_meet(node: Node, written: dict[Tensor, Node], read: dict[Tensor, Node]) -> bool:
+    target = node.dst.root
+    if target in written or (target in read and not _same_rows(read[target], node)):
+        return True
+    for i, s in enumerate(node.src):
+        if s is None or s.root not in written:
+            continue
+        maker = written[s.root]
+        if i not in OPS[node.op].local or not OPS[maker.op].local:
+            return True
+        if maker.dst is not s or not same_shape_rows(s, node.dst) or not same_shape_rows(maker.dst, node.dst):
+            return True
+    return False
+
+
+def same_shape_rows(a: Tensor, b: Tensor) -> bool:
+    """Equal sizes but for the length of the row."""
+    return a.ne[1:] == b.ne[1:]
+
+
+def _same_rows(a: Node, b: Node) -> bool:
+    return bool(OPS[a.op].local) and bool(OPS[b.op].local) and same_shape(a.dst, b.dst)

@@ -1,0 +1,222 @@
+"""Plans: a graph lowered once, run many times by one C call that releases the GIL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.graph import Dag, Node
+from ggtui.core.lower import lower
+from ggtui.core.native import ISAS, check, ffi, isa_index, last_error, lib
+from ggtui.core.ops import OPS, Sizes
+from ggtui.core.ops.base import bytes_of
+from ggtui.core.tensor import _NUMPY_TYPES, Dim, Tensor, aligned_zeros
+from ggtui.core.trace import GraphInfo, NodeInfo, NodeRecord, OriginalInfo, TensorInfo
+from ggtui.core.types import type_by_id
+
+MAX_THREADS = 512
+
+
+class Pool:
+    """Threads that run plans: the caller and n - 1 others, who sleep between runs. Not to be used after a fork."""
+
+    def __init__(self, threads: int) -> None:
+        if not 1 <= threads <= MAX_THREADS:
+            raise UsageError(f"threads {threads}: must be 1 to {MAX_THREADS}")
+        pool = lib.gg_pool_new(threads)
+        if pool == ffi.NULL:
+            raise GgtuiError(last_error())
+        self.threads = threads
+        self.handle = ffi.gc(pool, lib.gg_pool_free)
+
+
+class TraceBuffer:
+    """Room for the records of one run, made beforehand so that recording allocates nothing."""
+
+    _RECORD = np.dtype(
+        [("start", "u8"), ("end", "u8"), ("done", "u8"), ("step", "i4"), ("thread", "i4")]
+    )  # gg_record, field by field
+
+    def __init__(self, threads: int, capacity: int) -> None:
+        self.records: NDArray[Any] = np.zeros((threads, capacity), self._RECORD)
+        self.counts = np.zeros((2, threads), np.int64)  # records, dropped
+        self.c = ffi.new("gg_trace *")
+        self.c.records = ffi.cast("gg_record *", self.records.__array_interface__["data"][0])
+        self.c.capacity = capacity
+        counts = self.counts.__array_interface__["data"][0]
+        self.c.n_records = ffi.cast("int64_t *", counts)
+        self.c.n_dropped = ffi.cast("int64_t *", counts + self.counts.strides[0])
+
+    def filled(self) -> NDArray[Any]:
+        """The records of the last run, thread by thread, in the order they were taken."""
+        return np.concatenate([rows[:n] for rows, n in zip(self.records, self.counts[0], strict=True)])
+
+    @property
+    def dropped(self) -> int:
+        return int(self.counts[1].sum())
+
+
+@dataclass
+class CustomCall:
+    """A map_custom node as its step's `user` handle: called back from any thread, under the GIL."""
+
+    function: Callable[..., None]
+    n_src: int
+    n_dims: tuple[int, ...]  # of the result and each source
+    error: BaseException | None = None
+
+    def __call__(self, step: Any, ith: int, nth: int) -> int:
+        try:
+            tensors = [step.dst, *[step.src[i] for i in range(self.n_src)]]
+            arrays = [_array(t, n) for t, n in zip(tensors, self.n_dims, strict=True)]
+            self.function(*arrays, ith=ith, nth=nth)
+        except BaseException as error:  # whatever it is, it must come out of the run and not of C
+            self.error = error
+            return 1
+        return 0
+
+
+def _array(t: Any, n_dims: int) -> NDArray[Any]:
+    kind = type_by_id(t.type)
+    assert kind is not None
+    ne, nb = list(t.ne)[:n_dims], list(t.nb)[:n_dims]
+    n_bytes = sum((n - 1) * b for n, b in zip(ne, nb, strict=True)) + kind.bytes if prod(ne) else 0
+    data = np.frombuffer(ffi.buffer(ffi.cast("char *", t.data), n_bytes), np.uint8)
+    return np.ndarray(tuple(reversed(ne)), _NUMPY_TYPES[kind.name], data, strides=tuple(reversed(nb)))
+
+
+@ffi.def_extern()  # type: ignore[untyped-decorator]
+def gg_py_map_custom(step: Any, ith: int, nth: int) -> int:
+    step = ffi.cast("gg_step *", step)
+    call: CustomCall = ffi.from_handle(step.user)
+    return call(step, ith, nth)
+
+
+lib.gg_set_map_custom(lib.gg_py_map_custom)
+
+
+class Plan:
+    """A graph ready to run: C's steps, and the memory of its intermediates.
+
+    `values` holds the run-time sizes of the last run. The tensors of the graph get their memory here; a tensor of two
+    plans shows the one made last.
+    """
+
+    def __init__(self, dag: Dag, isa: str | None = None) -> None:
+        self.dag = dag
+        self.isa = isa_index(isa)
+        self.values: dict[str, int] = {}
+        self.arena = aligned_zeros(max(dag.arena_bytes, 1))
+        self._calls = {n.dst: _custom_call(n) for n in dag.nodes if n.op == "map_custom"}
+        handles = {t: ffi.new_handle(call) for t, call in self._calls.items()}
+        lowered = lower(dag, self.arena.__array_interface__["data"][0], handles)
+        self._keep = (handles, lowered.array)
+        self.variables, self.parts, self.n_steps = lowered.variables, lowered.parts, len(lowered.steps)
+        self.own_bytes = lowered.own_bytes
+        self._vars = ffi.new("int64_t[]", max(len(self.variables), 1))
+        plan = lib.gg_plan_new(
+            lowered.array, self.n_steps, lowered.patches, len(lowered.patches), lowered.own_bytes, self.isa
+        )
+        if plan == ffi.NULL:
+            raise GgtuiError(last_error())
+        self.handle = ffi.gc(plan, lib.gg_plan_free)
+        stay = dag.must_stay()
+        for node in dag.nodes:
+            root = node.dst.root
+            if root in dag.offsets:
+                at = dag.offsets[root]
+                root.buffer, root.kept = self.arena[at : at + root.n_bytes], root in stay
+            node.dst.plan = self
+        for t in dag.outputs:
+            t.plan = self
+
+    def run(self, pool: Pool, values: Mapping[str, int] | None = None, trace: TraceBuffer | None = None) -> None:
+        """Run all nodes. `values` gives each run-time size; every one must be given.
+
+        Raises what a map_custom function raised, and GgtuiError for a stop or for bad data such as a row index out
+        of range.
+        """
+        values = values or {}
+        for i, name in enumerate(self.variables):
+            if name not in values:
+                raise UsageError(f"run: no value for {name}")
+            self._vars[i] = values[name]
+        self.values = dict(values)
+        status = lib.gg_plan_run(self.handle, pool.handle, self._vars, trace.c if trace else ffi.NULL)
+        if status == lib.GG_CUSTOM:
+            for call in self._calls.values():
+                if call.error is not None:
+                    error, call.error = call.error, None
+                    raise error
+        check(status)
+
+    def scratch_bytes(self, threads: int) -> int:
+        """Bytes of temporaries that so many threads need."""
+        return int(lib.gg_plan_scratch(self.handle)) * threads
+
+    def stop(self) -> None:
+        """End the run under way at its next node; from any thread."""
+        lib.gg_plan_stop(self.handle)
+
+    def info(self, threads: int) -> GraphInfo:
+        """What this plan runs, for a trace; costs at the sizes of the last run."""
+
+        def sizes(t: Tensor) -> tuple[int, ...]:
+            return tuple(self.values.get(n.name, int(n)) if isinstance(n, Dim) else n for n in t.ne)
+
+        makers = {node.dst.root: i for i, node in enumerate(self.dag.nodes)}
+        return GraphInfo(
+            tuple(self._node_info(i, node, makers, sizes) for i, node in enumerate(self.dag.nodes)),
+            ISAS[self.isa],
+            threads,
+        )
+
+    def _node_info(self, i: int, node: Node, makers: dict[Tensor, int], sizes: Sizes) -> NodeInfo:
+        sources = [s for s in node.src if s is not None]
+        originals = node.originals
+        inner = {t.root for t in originals}
+        read = {s.root: s for t in originals for s in t.src if s is not None and s.root not in inner}
+        saved = sum(2 * bytes_of(t, sizes) for t in originals[:-1])  # neither written nor read again
+        return NodeInfo(
+            id=i,
+            name=node.name,
+            op=node.op,
+            result=_info(node.dst),
+            src=tuple(dict.fromkeys(makers[s.root] for s in sources if s.root in makers and makers[s.root] < i)),
+            inputs=tuple(_info(s) for root, s in read.items() if root.op == "none"),
+            originals=tuple(OriginalInfo(t.name, t.op, _info(t)) for t in originals),
+            parts=self.parts[i],
+            phase=node.phase,
+            flops=sum(OPS[t.op].flops(t, sizes) for t in originals),
+            traffic=max(sum(OPS[t.op].traffic(t, sizes) for t in originals) - saved, 0),
+        )
+
+    def node_records(self, trace: TraceBuffer) -> tuple[NodeRecord, ...]:
+        """The records of the last run in nanoseconds since the caller woke the pool."""
+        rows = trace.filled()
+        if not len(rows):
+            return ()
+        origin = int(rows["start"].min())
+        scale = lib.gg_tick_ns()
+        times = {
+            key: np.rint((rows[key] - np.uint64(origin)) * scale).astype(np.int64) for key in ("start", "end", "done")
+        }
+        step_node = [(s.node, s.part) for s in self._keep[1]]
+        where = [step_node[s] if s >= 0 else (-1, 0) for s in rows["step"].tolist()]
+        columns = zip(where, rows["thread"].tolist(), *(times[key].tolist() for key in times), strict=True)
+        return tuple(NodeRecord(node, part, thread, *t) for (node, part), thread, *t in columns)
+
+
+def _custom_call(node: Node) -> CustomCall:
+    sources = [s for s in node.src if s is not None]
+    return CustomCall(node.dst.function, len(sources), (node.dst.n_dims, *[s.n_dims for s in sources]))
+
+
+def _info(t: Tensor) -> TensorInfo:
+    return TensorInfo(t.name, t.type.name, tuple(int(n) for n in t.ne))

@@ -1,0 +1,343 @@
+"""Sessions: a model in memory, the tokens it has read, and what it says next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.cores import usable_cores
+from ggtui.core.errors import ContextFullError, UsageError
+from ggtui.core.files import open_model
+from ggtui.core.kv_cache import KVCache
+from ggtui.core.models import architecture
+from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, load_weights, make_inputs
+from ggtui.core.native import ISAS
+from ggtui.core.plan import Plan, Pool, TraceBuffer
+from ggtui.core.sampler import Sampler, SamplerParams, StopTexts
+from ggtui.core.tensor import Context
+from ggtui.core.tokenizer import Tokenizer
+from ggtui.core.trace import GraphInfo, MemoryUse, TokenRecord, Trace
+
+BUILT_IN = Path(__file__).parent.parent / "data" / "tales.gguf"
+MAX_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token that was chosen.
+
+    text     what it adds to the text: "" while a character, or what may become a stop text, is not complete
+    logprob  its log-probability under the model, at temperature 1 and before any filter
+    record   of the evaluation that led to it
+    """
+
+    token: int
+    text: str
+    logprob: float
+    record: TokenRecord
+
+
+@dataclass(slots=True)
+class Stats:
+    """Totals of a session, times in nanoseconds."""
+
+    load_ns: int = 0
+    sample_ns: int = 0
+    n_sampled: int = 0
+    prompt_ns: int = 0
+    n_prompt: int = 0
+    predict_ns: int = 0
+    n_predicted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """The model's graph for up to `capacity` tokens, ready to run."""
+
+    index: int
+    inputs: Inputs
+    graph: ModelGraph
+    plan: Plan
+    trace: TraceBuffer | None
+    capacity: int
+
+
+class Session:
+    """A loaded model. `load` makes one.
+
+    n_past  tokens in the context; tokens  which they are, and after them, when a generation has ended, the last token
+            chosen, which the model has not read yet
+    stop_reason  why the last generation ended: "n_predict", "end of text", "stop text" or "context full"
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        threads: int | None = None,
+        ctx: int | None = None,
+        kv_type: str = "f16",
+        batch: int = 512,
+        isa: str | None = None,
+        backend: str = "cpu",
+        fused: bool = True,
+        record: bool = False,
+    ) -> None:
+        started = time.perf_counter_ns()
+        if not 1 <= batch <= MAX_BATCH:
+            raise UsageError(f"batch {batch}: must be 1 to {MAX_BATCH}")
+        if ctx is not None and ctx < 1:
+            raise UsageError(f"ctx {ctx}: must be at least 1")
+        self.pool = Pool(usable_cores() if threads is None else threads)
+        self.path = Path(path) if path is not None else BUILT_IN
+        self._file = open_model(self.path)
+        arch = architecture(self._file)
+        self.hparams: Any = arch.hparams(self._file)
+        specs = arch.tensors(self.hparams)
+        check_tensors(self._file, specs)
+        self.tokenizer = Tokenizer.from_metadata(self._file.metadata, self._file.path)
+        if self.tokenizer.n_vocab > self.hparams.n_vocab:
+            raise UsageError(f"{self.path}: {self.tokenizer.n_vocab} tokens, but logits for {self.hparams.n_vocab}")
+        self._context = Context()
+        self.weights = load_weights(self._file, specs, self._context, self.pool.threads)
+        self.n_ctx = min(ctx or self.hparams.n_ctx, self.hparams.n_ctx)
+        self.batch = min(batch, self.n_ctx)
+        h = self.hparams
+        self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type)
+        self.kv_type = kv_type
+        self._build = arch.build
+        self._options: dict[str, Any] = {"isa": isa, "backend_name": backend, "fused": fused}
+        self._record = record
+        self._runners: dict[tuple[int, bool], _Runner] = {}
+        self._running: _Runner | None = None
+        self.tokens: list[int] = []
+        self.n_past = 0
+        self.stop_reason = ""
+        self.stats = Stats()
+        self._one = self._runner(1, all_logits=False)
+        self.stats.load_ns = time.perf_counter_ns() - started
+
+    @property
+    def threads(self) -> int:
+        return self.pool.threads
+
+    @property
+    def isa(self) -> str:
+        return ISAS[self._one.plan.isa]
+
+    @property
+    def metadata(self) -> Any:
+        """The model file's metadata."""
+        return self._file.metadata
+
+    def _runner(self, n_tokens: int, *, all_logits: bool) -> _Runner:
+        """The runner for so many tokens: one for a single token and one for all larger batches."""
+        capacity = 1 if n_tokens == 1 else self.batch
+        key = (capacity, all_logits and capacity > 1)
+        if key not in self._runners:
+            inputs = make_inputs(capacity, self.n_ctx, last_only=not all_logits)
+            graph = self._build(self.hparams, self.weights, self.kv, inputs)
+            plan = graph.plan(**self._options)
+            trace = TraceBuffer(self.threads, plan.n_steps + 1) if self._record else None
+            self._runners[key] = _Runner(len(self._runners), inputs, graph, plan, trace, capacity)
+        return self._runners[key]
+
+    def reset(self) -> None:
+        """Forget all tokens."""
+        self.rewind(0)
+
+    def rewind(self, n_tokens: int) -> None:
+        """Forget all but the first `n_tokens` tokens."""
+        if not 0 <= n_tokens <= len(self.tokens):
+            raise UsageError(f"rewind: {n_tokens} is not 0 to {len(self.tokens)}")
+        del self.tokens[n_tokens:]
+        self.n_past = min(self.n_past, n_tokens)
+
+    def eval(self, ids: Sequence[int], all_logits: bool = False) -> NDArray[np.float32]:
+        """Read `ids` after what was read before.
+
+        Returns the logits of the last token, float32 (n_vocab,), or of each of `ids`, (n_tokens, n_vocab).
+        Raises UsageError for no tokens or a token that does not exist, ContextFullError when they don't fit; then
+        nothing is read.
+        """
+        del self.tokens[self.n_past :]
+        logits, _ = self._eval(ids, all_logits=all_logits)
+        return logits
+
+    def _eval(self, ids: Sequence[int], *, all_logits: bool = False) -> tuple[NDArray[np.float32], TokenRecord]:
+        """`eval`, and the record of the last batch with the time of all."""
+        tokens = np.asarray(ids, np.int64).reshape(-1)
+        n_vocab = self.hparams.n_vocab
+        if not len(tokens):
+            raise UsageError("eval: no tokens")
+        if tokens.min() < 0 or tokens.max() >= n_vocab:
+            bad = int(tokens[(tokens < 0) | (tokens >= n_vocab)][0])
+            raise UsageError(f"eval: token {bad} is not 0 to {n_vocab - 1}")
+        if self.n_past + len(tokens) > self.n_ctx:
+            raise ContextFullError(
+                f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; "
+                "use a shorter prompt or a larger --ctx"
+            )
+        rows = np.empty((len(tokens) if all_logits else 1, n_vocab), np.float32)
+        n_before, total = self.n_past, 0
+        for at in range(0, len(tokens), self.batch):
+            part = tokens[at : at + self.batch]
+            runner = self._runner(len(part), all_logits=all_logits)
+            logits, ns = self._run(runner, part)
+            total += ns
+            rows[at if all_logits else 0 :][: len(logits)] = logits
+        records = runner.plan.node_records(runner.trace) if runner.trace else ()
+        dropped = runner.trace.dropped if runner.trace else 0
+        record = TokenRecord(n_before, len(tokens), total, 0, runner.index, records, dropped)
+        return (rows if all_logits else rows[0]), record
+
+    def _run(self, runner: _Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], int]:
+        """One run of a plan; the logits are those of its memory, overwritten by the next."""
+        n, inputs = len(part), runner.inputs
+        inputs.tokens.bytes().view(np.int32)[:n] = part
+        inputs.positions.bytes().view(np.int32)[:n] = np.arange(self.n_past, self.n_past + n)
+        if inputs.outputs is not None:
+            inputs.outputs.bytes().view(np.int32)[:] = n - 1
+        self._running = runner
+        started = time.perf_counter_ns()
+        try:
+            runner.plan.run(self.pool, {"n_tokens": n, "n_kv": self.n_past + n}, runner.trace)
+        finally:
+            self._running = None
+        ns = time.perf_counter_ns() - started
+        del self.tokens[self.n_past :]
+        self.tokens.extend(part.tolist())
+        self.n_past += n
+        logits = runner.graph.logits.numpy().reshape(-1, self.hparams.n_vocab)
+        return logits, ns
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        n_predict: int = 200,
+        *,
+        temp: float = 0.9,
+        top_k: int = 40,
+        top_p: float = 0.9,
+        min_p: float = 0.0,
+        repeat_penalty: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        ctx_shift: bool = False,
+        ignore_eos: bool = False,
+    ) -> Iterator[Step]:
+        """Go on from what was read, then `prompt`, for up to `n_predict` tokens. Without any token at all it starts
+        from the model's end-of-text token, as a text begins after another one ended.
+
+        `stop`: texts at which to end; they are not part of the text. `ctx_shift`: with a full context drop the older
+        half and read the rest again, at new positions, rather than end. Afterwards `stop_reason` says why it ended.
+        Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context.
+        """
+        if n_predict < 0:
+            raise UsageError(f"n-predict {n_predict}: must be at least 0")
+        params = SamplerParams(temp, top_k, top_p, min_p, repeat_penalty, seed=seed)
+        sampler = Sampler(params)
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else [int(i) for i in prompt]
+        pending = [*self.tokens[self.n_past :], *ids]
+        if not pending and self.n_past == 0:
+            pending = [self.tokenizer.eos if self.tokenizer.eos is not None else 0]
+        elif not pending:
+            pending = [self.tokens[-1]]
+            self.rewind(self.n_past - 1)
+        return self._generate(pending, n_predict, sampler, StopTexts(stop), ctx_shift, ignore_eos)
+
+    def _generate(
+        self,
+        pending: list[int],
+        n_predict: int,
+        sampler: Sampler,
+        stops: StopTexts,
+        ctx_shift: bool,
+        ignore_eos: bool,
+    ) -> Iterator[Step]:
+        self.stop_reason = "n_predict"
+        stream = self.tokenizer.stream()
+        for n in range(n_predict):
+            if n and self.n_past + len(pending) > self.n_ctx:
+                if not ctx_shift:
+                    self.stop_reason = "context full"
+                    break
+                pending = self.shift()
+            logits, record = self._eval(pending)
+            self._count(record, prompt=n == 0)
+            started = time.perf_counter_ns()
+            token, logprob = sampler.sample(logits, self.tokens)
+            sample_ns = time.perf_counter_ns() - started
+            self.stats.sample_ns += sample_ns
+            self.stats.n_sampled += 1
+            record = TokenRecord(record.n_past, record.n_tokens, record.eval_ns, sample_ns, record.graph,
+            record.records,
+                                 record.dropped)  # fmt: skip
+            if token == self.tokenizer.eos and not ignore_eos:
+                self.stop_reason = "end of text"
+                yield Step(token, stops.push(stream.flush()) + stops.flush(), logprob, record)
+                return
+            self.tokens.append(token)
+            pending = [token]
+            text = stops.push(stream.push(token))
+            if stops.found:
+                self.stop_reason = "stop text"
+                yield Step(token, text, logprob, record)
+                return
+            last = n == n_predict - 1 or (self.n_past + 1 > self.n_ctx and not ctx_shift)
+            if last:
+                text += stops.push(stream.flush()) + stops.flush()
+            yield Step(token, text, logprob, record)
+
+    def shift(self) -> list[int]:
+        """Make room in a full context: forget all, and return the newer half of the tokens, to be read anew."""
+        kept = self.tokens[-(self.n_ctx // 2) :] if self.n_ctx > 1 else self.tokens[-1:]
+        self.reset()
+        return kept
+
+    def _count(self, record: TokenRecord, *, prompt: bool) -> None:
+        if prompt:
+            self.stats.prompt_ns += record.eval_ns
+            self.stats.n_prompt += record.n_tokens
+        else:
+            self.stats.predict_ns += record.eval_ns
+            self.stats.n_predicted += record.n_tokens
+
+    def memory(self) -> MemoryUse:
+        """Bytes by owner, now."""
+        batch = [r.plan.dag.arena_bytes for r in self._runners.values() if r.capacity > 1]
+        mapped = sum(t.n_bytes for t in self.weights.values() if not t.packed)
+        records = sum(r.trace.records.nbytes for r in self._runners.values() if r.trace)
+        scratch = sum(r.plan.scratch_bytes(self.threads) for r in self._runners.values())
+        packed = sum(t.n_bytes for t in self.weights.values() if t.packed)
+        return MemoryUse(packed + mapped, self.kv.n_bytes, self._one.plan.dag.arena_bytes, sum(batch), scratch, records)
+
+    def graphs(self) -> tuple[GraphInfo, ...]:
+        """The graphs that token records point at by `graph`."""
+        return tuple(r.plan.info(self.threads) for r in self._runners.values())
+
+    def trace(self, tokens: Sequence[TokenRecord]) -> Trace:
+        """A trace of the given evaluations, to save or show."""
+        return Trace(self.graphs(), tuple(tokens), self.memory())
+
+    def stop(self) -> None:
+        """End the evaluation under way, if there is one, at its next node; from any thread."""
+        runner = self._running
+        if runner is not None:
+            runner.plan.stop()
+
+
+def load(path: str | Path | None = None, **options: Any) -> Session:
+    """Load a model, or without a path the built-in one.
+
+    Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
+    which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, backend, fused, record (node
+    records in each Step). Prints nothing. Raises UsageError, ModelFileError, MissingPartError.
+    """
+    return Session(path, **options)

@@ -1,0 +1,263 @@
+"""Byte-level BPE: text to tokens and back, by the vocabulary and merges that come with the model.
+
+tiktoken does the merging. It wants the bytes of each token and their rank, which is the order of the merges;
+ids are the model's own and usually the same numbers.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import tiktoken
+
+from ggtui.core.errors import ModelFileError, UsageError
+
+# GGUF's types of tokens; 2, 5 and 6 are unknown, unused and byte, which text never becomes here.
+NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
+_TYPES = range(1, 7)
+_SPECIAL = (CONTROL, USER_DEFINED)
+
+# How text is split before merging. This is GPT-2's pattern,
+#   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+# written so that the matcher seldom needs to go back.
+_GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+PATTERNS: dict[str, str] = {"gpt-2": _GPT2, "default": _GPT2}
+
+# tiktoken's matcher gives up (by a panic) after a million steps back in one run of white space. Cut before
+# the last character of such a run, a text is split as if it were whole.
+_LONG_RUN = 1 << 16
+_WHITE_SPACE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]++")
+
+
+def _byte_alphabet() -> str:
+    """GPT-2's character for each byte: the byte's own where that is printable, else one from 256 on."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(256, 512))
+    return "".join(chr(b if b in printable else next(others)) for b in range(256))
+
+
+BYTE_ALPHABET = _byte_alphabet()
+_BYTE_OF = np.full(
+    max(map(ord, BYTE_ALPHABET)) + 2, -1, np.int16
+)  # by code point; -1 stands for none, as does the last
+_BYTE_OF[list(map(ord, BYTE_ALPHABET))] = range(256)
+
+
+def printable(raw: bytes) -> str:
+    """Bytes in GPT-2's printable alphabet, as they stand in a vocabulary: b" a" is "Ġa"."""
+    return raw.decode("latin-1").translate(dict(enumerate(BYTE_ALPHABET)))
+
+
+class Tokenizer:
+    """Turns text into token ids and back. `bos` and `eos` begin and end a text; None without one."""
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        merges: Sequence[str],
+        types: Sequence[int] | None = None,
+        *,
+        bos: int | None = None,
+        eos: int | None = None,
+        pre: str = "gpt-2",
+        path: str | Path = "vocabulary",
+    ) -> None:
+        """From the parts of a vocabulary, in GPT-2's printable alphabet.
+
+        merges: "left right", in their order. types: GGUF's kind of each token; without them all tokens but
+        `bos` and `eos` are normal. Raises ModelFileError, in the name of `path`, for parts that do not fit
+        together.
+        """
+        parts = _Parts(path, tokens, types, bos, eos)
+        if pre not in PATTERNS:
+            known = ", ".join(PATTERNS)
+            parts.refuse("tokenizer.ggml.pre", f"is {pre!r}, which ggtui does not know; it knows {known}")
+        self.bos, self.eos = bos, eos
+        self._bytes = parts.token_bytes()
+        # By rank: the 256 bytes, then what each merge makes, then the special tokens, which are never merged.
+        ranked = [*parts.byte_tokens(), *parts.merged(merges)]
+        special = parts.special(ranked, bos, eos)
+        ids = [*ranked, *special]
+        self._ids = None if ids == list(range(len(ids))) else ids  # None: the ranks are the ids
+        ranks = {self._bytes[id]: rank for rank, id in enumerate(ranked)}
+        special_ranks = {tokens[id]: len(ranked) + i for i, id in enumerate(special)}
+        self._encoding = tiktoken.Encoding(
+            "ggtui", pat_str=PATTERNS[pre], mergeable_ranks=ranks, special_tokens=special_ranks
+        )
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any], path: str | Path) -> Tokenizer:
+        """From GGUF's `tokenizer.ggml.*` keys.
+
+        Raises ModelFileError, in the name of `path`, for a damaged vocabulary or a kind that ggtui does not
+        know.
+        """
+
+        def get(key: str, kind: type, default: Any) -> Any:
+            value = metadata.get(f"tokenizer.ggml.{key}", default)
+            if value is not default and not isinstance(value, kind):
+                problem = f"is of type {type(value).__name__}, not {kind.__name__}"
+                raise ModelFileError(path, f"tokenizer.ggml.{key}", problem)
+            return value
+
+        model = get("model", str, None)
+        if model != "gpt2":
+            problem = "is missing; the file has no vocabulary" if model is None else f"is {model!r}; ggtui knows gpt2"
+            raise ModelFileError(path, "tokenizer.ggml.model", problem)
+        return cls(
+            get("tokens", list, []),
+            get("merges", list, []),
+            get("token_type", list, None),
+            bos=get("bos_token_id", int, None),
+            eos=get("eos_token_id", int, None),
+            pre=get("pre", str, "default"),
+            path=path,
+        )
+
+    @property
+    def n_vocab(self) -> int:
+        return len(self._bytes)
+
+    def encode(self, text: str, special: bool = False) -> list[int]:
+        """The tokens of `text`.
+
+        With `special`, the names of control tokens in it, such as <|endoftext|>, become those tokens;
+        otherwise they are text like any other.
+        """
+        ranks: list[int] = []
+        for part in _parts_of(text):
+            if special:
+                ranks += self._encoding.encode(part, allowed_special="all")
+            else:
+                ranks += self._encoding.encode_ordinary(part)
+        return ranks if self._ids is None else list(map(self._ids.__getitem__, ranks))
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes of a token, maybe a part of a character. Raises UsageError if there is no such token."""
+        if not 0 <= id < len(self._bytes):
+            raise UsageError(f"token {id}: the vocabulary has 0 to {len(self._bytes) - 1}")
+        return self._bytes[id]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of tokens, U+FFFD for what is no UTF-8. Raises UsageError if there is no such token."""
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+
+    def stream(self) -> TokenStream:
+        """A decoder for tokens that come one at a time."""
+        return TokenStream(self)
+
+
+class TokenStream:
+    """Text of tokens as they come. A character spread over several tokens comes with the last of them."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, id: int) -> str:
+        """What the token adds to the text. Raises UsageError if there is no such token."""
+        return self._decoder.decode(self._tokenizer.token_bytes(id))
+
+    def flush(self) -> str:
+        """The end of the text: U+FFFD if a character was left incomplete, else nothing."""
+        text = self._decoder.decode(b"", final=True)
+        self._decoder.reset()
+        return text
+
+
+def _parts_of(text: str) -> Iterator[str]:
+    start = 0
+    if len(text) > _LONG_RUN:
+        for run in _WHITE_SPACE.finditer(text):
+            if run.end() - run.start() > _LONG_RUN:
+                yield text[start : run.end() - 1]
+                start = run.end() - 1
+    yield text[start:]
+
+
+class _Parts:
+    """The parts of a vocabulary, and the checks that they fit together."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        tokens: Sequence[str],
+        types: Sequence[int] | None,
+        bos: int | None,
+        eos: int | None,
+    ) -> None:
+        self.path, self.tokens = path, tokens
+        if not tokens or not all(isinstance(t, str) for t in tokens):
+            self.refuse("tokenizer.ggml.tokens", "is no list of texts" if tokens else "is missing or empty")
+        for key, id in (("bos_token_id", bos), ("eos_token_id", eos)):
+            if id is not None and not 0 <= id < len(tokens):
+                self.refuse(f"tokenizer.ggml.{key}", f"is {id}; the vocabulary has 0 to {len(tokens) - 1}")
+        self.types = [NORMAL] * len(tokens) if types is None else types
+        if len(self.types) != len(tokens):
+            self.refuse("tokenizer.ggml.token_type", f"has {len(self.types)} entries for {len(tokens)} tokens")
+        if not set(self.types) <= set(_TYPES):
+            id = next(id for id, kind in enumerate(self.types) if kind not in _TYPES)
+            self.refuse(f"tokenizer.ggml.token_type[{id}]", f"is {self.types[id]}, not 1 to 6")
+        if len(set(tokens)) < len(tokens):
+            token = next(token for token, n in Counter(tokens).items() if n > 1)
+            self.refuse("tokenizer.ggml.tokens", f"{token!r} is there more than once")
+        self.normal = {token: id for id, token in enumerate(tokens) if self.types[id] == NORMAL}
+
+    def refuse(self, field: str, problem: str) -> NoReturn:
+        raise ModelFileError(self.path, field, problem)
+
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of each token. Normal ones are in the printable alphabet, the others plain text."""
+        codes = np.frombuffer("".join(self.tokens).encode("utf-32-le", "surrogatepass"), np.uint32)
+        raw = _BYTE_OF[np.minimum(codes, len(_BYTE_OF) - 1)]
+        ends = list(accumulate(map(len, self.tokens), initial=0))
+        known, joined = raw >= 0, raw.astype(np.uint8).tobytes()
+        unknown = {int(np.searchsorted(ends, at, "right")) - 1 for at in np.flatnonzero(~known)}
+        result = [joined[start:end] for start, end in pairwise(ends)]
+        for id, kind in enumerate(self.types):
+            if kind != NORMAL:
+                result[id] = self.tokens[id].encode("utf-8", "replace")
+            elif id in unknown:
+                problem = f"{self.tokens[id]!r} has characters that stand for no byte"
+                self.refuse(f"tokenizer.ggml.tokens[{id}]", problem)
+        return result
+
+    def byte_tokens(self) -> list[int]:
+        """The ids of the tokens of one byte, ascending."""
+        for byte, token in enumerate(BYTE_ALPHABET):
+            if token not in self.normal:
+                self.refuse("tokenizer.ggml.tokens", f"has no token for the byte {byte} ({token!r})")
+        return sorted(self.normal[token] for token in BYTE_ALPHABET)
+
+    def merged(self, merges: Sequence[str]) -> list[int]:
+        """The ids of what the merges make, in the order of the merges."""
+        field, normal = "tokenizer.ggml.merges", self.normal
+        made: dict[int, None] = {}
+        for i, (left, _, right) in enumerate([merge.partition(" ") for merge in merges]):
+            whole = left + right
+            if left not in normal or right not in normal or whole not in normal:
+                part = next(part for part in (left, right, whole) if part not in normal)
+                self.refuse(f"{field}[{i}]", f"{merges[i]!r}: there is no token {part!r}")
+            made[normal[whole]] = None
+        if len(set(merges)) < len(merges):
+            merge = next(merge for merge, n in Counter(merges).items() if n > 1)
+            self.refuse(field, f"{merge!r} is there more than once")
+        return list(made)
+
+    def special(self, ranked: list[int], bos: int | None, eos: int | None) -> list[int]:
+        """The ids of the tokens that stand for themselves, ascending. All normal tokens must be `ranked`."""
+        unmade = {*self.normal.values()}.difference(ranked)
+        special = {id for id in (bos, eos) if id in unmade}
+        if unmade > special:
+            id = min(unmade - special)
+            problem = f"{self.tokens[id]!r} is neither a byte nor made by any of the merges"
+            self.refuse(f"tokenizer.ggml.tokens[{id}]", problem)
+        special.update(id for id, kind in enumerate(self.types) if kind in _SPECIAL and self.tokens[id])
+        return sorted(special)

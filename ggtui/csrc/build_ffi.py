@@ -1,0 +1,130 @@
+"""What the compiled module `ggtui._native` is made of: its declarations, its sources, its flags.
+
+`setup.py` compiles what `units()` lists. The C declarations come from gg.h alone, so C and Python cannot
+disagree. Paths are relative to the root of the project.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import cffi
+
+CSRC = Path("ggtui/csrc")
+KERNELS = CSRC / "cpu/kernels"
+MODULE = "ggtui._native"
+
+X86_64 = ("x86_64", "amd64")
+AARCH64 = ("aarch64", "arm64")
+
+
+class InstructionSet(NamedTuple):
+    """One folder under cpu/kernels/. All kernels are compiled once for each; C chooses at run time."""
+
+    name: str
+    machines: tuple[str, ...]  # first part of what the compiler answers to -dumpmachine; empty: every machine
+    flags: tuple[str, ...]
+
+
+INSTRUCTION_SETS = (
+    InstructionSet("scalar", (), ()),
+    InstructionSet("avx2", X86_64, ("-mavx2", "-mfma", "-mf16c")),
+    InstructionSet(
+        "avx512",
+        X86_64,
+        ("-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
+    ),
+    InstructionSet("neon", AARCH64, ("-march=armv8.2-a+dotprod+fp16",)),
+)
+
+# No compiler may decide where products are fused: -ffp-contract=off.
+FLAGS = (
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    "-O3",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-fvisibility=hidden",
+    "-pthread",
+)
+# Python's own flags may hold -fwrapv, which would hide signed overflow from the sanitizer.
+SANITIZE_FLAGS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize-recover=all")
+
+# Functions of Python that C may call; they are not in gg.h since C gets them as pointers.
+CALLBACKS = 'extern "Python" int gg_py_map_custom(void *, int, int);\n'
+
+
+class Unit(NamedTuple):
+    """One call of the compiler."""
+
+    source: Path
+    object: Path
+    flags: tuple[str, ...]
+
+
+def instruction_sets(machine: str, root: Path = Path()) -> list[InstructionSet]:
+    """The instruction sets to compile for, of which the project in `root` has a folder."""
+    return [
+        isa
+        for isa in INSTRUCTION_SETS
+        if (not isa.machines or machine in isa.machines) and (root / KERNELS / isa.name).is_dir()
+    ]
+
+
+def units(machine: str, objects: Path, environ: Mapping[str, str], root: Path = Path()) -> list[Unit]:
+    """Every C file of ours with its object file under `objects` and its flags."""
+    flags: tuple[str, ...] = (*FLAGS, f"-I{CSRC}")
+    if environ.get("GGTUI_WERROR") == "1":
+        flags += ("-Werror",)
+    flags += sanitize_flags(environ)
+    isas = instruction_sets(machine, root)
+    have = tuple(f"-DGG_HAVE_{isa.name.upper()}" for isa in isas)
+
+    def sources(folder: Path) -> list[Path]:
+        return sorted(path.relative_to(root) for path in (root / folder).glob("*.c"))
+
+    found = [
+        Unit(source, objects / "base" / source.relative_to(CSRC).with_suffix(".o"), (*flags, *have))
+        for folder in (CSRC, CSRC / "cpu")
+        for source in sources(folder)
+    ]
+    for isa in isas:
+        # The folder of the instruction set comes first: it holds the simd.h that the kernels are written in.
+        isa_flags = (f"-I{KERNELS / isa.name}", *flags, *isa.flags, f"-DGG_ISA={isa.name}")
+        found += [
+            Unit(source, objects / isa.name / source.relative_to(KERNELS).with_suffix(".o"), isa_flags)
+            for source in sources(KERNELS)
+        ]
+    return found
+
+
+def sanitize_flags(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Compiler flags for GGTUI_SANITIZE: "address,undefined" or "thread"."""
+    kinds = environ.get("GGTUI_SANITIZE", "")
+    return (f"-fsanitize={kinds}", *SANITIZE_FLAGS) if kinds else ()
+
+
+def declarations(header: str) -> str:
+    """What of gg.h cffi can parse: no `cffi: skip` region, no preprocessor line but `#define NAME 123`."""
+    text = re.sub(r"/\* cffi: skip \*/.*?/\* cffi: end \*/", "", header, flags=re.DOTALL)
+    text = text.replace("\\\n", " ")
+    number = re.compile(r"#define\s+\w+\s+-?(0[xX][0-9a-fA-F]+|\d+)\s*(/\*.*\*/\s*)?$")
+    lines = (
+        line for line in text.splitlines() if not line.lstrip().startswith("#") or number.match(line.strip())
+    )
+    return "\n".join(lines) + "\n"
+
+
+def ffi_builder(root: Path = Path()) -> cffi.FFI:
+    """The builder whose `emit_c_code(path)` writes the C side of the module.
+
+    Raises cffi.CDefError where gg.h holds what cffi cannot parse.
+    """
+    builder = cffi.FFI()
+    builder.cdef(declarations((root / CSRC / "gg.h").read_text()) + CALLBACKS)
+    builder.set_source(MODULE, '#include "gg.h"')
+    return builder

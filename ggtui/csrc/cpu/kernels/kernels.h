@@ -1,0 +1,117 @@
+/* The kernels: what the ops of cpu/ call for the inner loops. They see pointers and counts, never tensors.
+ *
+ * Every family is written once, over the sixteen-lane vectors of simd.h, and compiled once per instruction set with that
+ * set's own simd.h. So that all sets give the same bits:
+ *   - a sum over a row goes into 16 lanes, value i into lane i % 16, and the lanes are added in halves: 8, 4, 2, 1;
+ *   - a sum over k in mul_mat goes through k in order, one lane a row of the weights;
+ *   - products are fused into sums only where the source says v16_fma, and there always;
+ *   - exp, and what is made of it, is one polynomial.
+ * Counts need not be multiples of 16, pointers need no alignment beyond their type's, and nothing is read or written
+ * outside [0, n). y may be x. */
+#ifndef GG_KERNELS_H
+#define GG_KERNELS_H
+#include <stdint.h>
+
+#include "../../tables.h"
+
+enum {
+    GG_ROWS = 16,      /* rows of a packed tile */
+    GG_ATTN_MAX_Q = 6, /* most queries that attention works on at once */
+};
+
+/* 32 activations as 8-bit numbers for the integer mul_mat: 40 bytes, 10 bits a value. */
+typedef struct {
+    float d;        /* value = d * qs */
+    int32_t nsum;   /* minus the sum of qs: what an offset in the weights is corrected with */
+    int8_t qs[32];  /* -127..127 */
+} gg_block_q8_a;
+_Static_assert(sizeof(gg_block_q8_a) == 40, "q8_a block");
+
+/* y[c][r] = act(sum over k of w[r][k] x[c][k] + bias[r]) + residual[c][r]. */
+typedef struct {
+    int64_t k;
+    const uint8_t *w;       /* packed tiles of 16 rows: a tile takes 16 * w_nb bytes */
+    int64_t w_nb;           /* bytes of one row */
+    int64_t n_rows;         /* counted from w on; the last tile may be short */
+    const uint8_t *x;       /* n_cols columns: f32[k], or q8_a blocks where w is of a block type */
+    int64_t x_nb;
+    int64_t n_cols;
+    float *y;
+    int64_t y_nb;           /* bytes from column to column */
+    const float *bias;      /* [n_rows] or NULL */
+    int act;                /* GG_OP_NONE or a unary op */
+    const float *residual;  /* as y, residual_nb bytes apart, or NULL; may be y itself */
+    int64_t residual_nb;
+} gg_mul_mat_args;
+
+/* One head's queries against its keys and values, softmax computed online over blocks of 64 positions, in order.
+ * Query i (0..n_q-1) sees positions j < n_kv, and with `causal` only j <= first + i.
+ * One that sees nothing, or only positions with a score of -inf, gets zeros. */
+typedef struct {
+    int64_t d_k, d_v;
+    int64_t n_kv;
+    int64_t n_q;
+    const float *q;         /* n_q rows of d_k, q_nb bytes apart */
+    int64_t q_nb;
+    int kv_type;            /* GG_TYPE_F32 or GG_TYPE_F16, of k and v both */
+    const uint8_t *k;       /* packed: [n_kv / 16 rounded up][d_k][16] */
+    const uint8_t *v;       /* a row of d_v for each position, v_nb bytes apart */
+    int64_t v_nb;
+    float scale;            /* of q . k */
+    const float *mask;      /* added to scale * q . k, times slope: a row of n_kv for each query, mask_nb bytes apart; or NULL */
+    int64_t mask_nb;
+    float slope;
+    const float *sink;      /* a logit that takes part in the softmax and has no value; or NULL */
+    int causal;
+    int64_t first;
+    float *out;             /* n_q rows of d_v, out_nb bytes apart */
+    int64_t out_nb;
+    float *tmp;             /* gg_attention_tmp(d_k, d_v) floats */
+} gg_attention_args;
+
+typedef struct gg_kernels {
+    const char *name;
+
+    void (*unary[GG_N_OPS])(int64_t n, float *y, const float *x);                /* NULL for ops that are not unary */
+    void (*add)(int64_t n, float *y, const float *a, const float *b, int b_one); /* b_one: b is a single value */
+    void (*sub)(int64_t n, float *y, const float *a, const float *b, int b_one);
+    void (*mul)(int64_t n, float *y, const float *a, const float *b, int b_one);
+    void (*div)(int64_t n, float *y, const float *a, const float *b, int b_one);
+    void (*scale)(int64_t n, float *y, const float *x, float s, float b);        /* s * x + b, fused */
+    void (*clamp)(int64_t n, float *y, const float *x, float min, float max);
+    void (*swiglu)(int64_t n, float *y, const float *x, const float *g);         /* silu(x) * g */
+    void (*geglu)(int64_t n, float *y, const float *x, const float *g);          /* gelu(x) * g, tanh form */
+
+    float (*sum)(int64_t n, const float *x);
+    float (*dot)(int64_t n, const float *a, const float *b);
+    float (*max)(int64_t n, const float *x); /* -inf for n = 0; NaN where any x is */
+    void (*norm)(int64_t n, float *y, const float *x, float eps, const float *w, const float *b);     /* w, b or NULL */
+    void (*rms_norm)(int64_t n, float *y, const float *x, float eps, const float *w, const float *b); /* b is NULL */
+    void (*l2_norm)(int64_t n, float *y, const float *x, float eps);                                 /* x / max(|x|, eps) */
+    /* softmax(scale * x + slope * mask), with one more logit in the denominator where sink is not NULL. */
+    void (*soft_max)(int64_t n, float *y, const float *x, float scale, const float *mask, float slope, const float *sink);
+
+    void (*f16_to_f32)(int64_t n, float *y, const uint16_t *x);
+    void (*f32_to_f16)(int64_t n, uint16_t *y, const float *x); /* to nearest even */
+    void (*bf16_to_f32)(int64_t n, float *y, const uint16_t *x);
+    void (*f32_to_bf16)(int64_t n, uint16_t *y, const float *x); /* to nearest even; a NaN stays one */
+    void (*quantize_q8_a)(int64_t n, gg_block_q8_a *y, const float *x); /* n a multiple of 32 */
+
+    void (*mul_mat_f32)(const gg_mul_mat_args *);
+    void (*mul_mat_f16)(const gg_mul_mat_args *);
+    void (*mul_mat_bf16)(const gg_mul_mat_args *);
+    void (*mul_mat_q4_0)(const gg_mul_mat_args *);
+    void (*mul_mat_q8_0)(const gg_mul_mat_args *);
+
+    void (*attention)(const gg_attention_args *);
+} gg_kernels;
+
+int64_t gg_attention_tmp(int64_t d_k, int64_t d_v);
+typedef void (*gg_mul_mat_fn)(const gg_mul_mat_args *);
+gg_mul_mat_fn gg_mul_mat_kernel(const gg_kernels *kernels, int type); /* NULL where the type has none */
+
+extern const gg_kernels gg_kernels_scalar;
+extern const gg_kernels gg_kernels_avx2;
+extern const gg_kernels gg_kernels_avx512;
+extern const gg_kernels gg_kernels_neon;
+#endif

@@ -1,0 +1,6 @@
+/* mul_mat of BF16 weights. */
+#define WEIGHT uint16_t
+#define v16_load_weights v16_load_bf16
+#include "mul_mat_float.h"
+
+GG_MUL_MAT(mul_mat_bf16, GG_FLOAT_COLS, GG_FLOAT_SUMS, a->k * (int64_t)sizeof(float))

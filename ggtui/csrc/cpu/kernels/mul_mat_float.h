@@ -1,0 +1,25 @@
+/* Float weights: a tile is [k][16]. The including file defines WEIGHT, the type of a weight, and v16_load_weights. */
+#include "mul_mat.h"
+
+GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols) {
+    const WEIGHT *w = (const WEIGHT *)(a->w + row * a->w_nb);
+    const int64_t tile = GG_ROWS * a->k;
+    const float *x[GG_MAX_COLS];
+    v16 sums[GG_MAX_SUMS];
+    GG_UNROLL for (int c = 0; c < n_cols; c++) x[c] = (const float *)(a->x + (col + c) * a->x_nb);
+    GG_UNROLL for (int i = 0; i < n_tiles * n_cols; i++) sums[i] = v16_set1(0.0f);
+
+    for (int64_t k = 0; k < a->k; k++, w += GG_ROWS) {
+        v16 tiles[4];
+        GG_UNROLL for (int t = 0; t < n_tiles; t++) tiles[t] = v16_load_weights(w + t * tile);
+        GG_UNROLL for (int c = 0; c < n_cols; c++) {
+            v16 one = v16_set1(x[c][k]);
+            GG_UNROLL for (int t = 0; t < n_tiles; t++)
+                sums[t * n_cols + c] = v16_fma(tiles[t], one, sums[t * n_cols + c]);
+        }
+    }
+
+    float out[GG_MAX_SUMS * GG_ROWS];
+    GG_UNROLL for (int i = 0; i < n_tiles * n_cols; i++) v16_store(out + i * GG_ROWS, sums[i]);
+    finish(a, row, col, n_tiles, n_cols, out);
+}

@@ -1,0 +1,280 @@
+/* Sixteen lanes in plain C: the meaning of every function, and the only set that every machine has.
+ *
+ * v16 are floats, v16i 32-bit integers, v16w 64 bytes of weights, v16m one truth value a lane; v16q4 and v16q8 are running
+ * sums of integer products. Functions with _n touch the first n lanes alone, 0 < n < 16; on loading, the others are 0. */
+#ifndef GG_SIMD_H
+#define GG_SIMD_H
+#include <math.h>
+#include <stdint.h>
+
+#include "../half.h"
+
+enum {
+    GG_FLOAT_COLS = 4, /* most columns a mul_mat of floats works on at once ... */
+    GG_FLOAT_SUMS = 8, /* ... times tiles of rows: vectors of sums that registers hold */
+    GG_INT_COLS = 4,   /* the same for integers */
+    GG_INT_SUMS = 4,
+    GG_ATTN_Q = 4,     /* queries that attention works on at once ... */
+    GG_ATTN_TILES = 1, /* ... times tiles of positions, where keys are used */
+    GG_ATTN_V = 2,     /* ... times vectors of an output row, where values are */
+};
+
+typedef struct { float v[16]; } v16;
+typedef struct { int32_t v[16]; } v16i;
+typedef struct { uint8_t v[64]; } v16w;
+typedef struct { uint8_t v[16]; } v16m;
+typedef v16i v16q4;
+typedef v16i v16q8;
+
+#define GG_EACH for (int i = 0; i < 16; i++)
+
+static inline v16 v16_load_n(const float *p, int64_t n) {
+    v16 r;
+    GG_EACH r.v[i] = i < n ? p[i] : 0.0f;
+    return r;
+}
+
+static inline void v16_store_n(float *p, v16 a, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        p[i] = a.v[i];
+}
+
+static inline v16 v16_load(const float *p) {
+    v16 r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+
+static inline void v16_store(float *p, v16 a) { memcpy(p, &a, sizeof a); }
+
+static inline v16 v16_set1(float x) {
+    v16 r;
+    GG_EACH r.v[i] = x;
+    return r;
+}
+
+static inline v16 v16_add(v16 a, v16 b) {
+    GG_EACH a.v[i] += b.v[i];
+    return a;
+}
+
+static inline v16 v16_sub(v16 a, v16 b) {
+    GG_EACH a.v[i] -= b.v[i];
+    return a;
+}
+
+static inline v16 v16_mul(v16 a, v16 b) {
+    GG_EACH a.v[i] *= b.v[i];
+    return a;
+}
+
+static inline v16 v16_div(v16 a, v16 b) {
+    GG_EACH a.v[i] /= b.v[i];
+    return a;
+}
+
+/* a * b + c, rounded once */
+static inline v16 v16_fma(v16 a, v16 b, v16 c) {
+    GG_EACH a.v[i] = fmaf(a.v[i], b.v[i], c.v[i]);
+    return a;
+}
+
+static inline v16 v16_sqrt(v16 a) {
+    GG_EACH a.v[i] = sqrtf(a.v[i]);
+    return a;
+}
+
+static inline v16 v16_abs(v16 a) {
+    GG_EACH a.v[i] = fabsf(a.v[i]);
+    return a;
+}
+
+static inline v16 v16_neg(v16 a) {
+    GG_EACH a.v[i] = -a.v[i];
+    return a;
+}
+
+/* b where either is NaN, and where they are equal */
+static inline v16 v16_min(v16 a, v16 b) {
+    GG_EACH a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+
+static inline v16 v16_max(v16 a, v16 b) {
+    GG_EACH a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+
+/* a with the sign of b */
+static inline v16 v16_copysign(v16 a, v16 b) {
+    GG_EACH a.v[i] = copysignf(a.v[i], b.v[i]);
+    return a;
+}
+
+static inline v16m v16_lt(v16 a, v16 b) {
+    v16m r;
+    GG_EACH r.v[i] = a.v[i] < b.v[i];
+    return r;
+}
+
+static inline v16m v16_is_nan(v16 a) {
+    v16m r;
+    GG_EACH r.v[i] = a.v[i] != a.v[i];
+    return r;
+}
+
+static inline v16m v16m_or(v16m a, v16m b) {
+    GG_EACH a.v[i] |= b.v[i];
+    return a;
+}
+
+static inline int v16m_any(v16m a) {
+    int any = 0;
+    GG_EACH any |= a.v[i];
+    return any;
+}
+
+/* the first n lanes, 0 <= n <= 16 */
+static inline v16m v16m_first(int64_t n) {
+    v16m r;
+    GG_EACH r.v[i] = i < n;
+    return r;
+}
+
+/* a where m, else b */
+static inline v16 v16_select(v16m m, v16 a, v16 b) {
+    GG_EACH a.v[i] = m.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+
+/* a * 2^n, rounded once; n a whole number, -160 <= n <= 160, and a in 0.5 .. 2 or NaN */
+static inline v16 v16_scale2(v16 a, v16 n) {
+    GG_EACH {
+        /* 1.5 * 2^23 + n has n in its last bits; a NaN's n can be anything. */
+        int32_t e = (int32_t)(gg_bits(n.v[i] + 0x1.8p23f) - 0x4b400000), half = e >> 1;
+        uint32_t low = (uint32_t)(127 + half) << 23, high = (uint32_t)(127 + (e - half)) << 23;
+        a.v[i] = a.v[i] * gg_from_bits(low) * gg_from_bits(high);
+    }
+    return a;
+}
+
+/* The lanes added in halves: 8, 4, 2, 1. */
+static inline float v16_sum(v16 a) {
+    for (int h = 8; h; h /= 2)
+        for (int i = 0; i < h; i++)
+            a.v[i] += a.v[i + h];
+    return a.v[0];
+}
+
+/* The largest lane; a NaN may be lost. */
+static inline float v16_hmax(v16 a) {
+    for (int h = 8; h; h /= 2)
+        for (int i = 0; i < h; i++)
+            a.v[i] = a.v[i] > a.v[i + h] ? a.v[i] : a.v[i + h];
+    return a.v[0];
+}
+
+/* ---- 16-bit floats ---- */
+static inline v16 v16_load_f16_n(const uint16_t *p, int64_t n) {
+    v16 r;
+    GG_EACH r.v[i] = i < n ? gg_f16_to_f32(p[i]) : 0.0f;
+    return r;
+}
+
+static inline v16 v16_load_f16(const uint16_t *p) { return v16_load_f16_n(p, 16); }
+
+static inline void v16_store_f16_n(uint16_t *p, v16 a, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        p[i] = gg_f32_to_f16(a.v[i]);
+}
+
+static inline void v16_store_f16(uint16_t *p, v16 a) { v16_store_f16_n(p, a, 16); }
+
+static inline v16 v16_load_bf16_n(const uint16_t *p, int64_t n) {
+    v16 r;
+    GG_EACH r.v[i] = i < n ? gg_bf16_to_f32(p[i]) : 0.0f;
+    return r;
+}
+
+static inline v16 v16_load_bf16(const uint16_t *p) { return v16_load_bf16_n(p, 16); }
+
+static inline void v16_store_bf16_n(uint16_t *p, v16 a, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        p[i] = gg_f32_to_bf16(a.v[i]);
+}
+
+static inline void v16_store_bf16(uint16_t *p, v16 a) { v16_store_bf16_n(p, a, 16); }
+
+/* ---- integers ---- */
+static inline v16 v16_from_i32(v16i a) {
+    v16 r;
+    GG_EACH r.v[i] = (float)a.v[i];
+    return r;
+}
+
+/* To the nearest whole number, even where two are; |a| < 2^22. */
+static inline v16i v16_round(v16 a) {
+    v16i r;
+    GG_EACH r.v[i] = (int32_t)(gg_bits(a.v[i] + 0x1.8p23f) - 0x4b400000);
+    return r;
+}
+
+static inline v16i v16i_add(v16i a, v16i b) {
+    GG_EACH a.v[i] += b.v[i];
+    return a;
+}
+
+static inline int32_t v16i_sum(v16i a) {
+    int32_t s = 0;
+    GG_EACH s += a.v[i];
+    return s;
+}
+
+/* lanes in -128..127 */
+static inline void v16i_store_i8(int8_t *p, v16i a) { GG_EACH p[i] = (int8_t)a.v[i]; }
+
+/* ---- integer products: 4 weights of each of 16 rows, [row][4], times 4 activations ----
+ * A sum starts from the activations' nsum, takes its products, and ends as sum of (weight - offset) * x. */
+static inline v16w v16w_load(const uint8_t *p) {
+    v16w r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+
+static inline v16w v16w_low(v16w w) {
+    for (int i = 0; i < 64; i++)
+        w.v[i] &= 15;
+    return w;
+}
+
+static inline v16w v16w_high(v16w w) {
+    for (int i = 0; i < 64; i++)
+        w.v[i] >>= 4;
+    return w;
+}
+
+static inline v16i v16i_dot(v16i acc, v16w w, const int8_t *x) {
+    for (int r = 0; r < 16; r++)
+        for (int b = 0; b < 4; b++)
+            acc.v[r] += w.v[4 * r + b] * x[b];
+    return acc;
+}
+
+static inline v16i v16i_set1(int32_t x) {
+    v16i r;
+    GG_EACH r.v[i] = x;
+    return r;
+}
+
+/* weights 0..15, offset 8; at most 8 products */
+static inline v16q4 v16q4_start(int32_t nsum) { return v16i_set1(8 * nsum); }
+static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
+static inline v16i v16q4_end(v16q4 acc, int32_t nsum) { return (void)nsum, acc; }
+
+/* weights 0..255, offset 128 */
+static inline v16q8 v16q8_start(int32_t nsum) { return v16i_set1(128 * nsum); }
+static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
+static inline v16i v16q8_end(v16q8 acc) { return acc; }
+
+#undef GG_EACH
+#endif

@@ -1,0 +1,161 @@
+/* Everything of the runtime that Python sees. C includes this file, cffi parses it.
+ *
+ * Python describes a graph and lowers it to an array of gg_step; C runs that array. A step is one loop over data: an op,
+ * or a part of a fused op. Steps carry their tensors by value, so a run touches nothing of Python's. */
+#ifndef GG_H
+#define GG_H
+/* cffi: skip */
+#include <stddef.h>
+#include <stdint.h>
+/* cffi: end */
+
+#define GG_MAX_DIMS 4
+#define GG_MAX_SRC 6
+#define GG_MAX_PARAMS 12
+#define GG_TILE 16
+
+/* What a call came to; gg_last_error() has the sentence that goes with it. */
+enum gg_status {
+    GG_OK = 0,
+    GG_FAILED = 1,    /* bad data met in the run, e.g. a row index out of range */
+    GG_STOPPED = 2,   /* gg_plan_stop was called */
+    GG_CUSTOM = 3,    /* a map_custom function raised; Python holds its exception */
+    GG_NO_MEMORY = 4,
+    GG_NO_THREAD = 5,
+};
+
+/* ---- tables: the rows of types.def and ops.def ---- */
+typedef struct {
+    const char *name;
+    int32_t id;     /* GGUF's number */
+    int32_t block;  /* weights a block */
+    int32_t bytes;  /* bytes a block */
+    int32_t file;   /* may stand in a model file */
+} gg_type_info;
+int gg_n_types(void);
+const gg_type_info *gg_type_at(int i);
+int gg_n_ops(void);
+const char *gg_op_name(int op);
+int gg_op_moves_data(int op);
+
+/* ---- instruction sets, best last; a name or NULL ---- */
+int gg_n_isas(void);
+const char *gg_isa_name(int isa);
+int gg_isa_usable(int isa); /* compiled in, and this processor has it */
+
+const char *gg_last_error(void);  /* of the calling thread; "" when there was none */
+
+/* ---- data of a type ---- */
+/* n values; n is a multiple of the type's block. Return a gg_status. */
+int gg_dequantize(int type, int64_t n, const void *src, float *dst);
+int gg_quantize(int type, int64_t n, const float *src, void *dst);
+/* A packed matrix holds its rows in tiles of GG_TILE, the last one filled up with zero rows: rounded-up ne1 x row bytes.
+ * Float types: [tile][k][row]. Block types: [tile][block], and in it for each field of the block (scale, quants ...) the field
+ * of all 16 rows: 2-byte fields row by row, longer ones in pieces of 4 bytes, [piece][row]. Q8_0's quants are stored + 128. */
+int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst);
+int gg_packable(int type);
+/* Row i1 of a packed matrix, as floats. */
+int gg_unpack_row(int type, int64_t ne0, int64_t i1, const void *packed, float *dst);
+
+/* ---- plans ---- */
+typedef struct {
+    void *data;          /* an address, or with `own` set an offset into each thread's own scratch */
+    int64_t ne[4];       /* elements, ne[0] the row */
+    int64_t nb[4];       /* bytes from one element to the next along each dimension */
+    int32_t type;        /* id of types.def */
+    int16_t packed;      /* rows lie in tiles of GG_TILE, see gg_pack; nb[1] is the bytes of one row all the same */
+    int16_t own;
+} gg_tensor;
+
+typedef union {
+    int32_t i;
+    float f;
+} gg_param;
+
+enum gg_step_flags {
+    GG_MEET = 1,   /* all threads meet before this step */
+    GG_EVERY = 2,  /* every thread does the whole step, into its own scratch */
+};
+
+typedef struct {
+    gg_tensor dst;
+    gg_tensor src[GG_MAX_SRC]; /* an absent source has data = NULL and own = 0 */
+    gg_param params[GG_MAX_PARAMS];
+    void *user;      /* map_custom: the Python object's handle */
+    int32_t op;
+    int32_t flags;
+    int32_t node;    /* index of the graph's node */
+    int32_t part;    /* 0.. within the node */
+} gg_step;
+
+/* Before a run, the value of a run-time variable (n_tokens, n_kv, ...) is written to every place that depends on it. */
+enum gg_patch_place { GG_PATCH_NE = 0, GG_PATCH_PARAM = 1 };
+typedef struct {
+    int32_t step;
+    int32_t tensor;  /* -1 is dst, else the index in src */
+    int32_t place;   /* of enum gg_patch_place */
+    int32_t index;   /* dimension of ne, or index in params */
+    int32_t var;
+    int32_t unused;
+} gg_patch;
+
+/* One step of one thread: it worked from start to end and then, where the next step starts with a meeting, waited until done.
+ * Ticks of gg_ticks(). step -1 is waking up: start is when the caller asked, end and done when the thread began. */
+typedef struct {
+    uint64_t start;
+    uint64_t end;
+    uint64_t done;
+    int32_t step;
+    int32_t thread;
+} gg_record;
+
+/* Buffers a run fills, made beforehand: capacity records for each thread, thread t's from records + t * capacity. */
+typedef struct {
+    gg_record *records;
+    int64_t capacity;
+    int64_t *n_records; /* [n_threads] */
+    int64_t *n_dropped; /* [n_threads], counted when there is no room */
+} gg_trace;
+
+typedef struct gg_pool gg_pool;
+typedef struct gg_plan gg_plan;
+
+/* n_threads counts the caller, who works as thread 0. NULL on failure, see gg_last_error(). */
+gg_pool *gg_pool_new(int n_threads);
+void gg_pool_free(gg_pool *pool);
+int gg_pool_n_threads(const gg_pool *pool);
+
+/* Copies steps and patches. own_bytes: what the tensors with `own` set need in each thread. NULL on failure. */
+gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes,
+                     int isa);
+void gg_plan_free(gg_plan *plan);
+/* Runs all steps on the pool's threads with the given run-time variables; trace may be NULL. Returns a gg_status.
+ * One run of a pool at a time; a second one waits. */
+int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace);
+/* Makes the run under way (or the next one) end at the next step; may be called from any thread. */
+void gg_plan_stop(gg_plan *plan);
+const gg_step *gg_plan_step(const gg_plan *plan, int i);
+int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
+
+uint64_t gg_ticks(void);
+double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */
+
+/* Called for every map_custom step by every thread; returns 0, or 1 when the function raised. */
+typedef int (*gg_map_custom_fn)(void *step, int ith, int nth);
+void gg_set_map_custom(gg_map_custom_fn fn);
+
+/* ---- one kernel at a time, for tests and measurements: see cpu/kernels/kernels.h ---- */
+/* A kernel over rows, called by its name in gg_kernels or the name of a unary op: y from a, b, c and the numbers s and t,
+ * in the order in which the kernel takes them. b_one is s. */
+int gg_test_row(int isa, const char *kernel, int64_t n, void *y, const void *a, const void *b, const float *c, float s,
+                float t);
+/* Columns of x (n_cols, x_nb bytes apart: f32, or q8_a for block types) times n_rows rows of a packed matrix. bias and
+ * residual may be NULL; act is a unary op or none. */
+int gg_test_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *packed, int64_t n_cols, const void *x,
+                    int64_t x_nb, float *y, int64_t y_nb, const float *bias, int act, const float *residual,
+                    int64_t residual_nb);
+int gg_test_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_kv, int64_t n_q, const float *q,
+                      int64_t q_nb, const void *k, const void *v, int64_t v_nb, float scale, const float *mask,
+                      int64_t mask_nb, float slope, const float *sink, int causal, int64_t first, float *out,
+                      int64_t out_nb);
+#endif

@@ -1,0 +1,81 @@
+/* What the C files share and Python does not see. */
+#ifndef GG_INTERNAL_H
+#define GG_INTERNAL_H
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu/kernels/kernels.h"
+#include "gg.h"
+
+/* One thread's share of a step. */
+typedef struct {
+    int ith, nth;
+    const gg_kernels *kernels;
+    uint8_t *own;              /* this thread's own tensors (gg_tensor.own) */
+    void *tmp;                 /* this thread's room for temporaries, as much as the op's tmp function said */
+    _Atomic int64_t *next;     /* the step's counter of chunks handed out, 0 when the step starts */
+} gg_share;
+
+typedef int (*gg_op_fn)(const gg_step *step, const gg_share *share);
+typedef size_t (*gg_tmp_fn)(const gg_step *step);
+
+int gg_op_copy(const gg_step *, const gg_share *);
+int gg_op_repeat(const gg_step *, const gg_share *);
+int gg_op_concat(const gg_step *, const gg_share *);
+int gg_op_get_rows(const gg_step *, const gg_share *);
+int gg_op_set_rows(const gg_step *, const gg_share *);
+int gg_op_binary(const gg_step *, const gg_share *);
+int gg_op_scale(const gg_step *, const gg_share *);
+int gg_op_clamp(const gg_step *, const gg_share *);
+int gg_op_unary(const gg_step *, const gg_share *);
+int gg_op_glu(const gg_step *, const gg_share *);
+int gg_op_sum(const gg_step *, const gg_share *);
+int gg_op_sum_rows(const gg_step *, const gg_share *);
+int gg_op_argmax(const gg_step *, const gg_share *);
+int gg_op_norm(const gg_step *, const gg_share *);
+int gg_op_diag_mask_inf(const gg_step *, const gg_share *);
+int gg_op_soft_max(const gg_step *, const gg_share *);
+int gg_op_rope(const gg_step *, const gg_share *);
+int gg_op_quantize(const gg_step *, const gg_share *);
+int gg_op_mul_mat(const gg_step *, const gg_share *);
+int gg_op_flash_attn_ext(const gg_step *, const gg_share *);
+int gg_op_map_custom(const gg_step *, const gg_share *);
+size_t gg_tmp_copy(const gg_step *);
+size_t gg_tmp_set_rows(const gg_step *);
+size_t gg_tmp_soft_max(const gg_step *);
+size_t gg_tmp_quantize(const gg_step *);
+size_t gg_tmp_mul_mat(const gg_step *);
+size_t gg_tmp_flash_attn_ext(const gg_step *);
+
+gg_op_fn gg_op_function(int op); /* NULL where no data moves, or op is unknown */
+gg_tmp_fn gg_op_tmp(int op);     /* NULL for no temporaries */
+
+/* Leaves a message for gg_last_error() and returns status. */
+int gg_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void gg_set_last_error(const char *message); /* hands the message of another thread on to this one */
+
+const gg_type_info *gg_type_info_of(int type); /* NULL when unknown */
+const gg_kernels *gg_kernels_of(int isa);      /* NULL when not usable */
+
+static inline size_t gg_row_bytes(int type, int64_t ne0) {
+    const gg_type_info *t = gg_type_info_of(type);
+    return (size_t)(ne0 / t->block) * (size_t)t->bytes;
+}
+
+static inline int64_t gg_n_rows(const gg_tensor *t) { return t->ne[1] * t->ne[2] * t->ne[3]; }
+static inline bool gg_present(const gg_tensor *t) { return t->data != NULL || t->own; }
+
+/* Where the tensor's data lies for this thread. */
+static inline void *gg_data(const gg_tensor *t, const gg_share *share) {
+    return t->own ? (void *)(share->own + (size_t)(uintptr_t)t->data) : t->data;
+}
+
+/* Thread ith's rows of n: [*r0, *r1). Every op that works by rows uses this split and no other, so that a thread
+ * finds in the next op the rows that it made itself. */
+static inline void gg_split(int64_t n, const gg_share *s, int64_t *r0, int64_t *r1) {
+    *r0 = n * s->ith / s->nth;
+    *r1 = n * (s->ith + 1) / s->nth;
+}
+#endif

@@ -1,0 +1,379 @@
+/* The executor: runs the steps of a plan on the threads of a pool. It is the only place that takes time stamps.
+ *
+ * Every thread walks all steps in order and does its share of each. Threads wait for each other only where a step asks for a
+ * meeting, and at the end. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "pool.h"
+
+enum { CACHE_LINE = 64 };
+
+/* A step's counter of chunks handed out, on a cache line of its own. */
+typedef struct {
+    _Alignas(CACHE_LINE) _Atomic int64_t next;
+} gg_counter;
+
+typedef struct {
+    gg_patch patch;
+    int64_t capacity; /* the dimension as the plan was made with it: what memory there is for */
+} gg_place;
+
+struct gg_plan {
+    gg_step *steps;       /* [n_steps] */
+    gg_counter *counters; /* [n_steps] */
+    gg_place *places;     /* [n_places] */
+    int n_steps, n_places;
+    const gg_kernels *kernels;
+    pthread_mutex_t lock; /* held for a run */
+
+    /* Scratch: n_scratch parts of scratch_bytes, whole pages, one for each thread. In a part the thread's own tensors come
+     * first, then at own_bytes the temporaries. */
+    uint8_t *scratch;
+    size_t scratch_bytes, own_bytes;
+    int n_scratch;
+
+    /* GG_OK, or why the run under way ends early: the first failure, or a request to stop. */
+    _Atomic int halt;
+    char message[256]; /* of the failure, written by the thread that set halt */
+};
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+/* ---- making a plan ---- */
+
+/* `name` says which tensor it is. */
+static int check_tensor(const gg_tensor *t, int step, const char *op, const char *name, int64_t own_bytes) {
+    if (gg_type_info_of(t->type) == NULL) {
+        return gg_fail(GG_FAILED, "step %d, %s: %s has the unknown type %d", step, op, name, t->type);
+    }
+    for (int i = 0; i < GG_MAX_DIMS; i++) {
+        if (t->ne[i] < 0) {
+            return gg_fail(GG_FAILED, "step %d, %s: %s has ne[%d] = %lld", step, op, name, i, (long long)t->ne[i]);
+        }
+    }
+    if (t->own && (uint64_t)(uintptr_t)t->data >= (uint64_t)own_bytes) {
+        return gg_fail(GG_FAILED, "step %d, %s: %s lies at byte %llu of %lld bytes of scratch", step, op, name,
+                       (unsigned long long)(uintptr_t)t->data, (long long)own_bytes);
+    }
+    return GG_OK;
+}
+
+static int check_step(const gg_step *step, int i, int64_t own_bytes) {
+    static const char *const names[GG_MAX_SRC] = {"src0", "src1", "src2", "src3", "src4", "src5"};
+    const char *op = gg_op_name(step->op);
+    if (op == NULL) {
+        return gg_fail(GG_FAILED, "step %d: there is no op %d", i, step->op);
+    }
+    if (gg_op_function(step->op) == NULL) {
+        return gg_fail(GG_FAILED, "step %d: %s moves no data, so it cannot be a step", i, op);
+    }
+    if (step->flags & ~(GG_MEET | GG_EVERY)) {
+        return gg_fail(GG_FAILED, "step %d, %s: unknown flags %d", i, op, step->flags);
+    }
+    int status = check_tensor(&step->dst, i, op, "dst", own_bytes);
+    for (int s = 0; s < GG_MAX_SRC && status == GG_OK; s++) {
+        if (gg_present(&step->src[s])) {
+            status = check_tensor(&step->src[s], i, op, names[s], own_bytes);
+        }
+    }
+    return status;
+}
+
+static int check_patch(const gg_patch *patch, int i, int n_steps) {
+    const int n_index = patch->place == GG_PATCH_NE ? GG_MAX_DIMS : GG_MAX_PARAMS;
+    if (patch->step < 0 || patch->step >= n_steps || patch->tensor < -1 || patch->tensor >= GG_MAX_SRC || patch->var < 0 ||
+        (patch->place != GG_PATCH_NE && patch->place != GG_PATCH_PARAM) || patch->index < 0 || patch->index >= n_index) {
+        return gg_fail(GG_FAILED, "patch %d of a plan of %d steps is out of range: step %d, tensor %d, place %d, index %d, var %d",
+                       i, n_steps, patch->step, patch->tensor, patch->place, patch->index, patch->var);
+    }
+    return GG_OK;
+}
+
+static gg_tensor *patched_tensor(gg_plan *plan, const gg_patch *patch) {
+    gg_step *step = &plan->steps[patch->step];
+    return patch->tensor < 0 ? &step->dst : &step->src[patch->tensor];
+}
+
+static int check_plan(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa) {
+    if (n_steps < 0 || n_patches < 0 || own_bytes < 0 || (steps == NULL && n_steps > 0) || (patches == NULL && n_patches > 0)) {
+        return gg_fail(GG_FAILED, "a plan of %d steps, %d patches and %lld bytes of scratch", n_steps, n_patches,
+                       (long long)own_bytes);
+    }
+    if (gg_kernels_of(isa) == NULL) {
+        return gg_fail(GG_FAILED, "instruction set %d is not usable here", isa);
+    }
+    int status = GG_OK;
+    for (int i = 0; i < n_steps && status == GG_OK; i++) {
+        status = check_step(&steps[i], i, own_bytes);
+    }
+    for (int i = 0; i < n_patches && status == GG_OK; i++) {
+        status = check_patch(&patches[i], i, n_steps);
+    }
+    return status;
+}
+
+/* The most that any step needs for temporaries. */
+static size_t most_tmp(const gg_step *steps, int n_steps) {
+    size_t most = 0;
+    for (int i = 0; i < n_steps; i++) {
+        const gg_tmp_fn tmp = gg_op_tmp(steps[i].op);
+        const size_t bytes = tmp != NULL ? tmp(&steps[i]) : 0;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa) {
+    if (check_plan(steps, n_steps, patches, n_patches, own_bytes, isa) != GG_OK) {
+        return NULL;
+    }
+    gg_plan *plan = calloc(1, sizeof(*plan));
+    if (plan == NULL) {
+        gg_fail(GG_NO_MEMORY, "no memory for a plan");
+        return NULL;
+    }
+    pthread_mutex_init(&plan->lock, NULL);
+    /* One more than needed: room for nothing may come back as NULL. */
+    plan->steps = malloc(((size_t)n_steps + 1) * sizeof(*plan->steps));
+    plan->counters = aligned_alloc(CACHE_LINE, ((size_t)n_steps + 1) * sizeof(*plan->counters));
+    plan->places = malloc(((size_t)n_patches + 1) * sizeof(*plan->places));
+    if (plan->steps == NULL || plan->counters == NULL || plan->places == NULL) {
+        gg_plan_free(plan);
+        gg_fail(GG_NO_MEMORY, "no memory for a plan of %d steps", n_steps);
+        return NULL;
+    }
+    for (int i = 0; i < n_steps; i++) {
+        plan->steps[i] = steps[i];
+        atomic_init(&plan->counters[i].next, 0);
+    }
+    plan->n_steps = n_steps;
+    for (int i = 0; i < n_patches; i++) {
+        const gg_patch *patch = &patches[i];
+        const int64_t capacity = patch->place == GG_PATCH_NE ? patched_tensor(plan, patch)->ne[patch->index] : 0;
+        plan->places[i] = (gg_place){*patch, capacity};
+    }
+    plan->n_places = n_patches;
+    plan->kernels = gg_kernels_of(isa);
+    plan->own_bytes = round_up((size_t)own_bytes, CACHE_LINE);
+    plan->scratch_bytes = round_up(plan->own_bytes + most_tmp(steps, n_steps) + 1, (size_t)sysconf(_SC_PAGESIZE));
+    return plan;
+}
+
+void gg_plan_free(gg_plan *plan) {
+    if (plan != NULL) {
+        pthread_mutex_destroy(&plan->lock);
+        free(plan->steps);
+        free(plan->counters);
+        free(plan->places);
+        free(plan->scratch);
+        free(plan);
+    }
+}
+
+const gg_step *gg_plan_step(const gg_plan *plan, int i) { return i >= 0 && i < plan->n_steps ? &plan->steps[i] : NULL; }
+
+int64_t gg_plan_scratch(const gg_plan *plan) { return (int64_t)plan->scratch_bytes; }
+
+/* ---- stopping ---- */
+
+static bool halted(gg_plan *plan) { return atomic_load_explicit(&plan->halt, memory_order_relaxed) != GG_OK; }
+
+static bool halt(gg_plan *plan, int status) {
+    int running = GG_OK;
+    return atomic_compare_exchange_strong(&plan->halt, &running, status);
+}
+
+void gg_plan_stop(gg_plan *plan) { halt(plan, GG_STOPPED); }
+
+/* This thread's op failed: if it is the first, its status and its message are the run's. */
+static void fail(gg_plan *plan, int status) {
+    if (halt(plan, status)) {
+        snprintf(plan->message, sizeof(plan->message), "%s", gg_last_error());
+    }
+}
+
+/* ---- running ---- */
+
+/* One thread's records. They leave no gap: where one is done the next one starts. */
+typedef struct {
+    gg_record *records;
+    int64_t capacity, n, n_dropped;
+    uint64_t done; /* of the last one */
+    int thread;
+} gg_recorder;
+
+static void record(gg_recorder *r, int step, uint64_t end, uint64_t done) {
+    if (r->n < r->capacity) {
+        r->records[r->n++] = (gg_record){.start = r->done, .end = end, .done = done, .step = step, .thread = r->thread};
+    } else {
+        r->n_dropped++;
+    }
+    r->done = done;
+}
+
+typedef struct {
+    gg_plan *plan;
+    gg_pool *pool;
+    const gg_trace *trace;
+    uint64_t asked; /* the tick when the caller woke the pool */
+} gg_run;
+
+/* The meeting at the start of step i. The first step needs none: the threads come from the end of the last run. */
+static bool meets(const gg_plan *plan, int i) { return i < plan->n_steps && plan->steps[i].flags & GG_MEET; }
+
+/* What thread ith does in a run. */
+static void walk(void *arg, int ith) {
+    const gg_run *run = arg;
+    gg_plan *plan = run->plan;
+    const gg_trace *trace = run->trace;
+    const int nth = gg_pool_n_threads(run->pool);
+    gg_recorder recorder = {.thread = ith, .done = run->asked};
+    if (trace != NULL) {
+        recorder.records = trace->records + ith * trace->capacity;
+        recorder.capacity = trace->capacity;
+        const uint64_t began = gg_ticks();
+        record(&recorder, -1, began, began);
+    }
+    gg_share share = {.ith = ith, .nth = nth, .kernels = plan->kernels};
+    share.own = plan->scratch + (size_t)ith * plan->scratch_bytes;
+    share.tmp = share.own + plan->own_bytes;
+    _Atomic int64_t alone_next; /* whoever does a step alone counts its chunks alone */
+    gg_share alone = share;
+    alone.ith = 0;
+    alone.nth = 1;
+    alone.next = &alone_next;
+
+    int i = 0;
+    for (; i < plan->n_steps && !halted(plan); i++) {
+        const gg_step *step = &plan->steps[i];
+        int status;
+        if (nth == 1 || step->flags & GG_EVERY) {
+            atomic_init(&alone_next, 0);
+            status = gg_op_function(step->op)(step, &alone);
+        } else {
+            share.next = &plan->counters[i].next;
+            status = gg_op_function(step->op)(step, &share);
+        }
+        if (status != GG_OK) {
+            fail(plan, status);
+        }
+        const bool meet = meets(plan, i + 1);
+        if (trace == NULL) {
+            if (meet) {
+                gg_pool_meet(run->pool, ith);
+            }
+            continue;
+        }
+        const uint64_t end = gg_ticks();
+        if (meet) {
+            gg_pool_meet(run->pool, ith);
+        }
+        record(&recorder, i, end, meet ? gg_ticks() : end);
+    }
+    /* Halted: others may be steps ahead or behind, and count on this thread at every meeting. */
+    for (i++; i < plan->n_steps; i++) {
+        if (meets(plan, i)) {
+            gg_pool_meet(run->pool, ith);
+        }
+    }
+    if (trace != NULL) {
+        trace->n_records[ith] = recorder.n;
+        trace->n_dropped[ith] = recorder.n_dropped;
+    }
+}
+
+/* Each thread's last record waited for the end of the run, which only the caller sees. */
+static void record_end(const gg_trace *trace, int nth) {
+    const uint64_t done = gg_ticks();
+    for (int ith = 0; ith < nth; ith++) {
+        const int64_t n = trace->n_records[ith];
+        gg_record *last = trace->records + ith * trace->capacity + n - 1;
+        if (n > 0 && trace->n_dropped[ith] == 0 && last->step >= 0) {
+            last->done = done;
+        }
+    }
+}
+
+/* Writes the values of the run-time variables to their places. */
+static int patch_steps(gg_plan *plan, const int64_t *vars) {
+    for (int i = 0; i < plan->n_places; i++) {
+        const gg_patch *patch = &plan->places[i].patch;
+        const int64_t value = vars[patch->var], capacity = plan->places[i].capacity;
+        gg_step *step = &plan->steps[patch->step];
+        if (patch->place == GG_PATCH_NE) {
+            if (value < 0 || value > capacity) {
+                return gg_fail(GG_FAILED, "step %d, %s: run-time variable %d is %lld, but ne[%d] was made for 0 to %lld",
+                               patch->step, gg_op_name(step->op), patch->var, (long long)value, patch->index,
+                               (long long)capacity);
+            }
+            patched_tensor(plan, patch)->ne[patch->index] = value;
+        } else {
+            if (value < INT32_MIN || value > INT32_MAX) {
+                return gg_fail(GG_FAILED, "step %d, %s: run-time variable %d is %lld, too large for params[%d]", patch->step,
+                               gg_op_name(step->op), patch->var, (long long)value, patch->index);
+            }
+            step->params[patch->index].i = (int32_t)value;
+        }
+    }
+    return GG_OK;
+}
+
+/* Scratch for nth threads; each touches its own pages first, so they lie near its core. */
+static int make_scratch(gg_plan *plan, int nth) {
+    if (nth <= plan->n_scratch) {
+        return GG_OK;
+    }
+    free(plan->scratch);
+    plan->n_scratch = 0;
+    const size_t bytes = plan->scratch_bytes;
+    plan->scratch = bytes <= PTRDIFF_MAX / (size_t)nth ? aligned_alloc((size_t)sysconf(_SC_PAGESIZE), bytes * (size_t)nth) : NULL;
+    if (plan->scratch == NULL) {
+        return gg_fail(GG_NO_MEMORY, "no memory for %zu bytes of scratch for each of %d threads", bytes, nth);
+    }
+    plan->n_scratch = nth;
+    return GG_OK;
+}
+
+/* With the locks of plan and pool. */
+static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const gg_trace *trace) {
+    const int nth = gg_pool_n_threads(pool);
+    int status = patch_steps(plan, vars);
+    if (status == GG_OK) {
+        status = make_scratch(plan, nth);
+    }
+    if (status != GG_OK) {
+        return status;
+    }
+    for (int i = 0; i < plan->n_steps; i++) {
+        atomic_store_explicit(&plan->counters[i].next, 0, memory_order_relaxed);
+    }
+    gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks() : 0};
+    gg_pool_run(pool, walk, &run);
+    if (trace != NULL) {
+        record_end(trace, nth);
+    }
+    status = atomic_exchange(&plan->halt, GG_OK);
+    if (status == GG_STOPPED) {
+        return gg_fail(GG_STOPPED, "the run was stopped");
+    }
+    if (status != GG_OK) {
+        gg_set_last_error(plan->message);
+    }
+    return status;
+}
+
+int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace) {
+    pthread_mutex_lock(&plan->lock); /* always the plan's first, then the pool's */
+    int status = gg_pool_lock(pool);
+    if (status == GG_OK) {
+        status = run_locked(plan, pool, vars, trace);
+        gg_pool_unlock(pool);
+    }
+    pthread_mutex_unlock(&plan->lock);
+    return status;
+}

@@ -1,0 +1,21 @@
+/* The thread pool. gg.h declares how to make and free one; here is how plan.c uses it.
+ *
+ * A pool belongs to the process that made it: a child of fork() has none of its threads, and must make its own pool (running
+ * on the parent's is refused, freeing it frees the memory alone). Freeing a pool while a run is under way is not allowed. */
+#ifndef GG_POOL_H
+#define GG_POOL_H
+#include "gg.h"
+
+/* What every thread of the pool does in a run, ith counting from 0, the caller. */
+typedef void (*gg_work_fn)(void *arg, int ith);
+
+/* The pool for oneself; waits while another thread has it. Returns a gg_status. */
+int gg_pool_lock(gg_pool *pool);
+void gg_pool_unlock(gg_pool *pool);
+
+/* With the lock: calls work(arg, ith) on every thread, and returns when all are done. What any thread wrote is visible then. */
+void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg);
+
+/* Within a run, by thread ith: returns when every thread of the pool has called it. */
+void gg_pool_meet(gg_pool *pool, int ith);
+#endif

@@ -1,0 +1,136 @@
+"""Compiles ggtui._native. pyproject.toml has the rest; ggtui/csrc/build_ffi.py says what to compile and how.
+
+Objects are kept under build/obj and compiled anew only when their source, a header or the command changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "ggtui" / "csrc"))
+import build_ffi
+
+NO_COMPILER = (
+    "ggtui: {missing}; install a C compiler and Python's headers with: apt-get install gcc python3-dev "
+    "(Debian, Ubuntu), dnf install gcc python3-devel (Fedora), xcode-select --install (macOS)"
+)
+# One build serves Python 3.11 and later, but not the Pythons without a GIL: they lack this stable ABI.
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
+class BuildNative(build_ext):
+    """Compiles every unit of build_ffi.py, in parallel and only where something changed, then links them."""
+
+    def build_extension(self, ext: Extension) -> None:
+        machine = self.check_compiler()
+        kind = os.environ.get("GGTUI_SANITIZE", "").replace(",", "-") or "plain"
+        objects = Path("build/obj", kind)
+        units = [*build_ffi.units(machine, objects, os.environ), self.generated_unit(objects)]
+        changed = [unit for unit in units if not fresh(unit.object, self.command(unit))]
+        with ThreadPoolExecutor(int(self.parallel or os.cpu_count() or 1)) as pool:
+            failed = [
+                unit.object
+                for unit, done in zip(changed, pool.map(self.compile, changed), strict=True)
+                if not done
+            ]
+        if failed:
+            raise CompileError("these did not compile: " + ", ".join(map(str, failed)))
+
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.unlink(missing_ok=True)  # the compiler class would keep it if a source was only removed
+        sanitize = [flag for flag in build_ffi.sanitize_flags(os.environ) if flag.startswith("-fsanitize")]
+        self.compiler.link_shared_object(
+            [str(unit.object) for unit in units],
+            str(target),
+            libraries=["m"],
+            extra_postargs=["-pthread", *sanitize],
+        )
+
+    def generated_unit(self, objects: Path) -> build_ffi.Unit:
+        source = objects / "_native.c"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.redirect_stdout(None):
+            build_ffi.ffi_builder().emit_c_code(str(source))  # leaves an equal file alone
+        abi = "-DPy_LIMITED_API=0x030b0000" if LIMITED_API else "-D_CFFI_NO_LIMITED_API"
+        python = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
+        # -w: the warnings of generated code are not ours.
+        flags = ("-O1", "-w", "-pthread", abi, f"-I{build_ffi.CSRC}", *dict.fromkeys(python))
+        return build_ffi.Unit(source, source.with_suffix(".o"), flags + build_ffi.sanitize_flags(os.environ))
+
+    def check_compiler(self) -> str:
+        """The machine that the compiler compiles for, e.g. x86_64."""
+        compiler = self.compiler.compiler_so[0]
+        if shutil.which(compiler) is None:
+            raise SystemExit(NO_COMPILER.format(missing=f"no C compiler found ({compiler})"))
+        if not Path(sysconfig.get_path("include"), "Python.h").exists():
+            raise SystemExit(NO_COMPILER.format(missing="the headers of Python are missing (Python.h)"))
+        answer = subprocess.run([*self.compiler.compiler_so, "-dumpmachine"], capture_output=True, text=True)
+        return answer.stdout.split("-")[0]
+
+    def command(self, unit: build_ffi.Unit) -> list[str]:
+        return [*self.compiler.compiler_so, *unit.flags, "-c", str(unit.source)]
+
+    def compile(self, unit: build_ffi.Unit) -> bool:
+        """Besides the object, leaves its headers in .d and its command in .cmd, for `fresh`."""
+        unit.object.parent.mkdir(parents=True, exist_ok=True)
+        unit.object.unlink(missing_ok=True)
+        command = self.command(unit)
+        # Written before the source is read: a file that changes while it is compiled is newer than this one.
+        unit.object.with_suffix(".cmd").write_text(shlex.join(command))
+        unfinished = unit.object.with_suffix(".o.tmp")
+        outputs = ["-MMD", "-MF", str(unit.object.with_suffix(".d")), "-o", str(unfinished)]
+        done = subprocess.run([*command, *outputs], stderr=subprocess.PIPE, text=True)
+        sys.stdout.write(f"  cc {unit.object}\n{done.stderr}")  # in one piece: others write too
+        sys.stdout.flush()
+        if done.returncode != 0:
+            return False
+        unfinished.replace(unit.object)
+        return True
+
+
+def fresh(obj: Path, command: list[str]) -> bool:
+    """Whether the object stands for what its source, its headers and the command are now."""
+    recorded = obj.with_suffix(".cmd")
+    try:
+        made = recorded.stat().st_mtime_ns
+        sources = shlex.split(obj.with_suffix(".d").read_text().partition(": ")[2].replace("\\\n", " "))
+        return (
+            obj.exists()
+            and recorded.read_text() == shlex.join(command)
+            and all(Path(source).stat().st_mtime_ns < made for source in sources)
+        )
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+    raise SystemExit("ggtui: Windows is not supported yet; use Linux, macOS or WSL")
+if sys.platform == "darwin":  # one architecture at a time: the flags of the instruction sets differ
+    os.environ.setdefault("ARCHFLAGS", f"-arch {os.uname().machine}")
+os.chdir(Path(__file__).resolve().parent)
+
+headers = [str(path) for pattern in ("**/*.h", "**/*.def") for path in sorted(build_ffi.CSRC.glob(pattern))]
+setup(
+    ext_modules=[
+        Extension(
+            build_ffi.MODULE,
+            sorted(map(str, build_ffi.CSRC.glob("**/*.c"))),
+            depends=headers,
+            py_limited_api=LIMITED_API,
+        )
+    ],
+    cmdclass={"build_ext": BuildNative},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
+)

@@ -1,0 +1,18 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import hypothesis
+import pytest
+
+# No deadline: a loaded machine is not a bug. Derandomized: a failure repeats on every machine.
+hypothesis.settings.register_profile("ggtui", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ggtui")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Names the compiled module under test, which for the sanitizers is not the one in the working tree."""
+    spec = importlib.util.find_spec("ggtui._native")
+    return f"native: {spec.origin if spec else 'not built'}"

@@ -1,0 +1,107 @@
+"""GPT-2 against logits that transformers computed (tests/references)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ggtui.core.kv_cache import KVCache
+from ggtui.core.models import gpt2
+from ggtui.core.models.base import ModelGraph, make_inputs
+from ggtui.core.native import usable_isas
+from ggtui.core.plan import Pool
+from ggtui.core.tensor import Context, Tensor
+
+REFERENCES = Path(__file__).parents[2] / "references"
+
+
+@pytest.fixture(scope="module")
+def small() -> dict[str, NDArray[Any]]:
+    return dict(np.load(REFERENCES / "small.npz"))
+
+
+SMALL = gpt2.Hparams(n_vocab=199, n_ctx=64, n_embd=64, n_head=4, n_layer=2, n_ff=256, eps=1e-5)
+
+
+def weights_of(arrays: dict[str, NDArray[Any]], type: str) -> dict[str, Tensor]:
+    """The reference's weights, matrices in `type`."""
+    context = Context()
+    weights = {}
+    for name, spec in gpt2.tensors(SMALL).items():
+        if name in arrays:
+            weights[name] = context.tensor(arrays[name], name, type if spec.matrix else "f32", packed=spec.matrix)
+    return weights
+
+
+def run(
+    weights: dict[str, Tensor],
+    tokens: NDArray[np.int32],
+    *,
+    batch: int,
+    kv_type: str = "f32",
+    threads: int = 1,
+    isa: str | None = None,
+    fused: bool = True,
+) -> NDArray[np.float32]:
+    """Logits of all tokens, read `batch` at a time."""
+    kv = KVCache(SMALL.n_layer, SMALL.d_head, SMALL.n_head, SMALL.n_ctx, kv_type)
+    graphs: dict[int, tuple[Any, ModelGraph]] = {}
+    pool = Pool(threads)
+    rows = []
+    for at in range(0, len(tokens), batch):
+        part = tokens[at : at + batch]
+        capacity = 1 if len(part) == 1 else batch
+        if capacity not in graphs:
+            inputs = make_inputs(capacity, SMALL.n_ctx, last_only=False)
+            graphs[capacity] = (inputs, gpt2.build(SMALL, weights, kv, inputs))
+        inputs, graph = graphs[capacity]
+        inputs.tokens.bytes().view(np.int32)[: len(part)] = part
+        inputs.positions.bytes().view(np.int32)[: len(part)] = np.arange(at, at + len(part))
+        graph.plan(isa=isa, fused=fused).run(pool, {"n_tokens": len(part), "n_kv": at + len(part)})
+        rows.append(graph.logits.numpy().reshape(-1, SMALL.n_vocab).copy())
+    return np.concatenate(rows)
+
+
+def error(got: NDArray[np.float32], want: NDArray[np.float32]) -> float:
+    """The largest difference as a part of the range of what is wanted."""
+    return float(np.abs(got - want).max() / (want.max() - want.min()))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("batch", [1, 7, 48])
+def test_f32_agrees_with_transformers(small: dict[str, NDArray[Any]], batch: int, fused: bool) -> None:
+    logits = run(weights_of(small, "f32"), small["tokens"], batch=batch, fused=fused)
+    assert np.abs(small["logits"]).max() > 20  # the reference is one whose logits are large
+    assert error(logits, small["logits"]) < 1e-4
+    assert np.array_equal(logits.argmax(axis=1), small["argmax"])
+
+
+@pytest.mark.parametrize(("type", "bound"), [("f16", 1e-2), ("bf16", 5e-2), ("q8_0", 5e-2)])
+def test_other_types_come_near(small: dict[str, NDArray[Any]], type: str, bound: float) -> None:
+    logits = run(weights_of(small, type), small["tokens"], batch=48, kv_type="f16")
+    assert error(logits, small["logits"]) < bound
+
+
+@pytest.mark.parametrize("type", ["f32", "f16", "q8_0", "q4_0"])
+def test_bits_do_not_depend_on_threads_or_batch(small: dict[str, NDArray[Any]], type: str) -> None:
+    weights = weights_of(small, type)
+    one = run(weights, small["tokens"], batch=48, kv_type="f16")
+    for threads in (2, 3, 7):
+        assert np.array_equal(one, run(weights, small["tokens"], batch=48, kv_type="f16", threads=threads))
+    for batch in (1, 5, 16):
+        assert np.array_equal(one, run(weights, small["tokens"], batch=batch, kv_type="f16", threads=2))
+
+
+@pytest.mark.parametrize(
+    ("type", "bound"), [("f32", 1e-6), ("f16", 1e-6), ("bf16", 1e-6), ("q8_0", 1e-5), ("q4_0", 1e-5)]
+)
+def test_instruction_sets_agree(small: dict[str, NDArray[Any]], type: str, bound: float) -> None:
+    weights = weights_of(small, type)
+    want = run(weights, small["tokens"], batch=48, isa="scalar").astype(np.float64)
+    for isa in usable_isas():
+        got = run(weights, small["tokens"], batch=48, isa=isa)
+        assert ((got - want) ** 2).sum() / (want**2).sum() < bound

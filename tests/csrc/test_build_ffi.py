@@ -1,0 +1,95 @@
+"""What the build makes of gg.h and of the folders of C files."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import cffi
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BUILD = runpy.run_path(str(ROOT / "ggtui/csrc/build_ffi.py"))
+
+HEADER = r"""
+#ifndef GG_H
+#define GG_H
+/* cffi: skip */
+#include <stdint.h>
+static inline int hidden(void) { return 1; }
+/* cffi: end */
+#define GG_DIMS 4
+#define GG_MASK 0xff   /* hexadecimal */
+#define GG_EXPR (1 << 3)
+#define GG_LONG(x) \
+    ((x) + 1)
+typedef struct { int64_t ne[GG_DIMS]; } gg_thing; /* kept */
+/* cffi: skip */ int gone(void); /* cffi: end */
+int gg_f(const gg_thing *thing);
+#endif
+"""
+
+
+def test_declarations_keep_what_cffi_can_parse() -> None:
+    text = BUILD["declarations"](HEADER)
+    assert "hidden" not in text and "gone" not in text and "GG_LONG" not in text and "GG_EXPR" not in text
+    ffi = cffi.FFI()
+    ffi.cdef(text)
+    assert ffi.sizeof("gg_thing") == 32
+    assert "#define GG_MASK 0xff" in text and "gg_f" in text
+
+
+def test_gg_h_is_parsed_whole() -> None:
+    ffi = BUILD["ffi_builder"](ROOT)
+    assert "gg_tensor" in ffi.list_types()[0]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in (
+        "plan.c",
+        "cpu/norm.c",
+        "cpu/kernels/mul_mat.c",
+        "cpu/kernels/scalar/simd.h",
+        "cpu/kernels/avx2/simd.h",
+    ):
+        path = tmp_path / "ggtui/csrc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_kernels_are_compiled_for_each_instruction_set(project: Path) -> None:
+    units = {str(unit.object): unit for unit in BUILD["units"]("x86_64", Path("o"), {}, project)}
+    assert list(units) == ["o/base/plan.o", "o/base/cpu/norm.o", "o/scalar/mul_mat.o", "o/avx2/mul_mat.o"]
+    assert (
+        "-DGG_HAVE_AVX2" in units["o/base/plan.o"].flags
+        and "-DGG_HAVE_AVX512" not in units["o/base/plan.o"].flags
+    )
+    assert units["o/avx2/mul_mat.o"].flags[0] == "-Iggtui/csrc/cpu/kernels/avx2"
+    assert {"-mavx2", "-mfma", "-mf16c", "-DGG_ISA=avx2"} <= set(units["o/avx2/mul_mat.o"].flags)
+    baseline = [flag for name in ("o/base/plan.o", "o/scalar/mul_mat.o") for flag in units[name].flags]
+    assert not [flag for flag in baseline if flag.startswith("-m")]
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "riscv64"])
+def test_other_machines_get_no_x86_flags(project: Path, machine: str) -> None:
+    units = BUILD["units"](machine, Path("o"), {}, project)
+    assert [str(unit.object) for unit in units][-1] == "o/scalar/mul_mat.o"
+
+
+def test_every_instruction_set_has_its_folder_and_row() -> None:
+    folders = {path.name for path in (ROOT / BUILD["KERNELS"]).iterdir() if path.is_dir()}
+    assert folders <= {isa.name for isa in BUILD["INSTRUCTION_SETS"]}
+
+
+def test_flags_follow_the_environment(project: Path) -> None:
+    def flags(**environ: str) -> tuple[str, ...]:
+        return tuple(BUILD["units"]("x86_64", Path("o"), environ, project)[0].flags)
+
+    assert "-Werror" not in flags() and "-Werror" in flags(GGTUI_WERROR="1")
+    assert not [flag for flag in flags() if "sanitize" in flag]
+    assert "-fsanitize=thread" in flags(GGTUI_SANITIZE="thread")
+    # The sanitizer's -O1 must come after -O3 to count.
+    sanitized = flags(GGTUI_SANITIZE="address,undefined")
+    assert sanitized.index("-O1") > sanitized.index("-O3")
