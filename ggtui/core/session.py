@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.cores import usable_cores
-from ggtui.core.errors import ContextFullError, UsageError
+from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
 from ggtui.core.files import open_model
 from ggtui.core.kv_cache import KVCache
 from ggtui.core.models import architecture
@@ -101,11 +102,14 @@ class Session:
         self.hparams: Any = arch.hparams(self._file)
         specs = arch.tensors(self.hparams)
         check_tensors(self._file, specs)
-        self.tokenizer = Tokenizer.from_metadata(self._file.metadata, self._file.path)
-        if self.tokenizer.n_vocab > self.hparams.n_vocab:
-            raise UsageError(f"{self.path}: {self.tokenizer.n_vocab} tokens, but logits for {self.hparams.n_vocab}")
         self._context = Context()
-        self.weights = load_weights(self._file, specs, self._context, self.pool.threads)
+        with ThreadPoolExecutor(1) as packing:  # in C, while Python reads the vocabulary
+            weights = packing.submit(load_weights, self._file, specs, self._context, self.pool.threads)
+            self.tokenizer = Tokenizer.from_metadata(self._file.metadata, self._file.path)
+            if self.tokenizer.n_vocab > self.hparams.n_vocab:
+                problem = f"{self.tokenizer.n_vocab} tokens, but logits for {self.hparams.n_vocab}"
+                raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
+            self.weights = weights.result()
         self.n_ctx = min(ctx or self.hparams.n_ctx, self.hparams.n_ctx)
         self.batch = min(batch, self.n_ctx)
         h = self.hparams

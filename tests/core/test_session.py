@@ -87,6 +87,7 @@ def test_instruction_sets_agree_and_texts_part_only_where_logits_are_close() -> 
     ids = next(iter(sessions.values())).tokenizer.encode(PROMPT)
     want = sessions["scalar"].eval(ids).astype(np.float64)
     for isa, session in sessions.items():
+        session.reset()
         got = session.eval(ids)
         assert ((got - want) ** 2).sum() / (want**2).sum() < 1e-5, isa
         difference = float(np.abs(got - want).max())
