@@ -41,9 +41,7 @@ class BuildNative(build_ext):
         changed = [unit for unit in units if not fresh(unit.object, self.command(unit))]
         with ThreadPoolExecutor(int(self.parallel or os.cpu_count() or 1)) as pool:
             failed = [
-                unit.object
-                for unit, done in zip(changed, pool.map(self.compile, changed), strict=True)
-                if not done
+                unit.object for unit, done in zip(changed, pool.map(self.compile, changed), strict=True) if not done
             ]
         if failed:
             raise CompileError("these did not compile: " + ", ".join(map(str, failed)))
@@ -66,7 +64,7 @@ class BuildNative(build_ext):
         abi = "-DPy_LIMITED_API=0x030b0000" if LIMITED_API else "-D_CFFI_NO_LIMITED_API"
         python = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
         # -w: the warnings of generated code are not ours.
-        flags = ("-O1", "-w", "-pthread", abi, f"-I{build_ffi.CSRC}", *dict.fromkeys(python))
+        flags = ("-O1", "-g1", "-w", "-pthread", abi, f"-I{build_ffi.CSRC}", *dict.fromkeys(python))
         return build_ffi.Unit(source, source.with_suffix(".o"), flags + build_ffi.sanitize_flags(os.environ))
 
     def check_compiler(self) -> str:

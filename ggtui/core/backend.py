@@ -83,7 +83,9 @@ class Graph:
 
         The result is the same to the bit for any number of threads. Raises UsageError for threads below 1.
         """
-        self.plan(isa=isa, fused=fused).run(shared_pool(threads), values)
+        plan = self.plan(isa=isa, fused=fused)
+        plan.show()
+        plan.run(shared_pool(threads), values)
 
     def format(self, *, fused: bool = False) -> str:
         """The graph as text, a node a line; `fused` shows it as it runs."""

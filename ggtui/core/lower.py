@@ -49,11 +49,12 @@ class Step:
 
 @dataclass
 class Lowered:
-    """What gg_plan_new takes, and what must live as long as the plan."""
+    """What gg_plan_new takes, and what must live as long as the plan. `variables`: the run-time sizes, and the largest
+    value of each."""
 
     steps: list[Step]
     own_bytes: int
-    variables: tuple[str, ...]
+    variables: dict[str, int]
     patches: Any
     array: Any
     parts: list[tuple[str, ...]] = field(default_factory=list)
@@ -126,17 +127,17 @@ def _place(dag: Dag, arena: int, t: Tensor) -> Place:
     return Place(t, data + t.view_offs, t.type.id, t.nb)
 
 
-def _variables(steps: list[Step]) -> tuple[str, ...]:
-    names: dict[str, None] = {}
+def _variables(steps: list[Step]) -> dict[str, int]:
+    largest: dict[str, int] = {}
     for step in steps:
-        for place in (step.dst, *step.src):
-            if place is not None:
-                names.update((n.name, None) for n in place.tensor.ne if isinstance(n, Dim))
-        names.update((p.name, None) for p in step.params if isinstance(p, Dim))
-    return tuple(names)
+        sizes = [n for place in (step.dst, *step.src) if place is not None for n in place.tensor.ne]
+        for n in (*sizes, *step.params):
+            if isinstance(n, Dim):
+                largest[n.name] = min(int(n), largest.get(n.name, int(n)))
+    return largest
 
 
-def _patches(steps: list[Step], variables: tuple[str, ...]) -> Any:
+def _patches(steps: list[Step], variables: dict[str, int]) -> Any:
     number = {name: i for i, name in enumerate(variables)}
     rows: list[tuple[int, ...]] = []
     for s, step in enumerate(steps):

@@ -105,7 +105,7 @@ class Plan:
     """A graph ready to run: C's steps, and the memory of its intermediates.
 
     `values` holds the run-time sizes of the last run. The tensors of the graph get their memory here; a tensor of two
-    plans shows the one made last.
+    plans shows the one made last, or that show() was called on last.
     """
 
     def __init__(self, dag: Dag, isa: str | None = None) -> None:
@@ -126,34 +126,42 @@ class Plan:
         if plan == ffi.NULL:
             raise GgtuiError(last_error())
         self.handle = ffi.gc(plan, lib.gg_plan_free)
-        stay = dag.must_stay()
-        for node in dag.nodes:
+        self.show()
+
+    def show(self) -> None:
+        """Make the tensors of the graph show what lies in this plan's memory."""
+        stay = self.dag.must_stay()
+        for node in self.dag.nodes:
             root = node.dst.root
-            if root in dag.offsets:
-                at = dag.offsets[root]
+            if root in self.dag.offsets:
+                at = self.dag.offsets[root]
                 root.buffer, root.kept = self.arena[at : at + root.n_bytes], root in stay
             node.dst.plan = self
-        for t in dag.outputs:
+        for t in self.dag.outputs:
             t.plan = self
 
     def run(self, pool: Pool, values: Mapping[str, int] | None = None, trace: TraceBuffer | None = None) -> None:
         """Run all nodes. `values` gives each run-time size; every one must be given.
 
-        Raises what a map_custom function raised, and GgtuiError for a stop or for bad data such as a row index out
-        of range.
+        Raises what a map_custom function raised, UsageError for values that are missing or out of range, and GgtuiError
+        for a stop or for bad data such as a row index out of range.
         """
         values = values or {}
-        for i, name in enumerate(self.variables):
+        for i, (name, largest) in enumerate(self.variables.items()):
             if name not in values:
                 raise UsageError(f"run: no value for {name}")
+            if not 0 <= values[name] <= largest:
+                raise UsageError(f"run: {name} is {values[name]}; must be 0 to {largest}")
             self._vars[i] = values[name]
+        if trace is not None and len(trace.records) != pool.threads:
+            raise UsageError(f"run: a trace buffer for {len(trace.records)} threads, but a pool of {pool.threads}")
         self.values = dict(values)
         status = lib.gg_plan_run(self.handle, pool.handle, self._vars, trace.c if trace else ffi.NULL)
         if status == lib.GG_CUSTOM:
+            errors = [call.error for call in self._calls.values() if call.error is not None]
             for call in self._calls.values():
-                if call.error is not None:
-                    error, call.error = call.error, None
-                    raise error
+                call.error = None
+            raise errors[0]
         check(status)
 
     def scratch_bytes(self, threads: int) -> int:

@@ -22,6 +22,7 @@ Logits = npt.NDArray[np.float32]  # (n_vocab,)
 Ids = npt.NDArray[np.intp]
 
 MAX_SEED = (1 << 64) - 1
+_GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,10 @@ class Sampler:
         ids = np.unique(np.asarray(recent[-n:], np.intp))
         if ids[0] < 0 or ids[-1] >= len(logits):
             raise UsageError(f"recent tokens {ids[0]} to {ids[-1]}: the model has 0 to {len(logits) - 1}")
-        x = logits.copy()
+        x, old = logits.copy(), logits[ids].astype(np.float64)
         limit = np.finfo(np.float32).max
         with np.errstate(over="ignore"):
-            x[ids] = np.where(x[ids] > 0, x[ids] / penalty, x[ids] * penalty).clip(-limit, limit)
+            x[ids] = np.where(old > 0, old / penalty, old * penalty).clip(-limit, limit)
         return x
 
     def _candidates(self, x: Logits) -> Ids:
@@ -147,8 +148,11 @@ def _largest(x: Logits, k: int) -> Ids:
     """The indexes of the k largest, the largest first, of equals the lower one. Does not sort the rest."""
     if k == 0:
         return np.arange(0)
-    at = max(0, len(x) - k)
-    ids = np.flatnonzero(x >= np.partition(x, at)[at])
+    # The k-th largest of the maxima of any groups is no more than the k-th largest of all, and found much faster.
+    n_groups = len(x) // _GROUP
+    some = x[: n_groups * _GROUP].reshape(_GROUP, n_groups).max(axis=0) if k < n_groups else x
+    at = max(0, len(some) - k)
+    ids = np.flatnonzero(x >= np.partition(some, at)[at])
     return ids[np.argsort(-x[ids], kind="stable")][:k]
 
 

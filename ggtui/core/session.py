@@ -276,7 +276,8 @@ class Session:
             logits, record = self._eval(pending)
             self._count(record, prompt=n == 0)
             started = time.perf_counter_ns()
-            token, logprob = sampler.sample(logits, self.tokens)
+            # Some models have more logits than tokens, to round the matrix up.
+            token, logprob = sampler.sample(logits[: self.tokenizer.n_vocab], self.tokens)
             sample_ns = time.perf_counter_ns() - started
             self.stats.sample_ns += sample_ns
             self.stats.n_sampled += 1

@@ -168,23 +168,17 @@ class Tensor:
             flat = data[: len(data) - len(data) % np.dtype(dtype).itemsize].view(dtype)
             return as_strided(flat, shape=self.shape, strides=strides)
         out = np.empty((self.n_rows, self.ne[0]), np.float32)
-        for i, at in enumerate(self._matrix_offsets() if self.packed else self._row_offsets()):
-            if self.packed:
-                rows = range(i * self.ne[1], (i + 1) * self.ne[1])
-                for i1, r in enumerate(rows):
-                    check(lib.gg_unpack_row(self.type.id, self.ne[0], i1, _pointer(data[at:]), _float_pointer(out[r])))
-            else:
-                check(lib.gg_dequantize(self.type.id, self.ne[0], _pointer(data[at:]), _float_pointer(out[i])))
-        return out.reshape(tuple(reversed(self.ne[: self.n_dims])))
-
-    def _row_offsets(self) -> list[int]:
-        _, n1, n2, n3 = self.ne
-        return [
-            i1 * self.nb[1] + i2 * self.nb[2] + i3 * self.nb[3]
-            for i3 in range(n3)
-            for i2 in range(n2)
-            for i1 in range(n1)
-        ]
+        if self.packed:
+            for i, at in enumerate(self._matrix_offsets()):
+                rows = out[i * self.ne[1] : (i + 1) * self.ne[1]]
+                for i1, row in enumerate(rows):
+                    check(lib.gg_unpack_row(self.type.id, self.ne[0], i1, _pointer(data[at:]), _float_pointer(row)))
+        elif out.size:
+            blocks = (*reversed(self.ne[1:]), self.ne[0] // self.type.block, self.type.bytes)
+            plain = np.ascontiguousarray(as_strided(data, blocks, (*reversed(self.nb), 1)))
+            check(lib.gg_dequantize(self.type.id, out.size, _pointer(plain), _float_pointer(out)))
+        whole = out.reshape(tuple(reversed(self.ne[: self.n_dims])))
+        return whole[tuple(slice(n) for n in self.shape)]
 
     def _matrix_offsets(self) -> list[int]:
         return [i2 * self.nb[2] + i3 * self.nb[3] for i3 in range(self.ne[3]) for i2 in range(self.ne[2])]
@@ -196,7 +190,7 @@ class Tensor:
         if self.type.name in _NUMPY_TYPES and not self.packed:
             self.numpy()[...] = array
             return
-        rows = np.ascontiguousarray(array, np.float32).reshape(-1, self.ne[0])
+        rows = np.ascontiguousarray(array, np.float32).reshape(self.n_rows, self.ne[0])
         if not (self.packed or self.is_contiguous):
             raise ShapeError(f"set: {describe(self)} is not contiguous")
         plain = np.empty(self.n_rows * self.type.row_bytes(self.ne[0]), np.uint8) if self.packed else self.bytes()

@@ -1,7 +1,8 @@
 """Byte-level BPE: text to tokens and back, by the vocabulary and merges that come with the model.
 
 tiktoken does the merging. It wants the bytes of each token and their rank, which is the order of the merges;
-ids are the model's own and usually the same numbers.
+ids are the model's own and usually the same numbers. It joins two neighbours whenever together they are a
+token; with merges that come out of training that is the same as going by the merges.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ import tiktoken
 
 from ggtui.core.errors import ModelFileError, UsageError
 
-# GGUF's types of tokens; 2, 5 and 6 are unknown, unused and byte, which text never becomes here.
-NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
-_TYPES = range(1, 7)
+# GGUF's types of tokens
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = _TYPES = range(1, 7)
 _SPECIAL = (CONTROL, USER_DEFINED)
 
 # How text is split before merging. This is GPT-2's pattern,
@@ -239,6 +239,8 @@ class _Parts:
     def merged(self, merges: Sequence[str]) -> list[int]:
         """The ids of what the merges make, in the order of the merges."""
         field, normal = "tokenizer.ggml.merges", self.normal
+        if not all(isinstance(merge, str) for merge in merges):
+            self.refuse(field, "is no list of texts")
         made: dict[int, None] = {}
         for i, (left, _, right) in enumerate([merge.partition(" ") for merge in merges]):
             whole = left + right

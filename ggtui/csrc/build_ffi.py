@@ -40,19 +40,14 @@ INSTRUCTION_SETS = (
     InstructionSet("neon", AARCH64, ("-march=armv8.2-a+dotprod+fp16",)),
 )
 
-# No compiler may decide where products are fused: -ffp-contract=off.
+# No compiler may decide where products are fused (-ffp-contract=off). Of debug information the lines alone (-g1): with
+# its variables the module is ten times as large, and gcc takes minutes to track them where sanitizers are.
 FLAGS = (
-    "-std=c11",
-    "-D_GNU_SOURCE",
-    "-O3",
-    "-ffp-contract=off",
-    "-Wall",
-    "-Wextra",
-    "-fvisibility=hidden",
-    "-pthread",
+    *("-std=c11", "-D_GNU_SOURCE", "-O3", "-g1", "-ffp-contract=off"),
+    *("-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"),
 )
 # Python's own flags may hold -fwrapv, which would hide signed overflow from the sanitizer.
-SANITIZE_FLAGS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize-recover=all")
+SANITIZE_FLAGS = ("-O1", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize-recover=all")
 
 # Functions of Python that C may call; they are not in gg.h since C gets them as pointers.
 CALLBACKS = 'extern "Python" int gg_py_map_custom(void *, int, int);\n'
@@ -113,9 +108,7 @@ def declarations(header: str) -> str:
     text = re.sub(r"/\* cffi: skip \*/.*?/\* cffi: end \*/", "", header, flags=re.DOTALL)
     text = text.replace("\\\n", " ")
     number = re.compile(r"#define\s+\w+\s+-?(0[xX][0-9a-fA-F]+|\d+)\s*(/\*.*\*/\s*)?$")
-    lines = (
-        line for line in text.splitlines() if not line.lstrip().startswith("#") or number.match(line.strip())
-    )
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#") or number.match(line.strip()))
     return "\n".join(lines) + "\n"
 
 

@@ -223,63 +223,62 @@ typedef struct {
     uint64_t asked; /* the tick when the caller woke the pool */
 } gg_run;
 
-/* The meeting at the start of step i. The first step needs none: the threads come from the end of the last run. */
-static bool meets(const gg_plan *plan, int i) { return i < plan->n_steps && plan->steps[i].flags & GG_MEET; }
+/* Waits for the other threads if there are any and step i asks for it; returns whether it did. Never called for the first
+ * step, which threads come to from the end of the last run. */
+static bool meet_before(const gg_run *run, int i, int ith) {
+    const gg_plan *plan = run->plan;
+    const bool meets = i < plan->n_steps && plan->steps[i].flags & GG_MEET && gg_pool_n_threads(run->pool) > 1;
+    if (meets) {
+        gg_pool_meet(run->pool, ith);
+    }
+    return meets;
+}
+
+/* One thread's share of step i. `alone` is for a step that this thread does wholly. */
+static int do_step(gg_plan *plan, int i, gg_share *share, gg_share *alone) {
+    const gg_step *step = &plan->steps[i];
+    if (share->nth == 1 || step->flags & GG_EVERY) {
+        atomic_store_explicit(alone->next, 0, memory_order_relaxed);
+        return gg_op_function(step->op)(step, alone);
+    }
+    share->next = &plan->counters[i].next;
+    return gg_op_function(step->op)(step, share);
+}
 
 /* What thread ith does in a run. */
 static void walk(void *arg, int ith) {
     const gg_run *run = arg;
     gg_plan *plan = run->plan;
     const gg_trace *trace = run->trace;
-    const int nth = gg_pool_n_threads(run->pool);
     gg_recorder recorder = {.thread = ith, .done = run->asked};
     if (trace != NULL) {
-        recorder.records = trace->records + ith * trace->capacity;
+        recorder.records = &trace->records[ith * trace->capacity];
         recorder.capacity = trace->capacity;
         const uint64_t began = gg_ticks();
         record(&recorder, -1, began, began);
     }
-    gg_share share = {.ith = ith, .nth = nth, .kernels = plan->kernels};
-    share.own = plan->scratch + (size_t)ith * plan->scratch_bytes;
-    share.tmp = share.own + plan->own_bytes;
-    _Atomic int64_t alone_next; /* whoever does a step alone counts its chunks alone */
-    gg_share alone = share;
-    alone.ith = 0;
-    alone.nth = 1;
-    alone.next = &alone_next;
+    uint8_t *own = plan->scratch + (size_t)ith * plan->scratch_bytes;
+    _Atomic int64_t alone_next; /* not the plan's: every thread that works alone does all chunks */
+    gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL};
+    gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next};
 
     int i = 0;
     for (; i < plan->n_steps && !halted(plan); i++) {
-        const gg_step *step = &plan->steps[i];
-        int status;
-        if (nth == 1 || step->flags & GG_EVERY) {
-            atomic_init(&alone_next, 0);
-            status = gg_op_function(step->op)(step, &alone);
-        } else {
-            share.next = &plan->counters[i].next;
-            status = gg_op_function(step->op)(step, &share);
-        }
+        const int status = do_step(plan, i, &share, &alone);
         if (status != GG_OK) {
             fail(plan, status);
         }
-        const bool meet = meets(plan, i + 1);
         if (trace == NULL) {
-            if (meet) {
-                gg_pool_meet(run->pool, ith);
-            }
-            continue;
+            meet_before(run, i + 1, ith);
+        } else {
+            const uint64_t end = gg_ticks();
+            const bool met = meet_before(run, i + 1, ith);
+            record(&recorder, i, end, met ? gg_ticks() : end);
         }
-        const uint64_t end = gg_ticks();
-        if (meet) {
-            gg_pool_meet(run->pool, ith);
-        }
-        record(&recorder, i, end, meet ? gg_ticks() : end);
     }
-    /* Halted: others may be steps ahead or behind, and count on this thread at every meeting. */
+    /* Halted: others may be steps ahead or behind, and count on this thread at every meeting that is left. */
     for (i++; i < plan->n_steps; i++) {
-        if (meets(plan, i)) {
-            gg_pool_meet(run->pool, ith);
-        }
+        meet_before(run, i, ith);
     }
     if (trace != NULL) {
         trace->n_records[ith] = recorder.n;
@@ -292,9 +291,8 @@ static void record_end(const gg_trace *trace, int nth) {
     const uint64_t done = gg_ticks();
     for (int ith = 0; ith < nth; ith++) {
         const int64_t n = trace->n_records[ith];
-        gg_record *last = trace->records + ith * trace->capacity + n - 1;
-        if (n > 0 && trace->n_dropped[ith] == 0 && last->step >= 0) {
-            last->done = done;
+        if (n > 1 && trace->n_dropped[ith] == 0) { /* the first one is of waking up */
+            trace->records[ith * trace->capacity + n - 1].done = done;
         }
     }
 }

@@ -59,11 +59,9 @@ static void arrive(gg_pool *pool) {
 }
 
 void gg_pool_meet(gg_pool *pool, int ith) {
-    if (pool->n_threads > 1) {
-        const uint32_t seen = gg_gate_count(&pool->met); /* cannot change before this thread arrives */
-        arrive(pool);
-        gg_gate_wait(&pool->met, seen, &pool->workers[ith].meet);
-    }
+    const uint32_t seen = gg_gate_count(&pool->met); /* cannot change before this thread arrives */
+    arrive(pool);
+    gg_gate_wait(&pool->met, seen, &pool->workers[ith].meet);
 }
 
 static void *worker_main(void *arg) {
@@ -87,11 +85,13 @@ static void *worker_main(void *arg) {
 }
 
 void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg) {
-    if (pool->n_threads > 1) {
-        pool->work = work;
-        pool->arg = arg;
-        gg_gate_open(&pool->start);
+    if (pool->n_threads == 1) {
+        work(arg, 0);
+        return;
     }
+    pool->work = work;
+    pool->arg = arg;
+    gg_gate_open(&pool->start);
     work(arg, 0);
     gg_pool_meet(pool, 0);
 }

@@ -27,7 +27,7 @@ static void dequantize_q8_0(int64_t n, const gg_block_q8_0 *x, float *y) {
 
 /* The value of largest magnitude, the first of several, with its sign. NaN and infinity come out as infinity. */
 static float largest(const float *x) {
-    float max = 0.0f;
+    float max = x[0];
     for (int i = 0; i < GG_BLOCK; i++) {
         if (!isfinite(x[i])) {
             return INFINITY;

@@ -1,4 +1,4 @@
-/* The clock of the stamps: the processor's own counter, which costs a few nanoseconds to read and runs at one rate on all
+/* The clock of the stamps: the processor's own counter, which takes some ten nanoseconds to read and runs at one rate on all
  * cores, whatever their frequency. What a tick is in nanoseconds is measured once against the system's clock. */
 #include <pthread.h>
 #include <time.h>
@@ -17,12 +17,15 @@ static uint64_t clock_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* The fences keep the processor from reading the counter while it still waits for what comes before: without them a thread
+ * could note that a wait ended before it did. */
 uint64_t gg_ticks(void) {
 #if defined(__x86_64__)
+    __builtin_ia32_lfence();
     return __builtin_ia32_rdtsc();
 #elif defined(__aarch64__)
     uint64_t ticks;
-    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    __asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(ticks) : : "memory");
     return ticks;
 #else
     return clock_ns();

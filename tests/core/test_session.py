@@ -12,8 +12,10 @@ import pytest
 
 import ggtui
 from ggtui.core.errors import ContextFullError, GgtuiError, ModelFileError, UsageError
+from ggtui.core.files import open_model
+from ggtui.core.files.convert import convert
 from ggtui.core.native import usable_isas
-from ggtui.core.session import Session
+from ggtui.core.session import BUILT_IN, Session
 from ggtui.core.trace import WAKE
 
 REFERENCES = Path(__file__).parents[1] / "references"
@@ -32,6 +34,25 @@ def forget(session: Session) -> None:
 
 def text_of(session: Session, prompt: str | list[int], n: int = 20, **options: object) -> str:
     return "".join(step.text for step in session.generate(prompt, n, **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("type", "kv_type", "bound"), [("f32", "f32", 1e-4), ("f16", "f16", 1e-2)])
+def test_the_built_in_weights_as_floats_agree_with_transformers(
+    type: str, kv_type: str, bound: float, tmp_path: Path
+) -> None:
+    """The reference holds the same weights, which the gguf package dequantized."""
+    reference = np.load(REFERENCES / "tales_q8_0.npz")
+    with open_model(BUILT_IN) as file:
+        convert(file, tmp_path / "model.gguf", type)
+    session = ggtui.load(tmp_path / "model.gguf", kv_type=kv_type)
+    tokens = reference["tokens"].tolist()
+    logits = session.eval(tokens, all_logits=True)
+    for row, want in zip(reference["positions"], ("first", "middle", "last"), strict=True):
+        assert np.abs(logits[row] - reference[f"logits_{want}"]).max() < bound * reference["range"]
+    if type == "f32":
+        assert np.array_equal(logits.argmax(axis=1), reference["argmax"])
+        session.reset()
+        assert [step.token for step in session.generate(tokens[:16], 60, temp=0.0)] == reference["greedy"].tolist()
 
 
 def test_q8_0_comes_near_the_logits_of_transformers(session: Session) -> None:

@@ -62,10 +62,7 @@ def project(tmp_path: Path) -> Path:
 def test_kernels_are_compiled_for_each_instruction_set(project: Path) -> None:
     units = {str(unit.object): unit for unit in BUILD["units"]("x86_64", Path("o"), {}, project)}
     assert list(units) == ["o/base/plan.o", "o/base/cpu/norm.o", "o/scalar/mul_mat.o", "o/avx2/mul_mat.o"]
-    assert (
-        "-DGG_HAVE_AVX2" in units["o/base/plan.o"].flags
-        and "-DGG_HAVE_AVX512" not in units["o/base/plan.o"].flags
-    )
+    assert "-DGG_HAVE_AVX2" in units["o/base/plan.o"].flags and "-DGG_HAVE_AVX512" not in units["o/base/plan.o"].flags
     assert units["o/avx2/mul_mat.o"].flags[0] == "-Iggtui/csrc/cpu/kernels/avx2"
     assert {"-mavx2", "-mfma", "-mf16c", "-DGG_ISA=avx2"} <= set(units["o/avx2/mul_mat.o"].flags)
     baseline = [flag for name in ("o/base/plan.o", "o/scalar/mul_mat.o") for flag in units[name].flags]

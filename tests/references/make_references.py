@@ -1,10 +1,10 @@
 """Makes the saved references of the GPT-2 tests: what `transformers`, run in float32 on a CPU, says.
 
-    python tests/references/make_references.py --tales HF_FOLDER --heldout TEXT
+    python tests/references/make_references.py --tales HF_FOLDER --heldout TEXT --gguf ggtui/data/tales.gguf
 
-writes `tales.npz`, `small.npz` and `perplexity.npz` beside this file; README.md lists their arrays. It needs
-torch and transformers 5, which neither ggtui nor its tests do. All is seeded and runs on one thread, so the
-same packages on the same machine write the same bytes.
+writes `tales.npz`, `tales_q8_0.npz`, `small.npz` and `perplexity.npz` beside this file; README.md lists their
+arrays. It needs torch, transformers 5 and gguf, of which ggtui needs none and its tests only gguf. All is seeded and
+runs on one thread, so the same packages on the same machine write the same bytes.
 
 Both models use `gelu_new` (the tanh form) and a head tied to the token embedding.
 """
@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import gguf
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -146,6 +147,26 @@ def hugging_face_name(name: str) -> str:
     return f"transformer.h.{layer}.{BLOCK_NAMES[part]}.{kind}"
 
 
+def model_of(config: GPT2Config, weights: dict[str, F32]) -> GPT2LMHeadModel:
+    """A model with the given weights, by their GGUF names; matrices are (out, in). The head is the embedding."""
+    state = {"lm_head.weight": torch.from_numpy(weights["token_embd.weight"])}
+    for name, weight in weights.items():
+        # Conv1D, the linear layer of this model in transformers, multiplies by (in, out).
+        is_linear = name.startswith("blk.") and weight.ndim == 2
+        state[hugging_face_name(name)] = torch.from_numpy(weight.T.copy() if is_linear else weight)
+    model = GPT2LMHeadModel(config)
+    model.set_attn_implementation("eager")
+    model.train(False)
+    model.load_state_dict(state, strict=True)
+    return model
+
+
+def dequantized(path: Path) -> dict[str, F32]:
+    """The weights of a GGUF file as float32, as the gguf package reads them."""
+    tensors = gguf.GGUFReader(path).tensors
+    return {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32) for t in tensors}
+
+
 def small_reference() -> Arrays:
     """A small random model, whole: every weight, the tokens, all logits (n_tokens, n_vocab).
 
@@ -156,16 +177,7 @@ def small_reference() -> Arrays:
     weights = small_weights(rng)
     tokens = rng.integers(0, SMALL.vocab_size, SMALL_TOKENS, dtype=np.int32)
 
-    state = {"lm_head.weight": torch.from_numpy(weights["token_embd.weight"])}
-    for name, weight in weights.items():
-        # Conv1D, the linear layer of this model in transformers, multiplies by (in, out).
-        is_linear = name.startswith("blk.") and weight.ndim == 2
-        state[hugging_face_name(name)] = torch.from_numpy(weight.T.copy() if is_linear else weight)
-    model = GPT2LMHeadModel(SMALL)
-    model.set_attn_implementation("eager")
-    model.train(False)
-    model.load_state_dict(state, strict=True)
-
+    model = model_of(SMALL, weights)
     logits = eval_logits(model, tokens)
     if logits.max() < SMALL_LOGIT_REACH or logits.min() > -SMALL_LOGIT_REACH:
         raise RuntimeError(f"logits must pass +-{SMALL_LOGIT_REACH}, got {logits.min()} to {logits.max()}")
@@ -207,10 +219,11 @@ def save(name: str, arrays: Arrays) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Reads the command line and writes the three files."""
+    """Reads the command line and writes the files."""
     parser = argparse.ArgumentParser(description="Make the saved references of the GPT-2 tests.")
     parser.add_argument("--tales", type=Path, required=True, help="the tales model, a Hugging Face folder")
     parser.add_argument("--heldout", type=Path, required=True, help="a UTF-8 text the model has not seen")
+    parser.add_argument("--gguf", type=Path, required=True, help="the built-in model, Q8_0")
     args = parser.parse_args(argv)
 
     torch.set_num_threads(1)
@@ -224,6 +237,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     model.train(False)
 
     save("tales.npz", tales_reference(model, tokenizer, text))
+    quantized = model_of(model.config, dequantized(args.gguf))
+    save("tales_q8_0.npz", tales_reference(quantized, tokenizer, text))
     save("small.npz", small_reference())
     save("perplexity.npz", perplexity_reference(model, tokenizer, text))
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggtui.core.errors import ModelFileError
-from ggtui.core.files import gguf
+from ggtui.core.files import gguf, legacy, safetensors
 from ggtui.core.files.gguf import GgufFile
 from ggtui.core.files.gguf_writer import OutTensor, write_gguf
+from ggtui.core.files.huggingface import AS_SAFETENSORS, CONFIG, IS_PICKLE, HuggingFaceFile
+from ggtui.core.files.legacy import LegacyFile
 from ggtui.core.files.model_file import ModelFile, TensorInfo
 
 __all__ = ["READERS", "ModelFile", "OutTensor", "Reader", "TensorInfo", "open_model", "write_gguf"]
@@ -27,47 +29,42 @@ class Reader:
     open: Callable[[Path], ModelFile]
 
 
-READERS: tuple[Reader, ...] = (Reader("GGUF", gguf.matches, GgufFile),)
+READERS: tuple[Reader, ...] = (
+    Reader("GGUF", gguf.matches, GgufFile),
+    Reader("legacy ggml GPT-2", legacy.matches, LegacyFile),
+    Reader("safetensors", safetensors.matches, HuggingFaceFile),  # with the rest of its folder
+)
 
-_NOT_YET = ", which ggtui does not read yet; use a GGUF file"
 # Kinds that people try and that no reader takes: how they begin, and what to say.
 _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (
-        lambda head: head[:4] == b"lmgg",
-        f"is a legacy ggml .bin model{_NOT_YET}",
-    ),
-    (
         lambda head: head[:4] in (b"fmgg", b"tjgg"),
-        f"is an old llama.cpp model (ggmf or ggjt){_NOT_YET}",
-    ),
-    (
-        lambda head: head[8:9] == b"{",
-        f"looks like safetensors{_NOT_YET}",
+        "is an old llama.cpp model (ggmf or ggjt), which ggtui does not read; use a GGUF file",
     ),
     (
         lambda head: head[:4] == b"PK\x03\x04" or head[:1] == b"\x80",
-        "is a pickle (a PyTorch checkpoint), which can run code and is never read; use a GGUF file",
+        f"{IS_PICKLE}; {AS_SAFETENSORS}",
     ),
     (
         lambda head: head.startswith(b"version https://git-lfs"),
         "is a Git LFS pointer and not the model; fetch it with: git lfs pull",
     ),
+    (lambda head: head.lstrip()[:1] == b"{", "is JSON and not a model's weights; name the folder it is in"),
     (lambda head: head.lstrip()[:1] == b"<", "is a web page and not a model; download the file itself"),
 )
 
 
 def open_model(path: str | Path) -> ModelFile:
-    """Open a model file.
+    """Open a model: a file of one of the formats in READERS, or the folder of a Hugging Face model.
 
     Raises ModelFileError if it is missing, damaged, or of a kind that ggtui does not read.
     """
     path = Path(path)
     if os.path.isdir(path):
-        if os.path.exists(path / "config.json"):
-            problem = f"holds a Hugging Face model{_NOT_YET}"
-        else:
-            problem = "has no model in it; name a GGUF file"
-        raise ModelFileError(path, "folder", problem)
+        if not os.path.exists(path / CONFIG):
+            problem = f"has no {CONFIG} in it, so it is no Hugging Face model; name a model file"
+            raise ModelFileError(path, "folder", problem)
+        return HuggingFaceFile(path)
     with ModelFile(path) as file:
         head = file.head(_HEAD)
     for reader in READERS:

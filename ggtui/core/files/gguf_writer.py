@@ -5,7 +5,8 @@ needs to fit into memory. The file gets its name when it is complete.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -65,13 +66,21 @@ def write_gguf(path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[
     """
     path, tensors = Path(path), list(tensors)
     header = _header({k: v for k, v in metadata.items() if k != "general.alignment"}, tensors)
+    with replacing(path) as file:
+        file.write(header)
+        _pad(file)
+        for tensor in tensors:
+            write_data(file, tensor)
+            _pad(file)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file, which takes the place of `path` when it is complete. Raises GgtuiError if writing fails."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(unfinished, "xb") as file:
-            file.write(header)
-            _pad(file)
-            for tensor in tensors:
-                _write_data(file, tensor)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
@@ -81,13 +90,13 @@ def write_gguf(path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[
         unfinished.unlink(missing_ok=True)
 
 
-def _write_data(file: BinaryIO, tensor: OutTensor) -> None:
+def write_data(file: BinaryIO, tensor: OutTensor) -> None:
+    """Write a tensor's bytes. Raises GgtuiError if they are not as many as its type and sizes say."""
     n = 0
     for chunk in tensor.chunks():
         n += file.write(np.ascontiguousarray(chunk).data if isinstance(chunk, np.ndarray) else chunk)
     if n != tensor.n_bytes:
         raise GgtuiError(f"tensor {tensor.name}: takes {tensor.n_bytes} bytes, {n} were given")
-    _pad(file)
 
 
 def _pad(file: BinaryIO) -> None:

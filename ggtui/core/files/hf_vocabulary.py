@@ -32,8 +32,10 @@ _BYTE_LEVEL = {"type": ("ByteLevel",), "add_prefix_space": (False,), "trim_offse
 
 
 def vocabulary(folder: Path, n_vocab: int, bos: int | None, eos: int | None) -> dict[str, Any]:
-    """The `tokenizer.ggml.*` metadata of the model in `folder`, for `n_vocab` tokens: ids that none of the files names are
-    called [PAD…] and never used. Raises ModelFileError."""
+    """The `tokenizer.ggml.*` metadata of the model in `folder`, for `n_vocab` tokens.
+
+    Ids that the files do not name are called [PADn] and never used. Raises ModelFileError.
+    """
     if os.path.exists(folder / "tokenizer.json"):
         ids, merges, added = _tokenizer_json(folder / "tokenizer.json")
         source = folder / "tokenizer.json"
@@ -91,10 +93,22 @@ def _vocab_json(folder: Path) -> _Parts:
     first = 1 if lines[0].startswith("#version") else 0
     numbered = [(n, line.rstrip("\r")) for n, line in enumerate(lines[first:], first + 1) if line.rstrip("\r")]
     merges = _merges(path, "line", numbered)
-    added: list[tuple[str, Any, bool]] = []
+    special = _special_tokens(folder / "special_tokens_map.json")
+    added = [(token, ids[token], True) for token in special if token in ids]
     if os.path.exists(folder / "added_tokens.json"):
-        added = [(token, id, True) for token, id in read_json(folder / "added_tokens.json", _MOST).items()]
+        more = read_json(folder / "added_tokens.json", _MOST)
+        added += [(token, id, token in special or token not in ids) for token, id in more.items()]
     return ids, merges, added
+
+
+def _special_tokens(path: Path) -> set[str]:
+    """The tokens that special_tokens_map.json gives a role, such as that of padding."""
+    if not os.path.exists(path):
+        return set()
+    roles = read_json(path, _MOST).values()
+    tokens = [t for role in roles for t in (role if isinstance(role, list) else [role])]
+    texts = [t.get("content") if isinstance(t, dict) else t for t in tokens]
+    return {t for t in texts if isinstance(t, str)}
 
 
 def _tokenizer_json(path: Path) -> _Parts:

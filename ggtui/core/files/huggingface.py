@@ -27,10 +27,13 @@ MAX_CONFIG = 1 << 20
 MAX_INDEX = 16 << 20
 MAX_SHARDS = 1024
 MAX_SIZE = 1 << 24  # of a hyper-parameter
+MAX_VOCAB = 1 << 22
+_CHUNK = 1 << 20
 
+IS_PICKLE = "is a pickle (a PyTorch checkpoint), which can run code and is never read"
 AS_SAFETENSORS = (
     "write it as safetensors with: python -c 'from transformers import AutoModelForCausalLM as M; "
-    'd = "FOLDER"; M.from_pretrained(d).save_pretrained(d)\''
+    'M.from_pretrained("FOLDER").save_pretrained("FOLDER")\''
 )
 _ACTIVATIONS = ("gelu_new", "gelu", "relu")
 # Attention that differs from GPT-2's where the config has another value than this.
@@ -56,8 +59,10 @@ class HuggingFaceFile(ModelFile):
     """A Hugging Face folder as one model. The offsets of its tensors are those in their own safetensors file."""
 
     def __init__(self, path: str | Path) -> None:
-        """From the folder, or from a safetensors file in it. Raises ModelFileError for anything that is not a sound GPT-2
-        in a form ggtui reads."""
+        """From the folder, or from a safetensors file in it.
+
+        Raises ModelFileError, which names the file and the field, for anything that is not a GPT-2 that ggtui can run.
+        """
         path = Path(path)
         folder = path if os.path.isdir(path) else path.parent
         super().__init__(folder / CONFIG)
@@ -101,16 +106,14 @@ class HuggingFaceFile(ModelFile):
         single = folder / WEIGHTS if asked == folder else asked
         shard_of = self._index(folder / INDEX) if os.path.exists(folder / INDEX) else {}
         if os.path.exists(single) and single.name not in shard_of.values():
-            shard_of = {}
             self._shards.append(SafetensorsFile(single))
             return dict.fromkeys(self._shards[0].entries, self._shards[0])
         if not shard_of:
             pickle = next((name for name in _PICKLES if os.path.exists(folder / name)), None)
             if pickle is None:
                 raise ModelFileError(folder, WEIGHTS, "does not exist; download it too")
-            problem = "is a pickle (a PyTorch checkpoint), which can run code when loaded and is never read"
-            raise ModelFileError(folder, pickle, f"{problem}; {AS_SAFETENSORS.replace('FOLDER', str(folder))}")
-        files = {}
+            raise ModelFileError(folder, pickle, f"{IS_PICKLE}; {AS_SAFETENSORS.replace('FOLDER', str(folder))}")
+        files: dict[str, SafetensorsFile] = {}
         for shard in sorted(set(shard_of.values())):
             file = SafetensorsFile(folder / shard)
             self._shards.append(file)
@@ -152,7 +155,7 @@ class HuggingFaceFile(ModelFile):
         missing = next((raw for raw, name in names.items() if name not in places and name != "output.weight"), None)
         if missing is not None:
             raise ModelFileError(self.path.parent, missing, "the tensor is missing")
-        return places
+        return {name: places[name] for name in names.values() if name in places}
 
     def _describe(self, name: str, place: _Place) -> TensorInfo:
         info = place.file.tensor(place.raw)
@@ -166,17 +169,13 @@ class HuggingFaceFile(ModelFile):
         tied = config.get("tie_word_embeddings", True)
         if not isinstance(tied, bool):
             self.refuse("tie_word_embeddings", f"is {tied!r}, not true or false")
-        output = self.tensors.get("output.weight")
-        if output is None:
-            if not tied:
-                self.refuse("tie_word_embeddings", "is false, but there is no lm_head.weight")
+        output, embd = self.tensors.get("output.weight"), self.tensors["token_embd.weight"]
+        if output is None and not tied:
+            self.refuse("tie_word_embeddings", "is false, but there is no lm_head.weight")
+        if output is None or not tied:
             return
-        embd = self.tensors["token_embd.weight"]
-        if not tied:
-            return
-        if (output.type, output.ne) != (embd.type, embd.ne) or not np.array_equal(
-            self.data("output.weight"), self.data("token_embd.weight")
-        ):
+        same = (output.type, output.ne) == (embd.type, embd.ne)
+        if not same or not _equal(self.data("output.weight"), self.data("token_embd.weight")):
             problem = "is true, but lm_head.weight differs from wte.weight; if it is meant to, set this to false"
             self.refuse("tie_word_embeddings", problem)
         self.tensors = MappingProxyType({n: t for n, t in self.tensors.items() if n != "output.weight"})
@@ -186,6 +185,8 @@ class HuggingFaceFile(ModelFile):
         n_ctx = "n_positions" if "n_positions" in config else "n_ctx"
         if config.get("n_inner") is None:
             config["n_inner"] = 4 * n_embd
+        if n_vocab > MAX_VOCAB:
+            self.refuse("wte.weight", f"has {n_vocab} rows, over the limit of {MAX_VOCAB} tokens")
         if config.get("vocab_size", n_vocab) != n_vocab:
             self.refuse("vocab_size", f"is {config['vocab_size']!r}, but wte.weight has {n_vocab} rows")
         eps = config.get("layer_norm_epsilon", 1e-5)
@@ -213,7 +214,7 @@ class HuggingFaceFile(ModelFile):
         return id
 
     def data(self, name: str) -> npt.NDArray[np.uint8]:
-        """The bytes of a tensor, read-only, (n_bytes,): a view of its file's map, or a copy where it must be transposed."""
+        """As for any file, but what is stored with its rows as columns is transposed, and so a copy."""
         info, place = self._info(name), self._places[name]
         data = place.file.view(info)
         if not place.transpose:
@@ -224,9 +225,14 @@ class HuggingFaceFile(ModelFile):
         return rows
 
     def release(self, name: str) -> None:
-        self._places[name].file.release_view(self._info(name))
+        info = self._info(name)
+        self._places[name].file.release_view(info)
 
     def close(self) -> None:
         for shard in self._shards:
             shard.close()
         super().close()
+
+
+def _equal(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> bool:
+    return all(np.array_equal(a[i : i + _CHUNK], b[i : i + _CHUNK]) for i in range(0, len(a), _CHUNK))

@@ -73,8 +73,7 @@ class ModelFile:
         return self._map[:n]
 
     def data(self, name: str) -> npt.NDArray[np.uint8]:
-        """The bytes of a tensor, read-only, (n_bytes,): a view of the map, or a copy where the map has them at an address
-        from which C must not read numbers.
+        """The bytes of a tensor, read-only, (n_bytes,): a view of the map, or a copy where they are not aligned there.
 
         They stay good after `close()`. Raises UsageError for an unknown name, GgtuiError after `close()`.
         """

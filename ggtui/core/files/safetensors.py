@@ -42,7 +42,7 @@ def matches(head: bytes) -> bool:
 
 
 class SafetensorsFile(ModelFile):
-    """A safetensors file: its `entries` by name. What they are to a model, and so `metadata` and `tensors`, it does not say."""
+    """A safetensors file: its `entries` by name. It does not say what they are to a model: `tensors` stays empty."""
 
     def __init__(self, path: str | Path) -> None:
         """Raises ModelFileError, which names the byte and the field, for anything that is not sound safetensors."""
@@ -104,7 +104,7 @@ class SafetensorsFile(ModelFile):
         self.refuse(f"{field} of {name}", problem, max(at, 8))
 
     def tensor(self, name: str) -> TensorInfo:
-        """A tensor of the file, with its sizes as ne. Raises ModelFileError unless it has floats in 1 to 4 dimensions."""
+        """A tensor of the file, its sizes as ne. Raises ModelFileError unless it has floats in 1 to 4 dimensions."""
         entry = self.entries[name]
         if entry.dtype not in _READ:
             self._refuse("dtype", name, f"is {entry.dtype}, which ggtui does not read; it reads {', '.join(_READ)}")

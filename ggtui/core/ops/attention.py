@@ -10,6 +10,7 @@ from ggtui.core.ops.base import (
     I32,
     Op,
     Sizes,
+    fits_times,
     need,
     need_f32,
     no_cost,
@@ -17,7 +18,7 @@ from ggtui.core.ops.base import (
     plain_traffic,
     result,
 )
-from ggtui.core.tensor import Tensor, same_dim
+from ggtui.core.tensor import Dim, Tensor, same_dim
 from ggtui.core.types import TYPES, TensorType, type_of
 
 F32, F16 = TYPES["f32"], TYPES["f16"]
@@ -31,9 +32,9 @@ def mul_mat(a: Tensor, b: Tensor) -> Tensor:
     Where `a` is packed and of a block type, `b` is rounded to 8 bits, 32 values sharing a scale.
     """
     need_f32("mul_mat", b)
-    need(a.ne[0] == b.ne[0], "mul_mat", "rows (ne0) differ in length", a, b)
+    need(same_dim(a.ne[0], b.ne[0]), "mul_mat", "rows (ne0) differ in length", a, b)
     need(a.type is not I32, "mul_mat", "weights can't be i32", a, b)
-    fits = all(m > 0 and n % m == 0 for n, m in zip(b.ne[2:], a.ne[2:], strict=True))
+    fits = fits_times(a.ne[2], b.ne[2]) and fits_times(a.ne[3], b.ne[3])
     need(fits, "mul_mat", "the first operand can't be broadcast over dimensions 2 and 3 of the second", a, b)
     if a.packed:
         need(
@@ -57,6 +58,17 @@ def diag_mask_inf(a: Tensor, n_past: int) -> Tensor:
     return result("diag_mask_inf", a.ne, (a,), (n_past,))
 
 
+def _covers(mask: Tensor, scores: Sequence[int]) -> bool:
+    """Whether a mask has a row for each row of scores (n_kv, n_tokens, n_head, ne3), repeated over the heads."""
+    enough = mask.ne[1] >= scores[1] and not isinstance(mask.ne[1], Dim)
+    return (
+        same_dim(mask.ne[0], scores[0])
+        and (enough or same_dim(mask.ne[1], scores[1]))
+        and fits_times(mask.ne[2], scores[2])
+        and fits_times(mask.ne[3], scores[3])
+    )
+
+
 def soft_max(
     a: Tensor,
     mask: Tensor | None = None,
@@ -72,14 +84,12 @@ def soft_max(
     """
     need_f32("soft_max", a, sinks)
     if mask is not None:
-        need(mask.type in (F32, F16), "soft_max", "the mask must be f32 or f16", a, mask)
-        fits = same_dim(mask.ne[0], a.ne[0]) and mask.ne[1] >= a.ne[1]
-        fits = fits and a.ne[2] % mask.ne[2] == 0 and a.ne[3] % mask.ne[3] == 0
-        need(fits, "soft_max", "the mask does not cover the rows", a, mask)
+        need(mask.type in (F32, F16) and not mask.packed, "soft_max", "the mask must be f32 or f16", a, mask)
+        need(_covers(mask, a.ne), "soft_max", "the mask does not cover the rows", a, mask)
         need(mask.nb[0] == mask.type.bytes, "soft_max", "the mask needs rows without gaps", a, mask)
     need(max_bias == 0.0 or mask is not None, "soft_max", "max_bias needs a mask to weigh", a)
     if sinks is not None:
-        need(sinks.ne[0] == a.ne[2] and sinks.n_rows == 1, "soft_max", "needs a sink for each head", a, sinks)
+        need(same_dim(sinks.ne[0], a.ne[2]) and sinks.n_rows == 1, "soft_max", "needs a sink for each head", a, sinks)
     return result("soft_max", a.ne, (a, mask, sinks), (float(scale), float(max_bias)))
 
 
@@ -138,16 +148,15 @@ def flash_attn_ext(
     need_f32(op, q, sinks)
     need(k.type is v.type and k.type in (F32, F16), op, "keys and values must both be f32 or both f16", k, v)
     need(not v.packed and v.nb[0] == v.type.bytes, op, "values need rows without gaps", v)
-    need(q.ne[0] == k.ne[0], op, "queries and keys differ in length", q, k)
-    need(same_dim(k.ne[1], v.ne[1]) and k.ne[2:] == v.ne[2:], op, "keys and values differ in number", k, v)
-    need(k.ne[2] > 0 and q.ne[2] % k.ne[2] == 0 and q.ne[3] == k.ne[3], op, "heads don't fit", q, k)
+    need(same_dim(q.ne[0], k.ne[0]), op, "queries and keys differ in length", q, k)
+    need(all(same_dim(k.ne[i], v.ne[i]) for i in (1, 2, 3)), op, "keys and values differ in number", k, v)
+    need(fits_times(k.ne[2], q.ne[2]) and same_dim(q.ne[3], k.ne[3]), op, "heads don't fit", q, k)
     if mask is not None:
-        fits = same_dim(mask.ne[0], k.ne[1]) and mask.ne[1] >= q.ne[1]
-        fits = fits and q.ne[2] % mask.ne[2] == 0 and q.ne[3] % mask.ne[3] == 0 and mask.type in (F32, F16)
-        need(fits, op, "the mask does not cover the scores", q, mask)
+        need(mask.type in (F32, F16) and not mask.packed, op, "the mask must be f32 or f16", q, mask)
+        need(_covers(mask, (k.ne[1], *q.ne[1:])), op, "the mask does not cover the scores", q, mask)
     need(max_bias == 0.0 or mask is not None, op, "max_bias needs a mask to weigh", q)
     if sinks is not None:
-        need(sinks.ne[0] == q.ne[2] and sinks.n_rows == 1, op, "needs a sink for each head", q, sinks)
+        need(same_dim(sinks.ne[0], q.ne[2]) and sinks.n_rows == 1, op, "needs a sink for each head", q, sinks)
     params = (float(scale), float(max_bias), int(causal))
     return result(op, (v.ne[0], q.ne[2], q.ne[1], q.ne[3]), (q, k, v, mask, sinks), params)
 

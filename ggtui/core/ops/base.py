@@ -8,7 +8,7 @@ from math import prod
 
 from ggtui.core.errors import ShapeError
 from ggtui.core.native import lib, text
-from ggtui.core.tensor import Param, Tensor, describe, same_dim
+from ggtui.core.tensor import Dim, Param, Tensor, describe, same_dim
 from ggtui.core.types import TYPES, TensorType
 
 OP_NUMBERS: dict[str, int] = {text(lib.gg_op_name(i)): i for i in range(lib.gg_n_ops())}
@@ -58,6 +58,7 @@ def result(
     """The tensor that an op promises; `into` makes it write into another tensor's memory."""
     n_dims = max((s.n_dims for s in src if s is not None), default=1)
     if into is not None:
+        need(into.nb[0] == into.type.bytes, op, "what is written needs rows without gaps", into)
         return Tensor(into.type, into.ne, op=op, src=src, op_params=params, nb=into.nb, view_src=into,
                       n_dims=into.n_dims, packed=into.packed)  # fmt: skip
     return Tensor(type, ne, op=op, src=src, op_params=params, n_dims=n_dims)
@@ -80,12 +81,27 @@ def same_shape(a: Tensor, b: Tensor) -> bool:
     return all(same_dim(x, y) for x, y in zip(a.ne, b.ne, strict=True))
 
 
+def fits_times(small: int, large: int) -> bool:
+    """Whether a size goes into another a whole number of times in every run."""
+    if same_dim(small, large):
+        return True
+    if isinstance(small, Dim) or small < 1:
+        return False
+    return small == 1 or (large % small == 0 and not isinstance(large, Dim))
+
+
 def can_repeat(small: Tensor, large: Tensor) -> bool:
     """Whether `small` can be repeated a whole number of times to the shape of `large`."""
-    return all(
-        same_dim(s, n) or (s > 0 and n % s == 0 and (s == 1 or not hasattr(n, "name")))
-        for s, n in zip(small.ne, large.ne, strict=True)
-    )
+    return all(fits_times(s, n) for s, n in zip(small.ne, large.ne, strict=True))
+
+
+def same_count(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two lists of sizes make the same number of elements in every run."""
+
+    def count(ne: Sequence[int]) -> tuple[int, list[str]]:
+        return prod(ne), sorted(n.name for n in ne if isinstance(n, Dim))
+
+    return count(a) == count(b)
 
 
 def bytes_of(t: Tensor, sizes: Sizes) -> int:

@@ -16,7 +16,7 @@ from ggtui.core.ops.base import (
     result,
     same_shape,
 )
-from ggtui.core.tensor import Tensor
+from ggtui.core.tensor import Dim, Tensor
 
 # Flops an element of the functions with an exponential: the convention of counting them as this many simple ones.
 _EXP_FLOPS = 8
@@ -78,7 +78,8 @@ def _glu(name: str, act: str) -> Callable[..., Tensor]:
     def build(a: Tensor, gate: Tensor | None = None) -> Tensor:
         need_f32(name, a, gate)
         if gate is None:
-            need(a.ne[0] % 2 == 0, name, "needs rows of even length, or a gate of its own", a)
+            halves = a.ne[0] % 2 == 0 and not isinstance(a.ne[0], Dim)
+            need(halves, name, "needs rows of even length, or a gate of its own", a)
             return result(name, (a.ne[0] // 2, *a.ne[1:]), (a,))
         need(same_shape(a, gate), name, "the gate has another shape", a, gate)
         return result(name, a.ne, (a, gate))

@@ -11,11 +11,13 @@ from ggtui.core.ops.base import (
     Sizes,
     bytes_of,
     can_repeat,
+    fits_times,
     need,
     need_f32,
     no_cost,
     plain_traffic,
     result,
+    same_count,
 )
 from ggtui.core.tensor import Dim, Tensor, describe, same_dim
 from ggtui.core.types import TensorType, type_of
@@ -37,6 +39,8 @@ def view(a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...] = (), offset: int =
         raise ShapeError(f"view: 1 to 4 sizes, not {len(ne)}")
     if ne[0] % a.type.block or offset % a.type.bytes:
         raise ShapeError(f"view: row {ne[0]} or offset {offset} cuts a block of {describe(a)}")
+    if offset < 0 or any(n < 0 or n % a.type.bytes for n in nb):
+        raise ShapeError(f"view: offset {offset} or strides {nb} are negative or cut an element of {describe(a)}")
     if a.packed and (ne[0] != a.ne[0] or offset or nb):
         raise ShapeError(f"view: of packed {describe(a)} only the first rows can be viewed")
     full = (*ne, *[1] * (4 - len(ne)))
@@ -52,7 +56,7 @@ def view(a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...] = (), offset: int =
 def reshape(a: Tensor, *ne: int) -> Tensor:
     """The same elements in other sizes. `a` must be contiguous; a run-time size must be the outermost one in both."""
     need(a.is_contiguous and not a.packed, "reshape", "needs contiguous data (see cont)", a)
-    need(prod(ne) == a.n_elements, "reshape", f"{prod(ne)} elements asked for with sizes {ne}", a)
+    need(same_count(ne, a.ne), "reshape", f"{prod(ne)} elements asked for with sizes {ne}", a)
     for sizes in (a.ne, ne):
         inner = [n for i, n in enumerate(sizes) if isinstance(n, Dim) and any(m != 1 for m in sizes[i + 1 :])]
         need(not inner, "reshape", f"the run-time size {inner} must be the outermost", a)
@@ -94,7 +98,7 @@ def cont(a: Tensor) -> Tensor:
 
 def cpy(a: Tensor, b: Tensor) -> Tensor:
     """`a` written into the memory of `b`, converted to its type; both have the same number of elements."""
-    need(a.n_elements == b.n_elements, "cpy", "different numbers of elements", a, b)
+    need(same_count(a.ne, b.ne), "cpy", "different numbers of elements", a, b)
     need(not (a.packed or b.packed), "cpy", "can't copy packed data", a, b)
     return result("cpy", b.ne, (a,), into=b)
 
@@ -129,6 +133,13 @@ def concat(a: Tensor, b: Tensor, dim: int = 0) -> Tensor:
         a,
         b,
     )
+    need(
+        not (isinstance(a.ne[dim], Dim) or isinstance(b.ne[dim], Dim)),
+        "concat",
+        f"size {dim} varies from run to run",
+        a,
+        b,
+    )
     ne = tuple(a.ne[i] + b.ne[i] if i == dim else a.ne[i] for i in range(4))
     return result("concat", ne, (a, b), (dim,), type=a.type)
 
@@ -137,7 +148,7 @@ def get_rows(a: Tensor, rows: Tensor) -> Tensor:
     """Rows of `a` (ne0, n, b1, b2), of any type, by the i32 indices `rows` (m, b1, b2), as f32 (ne0, m, b1, b2)."""
     need(rows.type is I32, "get_rows", "indices must be i32", a, rows)
     need(
-        a.ne[2] == rows.ne[1] and a.ne[3] == rows.ne[2] and rows.ne[3] == 1,
+        same_dim(a.ne[2], rows.ne[1]) and same_dim(a.ne[3], rows.ne[2]) and rows.ne[3] == 1,
         "get_rows",
         "outer sizes differ",
         a,
@@ -155,13 +166,15 @@ def set_rows(a: Tensor, b: Tensor, rows: Tensor) -> Tensor:
     need_f32("set_rows", b)
     need(rows.type is I32 and same_dim(rows.ne[0], b.ne[1]), "set_rows", "needs an i32 index a row", b, rows)
     need(
-        b.ne[2] % rows.ne[1] == 0 and b.ne[3] % rows.ne[2] == 0,
+        fits_times(rows.ne[1], b.ne[2]) and fits_times(rows.ne[2], b.ne[3]) and rows.ne[3] == 1,
         "set_rows",
         "indices don't fit the rows",
         b,
         rows,
     )
-    need(a.ne[0] == b.ne[0] and a.ne[2:] == b.ne[2:], "set_rows", "only the number of rows may differ", a, b)
+    fits = all(same_dim(a.ne[i], b.ne[i]) for i in (0, 2, 3))
+    need(fits, "set_rows", "only the number of rows may differ", a, b)
+    need(not a.packed or a.type.block == 1, "set_rows", "can't write into packed blocks", a, b)
     return result("set_rows", a.ne, (b, rows), into=a)
 
 

@@ -6,6 +6,7 @@ Threads of one phase run at their own pace, so memory is free again only in the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from ggtui.core.graph import Dag, Node
 from ggtui.core.passes.fuse import mul_mat_src
@@ -69,16 +70,25 @@ def allocate(dag: Dag) -> Dag:
 
 def _place(lives: list[_Life]) -> int:
     """First fit in the order of birth: each goes into the lowest gap between those alive. Returns the arena's size."""
-    alive: list[_Life] = []
+    alive: list[_Life] = []  # by offset
     top = 0
-    for life in sorted(lives, key=lambda item: (item.born, -item.size)):
-        alive = sorted((a for a in alive if a.died >= life.born), key=lambda item: item.offset)
-        at = 0
-        for other in alive:
-            if other.offset - at >= life.size:
-                break
-            at = max(at, -(-(other.offset + other.size) // ALIGNMENT) * ALIGNMENT)
-        life.offset = at
-        alive.append(life)
-        top = max(top, at + life.size)
+    for born, group in groupby(sorted(lives, key=lambda life: life.born), key=lambda life: life.born):
+        alive = [life for life in alive if life.died >= born]
+        gap = 0  # those of one birth come largest first, so no gap before this one has room for the next of its size
+        size = -1
+        for life in sorted(group, key=lambda life: -life.size):
+            if life.size != size:
+                gap, size = 0, life.size
+            at = _end(alive[gap - 1]) if gap else 0
+            while gap < len(alive) and alive[gap].offset - at < life.size:
+                at = max(at, _end(alive[gap]))
+                gap += 1
+            life.offset = at
+            alive.insert(gap, life)
+            top = max(top, at + life.size)
     return top
+
+
+def _end(life: _Life) -> int:
+    """The first aligned offset behind it."""
+    return -(-(life.offset + life.size) // ALIGNMENT) * ALIGNMENT

@@ -113,10 +113,15 @@ def fuse(dag: Dag) -> Dag:
     stay = dag.must_stay()
     nodes: dict[Tensor, Node] = {node.dst: node for node in dag.nodes}
     readers: dict[Tensor, list[Tensor]] = {}
+    place = {node.dst: i for i, node in enumerate(dag.nodes)}
+    writers: dict[Tensor, list[int]] = {}  # places of the nodes that write into memory of something else
     for reader in dag.nodes:
         for s in reader.src:
             if s is not None:
                 readers.setdefault(s.root, []).append(reader.dst)
+        if reader.dst.view_src is not None:
+            readers.setdefault(reader.dst.root, []).append(reader.dst)
+            writers.setdefault(reader.dst.root, []).append(place[reader.dst])
     for dst in list(nodes):
         node = nodes.get(dst)
         while node is not None:
@@ -125,6 +130,10 @@ def fuse(dag: Dag) -> Dag:
             if t in stay or t.view_src is not None or len(read_by) != 1:
                 break
             reader = nodes[read_by[0]]
+            # The node would move behind what overwrites its sources.
+            between = range(place[t] + 1, place[reader.dst])
+            if any(i in between for s in node.src if s is not None for i in writers.get(s.root, ())):
+                break
             rule = JOINS.get((node.op, reader.op))
             joined = (
                 rule(node, reader) if rule and any(s is t for s in reader.src) and reader.dst.view_src is None else None

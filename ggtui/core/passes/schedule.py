@@ -35,8 +35,8 @@ def schedule(dag: Dag) -> Dag:
     """Numbers the phases. A node that prepares together takes two of them."""
     nodes: list[Node] = []
     phase = 0
-    written: dict[Tensor, Node] = {}  # memory written, and read, in this phase
-    read: dict[Tensor, Node] = {}
+    written: dict[Tensor, Node] = {}  # memory written, and who read what memory, in this phase
+    read: dict[Tensor, list[Node]] = {}
     for node in dag.nodes:
         if _must_meet(node, written, read):
             phase += 1
@@ -46,13 +46,15 @@ def schedule(dag: Dag) -> Dag:
             phase += 1
             written, read = {}, {}
         written[node.dst.root] = node
-        read.update({s.root: node for s in node.src if s is not None})
+        for s in node.src:
+            if s is not None:
+                read.setdefault(s.root, []).append(node)
     return dag.with_nodes(nodes)
 
 
-def _must_meet(node: Node, written: dict[Tensor, Node], read: dict[Tensor, Node]) -> bool:
+def _must_meet(node: Node, written: dict[Tensor, Node], read: dict[Tensor, list[Node]]) -> bool:
     target = node.dst.root
-    if target in written or (target in read and not _same_rows(read[target], node)):
+    if target in written or not all(_reads_own_rows(reader, node) for reader in read.get(target, ())):
         return True
     for i, s in enumerate(node.src):
         if s is None or s.root not in written:
@@ -70,5 +72,13 @@ def same_shape_rows(a: Tensor, b: Tensor) -> bool:
     return a.ne[1:] == b.ne[1:]
 
 
-def _same_rows(a: Node, b: Node) -> bool:
-    return bool(OPS[a.op].local) and bool(OPS[b.op].local) and same_shape(a.dst, b.dst)
+def _reads_own_rows(reader: Node, writer: Node) -> bool:
+    """Whether each thread reads, of the memory that `writer` writes, only the rows that it will write itself."""
+    target = writer.dst
+    if not OPS[writer.op].local or not same_shape_rows(reader.dst, target):
+        return False
+    return all(
+        i in OPS[reader.op].local and same_shape(s, target) and s.nb == target.nb and s.view_offs == target.view_offs
+        for i, s in enumerate(reader.src)
+        if s is not None and s.root is target.root
+    )

@@ -63,7 +63,7 @@ static cut cut_packed(const mul_mat *p, int64_t n_matrices, int nth) {
     cut c;
     const int64_t n = p->b->ne[1];
     const int64_t column_bytes = (int64_t)gg_row_bytes(p->b->type, p->b->ne[0]);
-    const int64_t most = gg_max(1, CACHE / column_bytes / COLUMNS) * COLUMNS;
+    const int64_t most = gg_max(1, CACHE / gg_max(1, column_bytes) / COLUMNS) * COLUMNS;
     c.cols = gg_div_up(gg_div_up(n, gg_div_up(n, most)), COLUMNS) * COLUMNS; // blocks of about the same size
     c.n_blocks = gg_div_up(n, c.cols);
     c.n_tiles = gg_div_up(p->a->ne[1], GG_TILE);
@@ -78,6 +78,9 @@ static cut cut_packed(const mul_mat *p, int64_t n_matrices, int nth) {
 /* All ranges of tiles of one column block come one after the other: the block stays in the cache, the weights pass. */
 static void mul_mat_packed(const mul_mat *p, const gg_share *share) {
     const int64_t n_matrices = p->b->ne[2] * p->b->ne[3], m = p->a->ne[1], n = p->b->ne[1];
+    if (n * m * n_matrices == 0) {
+        return;
+    }
     const cut c = cut_packed(p, n_matrices, share->nth);
     const int64_t per_matrix = c.n_ranges * c.n_blocks;
     for (int64_t chunk; (chunk = gg_next_chunk(share)) < per_matrix * n_matrices;) {

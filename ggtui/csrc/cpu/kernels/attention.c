@@ -80,6 +80,7 @@ static int64_t update(const gg_attention_args *a, gg_online *state, float *out, 
                       int64_t i, int64_t j0, int64_t n) {
     const float *mask = a->mask ? (const float *)((const uint8_t *)a->mask + i * a->mask_nb) + j0 : 0;
     v16 scale = v16_set1(a->scale), slope = v16_set1(a->slope), lowest = v16_set1(-INFINITY), max = lowest;
+    v16m nan = v16m_first(0);
     for (int64_t j = 0; j < n; j += 16) {
         int64_t left = n - j < 16 ? n - j : 16;
         v16 s = v16_mul(v16_load(scores + j), scale);
@@ -87,9 +88,10 @@ static int64_t update(const gg_attention_args *a, gg_online *state, float *out, 
             s = v16_fma(slope, left < 16 ? v16_load_n(mask + j, left) : v16_load(mask + j), s);
         s = v16_select(v16m_first(left), s, lowest);
         v16_store(scores + j, s);
+        nan = v16m_or(nan, v16_is_nan(s));
         max = v16_max(s, max);
     }
-    float m = v16_hmax(max);
+    float m = v16m_any(nan) ? NAN : v16_hmax(max);
     if (m == -INFINITY)
         return 0;
     if (!(m <= state->m)) {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { GG_FLOAT_COLS = 12, GG_FLOAT_SUMS = 24, GG_INT_COLS = 12, GG_INT_SUMS = 12,
+enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 24, GG_INT_COLS = 12, GG_INT_SUMS = 12,
        GG_ATTN_Q = 4, GG_ATTN_TILES = 4, GG_ATTN_V = 4 };
 
 typedef __m512 v16;

@@ -10,13 +10,13 @@
 #include "../half.h"
 
 enum {
-    GG_FLOAT_COLS = 4, /* most columns a mul_mat of floats works on at once ... */
-    GG_FLOAT_SUMS = 8, /* ... times tiles of rows: vectors of sums that registers hold */
-    GG_INT_COLS = 4,   /* the same for integers */
-    GG_INT_SUMS = 4,
-    GG_ATTN_Q = 4,     /* queries that attention works on at once ... */
-    GG_ATTN_TILES = 1, /* ... times tiles of positions, where keys are used */
-    GG_ATTN_V = 2,     /* ... times vectors of an output row, where values are */
+    GG_FLOAT_COLS = 2, /* most columns that a mul_mat of floats works on at once */
+    GG_FLOAT_SUMS = 2, /* most columns times tiles of 16 rows: vectors of sums that registers hold */
+    GG_INT_COLS = 2,   /* the same for integers */
+    GG_INT_SUMS = 2,
+    GG_ATTN_Q = 2,     /* queries that attention works on at once ... */
+    GG_ATTN_TILES = 1, /* ... times tiles of 16 positions, where keys are used */
+    GG_ATTN_V = 1,     /* ... times vectors of an output row, where values are */
 };
 
 typedef struct { float v[16]; } v16;

@@ -1,0 +1,167 @@
+"""The command line: `ggtui COMMAND`. Each command is a row of COMMANDS and a file beside this one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from io import TextIOWrapper
+from typing import Any, NamedTuple
+
+from ggtui.core.errors import GgtuiError
+from ggtui.viz.interrupt import Terminated, terminable
+from ggtui.viz.text import printable, printable_line
+
+INTERRUPTED = 130  # as shells say it: 128 and the signal's number
+TERMINATED = 143
+
+
+class Command(NamedTuple):
+    """A command. Its `module` has `add_arguments(parser)`, `run(args) -> int`, and a docstring that is its help."""
+
+    name: str
+    help: str
+    module: str
+
+
+COMMANDS = (
+    Command("chat", "talk to the model, or let it go on with a text", "ggtui.cli.chat"),
+    Command("info", "what this machine and this ggtui have; what a bug report needs", "ggtui.cli.info"),
+)
+
+_EPILOG = """examples:
+  ggtui chat                                talk to the built-in model
+  ggtui chat -p "Once upon a time" -n 100   let it go on with a text
+  ggtui chat model.gguf --temp 0            another model, always its likeliest token
+
+`ggtui COMMAND --help` says what a command can do.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line, without the program's name, and return the exit code. An error is one line on stderr."""
+    started = time.perf_counter_ns()
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with terminable():
+            _prepare(sys.stdout)
+            _prepare(sys.stderr)
+            code = _run(args, started)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Terminated:
+        return TERMINATED
+    except BrokenPipeError:  # the reader of stdout has what it wanted
+        _abandon_stdout()
+        return 0
+    except Exception as error:
+        _abandon_stdout_if_broken()
+        _report(error, verbose="-v" in args or "--verbose" in args)
+        return error.exit_code if isinstance(error, GgtuiError) else 1
+
+
+def _run(args: list[str], started: int) -> int:
+    parser = _parser()
+    try:
+        namespace = parser.parse_args(args)
+    except SystemExit as end:  # --help and --version
+        return int(end.code or 0)
+    if namespace.print_completion:
+        return _print_completion(namespace.print_completion)
+    if namespace.command is None:
+        parser.print_help()
+        return 0
+    namespace.started = started
+    run: Callable[[Any], int] = namespace.run
+    return run(namespace)
+
+
+def _parser() -> Any:
+    from ggtui import __version__
+    from ggtui.cli.parser import Parser
+
+    parser = Parser(
+        prog="ggtui",
+        description="Run a small language model on your own machine and see everything it does.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"ggtui {__version__}", help="print the version")
+    parser.add_argument(
+        "--print-completion", choices=("bash", "zsh", "tcsh"), metavar="SHELL",
+        help="print what makes a shell complete ggtui's commands: bash, zsh or tcsh",
+    )  # fmt: skip
+    commands = parser.add_subparsers(title="commands", prog="ggtui", dest="command", metavar="COMMAND",
+                                     parser_class=Parser)  # fmt: skip
+    for command in COMMANDS:
+        commands.add_parser(command.name, help=command.help, fill=_filler(command))
+    return parser
+
+
+def _filler(command: Command) -> Callable[[Any], None]:
+    def fill(parser: Any) -> None:
+        module = import_module(command.module)
+        parser.description, _, examples = (module.__doc__ or "").partition("\n\nexamples:")
+        parser.epilog = f"examples:{examples}"
+        module.add_arguments(parser)
+        parser.set_defaults(run=module.run)
+
+    return fill
+
+
+def _print_completion(shell: str) -> int:
+    import shtab
+
+    parser = _parser()
+    for action in parser._subparsers._group_actions:
+        for command in action.choices.values():
+            command.fill()
+    print(shtab.complete(parser, shell))
+    return 0
+
+
+def _prepare(stream: Any) -> None:
+    """Any text can be written, whatever the locale is."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def _abandon_stdout() -> None:
+    """Let what is left to write to stdout, also at Python's exit, go nowhere."""
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _abandon_stdout_if_broken() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _abandon_stdout()
+
+
+def _report(error: Exception, *, verbose: bool) -> None:
+    if sys.stderr is None:
+        return
+    if verbose:
+        import traceback
+
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
+    print(f"ggtui: {_sentence(error)}", file=sys.stderr)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, GgtuiError):
+        return printable_line(str(error))
+    if isinstance(error, MemoryError):
+        return printable_line(f"out of memory: {error}" if str(error) else "out of memory")
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return printable_line(f"{where}{error.strerror or error}")
+    what = printable_line(f"{type(error).__name__}: {error}")
+    return f"an error of ggtui itself: {what}; --verbose shows where"

@@ -1,0 +1,225 @@
+"""Talk to the model, or let it go on with a text.
+
+Without a prompt, on a terminal, this is a conversation: type, and the model answers; /help there says more. With -p, -f
+or piped input it is one generation: the text to stdout as it comes, what it took to stderr. Piped input, the file and
+-p are joined, in this order, as they are; of input and file one line feed at the end is dropped. Without any prompt
+and without a terminal an opening is drawn at random. Ctrl+C ends the generation.
+
+examples:
+  ggtui chat                                    talk to the built-in model
+  ggtui chat -p "Once upon a time" -n 100       one text of 100 tokens
+  ggtui chat --temp 0 -q < story.txt > more     go on with a file
+  ggtui chat model.gguf -p "The king" --json    a line of JSON for each token
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import select
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ggtui.cli.flags import (
+    CONFIG_NOTE,
+    FILE,
+    add_generation,
+    add_loading,
+    add_model,
+    add_output,
+    add_setting,
+    resolve,
+)
+from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.viz.interrupt import Terminated, stop_on_signal
+from ggtui.viz.settings import GENERATION, LOADING, values_of
+from ggtui.viz.text import printable, printable_line
+
+if TYPE_CHECKING:
+    from ggtui.core.session import Session
+    from ggtui.viz.chat import Chat
+
+# What a text may begin with, when there is no prompt to begin it.
+OPENINGS = (
+    "Once upon a time", "Long ago", "There was", "One evening", "When the", "In a far country", "After many days",
+    "If you", "The old woman", "So the", "Now the youngest", "Every morning",
+)  # fmt: skip
+_PATIENCE = 3.0  # seconds without input after which to say what is waited for
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument("-p", "--prompt", metavar="TEXT", help="go on with this text")
+    file = parser.add_argument("-f", "--file", metavar="FILE", help="go on with the text of a file")
+    file.complete = FILE  # type: ignore[attr-defined]
+    parser.add_argument("--echo", action="store_true", help="print the prompt before the text")
+    parser.add_argument(
+        "--json", action="store_true",
+        help='a line for each token, {"token", "text", "logprob", "ms", "n_past"}; the last one is {"stats": ...}',
+    )  # fmt: skip
+    parser.add_argument("--plain", action="store_true", help="a conversation line by line, without a full screen")
+    add_setting(parser, "mode")
+    add_output(parser)
+    add_generation(parser)
+    add_loading(parser)
+    parser.epilog = f"{parser.epilog}\n{CONFIG_NOTE}"
+
+
+def run(args: argparse.Namespace) -> int:
+    resolve(args, ("model", "mode", "seed", *GENERATION, *LOADING))
+    if args.echo and args.json:
+        raise UsageError('--echo: not with --json, where "stats" has the prompt')
+    asked = args.prompt is not None or args.file is not None or args.json
+    if not asked and sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty():
+        return _converse(args)
+    return _generate_once(args)
+
+
+def _note(args: argparse.Namespace, text: str) -> None:
+    """Say something on stderr, unless that was not wanted."""
+    if not args.quiet and sys.stderr is not None:
+        print(f"ggtui: {printable_line(text)}", file=sys.stderr, flush=True)
+
+
+def _load(args: argparse.Namespace) -> Session:
+    from ggtui.core.session import load
+
+    session = load(args.model, **values_of(args, LOADING))
+    largest = session.hparams.n_ctx
+    if args.ctx is not None and args.ctx > largest:
+        _note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")
+    if args.verbose:
+        where = f"{args.backend}, {session.isa}, {session.threads} threads"
+        _note(args, f"{session.path}: {where}, context {session.n_ctx}")
+    return session
+
+
+def _converse(args: argparse.Namespace) -> int:
+    from ggtui.viz.chat import Chat
+    from ggtui.viz.repl import Repl
+
+    return Repl(Chat(_load(args), args), args.started, quiet=args.quiet).run()
+
+
+# ---- one generation ----
+
+
+def _generate_once(args: argparse.Namespace) -> int:
+    if sys.stdout is None:
+        raise GgtuiError("standard output is closed; there is nowhere to write to")
+    from ggtui.viz.chat import Chat
+
+    prompt = _prompt(args)
+    if args.seed is None:  # chosen here, so that it can be told
+        args.seed = secrets.randbits(32)
+    echo = args.echo
+    if not prompt:
+        prompt, echo = _opening(args.seed), not args.json
+        _note(args, f"no prompt; beginning with {prompt!r}")
+    chat = Chat(_load(args), args)
+    interruption: BaseException | None = None
+    try:
+        if echo:
+            _write(printable(prompt))
+        _stream(chat, prompt, as_json=args.json)
+    except (KeyboardInterrupt, Terminated) as error:
+        interruption = error
+    if not args.json and not (chat.turns and chat.turns[-1].text.endswith("\n")):
+        _write("\n")
+    _conclude(args, chat, prompt)
+    if interruption is not None:
+        raise interruption
+    return 0
+
+
+def _stream(chat: Chat, prompt: str, *, as_json: bool) -> None:
+    with stop_on_signal(chat.session.stop):
+        for step in chat.say(prompt):
+            if not as_json:
+                _write(printable(step.text))
+                continue
+            record = step.record
+            row = {
+                "token": step.token,
+                "text": step.text,
+                "logprob": step.logprob,
+                "ms": round((record.eval_ns + record.sample_ns) * 1e-6, 3),
+                "n_past": record.n_past + record.n_tokens,
+            }
+            _write(json.dumps(row) + "\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _conclude(args: argparse.Namespace, chat: Chat, prompt: str) -> None:
+    from ggtui.viz import summary
+
+    session = chat.session
+    reason = chat.turns[-1].reason if chat.turns else "interrupted"
+    figures = summary.measured(session, time.perf_counter_ns() - args.started)
+    if args.json:
+        stats: dict[str, Any] = {"prompt": prompt, "seed": args.seed, "stop_reason": reason, **figures}
+        _write(json.dumps({"stats": stats}) + "\n")
+    if args.quiet or sys.stderr is None:
+        return
+    if reason == "context full":
+        _note(args, summary.context_full(session))
+    lines = [*summary.lines(figures), f"         seed = {args.seed:8}"]
+    print("", *lines, sep="\n", file=sys.stderr, flush=True)
+
+
+# ---- the prompt ----
+
+
+def _opening(seed: int) -> str:
+    """The same one for the same seed."""
+    import random
+
+    return random.Random(seed).choice(OPENINGS)
+
+
+def _prompt(args: argparse.Namespace) -> str:
+    """What the model is to go on with: piped input, the file and -p, joined."""
+    parts = []
+    if sys.stdin is not None and not sys.stdin.isatty():
+        parts.append(_without_end(_decoded(_piped(args, sys.stdin.buffer), "standard input")))
+    if args.file is not None:
+        parts.append(_without_end(_decoded(_file(args.file), args.file)))
+    if args.prompt is not None:
+        parts.append(_decoded(os.fsencode(args.prompt), "--prompt"))
+    return "".join(parts)
+
+
+def _piped(args: argparse.Namespace, stdin: BinaryIO) -> bytes:
+    try:
+        if not select.select([stdin], [], [], _PATIENCE)[0]:
+            _note(args, "reading the prompt from standard input; without one use </dev/null")
+    except (OSError, ValueError):  # no file that can be waited for
+        pass
+    return stdin.read()
+
+
+def _file(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--file {name}: {error.strerror or error}; name a text file") from error
+
+
+def _decoded(data: bytes, source: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source}: byte {error.start} is not UTF-8; convert the text, e.g. with iconv") from error
+
+
+def _without_end(text: str) -> str:
+    """Without one line feed at its end, which files have and prompts don't mean."""
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text

@@ -1,0 +1,124 @@
+"""Settings from the command line, the environment and config.toml, in this order of precedence."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from ggtui.core.errors import UsageError
+from ggtui.viz.folders import config_file
+from ggtui.viz.settings import GENERATION, LOADING, SETTINGS, Setting, nearest
+
+FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # shtab.FILE, without its import
+CONFIG_NOTE = (
+    "MODEL, --mode and the flags of the two groups can also be given by a variable\n"
+    "(GGTUI_TOP_K=20) or a line of $XDG_CONFIG_HOME/ggtui/config.toml (top-k = 20).\n"
+    "A flag goes before a variable, and that before the file."
+)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument("model", nargs="?", metavar="MODEL", help=SETTINGS["model"].help)
+    model.complete = FILE  # type: ignore[attr-defined]
+
+
+def add_loading(parser: argparse.ArgumentParser) -> None:
+    """The flags that say how a model is loaded and computed."""
+    _add(parser.add_argument_group("model"), LOADING)
+
+
+def add_generation(parser: argparse.ArgumentParser) -> None:
+    """The flags that say how text is generated."""
+    _add(parser.add_argument_group("generation"), (*GENERATION, "seed"))
+
+
+def add_setting(parser: argparse._ActionsContainer, name: str) -> None:
+    _add(parser, (name,))
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """-q and -v."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing on stderr but errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr, of errors where they arose")
+
+
+def _add(parser: argparse._ActionsContainer, names: Iterable[str]) -> None:
+    for setting in map(SETTINGS.__getitem__, names):
+        flags = [f"-{setting.short}"] if setting.short else []
+        flags.append(f"--{setting.name}")
+        if setting.kind is bool:
+            parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=_help(setting))
+            continue
+        parser.add_argument(
+            *flags,
+            type=partial(setting.parse, source=flags[-1]),
+            action="append" if setting.many else "store",
+            choices=setting.choices or None,
+            metavar=setting.metavar,
+            help=_help(setting),
+        )
+
+
+def _help(setting: Setting) -> str:
+    choices = f": {', '.join(setting.choices)}" if setting.choices and setting.name != "mode" else ""
+    shown = setting.default not in (None, (), False)
+    default = f" (default {setting.text(setting.default)})" if shown else ""
+    return (setting.help + choices + default).replace("%", "%%")
+
+
+def resolve(args: argparse.Namespace, names: Iterable[str], environ: Mapping[str, str] = os.environ) -> None:
+    """Give `args` a value for each setting in `names` that no flag gave.
+
+    Raises UsageError for a bad value, naming where it stands, and for a config.toml that is damaged or has a key that
+    is no setting.
+    """
+    config = read_config(environ)
+    for setting in map(SETTINGS.__getitem__, names):
+        value = getattr(args, setting.key, None)
+        if value is None:
+            value = _from_environment(setting, environ)
+        if value is None:
+            value = config.get(setting.name)
+        if value is None:
+            value = setting.default
+        setattr(args, setting.key, tuple(value) if setting.many else value)
+
+
+def _from_environment(setting: Setting, environ: Mapping[str, str]) -> Any:
+    """The value of its variable; an empty one counts as none."""
+    text = environ.get(setting.variable)
+    if not text:
+        return None
+    value = setting.parse(text, setting.variable)
+    return (value,) if setting.many else value
+
+
+def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The settings of config.toml by name; none if there is no such file."""
+    path = config_file(environ)
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    import tomllib
+
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are
+        raise UsageError(f"{path}: not TOML: {error}") from error
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("_", "-")
+        if name not in SETTINGS:
+            meant = nearest(name, SETTINGS)
+            raise UsageError(f"{path}: {key}: no such setting{f'; did you mean {meant}?' if meant else ''}")
+        setting = SETTINGS[name]
+        if setting.many:
+            values = value if isinstance(value, list) else [value]
+            found[name] = tuple(setting.parse(v, f"{path}: {key}") for v in values)
+        else:
+            found[name] = setting.parse(value, f"{path}: {key}")
+    return found

@@ -1,0 +1,233 @@
+"""Writes a model anew: in another format, with its matrices in another tensor type, or both.
+
+One tensor goes through memory at a time, a few rows of it in each thread.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from math import prod, sqrt
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ggtui.core.cores import usable_cores
+from ggtui.core.errors import UsageError
+from ggtui.core.files.gguf_writer import OutTensor, write_gguf
+from ggtui.core.files.legacy_writer import write_legacy
+from ggtui.core.files.model_file import ModelFile, TensorInfo
+from ggtui.core.native import check, ffi, lib
+from ggtui.core.types import TYPES, TensorType, type_of
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+_CHUNK = 1 << 20  # weights a thread converts at a time
+_F16_MAX = 65504.0  # smaller values overflow in no type: a scale is at most a value
+
+# GGUF's `general.file_type` of a model whose matrices are mostly of a type, as llama.cpp numbers them.
+_FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k": 12}
+_FILE_TYPES |= {"q4_k": 15, "q5_k": 17, "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "bf16": 32, "mxfp4": 38}
+_QUANTIZATION_VERSION = 2
+# What takes the place of a type in rows that are no whole number of its blocks; f16 comes after these.
+_FALLBACKS = {"q2_k": "q4_0", "q3_k": "q4_0", "q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "iq4_xs": "iq4_nl"}
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedTensor:
+    """What became of a tensor.
+
+    fallback         its rows are no whole number of blocks of the type that was asked for
+    rmse, max_error  how far its values are from what they were, root mean square and greatest; None if not asked for
+    """
+
+    name: str
+    ne: tuple[int, int, int, int]
+    src_type: str
+    type: str
+    src_bytes: int
+    n_bytes: int
+    fallback: bool
+    rmse: float | None
+    max_error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What `convert` did: its tensors, in their order."""
+
+    tensors: tuple[ConvertedTensor, ...]
+
+    @property
+    def src_bytes(self) -> int:
+        """Bytes of all tensors before."""
+        return sum(t.src_bytes for t in self.tensors)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all tensors now."""
+        return sum(t.n_bytes for t in self.tensors)
+
+
+def convert(
+    src: ModelFile,
+    dst: str | Path,
+    type: str | TensorType | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    errors: bool = False,
+    overwrite: bool = False,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Conversion:
+    """Write `src` as GGUF or, where `dst` ends in .bin, as a legacy ggml file.
+
+    Matrices become `type`, or keep theirs without one; vectors, norms and position embeddings become f32.
+    metadata: keys to add or to replace. errors: measure those of each tensor. progress: called with the number of
+    weights that are done and of all. Raises UsageError for a `dst` that exists (unless `overwrite`) and for what the
+    type or the format cannot hold, ModelFileError for weights that are not finite, GgtuiError if writing fails.
+    """
+    dst = Path(dst)
+    if dst.exists() and not overwrite:
+        raise UsageError(f"{dst}: exists; choose another name or let it be overwritten")
+    wanted = None if type is None else type_of(type)
+    if wanted is not None and not _holds_weights(wanted):
+        known = ", ".join(t.name for t in TYPES.values() if _holds_weights(t))
+        raise UsageError(f"type {wanted.name}: holds no weights; choose one of {known}")
+    n_threads = usable_cores() if threads is None else threads
+    with ThreadPoolExecutor(n_threads) as pool:
+        converter = _Converter(src, wanted, errors, progress, partial(_in_order, pool, 2 * n_threads))
+        about = {**src.metadata, **converter.about(), **(metadata or {})}
+        write = write_legacy if dst.suffix == ".bin" else write_gguf
+        write(dst, about, converter.tensors())
+    return Conversion(tuple(converter.reports))
+
+
+def _holds_weights(type: TensorType) -> bool:
+    return type.file and type.name != "i32"
+
+
+def _is_matrix(info: TensorInfo) -> bool:
+    return info.ne[1] > 1 and "norm" not in info.name and not info.name.startswith("position_embd")
+
+
+class _Part(NamedTuple):
+    """Some rows of a tensor, converted: `n` weights, the sum of their squared errors, and the greatest error."""
+
+    n: int
+    data: Bytes
+    squares: float
+    worst: float
+
+
+class _Converter:
+    """Converts the tensors of `src` one after the other. `in_order` maps a function over parts of one."""
+
+    def __init__(
+        self,
+        src: ModelFile,
+        wanted: TensorType | None,
+        errors: bool,
+        progress: Callable[[int, int], None] | None,
+        in_order: Callable[[Callable[[int], _Part], Iterable[int]], Iterator[_Part]],
+    ) -> None:
+        self.src, self.wanted, self.errors, self.progress, self.in_order = src, wanted, errors, progress, in_order
+        self.types = {name: self._target(info) for name, info in src.tensors.items()}
+        self.total, self.done = sum(prod(info.ne) for info in src.tensors.values()), 0
+        self.reports: list[ConvertedTensor] = []
+
+    def _target(self, info: TensorInfo) -> TensorType:
+        """The type a tensor becomes."""
+        if not _is_matrix(info):
+            return TYPES["f32"]
+        type = self.wanted or info.type
+        while info.ne[0] % type.block:
+            type = TYPES.get(_FALLBACKS.get(type.name, "f16"), TYPES["f16"])
+        return type
+
+    def about(self) -> dict[str, int]:
+        """What metadata says of the types: the one that most of the matrices' weights have."""
+        weights = Counter[str]()
+        for name, info in self.src.tensors.items():
+            weights[self.types[name].name] += prod(info.ne) if _is_matrix(info) else 0
+        most = max(weights, key=weights.__getitem__, default="f32")
+        file_type = {"general.file_type": _FILE_TYPES[most]} if most in _FILE_TYPES else {}
+        return file_type | {"general.quantization_version": _QUANTIZATION_VERSION}
+
+    def tensors(self) -> Iterator[OutTensor]:
+        """The tensors to write."""
+        for info in self.src.tensors.values():
+            n_dims = max((i + 1 for i, n in enumerate(info.ne) if n > 1), default=1)
+            yield OutTensor(info.name, self.types[info.name], info.ne[:n_dims], partial(self._chunks, info))
+
+    def _chunks(self, info: TensorInfo) -> Iterator[Bytes]:
+        type = self.types[info.name]
+        rows = self.src.data(info.name).reshape(prod(info.ne[1:]), -1)
+        step = max(1, _CHUNK // info.ne[0])
+        squares = worst = 0.0
+        for part in self.in_order(lambda i: self._convert(info, i, rows[i : i + step]), range(0, len(rows), step)):
+            squares, worst = squares + part.squares, max(worst, part.worst)
+            self.done += part.n
+            if self.progress is not None:
+                self.progress(self.done, self.total)
+            yield part.data
+        self.src.release(info.name)
+        n_bytes = len(rows) * type.row_bytes(info.ne[0])
+        fallback = self.wanted is not None and type is not self.wanted and _is_matrix(info)
+        report = (info.name, info.ne, info.type.name, type.name, info.n_bytes, n_bytes, fallback)
+        measured = (sqrt(squares / prod(info.ne)), worst) if self.errors else (None, None)
+        self.reports.append(ConvertedTensor(*report, *measured))
+
+    def _convert(self, info: TensorInfo, start: int, rows: Bytes) -> _Part:
+        """Converts `rows`, of which the first is row `start` of the tensor."""
+        type, n = self.types[info.name], len(rows) * info.ne[0]
+        x = _decode(info.type, n, rows)
+        low, high = float(x.min()), float(x.max())  # NaN if any weight is
+        if not np.isfinite([low, high]).all():
+            row, i = divmod(int(np.argmin(np.isfinite(x))), info.ne[0])
+            value = x[row * info.ne[0] + i]
+            problem = f"element {i} of row {start + row} is {value}; the model is damaged, download it again"
+            self.src.refuse(info.name, problem)
+        if type is info.type:
+            return _Part(n, rows, 0.0, 0.0)
+        data = _encode(type, x)
+        if not self.errors and max(-low, high) < _F16_MAX:
+            return _Part(n, data, 0.0, 0.0)
+        error = _decode(type, n, data) - x
+        worst = float(np.abs(error).max())
+        if not np.isfinite(worst):
+            value = low if -low > high else high
+            problem = f"cannot hold {value:g}, which is in {info.name}; choose another type"
+            raise UsageError(f"type {type.name}: {problem}")
+        return _Part(n, data, float(np.square(error, dtype=np.float64).sum()), worst)
+
+
+def _decode(type: TensorType, n: int, data: Bytes) -> Floats:
+    out = np.empty(n, np.float32)
+    check(lib.gg_dequantize(type.id, n, ffi.from_buffer(data), ffi.from_buffer("float[]", out)))
+    return out
+
+
+def _encode(type: TensorType, x: Floats) -> Bytes:
+    out = np.empty(x.size // type.block * type.bytes, np.uint8)
+    check(lib.gg_quantize(type.id, x.size, ffi.from_buffer("float[]", x), ffi.from_buffer(out)))
+    return out
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, ahead: int, function: Callable[[int], _Part], items: Iterable[int]
+) -> Iterator[_Part]:
+    """`function` of each item, in their order, of which `ahead` are under way or done at a time."""
+    waiting: deque[Future[_Part]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

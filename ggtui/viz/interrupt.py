@@ -1,0 +1,68 @@
+"""Signals that end things: Ctrl+C, heard at once also while C computes, and SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_END = b"\0"  # no signal has this number
+
+
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def _in_main_thread() -> bool:
+    """Only there can a program say what signals do."""
+    return threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """While inside, SIGTERM raises Terminated, so that files and the terminal are put in order first."""
+    if not _in_main_thread():
+        yield
+        return
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM also call `stop`, from a thread of its own.
+
+    Python runs a handler only when C returns, and reading a long prompt can take C many seconds. The handler itself
+    (KeyboardInterrupt for SIGINT) runs as ever, after `stop` has made C return.
+    """
+    if not _in_main_thread():
+        yield
+        return
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+
+    def watch() -> None:
+        while (number := os.read(read_end, 1)) != _END:
+            if number[0] in (signal.SIGINT, signal.SIGTERM):
+                stop()
+
+    watcher = threading.Thread(target=watch, name="ggtui-interrupt", daemon=True)
+    before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.write(write_end, _END)
+        watcher.join()
+        os.close(read_end)
+        os.close(write_end)

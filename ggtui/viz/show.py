@@ -1,0 +1,68 @@
+"""What /show tells about a chat: lines of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from ggtui.viz.chat import Chat
+from ggtui.viz.settings import SETTINGS
+from ggtui.viz.text import size
+
+
+def aligned(rows: list[tuple[str, object]]) -> list[str]:
+    """Names and values in two columns."""
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:{width}}  {value}" for name, value in rows]
+
+
+def info(chat: Chat) -> list[str]:
+    """The model and what computes it."""
+    s = chat.session
+    general = ("architecture", "name", "author", "license", "description")
+    rows: list[tuple[str, object]] = [("file", s.path)]
+    rows += [(name, s.metadata[key]) for name in general if (key := f"general.{name}") in s.metadata]
+    rows += [(name, f"{v:g}" if isinstance(v, float) else v) for name, v in asdict(s.hparams).items()]
+    rows += [("parameters", f"{sum(t.n_elements for t in s.weights.values()):,}"), ("weights", _types(chat))]
+    rows += [("instructions", s.isa), ("threads", s.threads), ("context", f"{len(s.tokens)} of {s.n_ctx} tokens")]
+    return aligned(rows)
+
+
+def _types(chat: Chat) -> str:
+    counts: dict[str, int] = {}
+    for t in chat.session.weights.values():
+        counts[t.type.name] = counts.get(t.type.name, 0) + 1
+    return ", ".join(f"{n} {name}" for name, n in counts.items())
+
+
+def params(chat: Chat) -> list[str]:
+    """The settings that /set can change."""
+    live = [s for s in SETTINGS.values() if s.live]
+    return aligned([(s.name, s.text(getattr(chat.settings, s.key))) for s in live])
+
+
+def graph(chat: Chat) -> list[str]:
+    """The nodes that run for one token, in their order."""
+    nodes = chat.session.graphs()[0].nodes
+    width, op_width = max(len(n.name) for n in nodes), max(len(n.op) for n in nodes)
+    return [
+        f"{n.id:4}  {n.name:{width}}  {n.op:{op_width}}  {n.result.type} {'x'.join(map(str, n.result.ne))}"
+        for n in nodes
+    ]
+
+
+def mem(chat: Chat) -> list[str]:
+    """Bytes by owner."""
+    m = chat.session.memory()
+    return aligned(
+        [
+            ("weights", size(m.weights)),
+            ("keys and values", f"{size(m.kv)}, {chat.session.kv.bytes_per_token:,} bytes for each token"),
+            ("activations", f"{size(m.activations)} for one token, {size(m.batch_activations)} for a batch"),
+            ("scratch", size(m.scratch)),
+            ("records", size(m.records)),
+        ]
+    )
+
+
+SUBJECTS: dict[str, Callable[[Chat], list[str]]] = {"info": info, "params": params, "graph": graph, "mem": mem}

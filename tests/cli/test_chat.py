@@ -1,0 +1,233 @@
+"""`ggtui chat` without a conversation: one text, its statistics, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ggtui.cli.chat import OPENINGS
+from ggtui.core.session import load
+from ggtui.viz.text import printable
+
+Run = Callable[..., Any]
+FEW = ("-n", "8", "--seed", "1")
+SUMMARY = re.compile(
+    r"""
+mem per token = +\d+ bytes
+    load time = +\d+\.\d\d ms
+  sample time = +\d+\.\d\d ms
+ predict time = +\d+\.\d\d ms / \d+\.\d\d ms per token
+   total time = +\d+\.\d\d ms
+       prompt = +4 tokens, \d+\.\d tok/s
+   generation = +8 tokens, \d+\.\d tok/s
+         seed = +1
+"""
+)
+
+
+def expected(prompt: str, n: int = 8, **params: Any) -> str:
+    """The text that the API generates."""
+    session = load(threads=1)
+    return "".join(step.text for step in session.generate(prompt, n, **{"seed": 1, **params}))
+
+
+def ended(text: str) -> str:
+    """With a line feed at its end."""
+    return text if text.endswith("\n") else text + "\n"
+
+
+def test_text_to_stdout_and_statistics_to_stderr(ggtui: Run) -> None:
+    code, out, err = ggtui("chat", "-p", "Once upon a time", *FEW)
+    assert code == 0
+    assert out == ended(expected("Once upon a time"))
+    assert SUMMARY.fullmatch(err), err
+
+
+def test_quiet_and_echo(ggtui: Run) -> None:
+    code, out, err = ggtui("chat", "-q", "--echo", "-p", "Once upon a time", *FEW)
+    assert (code, err) == (0, "")
+    assert out == "Once upon a time" + ended(expected("Once upon a time"))
+
+
+def test_flags_reach_the_sampler(ggtui: Run) -> None:
+    flags = ("--temp", "1.5", "--top-k", "7", "--top-p", "0.7", "--min-p", "0.01", "--repeat-penalty", "1.3")
+    params = {"temp": 1.5, "top_k": 7, "top_p": 0.7, "min_p": 0.01, "repeat_penalty": 1.3}
+    out = ggtui("chat", "-q", "-p", "The king", "-n", "30", "--seed", "1", *flags).out
+    assert out == ended(expected("The king", 30, **params))
+    assert out != ggtui("chat", "-q", "-p", "The king", "-n", "30", "--seed", "1").out
+
+
+def test_stop_text(ggtui: Run) -> None:
+    whole = expected("The king", 30)
+    stop = whole.split()[4]
+    out = ggtui("chat", "-q", "-p", "The king", "-n", "30", "--seed", "1", "--stop", "never", "--stop", stop).out
+    assert out == ended(whole[: whole.index(stop)])
+
+
+def test_input_file_and_prompt_are_joined(ggtui: Run, tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b" a time\r\n")
+    out = ggtui("chat", "-q", "--echo", "-f", str(path), "-p", " there", *FEW, stdin=b"Once upon\n").out
+    assert out.startswith("Once upon a time there")
+    out = ggtui("chat", "-q", "--echo", *FEW, stdin=b"two\n\n").out
+    assert out == "two\n" + ended(expected("two\n"))
+
+
+def test_input_that_is_no_text(ggtui: Run, tmp_path: Path) -> None:
+    code, out, err = ggtui("chat", stdin=b"abc\xff")
+    assert (code, out) == (2, "")
+    assert err == "ggtui: standard input: byte 3 is not UTF-8; convert the text, e.g. with iconv\n"
+    assert ggtui("chat", "-f", str(tmp_path)).code == 2
+
+
+def test_an_opening_is_drawn(ggtui: Run) -> None:
+    texts = {}
+    for seed in range(12):
+        code, out, err = ggtui("chat", "-n", "2", "--seed", str(seed), stdin=b"\n")
+        assert code == 0
+        opening = next(o for o in sorted(OPENINGS, key=len, reverse=True) if out.startswith(o))
+        assert err.startswith(f"ggtui: no prompt; beginning with {opening!r}\n")
+        texts[seed] = out
+    assert len(set(texts.values())) > 4
+    assert ggtui("chat", "-n", "2", "--seed", "3").out == texts[3]
+    quiet = ggtui("chat", "-q", "-n", "2", "--seed", "3")
+    assert quiet == (0, texts[3], "")
+
+
+def test_without_a_seed_the_one_drawn_is_told(ggtui: Run) -> None:
+    first = ggtui("chat", "-n", "12")
+    seed = re.search(r"seed = +(\d+)", first.err)
+    assert seed is not None
+    assert ggtui("chat", "-n", "12", "--seed", seed[1]).out == first.out
+
+
+def test_json(ggtui: Run) -> None:
+    code, out, err = ggtui("chat", "-q", "--json", "-p", "Once upon a time", *FEW)
+    assert (code, err) == (0, "")
+    *rows, last = [json.loads(line) for line in out.splitlines()]
+    assert all(row.keys() == {"token", "text", "logprob", "ms", "n_past"} for row in rows)
+    assert "".join(row["text"] for row in rows) == expected("Once upon a time")
+    assert [row["n_past"] for row in rows] == list(range(4, 12))
+    assert all(row["logprob"] < 0 < row["ms"] for row in rows)
+    stats = last["stats"]
+    assert stats["prompt"] == "Once upon a time" and stats["stop_reason"] == "n_predict" and stats["seed"] == 1
+    assert (stats["prompt_tokens"], stats["generated_tokens"]) == (4, 8)
+
+
+def test_context_full(ggtui: Run) -> None:
+    code, out, err = ggtui("chat", "-p", "Once upon a time", "-n", "-1", "--seed", "1", "--ctx", "16")
+    assert code == 0
+    problem = (
+        "the context of 16 tokens is full; to go on use --ctx-shift, or a larger --ctx: this model's largest is 512"
+    )
+    assert err.startswith(f"ggtui: {problem}\n")
+    shifted = ggtui("chat", "-q", "-p", "Once upon a time", "-n", "20", "--seed", "1", "--ctx", "16", "--ctx-shift")
+    assert shifted.code == 0 and shifted.out.startswith(out.removesuffix("\n"))
+    assert len(shifted.out) > len(out)
+
+
+def test_a_prompt_that_does_not_fit(ggtui: Run) -> None:
+    code, out, err = ggtui("chat", "-p", "word " * 50, "--ctx", "16")
+    assert code == 1 and err.count("\n") == 1 and "context of 16" in err
+    assert out == ""
+
+
+def test_a_context_the_model_does_not_have(ggtui: Run) -> None:
+    _, _, err = ggtui("chat", "-p", "Once upon a time", *FEW, "--ctx", "9999")
+    assert err.startswith("ggtui: --ctx 9999: this model was made for 512 tokens; using 512\n")
+
+
+def test_a_missing_model(ggtui: Run) -> None:
+    code, out, err = ggtui("chat", "/nowhere/\x1b[31mx.gguf", "-p", "x")
+    assert (code, out) == (4, "")
+    assert err.startswith(r"ggtui: /nowhere/\x1b[31mx.gguf: ") and err.count("\n") == 1
+
+
+def test_model_and_settings_from_the_environment(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GGTUI_N_PREDICT", "3")
+    monkeypatch.setenv("GGTUI_SEED", "1")
+    assert ggtui("chat", "-q", "-p", "x").out == ended(expected("x", 3))
+    monkeypatch.setenv("GGTUI_MODEL", "/nowhere")
+    assert ggtui("chat", "-q", "-p", "x").code == 4
+
+
+def test_what_is_said_is_data(ggtui: Run) -> None:
+    evil = "\x1b[31mred\x9b0m\x07 bell\r\n\ttab \u202etext"
+    code, out, err = ggtui("chat", "--echo", "-n", "0", stdin=evil.encode())
+    assert code == 0
+    assert out == printable(evil) + "\n"
+    assert not set(map(chr, [*range(9), *range(11, 32), *range(127, 160)])) & set(out + err)
+
+
+def test_verbose(ggtui: Run) -> None:
+    err = ggtui("chat", "-v", "-p", "x", "-n", "1").err
+    assert err.startswith("ggtui: ") and "tales.gguf: cpu, " in err and "1 threads, context 512" in err
+
+
+# ---- as a program of its own ----
+
+
+def test_piped_output_is_text_alone(start: Run) -> None:
+    program = start("chat", "-p", "The king", "-n", "50", "--seed", "1", env={**os.environ, "TERM": "xterm-256color"})
+    out, err = program.communicate()
+    assert program.returncode == 0
+    assert out.decode() == ended(expected("The king", 50))
+    assert b"\x1b" not in out + err
+
+
+def test_tokens_come_one_by_one(start: Run) -> None:
+    program = start("chat", "-p", "The king", "-n", "-1", "--ctx-shift")
+    try:
+        assert program.stdout.read(20), "text came although the generation never ends"
+    finally:
+        program.kill()
+        program.communicate()
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_text_in_order(start: Run, number: signal.Signals, code: int, json_lines: bool) -> None:
+    flags = ("--json",) if json_lines else ()
+    program = start("chat", "-p", "The king", "-n", "-1", "--ctx-shift", *flags)
+    head = program.stdout.read(20)
+    program.send_signal(number)
+    tail, err = program.communicate(timeout=20)
+    assert program.returncode == code
+    assert b"Traceback" not in err and b"load time" in err and b"generation" in err
+    out = head + tail
+    assert out.endswith(b"\n")
+    if json_lines:
+        rows = [json.loads(line) for line in out.splitlines()]
+        assert rows[-1]["stats"]["stop_reason"] == "interrupted"
+        assert rows[-1]["stats"]["generated_tokens"] >= len(rows) - 1
+
+
+def test_ctrl_c_is_heard_while_a_prompt_is_read(start: Run, tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    path.write_text("word " * 500)
+    program = start("chat", "-f", str(path), "-n", "1", "--isa", "scalar", "-v")
+    line = b""
+    while b"scalar, 1 threads" not in line:  # loaded; what comes next is the prompt
+        line = program.stderr.readline()
+        assert line
+    program.send_signal(signal.SIGINT)
+    _, err = program.communicate(timeout=20)
+    assert program.returncode == 130
+    assert b"was stopped" not in err and b"Traceback" not in err
+
+
+@pytest.mark.parametrize("args", [("chat", "-p", "x", "-n", "-1", "--ctx-shift"), ("--help",), ("info",)])
+def test_a_closed_pipe_ends_it_quietly(start: Run, args: tuple[str, ...]) -> None:
+    program = start(*args)
+    assert len(program.stdout.read(10)) == 10
+    program.stdout.close()
+    err = program.stderr.read()
+    assert program.wait(timeout=20) == 0
+    assert err == b""

@@ -1,0 +1,152 @@
+"""Commands, exit codes, errors of one line, help."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ggtui import __version__
+from ggtui.cli import COMMANDS, main
+from ggtui.core.errors import GgtuiError, MissingPartError, ModelFileError, UsageError
+from ggtui.viz.interrupt import Terminated
+
+Run = Callable[..., Any]
+
+
+def test_version(ggtui: Run) -> None:
+    assert ggtui("--version") == (0, f"ggtui {__version__}\n", "")
+
+
+def test_help_names_every_command(ggtui: Run) -> None:
+    code, out, err = ggtui("--help")
+    assert (code, err) == (0, "")
+    for command in COMMANDS:
+        assert command.name in out and command.help[:20] in out
+    assert ggtui().out == out, "without a command: the help"
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_help_of_commands_has_examples_and_fits(ggtui: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = ggtui(command, "--help")
+    assert code == 0
+    assert out.count(f"  ggtui {command}") >= 2
+    assert max(map(len, out.splitlines())) <= 80
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_flags_of_commands(ggtui: Run, shell: str) -> None:
+    code, out, _ = ggtui("--print-completion", shell)
+    assert code == 0
+    assert "top-k" in out and "avx512" in out and "chat" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (["cht"], "cht: no such command; did you mean chat?; see ggtui --help"),
+        (["chat", "--tmep", "1"], "--tmep: no such flag; did you mean --temp?; see ggtui chat --help"),
+        (["chat", "a", "b"], "b: no such further argument; see ggtui chat --help"),
+        (
+            ["chat", "--temp"],
+            "--temp: needs a value; one that begins with a dash is written --temp=VALUE; see ggtui chat --help",
+        ),
+        (["chat", "--temp", "-1"], "--temp -1: must be 0 or more"),
+        (["chat", "--temp", "warm"], "--temp warm: must be a number, 0 or more"),
+        (["chat", "--temp", "nan"], "--temp nan: must be a number, 0 or more"),
+        (["chat", "--top-k", "1.5"], "--top-k 1.5: must be a whole number, 0 or more"),
+        (["chat", "--top-p", "0"], "--top-p 0: must be over 0 to 1"),
+        (["chat", "-t", "0"], "--threads 0: must be 1 to 512"),
+        (["chat", "-n", "-2"], "--n-predict -2: must be -1 or more"),
+        (["chat", "--seed", "-1"], "--seed -1: must be 0 to 18446744073709551615"),
+        (["chat", "--kv-type", "q9"], "--kv-type q9: must be f16 or f32"),
+        (["chat", "--stop", ""], "--stop '': must be a text of at least one character"),
+        (["chat", "--echo", "--json"], '--echo: not with --json, where "stats" has the prompt'),
+        (["chat", "-f", "/nowhere/x"], "--file /nowhere/x: No such file or directory; name a text file"),
+        (["--print-completion", "fish"], "invalid choice: 'fish'"),
+    ],
+)
+def test_wrong_usage_is_one_line(ggtui: Run, args: list[str], problem: str) -> None:
+    code, out, err = ggtui(*args)
+    assert (code, out) == (2, "")
+    assert err.startswith("ggtui: ") and err.count("\n") == 1
+    assert problem in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (GgtuiError("bad\x1b[31m\nluck"), 1, r"bad\x1b[31m\nluck"),
+        (UsageError("flag"), 2, "flag"),
+        (ModelFileError("x.gguf", "magic", "is wrong", 4), 4, "x.gguf: byte 4: magic: is wrong"),
+        (MissingPartError("no dot"), 5, "no dot"),
+        (OSError(28, "No space left on device", "a.svg"), 1, "a.svg: No space left on device"),
+        (MemoryError(), 1, "out of memory"),
+        (ZeroDivisionError("x"), 1, "an error of ggtui itself: ZeroDivisionError: x; --verbose shows where"),
+    ],
+)
+def test_errors_become_a_line_and_a_code(
+    ggtui: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, line: str
+) -> None:
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("ggtui.cli.chat.run", fail)
+    assert ggtui("chat") == (code, "", f"ggtui: {line}\n")
+    verbose = ggtui("chat", "-v")
+    assert verbose.code == code and "Traceback" in verbose.err and verbose.err.endswith(f"ggtui: {line}\n")
+    assert "\x1b" not in verbose.err
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143), (BrokenPipeError(), 0)])
+def test_interruptions_are_quiet(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("ggtui.cli.chat.run", fail)
+    assert main(["chat"]) == code  # with capsys: stdout has no file descriptor that could be lost
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_full_disk_is_one_line(start: Run) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full")
+    with open("/dev/full", "wb") as full:
+        program = start("--help", stdout=full)
+        _, err = program.communicate()
+    assert program.returncode == 1
+    assert err == b"ggtui: No space left on device\n"
+
+
+def test_closed_stdout_is_one_line(start: Run) -> None:
+    program = start("chat", "-p", "x", stdout=None, preexec_fn=lambda: os.close(1))
+    _, err = program.communicate()
+    assert program.returncode == 1
+    assert err == b"ggtui: standard output is closed; there is nowhere to write to\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from ggtui.cli import main; main(['--help']); "
+        "print([m for m in ('numpy', 'rich', 'prompt_toolkit', 'ggtui._native', 'shtab', 'dataclasses') "
+        "if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == "[]\n"
+
+
+def test_one_text_loads_no_line_editor() -> None:
+    code = (
+        "import sys; from ggtui.cli import main; main(['chat', '-q', '-n', '1', '-p', 'x']); "
+        "print([m for m in ('rich', 'prompt_toolkit', 'shtab', 'asyncio') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.stderr == "[]\n"

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from ggtui.viz.interrupt import Terminated, stop_on_signal, terminable
+
+
+def test_stop_is_called_while_the_main_thread_is_busy() -> None:
+    """As C would be: it sees no exception, only that it is asked to stop."""
+    asked = threading.Event()
+    with pytest.raises(KeyboardInterrupt), stop_on_signal(asked.set):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    assert asked.wait(5)
+
+
+def test_without_a_signal_nothing_is_called_and_nothing_is_left() -> None:
+    before, n_threads = signal.set_wakeup_fd(-1), threading.active_count()
+    n_files = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    with stop_on_signal(lambda: pytest.fail("called")):
+        pass
+    assert threading.active_count() == n_threads
+    if n_files:
+        assert len(os.listdir("/proc/self/fd")) == n_files
+    assert signal.set_wakeup_fd(before) == -1
+
+
+def test_other_signals_do_not_stop() -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with stop_on_signal(lambda: pytest.fail("called")):
+            os.kill(os.getpid(), signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_sigterm_raises() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_another_thread_signals_are_left_alone() -> None:
+    done: list[bool] = []
+
+    def run() -> None:
+        with terminable(), stop_on_signal(lambda: None):
+            done.append(True)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert done == [True]

@@ -1,0 +1,174 @@
+"""The line editor: keys, completion, history."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import stat
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from ggtui.viz.chat import Chat
+from ggtui.viz.folders import history
+from ggtui.viz.repl import Repl, _Commands
+from ggtui.viz.saved_chats import save
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def type_keys(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Runs a conversation over some keys; returns the lines that were sent."""
+
+    def run(keys: str, later: str = "") -> list[str]:
+        sent: list[str] = []
+        with create_pipe_input() as keyboard:
+            keyboard.send_text(keys)
+            if later:  # the history is read in the background
+                threading.Timer(0.3, keyboard.send_text, [later]).start()
+            repl = Repl(chat, 0, quiet=True, input=keyboard, output=DummyOutput())
+            handle = repl.shell.handle
+            monkeypatch.setattr(repl.shell, "handle", lambda line: (sent.append(line), handle(line)))
+            assert repl.run() == 0
+        return sent
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("keys", "sent"),
+    [
+        ("one\r/bye\r", ["one", "/bye"]),
+        ("two\nlines\r\x04", ["two\nlines"]),
+        ("\x1b[200~a\r\n\tb\nc\x1b[201~\r\x04", ["a\n\tb\nc"]),
+        ("abc\x03def\r\x04", ["def"]),
+        ("\x03/bye\r", ["/bye"]),
+        ("ab\x1b[D\x04\r\x04", ["a"]),
+        ("/un\t\r\x04", ["/undo"]),
+        ("/set top-\tk\r\x04", ["/set top-k"]),
+    ],
+    ids=["enter", "ctrl-j", "paste", "ctrl-c", "ctrl-c-empty", "ctrl-d-deletes", "tab", "tab-argument"],
+)
+def test_keys(type_keys: Callable[..., list[str]], keys: str, sent: list[str]) -> None:
+    assert type_keys(keys) == sent
+
+
+def test_edit_offers_the_last_prompt(type_keys: Callable[..., list[str]], chat: Chat) -> None:
+    type_keys("The king\r/edit\r and queen\r\x04")
+    assert [turn.prompt for turn in chat.turns] == ["The king and queen"]
+    type_keys("/edit\rxyz\x03\x04")
+    assert [turn.prompt for turn in chat.turns] == ["The king and queen"]
+
+
+def completions(text: str) -> list[str]:
+    return [c.text for c in _Commands().get_completions(Document(text), CompleteEvent())]
+
+
+def test_completion() -> None:
+    assert completions("/s") == ["/save", "/sessions", "/set", "/show", "/stats"]
+    assert completions("/mode ") == ["complete", "chat"]
+    assert completions("/show g") == ["graph"]
+    assert "ctx-shift" in completions("/set ")
+    assert "threads" not in completions("/set ")
+    assert completions("/load ") == []
+    save("a tale", [], "m")
+    assert completions("/load a") == ["a tale"]
+    assert completions("text") == completions("") == completions("/unknown x") == []
+
+
+def test_history_is_kept_for_the_user_alone(type_keys: Callable[..., list[str]]) -> None:
+    type_keys("/mode\r/show params\r\x04")
+    assert "+/mode\n" in history().read_text()
+    assert stat.S_IMODE(history().stat().st_mode) == 0o600
+    assert type_keys("", "\x1b[A\x1b[A\r\x04") == ["/mode"]
+
+
+def test_no_history(type_keys: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GGTUI_NOHISTORY", "1")
+    type_keys("/mode\r\x04")
+    assert not history().exists()
+
+
+def test_a_history_that_cannot_be_kept(type_keys: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    history().parent.parent.write_text("no folder")
+    assert type_keys("/mode\r\x04") == ["/mode"]
+    assert "ggtui: no history is kept: " in capsys.readouterr().out
+
+
+# ---- on a terminal ----
+
+READY = b"\x1b[?2004h"  # the editor says that it knows pasted text from typed
+
+
+class Terminal:
+    """`ggtui chat` on a terminal of its own."""
+
+    def __init__(self, *args: str) -> None:
+        self.keyboard, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        self.before = termios.tcgetattr(theirs)
+        environ = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(ROOT), "GGTUI_THREADS": "1"}
+        environ["PROMPT_TOOLKIT_NO_CPR"] = "1"  # nobody answers its question where the cursor is
+        command = [sys.executable, "-m", "ggtui", "chat", "--plain", *args]
+        streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        self.program = subprocess.Popen(command, env=environ, preexec_fn=self.own_terminal, **streams)
+        self.theirs = theirs
+        self.shown = b""
+        os.set_blocking(self.keyboard, False)
+
+    @staticmethod
+    def own_terminal() -> None:
+        os.setsid()
+        os.close(os.open(os.ttyname(0), os.O_RDWR))
+
+    def wait_for(self, text: bytes) -> None:
+        """Until it is shown; forgets all that was."""
+        deadline = time.monotonic() + 30
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            try:
+                self.shown += os.read(self.keyboard, 65536)
+            except BlockingIOError:
+                time.sleep(0.01)
+        self.shown = b""
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.keyboard, keys)
+
+
+def test_ctrl_c_stops_the_answer_not_the_program() -> None:
+    terminal = Terminal("-n", "-1", "--ctx-shift")
+    terminal.wait_for(READY)
+    terminal.press(b"The king\r")
+    time.sleep(0.5)
+    terminal.press(b"\x03")
+    terminal.wait_for(b"; stopped]")
+    terminal.wait_for(READY)
+    terminal.press(b"/bye\r")
+    assert terminal.program.wait(20) == 0
+    assert termios.tcgetattr(terminal.theirs) == terminal.before
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_sigterm_leaves_the_terminal_in_order(busy: bool) -> None:
+    terminal = Terminal("-n", "-1", "--ctx-shift")
+    terminal.wait_for(READY)
+    if busy:
+        terminal.press(b"The king\r")
+        time.sleep(0.5)
+    terminal.program.send_signal(signal.SIGTERM)
+    assert terminal.program.wait(20) == 143
+    assert termios.tcgetattr(terminal.theirs) == terminal.before
