@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,35 @@ def scalar() -> Kernels:
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     """Every instruction set in turn, scalar too."""
     return Kernels(request.param)
+
+
+@pytest.fixture
+def new_pool() -> Iterator[Callable[[int], Any]]:
+    """Makes pools that are freed at the end of the test."""
+    pools: list[Any] = []
+
+    def make(n_threads: int) -> Any:
+        pool = native.lib.gg_pool_new(n_threads)
+        assert pool, native.last_error()
+        pools.append(pool)
+        return pool
+
+    yield make
+    for pool in pools:
+        native.lib.gg_pool_free(pool)
+
+
+@pytest.fixture
+def custom() -> Iterator[Callable[[Callable[[int, int, int], int]], None]]:
+    """Sets what map_custom steps call: function(node, ith, nth)."""
+    kept = []
+
+    def use(function: Callable[[int, int, int], int]) -> None:
+        def called(c_step: Any, ith: int, nth: int) -> int:
+            return function(native.ffi.cast("gg_step *", c_step).node, ith, nth)
+
+        kept.append(native.ffi.callback("int(void *, int, int)", called))
+        native.lib.gg_set_map_custom(kept[-1])
+
+    yield use
+    native.lib.gg_set_map_custom(native.lib.gg_py_map_custom)

@@ -1,4 +1,4 @@
-"""The attention kernel against softmax(scale q k^T + slope mask) v in float64, and bit by bit against the scalar one."""
+"""The attention kernel against softmax(scale q k^T + slope mask) v in float64, and bit by bit against scalar."""
 
 from __future__ import annotations
 
