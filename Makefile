@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in .venv and build/, and starts at once the next time.
-#   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make build   make clean
+#   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make fuzz   make build   make clean
 
 PYTHON ?= python3
 ARGS   ?=
@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 CSRC   := $(shell find ggtui/csrc -name __pycache__ -prune -o -print)
 
-.PHONY: chat test build lint asan tsan clean
+.PHONY: chat test build lint asan tsan fuzz clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/installed $(VENV)/built
@@ -26,6 +26,11 @@ lint: $(VENV)/dev
 
 asan tsan: $(VENV)/dev
 	@tests/sanitizers/run $@ $(ARGS)
+
+# Ten minutes for each format of model files, or GGTUI_FUZZ_SECONDS, from a new seed or GGTUI_FUZZ_SEED.
+fuzz: $(VENV)/dev $(VENV)/built
+	@GGTUI_FUZZ_SECONDS=$${GGTUI_FUZZ_SECONDS:-600} GGTUI_FUZZ_SEED=$${GGTUI_FUZZ_SEED:-$$(date +%s)} \
+	  $(BIN)/pytest -q -s tests/core/files/test_fuzz.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info ggtui/_native.*
@@ -51,10 +56,10 @@ $(VENV)/built: $(VENV)/made setup.py $(CSRC)
 
 $(VENV)/installed: pyproject.toml setup.py | $(VENV)/built
 	@echo "ggtui: installing its packages into $(VENV), once"
-	@GGTUI_WERROR=1 $(PIP) install --no-build-isolation --config-settings editable_mode=compat -e .
+	@GGTUI_WERROR=1 $(PIP) install --no-build-isolation --config-settings editable_mode=compat -e '.[dot]'
 	@touch $@
 
 $(VENV)/dev: pyproject.toml setup.py | $(VENV)/built
 	@echo "ggtui: installing its packages and the tools for its tests into $(VENV), once"
-	@GGTUI_WERROR=1 $(PIP) install --no-build-isolation --config-settings editable_mode=compat -e '.[dev]'
+	@GGTUI_WERROR=1 $(PIP) install --no-build-isolation --config-settings editable_mode=compat -e '.[dev,dot]'
 	@touch $@ $(VENV)/installed

@@ -8,7 +8,8 @@ The vocabulary is made up: the 256 bytes and then enough merges; its texts mean 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def vocabulary() -> dict[str, Any]:
 
 
 def weights(ne: tuple[int, ...], kind: TensorType, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
-    """Bytes of a tensor, some rows at a time: GPT-2's initial distribution, and ones and zeros for what is no matrix."""
+    """Bytes of a tensor, some rows at a time, drawn from GPT-2's initial distribution."""
     n_rows = ne[1] if len(ne) > 1 else 1
     for at in range(0, n_rows, 4096):
         n = min(4096, n_rows - at)
@@ -67,8 +68,7 @@ def write_random(path: Path, shape: str, type: str, head: str | None = None) -> 
         if spec.optional:
             continue
         kind = type_of((head or type) if name == "token_embd.weight" else type if spec.matrix else "f32")
-        chunks: Callable[[], Iterable[NDArray[np.uint8]]] = lambda ne=spec.ne, kind=kind: weights(ne, kind, rng)  # type: ignore[misc]
-        out.append(OutTensor(name, kind, spec.ne, chunks))
+        out.append(OutTensor(name, kind, spec.ne, partial(weights, spec.ne, kind, rng)))
     metadata = {
         "general.architecture": "gpt2",
         "general.name": f"random GPT-2 {shape}",

@@ -14,9 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ggtui import perf as perf
     from ggtui.core import ops as ops
     from ggtui.core.backend import Graph as Graph
     from ggtui.core.errors import GgtuiError as GgtuiError
+    from ggtui.core.own_types import register_type as register_type
     from ggtui.core.session import Session as Session
     from ggtui.core.session import load as load
     from ggtui.core.tensor import Context as Context
@@ -33,14 +35,18 @@ _HOMES = {
     "Session": "ggtui.core.session",
     "Tensor": "ggtui.core.tensor",
     "load": "ggtui.core.session",
-    "ops": "ggtui.core",
+    "register_type": "ggtui.core.own_types",
 }
+_MODULES = {"ops": "ggtui.core.ops", "perf": "ggtui.perf"}
 
-__all__ = ["Context", "Dim", "GgtuiError", "Graph", "Session", "Tensor", "__version__", "load", "ops"]
+__all__ = [
+    "Context", "Dim", "GgtuiError", "Graph", "Session", "Tensor", "__version__", "load", "ops", "perf", "register_type",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'ggtui' has no attribute {name!r}")
-    home = import_module(_HOMES[name])
-    return import_module("ggtui.core.ops") if name == "ops" else getattr(home, name)
+    return getattr(import_module(_HOMES[name]), name)

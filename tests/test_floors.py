@@ -20,14 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("core.errors", "core.trace", "csrc.build_ffi"),
     ("core.native", "core.types", "core.cores"),
-    ("core.quants", "core.tensor"),
+    ("core.quant_fit", "core.quants_k", "core.quants", "core.mixes", "core.own_types", "core.tensor"),
     ("core.ops",),
     ("core.graph", "core.grad", "core.optim"),
     ("core.passes",),
     ("core.lower", "core.plan", "core.backend"),
     ("core.files", "core.tokenizer", "core.sampler", "core.kv_cache"),
     ("core.models",),
-    ("core.session",),
+    ("core.session", "core.perplexity", "core.probe"),
     ("perf",),
     ("viz",),
     ("cli", "__init__", "__main__"),
@@ -46,7 +46,7 @@ HOMES = {
 
 # What draws and compares saved traces sees nothing of ours but the traces (and its own kind), so that a saved
 # trace opens without the compiled module.
-TRACE_READERS = ("perf.aggregate", "perf.compare", "perf.export", "viz.dot", "viz.tables")
+TRACE_READERS = ("perf.aggregate", "perf.compare", "perf.export", "viz.dot", "viz.labels", "viz.tables")
 SEEN_BY_TRACE_READERS = ("core.trace", "core.errors", *TRACE_READERS)
 
 MAX_LINES = 420

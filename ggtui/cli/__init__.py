@@ -29,13 +29,18 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("chat", "talk to the model, or let it go on with a text", "ggtui.cli.chat"),
+    Command("convert", "write a model in another format or with other tensor types", "ggtui.cli.convert"),
+    Command("inspect", "what is in a model file: metadata, tensors, where the bytes go", "ggtui.cli.inspect"),
+    Command("perplexity", "how well a model predicts a text", "ggtui.cli.perplexity"),
+    Command("trace", "run a prompt and draw the graph that ran, with its times and values", "ggtui.cli.trace"),
+    Command("perf", "where the time goes, node by node, against what this machine allows", "ggtui.cli.perf"),
     Command("info", "what this machine and this ggtui have; what a bug report needs", "ggtui.cli.info"),
 )
 
 _EPILOG = """examples:
   ggtui chat                                talk to the built-in model
   ggtui chat -p "Once upon a time" -n 100   let it go on with a text
-  ggtui chat model.gguf --temp 0            another model, always its likeliest token
+  ggtui chat model.gguf --temp 0            another model, without chance
 
 `ggtui COMMAND --help` says what a command can do.
 """

@@ -23,6 +23,7 @@ CONFIG_NOTE = (
 def add_model(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument("model", nargs="?", metavar="MODEL", help=SETTINGS["model"].help)
     model.complete = FILE  # type: ignore[attr-defined]
+    add_setting(parser, "type-from")
 
 
 def add_loading(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +74,10 @@ def resolve(args: argparse.Namespace, names: Iterable[str], environ: Mapping[str
     """Give `args` a value for each setting in `names` that no flag gave.
 
     Raises UsageError for a bad value, naming where it stands, and for a config.toml that is damaged or has a key that
-    is no setting.
+    is no setting. Where "model" is wanted, the tensor types of --type-from are registered too.
     """
+    if "model" in names:
+        names = (*names, "type-from")
     config = read_config(environ)
     for setting in map(SETTINGS.__getitem__, names):
         value = getattr(args, setting.key, None)
@@ -85,6 +88,10 @@ def resolve(args: argparse.Namespace, names: Iterable[str], environ: Mapping[str
         if value is None:
             value = setting.default
         setattr(args, setting.key, tuple(value) if setting.many else value)
+    for path in getattr(args, "type_from", None) or ():
+        from ggtui.core.own_types import register_from
+
+        register_from(path)
 
 
 def _from_environment(setting: Setting, environ: Mapping[str, str]) -> Any:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ggtui.cli.flags import add_output, add_setting, resolve
+from ggtui.core.cores import processor
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.folders import config_file
 from ggtui.viz.text import printable_line, size
@@ -92,19 +93,6 @@ def _libraries() -> dict[str, str]:
     return found
 
 
-def processor(root: Path) -> str:
-    """The processor's own name, as far as the system tells it."""
-    try:
-        lines = (root / "proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    name = fields.get("model name") or fields.get("Model") or fields.get("Hardware")
-    if not name and "CPU part" in fields:  # Arm's numbers
-        name = f"implementer {fields.get('CPU implementer')}, part {fields['CPU part']}"
-    return f"{name} ({platform.machine()})" if name else platform.machine()
-
-
 def _compute(threads: int | None, isa: str | None, root: Path) -> dict[str, Any]:
     """Cores and instruction sets. A compiled module that does not load is a fact too."""
     from ggtui.core.cores import cgroup_quota, usable_cores
@@ -116,17 +104,35 @@ def _compute(threads: int | None, isa: str | None, root: Path) -> dict[str, Any]
         "of": os.cpu_count(),
         "cgroup quota": cgroup_quota(root),
     }
-    chosen = cores["usable"] if threads is None else threads
+    chosen = usable_cores(root) if threads is None else threads
     try:
         from ggtui.core import native
     except GgtuiError as error:
-        return {"cores": cores, "threads": chosen, "instructions": f"unknown: {error}"}
+        return {"cores": cores, "threads": chosen, "instructions": f"unknown: {error}", "limits": None}
+    best = native.ISAS[native.isa_index(isa)]
     instructions = {
         "compiled": list(native.ISAS),
         "usable": list(native.usable_isas()),
-        "chosen": native.ISAS[native.isa_index(isa)],
+        "chosen": best,
     }
-    return {"cores": cores, "threads": chosen, "instructions": instructions}
+    limits = _limits(best, chosen)
+    return {"cores": cores, "threads": chosen, "instructions": instructions, "limits": limits}
+
+
+def _limits(isa: str, threads: int) -> dict[str, str] | str:
+    """What was measured of this machine for so many threads."""
+    from ggtui.perf.roofline import known_limits
+
+    found = known_limits(isa, threads)
+    if found is None:
+        return f"not measured for {isa} and {threads} threads; ggtui perf does it"
+    reads = [f"{rate / 1e9:.1f} GB/s of {n_bytes >> 10:,} KiB" for n_bytes, rate in found.read]
+    return {
+        "reading": ", ".join(reads),
+        "int8": f"{found.int8 / 1e9:.0f} Gop/s",
+        "f32": f"{found.f32 / 1e9:.0f} GFLOP/s",
+        "meeting of the threads": f"{found.meeting_ns:.0f} ns",
+    }
 
 
 def memory(root: Path) -> dict[str, int | None]:

@@ -1,10 +1,15 @@
-"""How many cores this process may use: what the system grants, not what the machine has."""
+"""Where this runs: the processor and its name, and how many of its cores this process may use."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from ggtui.core.trace import RunInfo
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -16,6 +21,19 @@ def usable_cores(root: Path = Path("/")) -> int:
     cores = {_core(root, cpu) for cpu in allowed}
     quota = cgroup_quota(root)
     return max(1, min(len(cores), math.ceil(quota) if quota else len(cores)))
+
+
+def processor(root: Path = Path("/")) -> str:
+    """The processor's own name, as far as the system tells it."""
+    try:
+        lines = (root / "proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = fields.get("model name") or fields.get("Model") or fields.get("Hardware")
+    if not name and "CPU part" in fields:  # Arm's numbers
+        name = f"implementer {fields.get('CPU implementer')}, part {fields['CPU part']}"
+    return f"{name} ({platform.machine()})" if name else platform.machine()
 
 
 def _core(root: Path, cpu: int) -> tuple[str, str]:
@@ -67,3 +85,21 @@ def _v1_limit(folder: Path) -> float | None:
         return quota / period if quota > 0 and period > 0 else None
     except (OSError, ValueError):
         return None
+
+
+def here(**run: Any) -> RunInfo:
+    """A RunInfo with the fields of `run`, and of this machine, this ggtui and this moment."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ggtui = version("ggtui")
+    except PackageNotFoundError:  # not installed, run from its folder
+        ggtui = ""
+    return RunInfo(
+        ggtui=ggtui,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        system=f"{platform.system()} {platform.machine()}",
+        processor=processor(),
+        cores=os.cpu_count() or 0,
+        **run,
+    )

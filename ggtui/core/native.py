@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
@@ -19,6 +20,11 @@ ffi: Any = _ffi
 lib: Any = _lib
 
 
+def lib_file() -> str:
+    """The file of the compiled module."""
+    return str(sys.modules["ggtui._native"].__file__)
+
+
 def text(c_string: Any) -> str:
     """A C string as Python text; "" for NULL."""
     return ffi.string(c_string).decode("utf-8", "replace") if c_string else ""
@@ -29,8 +35,15 @@ def last_error() -> str:
     return text(lib.gg_last_error())
 
 
+raised: list[BaseException] = []  # in functions of Python's that C called
+
+
 def check(status: int) -> None:
-    """Raise GgtuiError with C's own sentence unless `status` is GG_OK."""
+    """Raise GgtuiError with C's own sentence unless `status` is GG_OK; or what a function that C called has raised."""
+    if status == lib.GG_CUSTOM and raised:
+        error = raised[0]
+        raised.clear()
+        raise error
     if status != lib.GG_OK:
         raise GgtuiError(last_error() or f"the compiled part failed with status {status}")
 

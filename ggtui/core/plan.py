@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -14,13 +17,14 @@ from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.core.graph import Dag, Node
 from ggtui.core.lower import lower
 from ggtui.core.native import ISAS, check, ffi, isa_index, last_error, lib
-from ggtui.core.ops import OPS, Sizes
+from ggtui.core.ops import OPS
 from ggtui.core.ops.base import bytes_of
 from ggtui.core.tensor import _NUMPY_TYPES, Dim, Tensor, aligned_zeros
-from ggtui.core.trace import GraphInfo, NodeInfo, NodeRecord, OriginalInfo, TensorInfo
+from ggtui.core.trace import WAKE, GraphInfo, NodeInfo, NodeTotal, OriginalInfo, Records, TensorInfo
 from ggtui.core.types import type_by_id
 
 MAX_THREADS = 512
+_LAYER = re.compile(r"blk\.(\d+)\.")
 
 
 class Pool:
@@ -37,29 +41,74 @@ class Pool:
 
 
 class TraceBuffer:
-    """Room for the records of one run, made beforehand so that recording allocates nothing."""
+    """Room for the records of runs, made beforehand so that recording allocates nothing.
+
+    Runs write one behind the other into a block; when it is full a new one is made, and the old one lives as long as
+    someone holds its records.
+    """
 
     _RECORD = np.dtype(
         [("start", "u8"), ("end", "u8"), ("done", "u8"), ("step", "i4"), ("thread", "i4")]
     )  # gg_record, field by field
+    _RUNS = 64  # of a block
 
     def __init__(self, threads: int, capacity: int) -> None:
-        self.records: NDArray[Any] = np.zeros((threads, capacity), self._RECORD)
-        self.counts = np.zeros((2, threads), np.int64)  # records, dropped
+        self.threads = threads
+        self._capacity = capacity
+        self._counts = np.zeros((2, threads), np.int64)  # records, dropped
         self.c = ffi.new("gg_trace *")
-        self.c.records = ffi.cast("gg_record *", self.records.__array_interface__["data"][0])
         self.c.capacity = capacity
-        counts = self.counts.__array_interface__["data"][0]
+        counts = self._counts.__array_interface__["data"][0]
         self.c.n_records = ffi.cast("int64_t *", counts)
-        self.c.n_dropped = ffi.cast("int64_t *", counts + self.counts.strides[0])
+        self.c.n_dropped = ffi.cast("int64_t *", counts + self._counts.strides[0])
+        self._new_block()
 
-    def filled(self) -> NDArray[Any]:
-        """The records of the last run, thread by thread, in the order they were taken."""
-        return np.concatenate([rows[:n] for rows, n in zip(self.records, self.counts[0], strict=True)])
+    def _new_block(self) -> None:
+        self._block: NDArray[Any] = np.empty((self._RUNS, self.threads, self._capacity), self._RECORD)
+        self._block.view(np.uint8).fill(0)  # touches its pages now and not in a run
+        self._first = ffi.cast("gg_record *", self._block.__array_interface__["data"][0])
+        self._run = 0
+        self.c.records = self._first
+
+    def take(self) -> tuple[NDArray[Any], list[int]]:
+        """The records of the last run, (threads, capacity), and how many of each thread; the next run writes to another
+        place."""
+        taken, counts = self._block[self._run], self._counts[0].tolist()
+        self._run += 1
+        if self._run == self._RUNS:
+            self._new_block()
+        else:
+            self.c.records = self._first + self._run * self.threads * self._capacity
+        return taken, counts
 
     @property
     def dropped(self) -> int:
-        return int(self.counts[1].sum())
+        return sum(self._counts[1].tolist())
+
+    @property
+    def n_bytes(self) -> int:
+        return int(self._block.nbytes)
+
+
+class TotalsBuffer:
+    """Sums over the records of all runs, kept by C: what a light profile has in place of records."""
+
+    _TOTAL = np.dtype(
+        [("count", "u8"), ("work", "u8"), ("least", "u8"), ("most", "u8"), ("wait", "u8"), ("squared", "f8")]
+    )  # gg_total, field by field
+
+    def __init__(self, threads: int, n_steps: int) -> None:
+        self.threads = threads
+        self.totals: NDArray[Any] = np.zeros((threads, n_steps + 1), self._TOTAL)
+        self.c = ffi.new("gg_trace *")
+        self.c.totals = ffi.cast("gg_total *", self.totals.__array_interface__["data"][0])
+
+    def clear(self) -> None:
+        self.totals[:] = 0
+
+    @property
+    def n_bytes(self) -> int:
+        return int(self.totals.nbytes)
 
 
 @dataclass
@@ -119,6 +168,8 @@ class Plan:
         self._keep = (handles, lowered.array)
         self.variables, self.parts, self.n_steps = lowered.variables, lowered.parts, len(lowered.steps)
         self.own_bytes = lowered.own_bytes
+        parts_of_steps = [(step.node, step.number) for step in lowered.steps]
+        self._step_parts = np.array([*parts_of_steps, (WAKE, 0)], np.int64)  # step -1 is waking up
         self._vars = ffi.new("int64_t[]", max(len(self.variables), 1))
         plan = lib.gg_plan_new(
             lowered.array, self.n_steps, lowered.patches, len(lowered.patches), lowered.own_bytes, self.isa
@@ -140,7 +191,12 @@ class Plan:
         for t in self.dag.outputs:
             t.plan = self
 
-    def run(self, pool: Pool, values: Mapping[str, int] | None = None, trace: TraceBuffer | None = None) -> None:
+    def run(
+        self,
+        pool: Pool,
+        values: Mapping[str, int] | None = None,
+        trace: TraceBuffer | TotalsBuffer | None = None,
+    ) -> None:
         """Run all nodes. `values` gives each run-time size; every one must be given.
 
         Raises what a map_custom function raised, UsageError for values that are missing or out of range, and GgtuiError
@@ -153,15 +209,16 @@ class Plan:
             if not 0 <= values[name] <= largest:
                 raise UsageError(f"run: {name} is {values[name]}; must be 0 to {largest}")
             self._vars[i] = values[name]
-        if trace is not None and len(trace.records) != pool.threads:
-            raise UsageError(f"run: a trace buffer for {len(trace.records)} threads, but a pool of {pool.threads}")
+        if trace is not None and trace.threads != pool.threads:
+            raise UsageError(f"run: a trace buffer for {trace.threads} threads, but a pool of {pool.threads}")
         self.values = dict(values)
         status = lib.gg_plan_run(self.handle, pool.handle, self._vars, trace.c if trace else ffi.NULL)
         if status == lib.GG_CUSTOM:
             errors = [call.error for call in self._calls.values() if call.error is not None]
             for call in self._calls.values():
                 call.error = None
-            raise errors[0]
+            if errors:
+                raise errors[0]
         check(status)
 
     def scratch_bytes(self, threads: int) -> int:
@@ -169,28 +226,32 @@ class Plan:
         return int(lib.gg_plan_scratch(self.handle)) * threads
 
     def stop(self) -> None:
-        """End the run under way at its next node; from any thread."""
+        """End the run under way, or else the next one, at its next node; from any thread."""
         lib.gg_plan_stop(self.handle)
+
+    def forget_stop(self) -> None:
+        """Take back a stop that came too late. Only while no run is under way."""
+        lib.gg_plan_forget_stop(self.handle)
 
     def info(self, threads: int) -> GraphInfo:
         """What this plan runs, for a trace; costs at the sizes of the last run."""
-
-        def sizes(t: Tensor) -> tuple[int, ...]:
-            return tuple(self.values.get(n.name, int(n)) if isinstance(n, Dim) else n for n in t.ne)
-
+        flops, traffic = self.costs(self.values)
         makers = {node.dst.root: i for i, node in enumerate(self.dag.nodes)}
-        return GraphInfo(
-            tuple(self._node_info(i, node, makers, sizes) for i, node in enumerate(self.dag.nodes)),
-            ISAS[self.isa],
-            threads,
-        )
+        seen: Counter[str] = Counter()
+        nodes = []
+        for i, node in enumerate(self.dag.nodes):
+            seen[node.name] += 1
+            key = node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}"
+            nodes.append(self._node_info(i, node, key, makers, flops[i], traffic[i]))
+        return GraphInfo(tuple(nodes), ISAS[self.isa], threads, self.variables.get("n_tokens", 1))
 
-    def _node_info(self, i: int, node: Node, makers: dict[Tensor, int], sizes: Sizes) -> NodeInfo:
+    def _node_info(self, i: int, node: Node, key: str, makers: dict[Tensor, int], flops: int, traffic: int) -> NodeInfo:
         sources = [s for s in node.src if s is not None]
         originals = node.originals
         inner = {t.root for t in originals}
         read = {s.root: s for t in originals for s in t.src if s is not None and s.root not in inner}
-        saved = sum(2 * bytes_of(t, sizes) for t in originals[:-1])  # neither written nor read again
+        stored = [s for s in sources if s.root.op == "none"]
+        layer = _LAYER.match(node.name)
         return NodeInfo(
             id=i,
             name=node.name,
@@ -201,29 +262,64 @@ class Plan:
             originals=tuple(OriginalInfo(t.name, t.op, _info(t)) for t in originals),
             parts=self.parts[i],
             phase=node.phase,
-            flops=sum(OPS[t.op].flops(t, sizes) for t in originals),
-            traffic=max(sum(OPS[t.op].traffic(t, sizes) for t in originals) - saved, 0),
+            flops=flops,
+            traffic=traffic,
+            key=key,
+            layer=int(layer[1]) if layer else None,
+            type=max(stored or sources, key=lambda s: bytes_of(s, _largest), default=node.dst).type.name,
         )
 
-    def node_records(self, trace: TraceBuffer) -> tuple[NodeRecord, ...]:
+    def costs(self, values: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Operations, and bytes read and written, of each node in a run with these sizes."""
+
+        def sizes(t: Tensor) -> tuple[int, ...]:
+            return tuple(values.get(n.name, int(n)) if isinstance(n, Dim) else n for n in t.ne)
+
+        flops, traffic = [], []
+        for node in self.dag.nodes:
+            originals = node.originals
+            saved = sum(2 * bytes_of(t, sizes) for t in originals[:-1])  # neither written nor read again
+            flops.append(sum(OPS[t.op].flops(t, sizes) for t in originals))
+            traffic.append(max(sum(OPS[t.op].traffic(t, sizes) for t in originals) - saved, 0))
+        return tuple(flops), tuple(traffic)
+
+    def node_records(self, trace: TraceBuffer) -> Records:
         """The records of the last run in nanoseconds since the caller woke the pool."""
-        rows = trace.filled()
-        if not len(rows):
-            return ()
-        origin = int(rows["start"].min())
+        return Records(partial(self._record_table, *trace.take()))
+
+    def _record_table(self, records: NDArray[Any], counts: list[int]) -> NDArray[np.int64]:
+        """Made when it is looked at: a run must not wait for it."""
+        rows = np.concatenate([mine[:n] for mine, n in zip(records, counts, strict=True)])
+        made = np.zeros((len(rows), 6), np.int64)
+        if len(rows):
+            origin, scale = rows["start"].min(), lib.gg_tick_ns()
+            made[:, :2] = self._step_parts[rows["step"]]
+            made[:, 2] = rows["thread"]
+            for i, key in enumerate(("start", "end", "done"), start=3):
+                made[:, i] = np.rint((rows[key] - origin) * scale)
+        return made
+
+    def node_totals(self, buffer: TotalsBuffer, graph: int) -> list[NodeTotal]:
+        """What the buffer has added up, in nanoseconds; `graph` is the number of this plan's graph in the trace."""
         scale = lib.gg_tick_ns()
-        times = {
-            key: np.rint((rows[key] - np.uint64(origin)) * scale).astype(np.int64) for key in ("start", "end", "done")
-        }
-        step_node = [(s.node, s.part) for s in self._keep[1]]
-        where = [step_node[s] if s >= 0 else (-1, 0) for s in rows["step"].tolist()]
-        columns = zip(where, rows["thread"].tolist(), *(times[key].tolist() for key in times), strict=True)
-        return tuple(NodeRecord(node, part, thread, *t) for (node, part), thread, *t in columns)
+        found = []
+        for thread, rows in enumerate(buffer.totals):
+            for row, (node, part) in zip(rows, np.roll(self._step_parts, 1, axis=0).tolist(), strict=True):
+                count, *times = (int(row[key]) for key in ("count", "work", "least", "most", "wait"))
+                if count:
+                    work, least, most, wait = (round(t * scale) for t in times)
+                    squared = float(row["squared"]) * scale * scale
+                    found.append(NodeTotal(graph, node, part, thread, count, work, least, most, wait, squared))
+        return found
 
 
 def _custom_call(node: Node) -> CustomCall:
     sources = [s for s in node.src if s is not None]
     return CustomCall(node.dst.function, len(sources), (node.dst.n_dims, *[s.n_dims for s in sources]))
+
+
+def _largest(t: Tensor) -> tuple[int, ...]:
+    return t.ne
 
 
 def _info(t: Tensor) -> TensorInfo:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.cores import usable_cores
+from ggtui.core.cores import here, usable_cores
 from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
 from ggtui.core.files import open_model
 from ggtui.core.kv_cache import KVCache
 from ggtui.core.models import architecture
 from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, load_weights, make_inputs
-from ggtui.core.native import ISAS
-from ggtui.core.plan import Plan, Pool, TraceBuffer
+from ggtui.core.native import ISAS, lib
+from ggtui.core.plan import Plan, Pool, TotalsBuffer, TraceBuffer
 from ggtui.core.sampler import Sampler, SamplerParams, StopTexts
 from ggtui.core.tensor import Context
 from ggtui.core.tokenizer import Tokenizer
-from ggtui.core.trace import GraphInfo, MemoryUse, TokenRecord, Trace
+from ggtui.core.trace import GraphInfo, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
 
 BUILT_IN = Path(__file__).parent.parent / "data" / "tales.gguf"
 MAX_BATCH = 4096
+PROFILES = ("off", "light", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,15 @@ class Step:
 
     text     what it adds to the text: "" while a character, or what may become a stop text, is not complete
     logprob  its log-probability under the model, at temperature 1 and before any filter
-    record   of the evaluation that led to it
+    record   of the evaluation that led to it; runs: of each run of a plan in it, more than one where a prompt was read
+             in several batches. `record` has the time of all and the node records of the last
     """
 
     token: int
     text: str
     logprob: float
     record: TokenRecord
+    runs: tuple[TokenRecord, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,7 +70,7 @@ class _Runner:
     inputs: Inputs
     graph: ModelGraph
     plan: Plan
-    trace: TraceBuffer | None
+    trace: TraceBuffer | TotalsBuffer | None
     capacity: int
 
 
@@ -88,13 +93,15 @@ class Session:
         isa: str | None = None,
         backend: str = "cpu",
         fused: bool = True,
-        record: bool = False,
+        record: bool | str = False,
     ) -> None:
         started = time.perf_counter_ns()
         if not 1 <= batch <= MAX_BATCH:
             raise UsageError(f"batch {batch}: must be 1 to {MAX_BATCH}")
         if ctx is not None and ctx < 1:
             raise UsageError(f"ctx {ctx}: must be at least 1")
+        if isinstance(record, str) and record not in PROFILES:
+            raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
         self.pool = Pool(usable_cores() if threads is None else threads)
         self.path = Path(path) if path is not None else BUILT_IN
         self._file = open_model(self.path)
@@ -114,12 +121,16 @@ class Session:
         self.batch = min(batch, self.n_ctx)
         h = self.hparams
         self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type)
+        self._kv_bytes_per_token = self.kv.bytes_per_token
         self.kv_type = kv_type
         self._build = arch.build
         self._options: dict[str, Any] = {"isa": isa, "backend_name": backend, "fused": fused}
-        self._record = record
+        self._backend, self._fused = backend, fused
+        self.profile = record if isinstance(record, str) else "full" if record else "off"
+        self.recording = True
         self._runners: dict[tuple[int, bool], _Runner] = {}
         self._running: _Runner | None = None
+        self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
         self.tokens: list[int] = []
         self.n_past = 0
         self.stop_reason = ""
@@ -145,12 +156,23 @@ class Session:
         capacity = 1 if n_tokens == 1 else self.batch
         key = (capacity, all_logits and capacity > 1)
         if key not in self._runners:
-            inputs = make_inputs(capacity, self.n_ctx, last_only=not all_logits)
-            graph = self._build(self.hparams, self.weights, self.kv, inputs)
+            graph, inputs = self.new_graph(capacity, last_only=not all_logits)
             plan = graph.plan(**self._options)
-            trace = TraceBuffer(self.threads, plan.n_steps + 1) if self._record else None
+            trace: TraceBuffer | TotalsBuffer | None = None
+            if self.profile == "full":
+                trace = TraceBuffer(self.threads, plan.n_steps + 1)
+            elif self.profile == "light":
+                trace = TotalsBuffer(self.threads, plan.n_steps)
             self._runners[key] = _Runner(len(self._runners), inputs, graph, plan, trace, capacity)
         return self._runners[key]
+
+    def new_graph(self, n_tokens: int, *, last_only: bool = False) -> tuple[ModelGraph, Inputs]:
+        """The model's graph for up to `n_tokens` tokens, over this session's weights and cache, not planned yet.
+
+        `last_only`: logits of the last token alone.
+        """
+        inputs = make_inputs(n_tokens, self.n_ctx, last_only=last_only)
+        return self._build(self.hparams, self.weights, self.kv, inputs), inputs
 
     def reset(self) -> None:
         """Forget all tokens."""
@@ -174,8 +196,10 @@ class Session:
         logits, _ = self._eval(ids, all_logits=all_logits)
         return logits
 
-    def _eval(self, ids: Sequence[int], *, all_logits: bool = False) -> tuple[NDArray[np.float32], TokenRecord]:
-        """`eval`, and the record of the last batch with the time of all."""
+    def _eval(
+        self, ids: Sequence[int], *, all_logits: bool = False
+    ) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
+        """`eval`, and the record of each batch."""
         tokens = np.asarray(ids, np.int64).reshape(-1)
         n_vocab = self.hparams.n_vocab
         if not len(tokens):
@@ -189,37 +213,43 @@ class Session:
                 "use a shorter prompt or a larger --ctx"
             )
         rows = np.empty((len(tokens) if all_logits else 1, n_vocab), np.float32)
-        n_before, total = self.n_past, 0
+        runs = []
         for at in range(0, len(tokens), self.batch):
             part = tokens[at : at + self.batch]
             runner = self._runner(len(part), all_logits=all_logits)
-            logits, ns = self._run(runner, part)
-            total += ns
+            logits, record = self._run(runner, part)
+            runs.append(record)
             rows[at if all_logits else 0 :][: len(logits)] = logits
-        records = runner.plan.node_records(runner.trace) if runner.trace else ()
-        dropped = runner.trace.dropped if runner.trace else 0
-        record = TokenRecord(n_before, len(tokens), total, 0, runner.index, records, dropped)
-        return (rows if all_logits else rows[0]), record
+        return (rows if all_logits else rows[0]), tuple(runs)
 
-    def _run(self, runner: _Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], int]:
+    def _run(self, runner: _Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
         """One run of a plan; the logits are those of its memory, overwritten by the next."""
-        n, inputs = len(part), runner.inputs
+        n, n_past, inputs = len(part), self.n_past, runner.inputs
         inputs.tokens.bytes().view(np.int32)[:n] = part
         inputs.positions.bytes().view(np.int32)[:n] = np.arange(self.n_past, self.n_past + n)
         if inputs.outputs is not None:
             inputs.outputs.bytes().view(np.int32)[:] = n - 1
-        self._running = runner
+        trace = runner.trace if self.recording else None
+        with self._stopping:
+            self._running = runner
         started = time.perf_counter_ns()
         try:
-            runner.plan.run(self.pool, {"n_tokens": n, "n_kv": self.n_past + n}, runner.trace)
+            runner.plan.run(self.pool, {"n_tokens": n, "n_kv": n_past + n}, trace)
         finally:
-            self._running = None
+            with self._stopping:
+                self._running = None
+                runner.plan.forget_stop()
         ns = time.perf_counter_ns() - started
         del self.tokens[self.n_past :]
         self.tokens.extend(part.tolist())
         self.n_past += n
-        logits = runner.graph.logits.numpy().reshape(-1, self.hparams.n_vocab)
-        return logits, ns
+        records: Sequence[NodeRecord] = ()
+        dropped = 0
+        if isinstance(trace, TraceBuffer):
+            records, dropped = runner.plan.node_records(trace), trace.dropped
+        kv_bytes = self.n_past * self._kv_bytes_per_token
+        record = TokenRecord(n_past, n, ns, 0, runner.index, records, dropped, kv_bytes)
+        return runner.graph.logits.numpy().reshape(-1, self.hparams.n_vocab), record
 
     def generate(
         self,
@@ -273,7 +303,8 @@ class Session:
                     self.stop_reason = "context full"
                     break
                 pending = self.shift()
-            logits, record = self._eval(pending)
+            logits, runs = self._eval(pending)
+            record = runs[0] if len(runs) == 1 else _joined(runs)
             self._count(record, prompt=n == 0)
             started = time.perf_counter_ns()
             # Some models have more logits than tokens, to round the matrix up.
@@ -281,24 +312,23 @@ class Session:
             sample_ns = time.perf_counter_ns() - started
             self.stats.sample_ns += sample_ns
             self.stats.n_sampled += 1
-            record = TokenRecord(record.n_past, record.n_tokens, record.eval_ns, sample_ns, record.graph,
-            record.records,
-                                 record.dropped)  # fmt: skip
+            record = replace(record, sample_ns=sample_ns)
+            runs = (record,) if len(runs) == 1 else (*runs[:-1], replace(runs[-1], sample_ns=sample_ns))
             if token == self.tokenizer.eos and not ignore_eos:
                 self.stop_reason = "end of text"
-                yield Step(token, stops.push(stream.flush()) + stops.flush(), logprob, record)
+                yield Step(token, stops.push(stream.flush()) + stops.flush(), logprob, record, runs)
                 return
             self.tokens.append(token)
             pending = [token]
             text = stops.push(stream.push(token))
             if stops.found:
                 self.stop_reason = "stop text"
-                yield Step(token, text, logprob, record)
+                yield Step(token, text, logprob, record, runs)
                 return
             last = n == n_predict - 1 or (self.n_past + 1 > self.n_ctx and not ctx_shift)
             if last:
                 text += stops.push(stream.flush()) + stops.flush()
-            yield Step(token, text, logprob, record)
+            yield Step(token, text, logprob, record, runs)
 
     def shift(self) -> list[int]:
         """Make room in a full context: forget all, and return the newer half of the tokens, to be read anew."""
@@ -318,7 +348,7 @@ class Session:
         """Bytes by owner, now."""
         batch = [r.plan.dag.arena_bytes for r in self._runners.values() if r.capacity > 1]
         mapped = sum(t.n_bytes for t in self.weights.values() if not t.packed)
-        records = sum(r.trace.records.nbytes for r in self._runners.values() if r.trace)
+        records = sum(r.trace.n_bytes for r in self._runners.values() if r.trace)
         scratch = sum(r.plan.scratch_bytes(self.threads) for r in self._runners.values())
         packed = sum(t.n_bytes for t in self.weights.values() if t.packed)
         return MemoryUse(packed + mapped, self.kv.n_bytes, self._one.plan.dag.arena_bytes, sum(batch), scratch, records)
@@ -327,22 +357,57 @@ class Session:
         """The graphs that token records point at by `graph`."""
         return tuple(r.plan.info(self.threads) for r in self._runners.values())
 
-    def trace(self, tokens: Sequence[TokenRecord]) -> Trace:
-        """A trace of the given evaluations, to save or show."""
-        return Trace(self.graphs(), tuple(tokens), self.memory())
+    def clear_totals(self) -> None:
+        """Begin a light profile's sums anew."""
+        for runner in self._runners.values():
+            if isinstance(runner.trace, TotalsBuffer):
+                runner.trace.clear()
+
+    def trace(self, tokens: Iterable[TokenRecord]) -> Trace:
+        """A trace of the given evaluations, to save or show; of a light profile with the sums since clear_totals()."""
+        runners = list(self._runners.values())
+        costs: dict[tuple[int, int, int], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        told = []
+        for token in tokens:
+            key = (token.graph, token.n_tokens, token.n_past + token.n_tokens)
+            if key not in costs:
+                costs[key] = runners[token.graph].plan.costs({"n_tokens": key[1], "n_kv": key[2]})
+            told.append(replace(token, flops=costs[key][0], traffic=costs[key][1]))
+        light = [(r, r.trace) for r in runners if isinstance(r.trace, TotalsBuffer)]
+        totals = [total for r, buffer in light for total in r.plan.node_totals(buffer, r.index)]
+        return Trace(self.graphs(), tuple(told), self.memory(), self.run_info(), tuple(totals))
+
+    def run_info(self) -> RunInfo:
+        """What this session runs, where and how."""
+        types: Counter[str] = Counter()
+        for t in self.weights.values():
+            types[t.type.name] += t.n_bytes if t.n_rows > 1 else 0
+        return here(
+            backend=self._backend, isa=self.isa, threads=self.threads, model=self.path.name,
+            architecture=str(self.metadata["general.architecture"]), types={k: n for k, n in types.items() if n},
+            kv_type=self.kv_type, n_ctx=self.n_ctx, batch=self.batch, fused=self._fused, profile=self.profile,
+            stamp_ns=lib.gg_stamp_ns(),
+        )  # fmt: skip
 
     def stop(self) -> None:
         """End the evaluation under way, if there is one, at its next node; from any thread."""
-        runner = self._running
-        if runner is not None:
-            runner.plan.stop()
+        with self._stopping:
+            if self._running is not None:
+                self._running.plan.stop()
+
+
+def _joined(runs: tuple[TokenRecord, ...]) -> TokenRecord:
+    """The record of an evaluation in several batches: the last one's, with the tokens and the time of all."""
+    n_tokens, ns = sum(r.n_tokens for r in runs), sum(r.eval_ns for r in runs)
+    return replace(runs[-1], n_past=runs[0].n_past, n_tokens=n_tokens, eval_ns=ns)
 
 
 def load(path: str | Path | None = None, **options: Any) -> Session:
     """Load a model, or without a path the built-in one.
 
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
-    which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, backend, fused, record (node
-    records in each Step). Prints nothing. Raises UsageError, ModelFileError, MissingPartError.
+    which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, backend, fused, record ("full"
+    or True: node records in each Step; "light": only their sums, in `trace()`). Prints nothing. Raises UsageError,
+    ModelFileError, MissingPartError.
     """
     return Session(path, **options)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ggtui.core.errors import GgtuiError, ShapeError, UsageError
 from ggtui.core.native import check, ffi, lib
+from ggtui.core.own_types import decode_rows, encode_rows
 from ggtui.core.types import TensorType, type_of
 
 Bytes = NDArray[np.uint8]
@@ -173,6 +174,10 @@ class Tensor:
                 rows = out[i * self.ne[1] : (i + 1) * self.ne[1]]
                 for i1, row in enumerate(rows):
                     check(lib.gg_unpack_row(self.type.id, self.ne[0], i1, _pointer(data[at:]), _float_pointer(row)))
+        elif out.size and self.type.own:
+            strides = (*reversed(self.nb[1:]), 1)
+            plain = as_strided(data, (*reversed(self.ne[1:]), self.type.row_bytes(self.ne[0])), strides)
+            out = decode_rows(self.type, plain.reshape(self.n_rows, -1))
         elif out.size:
             blocks = (*reversed(self.ne[1:]), self.ne[0] // self.type.block, self.type.bytes)
             plain = np.ascontiguousarray(as_strided(data, blocks, (*reversed(self.nb), 1)))
@@ -195,7 +200,7 @@ class Tensor:
             raise ShapeError(f"set: {describe(self)} is not contiguous")
         plain = np.empty(self.n_rows * self.type.row_bytes(self.ne[0]), np.uint8) if self.packed else self.bytes()
         if rows.size:
-            check(lib.gg_quantize(self.type.id, rows.size, _float_pointer(rows), _pointer(plain)))
+            plain[:] = encode_rows(self.type, rows).reshape(-1)
         if self.packed:
             self.pack_from(plain)
 

@@ -50,7 +50,10 @@ FLAGS = (
 SANITIZE_FLAGS = ("-O1", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize-recover=all")
 
 # Functions of Python that C may call; they are not in gg.h since C gets them as pointers.
-CALLBACKS = 'extern "Python" int gg_py_map_custom(void *, int, int);\n'
+CALLBACKS = """
+extern "Python" int gg_py_map_custom(void *, int, int);
+extern "Python" int gg_py_decode(int, int64_t, int64_t, const void *, float *);
+"""
 
 
 class Unit(NamedTuple):

@@ -19,7 +19,7 @@ enum gg_status {
     GG_OK = 0,
     GG_FAILED = 1,    /* bad data met in the run, e.g. a row index out of range */
     GG_STOPPED = 2,   /* gg_plan_stop was called */
-    GG_CUSTOM = 3,    /* a map_custom function raised; Python holds its exception */
+    GG_CUSTOM = 3,    /* a function of Python's that C called raised; Python holds its exception */
     GG_NO_MEMORY = 4,
     GG_NO_THREAD = 5,
 };
@@ -31,6 +31,7 @@ typedef struct {
     int32_t block;  /* weights a block */
     int32_t bytes;  /* bytes a block */
     int32_t file;   /* may stand in a model file */
+    int32_t head;   /* bytes a row begins with, before its blocks; only types of one's own have them */
 } gg_type_info;
 int gg_n_types(void);
 const gg_type_info *gg_type_at(int i);
@@ -51,11 +52,22 @@ int gg_dequantize(int type, int64_t n, const void *src, float *dst);
 int gg_quantize(int type, int64_t n, const float *src, void *dst);
 /* A packed matrix holds its rows in tiles of GG_TILE, the last one filled up with zero rows: rounded-up ne1 x row bytes.
  * Float types: [tile][k][row]. Block types: [tile][block], and in it for each field of the block (scale, quants ...) the field
- * of all 16 rows: 2-byte fields row by row, longer ones in pieces of 4 bytes, [piece][row]. Q8_0's quants are stored + 128. */
+ * of all 16 rows: 2-byte fields row by row, longer ones in pieces of 4 bytes, [piece][row]. First come 2-byte fields, then other
+ * scales, then for each 32 weights their highest bits and their lower ones. Nibbles lie as in Q4_0; bit i, or bits 2i and 2i + 1,
+ * of byte j belong to weight 4i + j (of 2-bit fields two such pieces hold 32 weights). Q8_0's quants and Q6_K's scales are
+ * stored + 128. */
 int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst);
 int gg_packable(int type);
 /* Row i1 of a packed matrix, as floats. */
 int gg_unpack_row(int type, int64_t ne0, int64_t i1, const void *packed, float *dst);
+
+/* ---- types of one's own: ids from GG_OWN_TYPE on; Python decodes them ---- */
+#define GG_OWN_TYPE 1000
+/* Adds a type; returns its id, or -1, see gg_last_error(). */
+int gg_add_type(const char *name, int block, int bytes, int head);
+/* n_rows rows of ne0 values that follow each other, as floats. Called from any thread; 0, or anything else for failed. */
+typedef int (*gg_decode_fn)(int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);
+void gg_set_decode(gg_decode_fn fn);
 
 /* ---- plans ---- */
 typedef struct {
@@ -109,18 +121,31 @@ typedef struct {
     int32_t thread;
 } gg_record;
 
-/* Buffers a run fills, made beforehand: capacity records for each thread, thread t's from records + t * capacity. */
+/* All records of one step on one thread added up, in ticks. */
+typedef struct {
+    uint64_t count;
+    uint64_t work;     /* start to end */
+    uint64_t least;    /* shortest and longest work */
+    uint64_t most;
+    uint64_t wait;     /* end to done */
+    double work_squared;
+} gg_total;
+
+/* What a run fills, made beforehand: records, capacity for each thread, thread t's from records + t * capacity. With totals
+ * not NULL a run adds to them instead: n_steps + 1 for each thread, the first one that of waking up. */
 typedef struct {
     gg_record *records;
     int64_t capacity;
     int64_t *n_records; /* [n_threads] */
     int64_t *n_dropped; /* [n_threads], counted when there is no room */
+    gg_total *totals;   /* [n_threads][n_steps + 1] or NULL */
 } gg_trace;
 
 typedef struct gg_pool gg_pool;
 typedef struct gg_plan gg_plan;
 
-/* n_threads counts the caller, who works as thread 0. NULL on failure, see gg_last_error(). */
+/* n_threads counts the caller, who works as thread 0. NULL on failure, see gg_last_error(). A pool does not survive a
+ * fork, and must not be freed during a run. */
 gg_pool *gg_pool_new(int n_threads);
 void gg_pool_free(gg_pool *pool);
 int gg_pool_n_threads(const gg_pool *pool);
@@ -134,15 +159,28 @@ void gg_plan_free(gg_plan *plan);
 int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace);
 /* Makes the run under way (or the next one) end at the next step; may be called from any thread. */
 void gg_plan_stop(gg_plan *plan);
+/* Takes back a stop that came too late for the run it was meant for. Only while no run is under way. */
+void gg_plan_forget_stop(gg_plan *plan);
 const gg_step *gg_plan_step(const gg_plan *plan, int i);
 int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
 
 uint64_t gg_ticks(void);
 double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */
+double gg_stamp_ns(void); /* nanoseconds that one call of gg_ticks takes, measured now */
 
 /* Called for every map_custom step by every thread; returns 0, or 1 when the function raised. */
 typedef int (*gg_map_custom_fn)(void *step, int ith, int nth);
 void gg_set_map_custom(gg_map_custom_fn fn);
+
+/* ---- what the machine allows the threads of a pool together ---- */
+enum gg_limit_kind {
+    GG_LIMIT_READ = 0,    /* bytes a second, reading n_bytes over and over */
+    GG_LIMIT_F32 = 1,     /* operations a second, a multiply-add counting as two */
+    GG_LIMIT_INT8 = 2,    /* the same for products of 8-bit integers */
+    GG_LIMIT_MEETING = 3, /* nanoseconds of all threads meeting once */
+};
+/* With the widest instructions of an instruction set. n_bytes is for GG_LIMIT_READ alone. Negative on failure. */
+double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes);
 
 /* ---- one kernel at a time, for tests and measurements: see cpu/kernels/kernels.h ---- */
 /* A kernel over rows, called by its name in gg_kernels or the name of a unary op: y from a, b, c and the numbers s and t,

@@ -57,11 +57,15 @@ int gg_fail(int status, const char *format, ...) __attribute__((format(printf, 2
 void gg_set_last_error(const char *message); /* hands the message of another thread on to this one */
 
 const gg_type_info *gg_type_info_of(int type); /* NULL when unknown */
+static inline bool gg_is_own_type(int type) { return type >= GG_OWN_TYPE; }
+const gg_type_info *gg_own_type_info(int type); /* NULL when unknown */
+/* n_rows rows of a type of one's own, which follow each other, as floats. Returns a gg_status. */
+int gg_decode_rows(int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);
 const gg_kernels *gg_kernels_of(int isa);      /* NULL when not usable */
 
 static inline size_t gg_row_bytes(int type, int64_t ne0) {
     const gg_type_info *t = gg_type_info_of(type);
-    return (size_t)(ne0 / t->block) * (size_t)t->bytes;
+    return (size_t)t->head + (size_t)(ne0 / t->block) * (size_t)t->bytes;
 }
 
 static inline int64_t gg_n_rows(const gg_tensor *t) { return t->ne[1] * t->ne[2] * t->ne[3]; }

@@ -52,16 +52,11 @@ const gg_kernels *gg_kernels_of(int isa) { return gg_isa_usable(isa) ? isas[isa]
 
 gg_mul_mat_fn gg_mul_mat_kernel(const gg_kernels *kernels, int type) {
     switch (type) {
-    case GG_TYPE_F32:
-        return kernels->mul_mat_f32;
-    case GG_TYPE_F16:
-        return kernels->mul_mat_f16;
-    case GG_TYPE_BF16:
-        return kernels->mul_mat_bf16;
-    case GG_TYPE_Q4_0:
-        return kernels->mul_mat_q4_0;
-    case GG_TYPE_Q8_0:
-        return kernels->mul_mat_q8_0;
+#define GG_CASE(NAME, name)                                                                                              \
+    case GG_TYPE_##NAME:                                                                                                 \
+        return kernels->mul_mat_##name;
+        GG_EACH_MUL_MAT(GG_CASE)
+#undef GG_CASE
     default:
         return NULL;
     }

@@ -1,11 +1,96 @@
 /* Weights rearranged so that the mul_mat kernels read them from front to back: see gg_pack in gg.h. */
+#include <stddef.h>
 #include <string.h>
 
 #include "internal.h"
 #include "quants.h"
 
 /* Values of a row moved at a time, at most 4 bytes each: the tile's part stays in the nearest cache for all its rows. */
-enum { PART = 128 };
+enum { PART = GG_SUPER };
+
+/* Fields of a few bits, `at` bytes into a block, in runs of `run` bytes (see gg_get_fields). */
+typedef struct {
+    int bits, at, run;
+} plane;
+
+/* A block's fields in their packed order. */
+typedef struct {
+    int weights, bytes;
+    int n_halves, halves[2];           /* where its 2-byte fields lie */
+    struct {
+        int at, n;
+        uint8_t flip;                  /* bits to change on the way; 0x80 adds 128 */
+    } whole;                           /* what moves as it is: scales, and quants that are in the kernels' order already */
+    plane planes[2];                   /* fields that are rearranged, in groups of 32 weights; bits = 0 for none */
+} layout;
+
+static const layout *layout_of(int type) {
+#define GG_LAYOUT(NAME, name, weights, ...)                                                                              \
+    case GG_TYPE_##NAME: {                                                                                               \
+        static const layout l = {weights, sizeof(gg_block_##name), __VA_ARGS__};                                         \
+        return &l;                                                                                                       \
+    }
+#define AT(name, field) offsetof(gg_block_##name, field)
+    switch (type) {
+        GG_LAYOUT(Q4_0, q4_0, 32, 1, {0}, {AT(q4_0, qs), 16, 0}, {{0}})
+        GG_LAYOUT(Q4_1, q4_1, 32, 2, {0, 2}, {AT(q4_1, qs), 16, 0}, {{0}})
+        GG_LAYOUT(Q5_0, q5_0, 32, 1, {0}, {0}, {{1, AT(q5_0, qh), 1}, {4, AT(q5_0, qs), 16}})
+        GG_LAYOUT(Q5_1, q5_1, 32, 2, {0, 2}, {0}, {{1, AT(q5_1, qh), 1}, {4, AT(q5_1, qs), 16}})
+        GG_LAYOUT(Q8_0, q8_0, 32, 1, {0}, {AT(q8_0, qs), 32, 0x80}, {{0}})
+        GG_LAYOUT(Q2_K, q2_k, 256, 2, {AT(q2_k, d), AT(q2_k, dmin)}, {AT(q2_k, scales), 16, 0}, {{2, AT(q2_k, qs), 32}})
+        GG_LAYOUT(Q3_K, q3_k, 256, 1, {AT(q3_k, d)}, {AT(q3_k, scales), 12, 0},
+                  {{1, AT(q3_k, hmask), 32}, {2, AT(q3_k, qs), 32}})
+        GG_LAYOUT(Q4_K, q4_k, 256, 2, {0, 2}, {AT(q4_k, scales), 12, 0}, {{4, AT(q4_k, qs), 32}})
+        GG_LAYOUT(Q5_K, q5_k, 256, 2, {0, 2}, {AT(q5_k, scales), 12, 0}, {{1, AT(q5_k, qh), 32}, {4, AT(q5_k, qs), 32}})
+        GG_LAYOUT(Q6_K, q6_k, 256, 1, {AT(q6_k, d)}, {AT(q6_k, scales), 16, 0x80},
+                  {{2, AT(q6_k, qh), 32}, {4, AT(q6_k, ql), 64}})
+        GG_LAYOUT(IQ4_NL, iq4_nl, 32, 1, {0}, {AT(iq4_nl, qs), 16, 0}, {{0}})
+        GG_LAYOUT(IQ4_XS, iq4_xs, 256, 2, {0, AT(iq4_xs, scales_h)}, {AT(iq4_xs, scales_l), 4 + 128, 0}, {{0}})
+    default:
+        return NULL;
+    }
+}
+
+/* Bytes of the rearranged fields of 32 weights. */
+static int group_bytes(const layout *l) { return 4 * (l->planes[0].bits + l->planes[1].bits); }
+
+/* The runs of a plane in the packed order are as long as lets a kernel take 4 weights of a row at a time. */
+static inline __attribute__((always_inline)) void regroup(uint8_t *groups, int group, uint8_t *block, int weights, int bits,
+                                                          int run, bool back) {
+    uint8_t q[GG_SUPER] = {0};
+    const int packed_run = bits == 4 ? 16 : 4;
+    if (back) {
+        for (int i = 0; i < weights; i += 32) {
+            gg_get_fields(q + i, 32, 0, groups + i / 32 * group, bits, packed_run);
+        }
+        gg_put_fields(block, bits, run, q, weights, 0);
+    } else {
+        gg_get_fields(q, weights, 0, block, bits, run);
+        for (int i = 0; i < weights; i += 32) {
+            gg_put_fields(groups + i / 32 * group, bits, packed_run, q + i, 32, 0);
+        }
+    }
+}
+
+/* The rearranged fields of a block to their groups, or back from there; what is written to holds zeros. */
+static void move_planes(const layout *l, uint8_t *groups, uint8_t *block, bool back) {
+    const int group = group_bytes(l);
+    for (int i = 0, at = 0; i < 2 && l->planes[i].bits; at += 4 * l->planes[i].bits, i++) {
+        const plane *p = &l->planes[i];
+        switch (p->bits * 100 + p->run) { /* so that each is compiled for its sizes */
+#define GG_REGROUP(weights, bits, run)                                                                                   \
+    case (bits) * 100 + (run):                                                                                           \
+        regroup(groups + at, group, block + p->at, weights, bits, run, back);                                            \
+        break;
+            GG_REGROUP(32, 1, 1)
+            GG_REGROUP(32, 4, 16)
+            GG_REGROUP(256, 1, 32)
+            GG_REGROUP(256, 2, 32)
+            GG_REGROUP(256, 4, 32)
+            GG_REGROUP(256, 4, 64)
+        }
+    }
+}
 
 /* Rows move in pieces of 2 or 4 bytes; those of one tile that belong together lie GG_TILE pieces after one another.
  * tile points at the row's own first piece. flip: bits to change; 0x80808080 adds 128 to four 8-bit numbers. */
@@ -39,6 +124,32 @@ static void take4(uint8_t *row, const uint8_t *tile, int64_t n, uint32_t flip) {
     }
 }
 
+/* A block of row r to its places in the tile's block, or back from there. */
+static void put_block(const layout *l, uint8_t *tile, int r, const uint8_t *block) {
+    for (int i = 0; i < l->n_halves; i++, tile += 2 * GG_TILE) {
+        put2(tile + r * 2, block + l->halves[i], 1);
+    }
+    put4(tile + r * 4, block + l->whole.at, l->whole.n / 4, l->whole.flip * 0x01010101u);
+    if (l->planes[0].bits) {
+        uint8_t groups[GG_SUPER] = {0};
+        move_planes(l, groups, (uint8_t *)block, false);
+        put4(tile + l->whole.n * GG_TILE + r * 4, groups, l->weights / 32 * group_bytes(l) / 4, 0);
+    }
+}
+
+static void take_block(const layout *l, uint8_t *block, const uint8_t *tile, int r) {
+    memset(block, 0, (size_t)l->bytes);
+    for (int i = 0; i < l->n_halves; i++, tile += 2 * GG_TILE) {
+        take2(block + l->halves[i], tile + r * 2, 1);
+    }
+    take4(block + l->whole.at, tile + r * 4, l->whole.n / 4, l->whole.flip * 0x01010101u);
+    if (l->planes[0].bits) {
+        uint8_t groups[GG_SUPER];
+        take4(groups, tile + l->whole.n * GG_TILE + r * 4, l->weights / 32 * group_bytes(l) / 4, 0);
+        move_planes(l, groups, block, true);
+    }
+}
+
 /* Values [k, k + n) of row r, to their places in the tile or back from there; k and n are multiples of the type's block. */
 static void put(int type, uint8_t *tile, int r, int64_t k, int64_t n, const uint8_t *row) {
     switch (type) {
@@ -49,14 +160,10 @@ static void put(int type, uint8_t *tile, int r, int64_t k, int64_t n, const uint
     case GG_TYPE_BF16:
         put2(tile + (k * GG_TILE + r) * 2, row, n);
         return;
-    case GG_TYPE_Q4_0:
-    case GG_TYPE_Q8_0:
-        for (int64_t b = 0; b < n / GG_BLOCK; b++) {
-            const int64_t bytes = type == GG_TYPE_Q4_0 ? sizeof(gg_block_q4_0) : sizeof(gg_block_q8_0);
-            uint8_t *block = tile + (k / GG_BLOCK + b) * bytes * GG_TILE;
-            put2(block + r * 2, row + b * bytes, 1);
-            put4(block + 2 * GG_TILE + r * 4, row + b * bytes + 2, bytes / 4, type == GG_TYPE_Q8_0 ? 0x80808080 : 0);
-        }
+    }
+    const layout *l = layout_of(type);
+    for (int64_t b = k / l->weights; b < (k + n) / l->weights; b++, row += l->bytes) {
+        put_block(l, tile + b * l->bytes * GG_TILE, r, row);
     }
 }
 
@@ -69,28 +176,15 @@ static void take(int type, uint8_t *row, const uint8_t *tile, int r, int64_t k, 
     case GG_TYPE_BF16:
         take2(row, tile + (k * GG_TILE + r) * 2, n);
         return;
-    case GG_TYPE_Q4_0:
-    case GG_TYPE_Q8_0:
-        for (int64_t b = 0; b < n / GG_BLOCK; b++) {
-            const int64_t bytes = type == GG_TYPE_Q4_0 ? sizeof(gg_block_q4_0) : sizeof(gg_block_q8_0);
-            const uint8_t *block = tile + (k / GG_BLOCK + b) * bytes * GG_TILE;
-            take2(row + b * bytes, block + r * 2, 1);
-            take4(row + b * bytes + 2, block + 2 * GG_TILE + r * 4, bytes / 4, type == GG_TYPE_Q8_0 ? 0x80808080 : 0);
-        }
+    }
+    const layout *l = layout_of(type);
+    for (int64_t b = k / l->weights; b < (k + n) / l->weights; b++, row += l->bytes) {
+        take_block(l, row, tile + b * l->bytes * GG_TILE, r);
     }
 }
 
 int gg_packable(int type) {
-    switch (type) {
-    case GG_TYPE_F32:
-    case GG_TYPE_F16:
-    case GG_TYPE_BF16:
-    case GG_TYPE_Q4_0:
-    case GG_TYPE_Q8_0:
-        return 1;
-    default:
-        return 0;
-    }
+    return type == GG_TYPE_F32 || type == GG_TYPE_F16 || type == GG_TYPE_BF16 || layout_of(type) != NULL;
 }
 
 static int refuse(int type) {

@@ -190,6 +190,8 @@ static bool halt(gg_plan *plan, int status) {
 
 void gg_plan_stop(gg_plan *plan) { halt(plan, GG_STOPPED); }
 
+void gg_plan_forget_stop(gg_plan *plan) { atomic_store(&plan->halt, GG_OK); }
+
 /* This thread's op failed: if it is the first, its status and its message are the run's. */
 static void fail(gg_plan *plan, int status) {
     if (halt(plan, status)) {
@@ -199,16 +201,28 @@ static void fail(gg_plan *plan, int status) {
 
 /* ---- running ---- */
 
-/* One thread's records. They leave no gap: where one is done the next one starts. */
+/* One thread's records, or totals. They leave no gap: where one is done the next one starts. */
 typedef struct {
     gg_record *records;
+    gg_total *totals; /* NULL, or [n_steps + 1] */
     int64_t capacity, n, n_dropped;
     uint64_t done; /* of the last one */
     int thread;
 } gg_recorder;
 
+static void add_total(gg_total *total, uint64_t work, uint64_t wait) {
+    total->least = total->count == 0 || work < total->least ? work : total->least;
+    total->most = work > total->most ? work : total->most;
+    total->count++;
+    total->work += work;
+    total->wait += wait;
+    total->work_squared += (double)work * (double)work;
+}
+
 static void record(gg_recorder *r, int step, uint64_t end, uint64_t done) {
-    if (r->n < r->capacity) {
+    if (r->totals != NULL) {
+        add_total(&r->totals[step + 1], end - r->done, done - end);
+    } else if (r->n < r->capacity) {
         r->records[r->n++] = (gg_record){.start = r->done, .end = end, .done = done, .step = step, .thread = r->thread};
     } else {
         r->n_dropped++;
@@ -252,8 +266,12 @@ static void walk(void *arg, int ith) {
     const gg_trace *trace = run->trace;
     gg_recorder recorder = {.thread = ith, .done = run->asked};
     if (trace != NULL) {
-        recorder.records = &trace->records[ith * trace->capacity];
-        recorder.capacity = trace->capacity;
+        if (trace->totals != NULL) {
+            recorder.totals = &trace->totals[(size_t)ith * ((size_t)plan->n_steps + 1)];
+        } else {
+            recorder.records = &trace->records[ith * trace->capacity];
+            recorder.capacity = trace->capacity;
+        }
         const uint64_t began = gg_ticks();
         record(&recorder, -1, began, began);
     }
@@ -280,16 +298,22 @@ static void walk(void *arg, int ith) {
     for (i++; i < plan->n_steps; i++) {
         meet_before(run, i, ith);
     }
-    if (trace != NULL) {
+    if (trace != NULL && trace->totals != NULL) {
+        recorder.totals[plan->n_steps].wait -= recorder.done; /* record_end adds when the run ended */
+    } else if (trace != NULL) {
         trace->n_records[ith] = recorder.n;
         trace->n_dropped[ith] = recorder.n_dropped;
     }
 }
 
 /* Each thread's last record waited for the end of the run, which only the caller sees. */
-static void record_end(const gg_trace *trace, int nth) {
+static void record_end(const gg_plan *plan, const gg_trace *trace, int nth) {
     const uint64_t done = gg_ticks();
     for (int ith = 0; ith < nth; ith++) {
+        if (trace->totals != NULL) {
+            trace->totals[(size_t)(ith + 1) * ((size_t)plan->n_steps + 1) - 1].wait += done;
+            continue;
+        }
         const int64_t n = trace->n_records[ith];
         if (n > 1 && trace->n_dropped[ith] == 0) { /* the first one is of waking up */
             trace->records[ith * trace->capacity + n - 1].done = done;
@@ -353,7 +377,7 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const g
     gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks() : 0};
     gg_pool_run(pool, walk, &run);
     if (trace != NULL) {
-        record_end(trace, nth);
+        record_end(plan, trace, nth);
     }
     status = atomic_exchange(&plan->halt, GG_OK);
     if (status == GG_STOPPED) {

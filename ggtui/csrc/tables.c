@@ -5,7 +5,7 @@
 #include "internal.h"
 
 static const gg_type_info types[] = {
-#define GG_TYPE(NAME, name, id, block, bytes, file) {#name, id, block, bytes, file},
+#define GG_TYPE(NAME, name, id, block, bytes, file) {#name, id, block, bytes, file, 0},
 #include "types.def"
 #undef GG_TYPE
 };
@@ -32,7 +32,7 @@ const gg_type_info *gg_type_info_of(int type) {
             return &types[i];
         }
     }
-    return NULL;
+    return gg_own_type_info(type);
 }
 
 static bool is_op(int op) { return op >= 0 && op < GG_N_OPS; }

@@ -61,3 +61,17 @@ double gg_tick_ns(void) {
     pthread_once(&once, calibrate);
     return tick_ns;
 }
+
+double gg_stamp_ns(void) {
+    enum { STAMPS = 1000, ROUNDS = 5 };
+    uint64_t least = UINT64_MAX;
+    for (int round = 0; round < ROUNDS; round++) {
+        const uint64_t started = gg_ticks();
+        uint64_t last = started;
+        for (int i = 0; i < STAMPS; i++) {
+            last = gg_ticks();
+        }
+        least = last - started < least ? last - started : least;
+    }
+    return (double)least * gg_tick_ns() / STAMPS;
+}

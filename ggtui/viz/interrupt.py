@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_END = b"\0"  # no signal has this number
+_SOON = 0.05  # seconds
 
 
 class Terminated(BaseException):
@@ -39,30 +39,33 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """While inside, SIGINT and SIGTERM also call `stop`, from a thread of its own.
+    """While inside, SIGINT and SIGTERM call `stop`, from a thread of its own, if their handlers don't end it soon.
 
     Python runs a handler only when C returns, and reading a long prompt can take C many seconds. The handler itself
-    (KeyboardInterrupt for SIGINT) runs as ever, after `stop` has made C return.
+    (KeyboardInterrupt for SIGINT) runs as ever, after `stop` has made C return. Where C returns by itself there is no
+    need to stop it, and a stop that came too late would end the next run instead.
     """
     if not _in_main_thread():
         yield
         return
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
+    ended = threading.Event()
 
     def watch() -> None:
-        while (number := os.read(read_end, 1)) != _END:
-            if number[0] in (signal.SIGINT, signal.SIGTERM):
-                stop()
+        with open(read_end, "rb", buffering=0) as signals:
+            while number := signals.read(1):  # nothing: the other end is closed
+                if number[0] in (signal.SIGINT, signal.SIGTERM) and not ended.wait(_SOON):
+                    stop()
 
     watcher = threading.Thread(target=watch, name="ggtui-interrupt", daemon=True)
     before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    watcher.start()
-    try:
+    try:  # from here on a signal must find its way to the end
+        watcher.start()
         yield
     finally:
+        ended.set()
         signal.set_wakeup_fd(before)
-        os.write(write_end, _END)
-        watcher.join()
-        os.close(read_end)
         os.close(write_end)
+        if watcher.is_alive():
+            watcher.join()

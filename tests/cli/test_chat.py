@@ -226,7 +226,7 @@ def test_ctrl_c_is_heard_while_a_prompt_is_read(start: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize("args", [("chat", "-p", "x", "-n", "-1", "--ctx-shift"), ("--help",), ("info",)])
 def test_a_closed_pipe_ends_it_quietly(start: Run, args: tuple[str, ...]) -> None:
     program = start(*args)
-    assert len(program.stdout.read(10)) == 10
+    assert program.stdout.read(10)
     program.stdout.close()
     err = program.stderr.read()
     assert program.wait(timeout=20) == 0

@@ -15,8 +15,8 @@ from ggtui.core.native import usable_isas
 
 Run = Callable[..., Any]
 NAMES = (
-    "ggtui", "python", "libraries", "platform", "processor", "cores", "threads", "instructions", "memory",
-    "built-in model", "vulkan", "dot", "terminal", "config", "environment",
+    "ggtui", "python", "libraries", "platform", "processor", "cores", "threads", "instructions", "limits",
+    "memory", "built-in model", "vulkan", "dot", "terminal", "config", "environment",
 )  # fmt: skip
 
 
@@ -35,6 +35,17 @@ def test_json(ggtui: Run) -> None:
     assert facts["instructions"]["usable"] == list(usable_isas())
     assert Path(facts["built-in model"]["path"]).stat().st_size == facts["built-in model"]["size"]
     assert facts["terminal"]["stdout"] == "no terminal"
+
+
+def test_limits(ggtui: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ggtui.core.plan import Pool
+    from ggtui.perf import roofline
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(roofline, "READ_SIZES", (1 << 20,))
+    assert "not measured for scalar and 1 threads; ggtui perf does it" in ggtui("info", "--isa", "scalar").out
+    roofline.limits(Pool(1), "scalar")
+    assert "GB/s of 1,024 KiB" in ggtui("info", "--isa", "scalar").out
 
 
 def test_values_are_escaped(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:

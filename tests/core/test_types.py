@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
-import ggtui
 from ggtui.core.errors import ShapeError, UsageError
 from ggtui.core.types import TYPES, type_by_id, type_of
 
-ROWS = Path(ggtui.__file__).parent / "csrc/types.def"
+ROWS = Path(__file__).parents[2] / "ggtui/csrc/types.def"
+OURS = [t for t in TYPES.values() if t.id < 1000]  # other tests may have registered types of their own
 
 
 def test_the_table_is_types_def_row_by_row() -> None:
     written = re.findall(r"^GG_TYPE\(\w+,\s*(\w+),\s*(\d+),\s*(\d+),\s*(\d+),\s*([01])\)", ROWS.read_text(), re.M)
     assert written
-    assert [(t.name, t.id, t.block, t.bytes, int(t.file)) for t in TYPES.values()] == [
+    assert [(t.name, t.id, t.block, t.bytes, int(t.file)) for t in OURS] == [
         (name, *map(int, numbers)) for name, *numbers in written
     ]
 
 
-@pytest.mark.parametrize("type", [t for t in TYPES.values() if t.file], ids=lambda t: t.name)
+@pytest.mark.parametrize("type", [t for t in OURS if t.file], ids=lambda t: t.name)
 def test_types_of_files_are_those_of_gguf(type) -> None:
     theirs = GGMLQuantizationType[type.name.upper()]
     assert (type.id, (type.block, type.bytes)) == (theirs, GGML_QUANT_SIZES[theirs])

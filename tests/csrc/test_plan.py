@@ -56,7 +56,7 @@ def good_step() -> dict[str, Any]:
         ({"op": OPS["view"]}, "view moves no data"),
         ({"flags": 8}, "unknown flags 8"),
         ({"dst": {**own(0, 1, 1), "type": 4711}}, "dst has the unknown type 4711"),
-        ({"src": [own(0, 1, 1), {**own(0, 1, 1), "type": 3}]}, "src1 has the unknown type 3"),
+        ({"src": [own(0, 1, 1), {**own(0, 1, 1), "type": 4}]}, "src1 has the unknown type 4"),
         ({"src": [own(0, -5, 1)]}, "src0 has ne[0] = -5"),
         ({"dst": own(64, 1, 1)}, "dst lies at byte 64 of 64"),
     ],

@@ -135,7 +135,7 @@ class Terminal:
         os.close(os.open(os.ttyname(0), os.O_RDWR))
 
     def wait_for(self, text: bytes) -> None:
-        """Until it is shown; forgets all that was."""
+        """Until it is shown; forgets what was up to it."""
         deadline = time.monotonic() + 30
         while text not in self.shown:
             assert time.monotonic() < deadline, self.shown
@@ -143,7 +143,7 @@ class Terminal:
                 self.shown += os.read(self.keyboard, 65536)
             except BlockingIOError:
                 time.sleep(0.01)
-        self.shown = b""
+        self.shown = self.shown.partition(text)[2]
 
     def press(self, keys: bytes) -> None:
         os.write(self.keyboard, keys)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 import termios
 import textwrap
@@ -77,6 +78,7 @@ def test_keys_held(monkeypatch: pytest.MonkeyPatch) -> None:
             assert not iflag & termios.ICRNL and not lflag & (termios.ECHO | termios.ICANON)
             assert lflag & termios.ISIG, "Ctrl+C interrupts"
             os.write(keyboard, b"ahead\r")
+            assert select.select([stdin], [], [], 5)[0]
         assert stdin.read(6) == b"ahead\r", "what was typed is not lost, and Enter is Enter"
         assert termios.tcgetattr(theirs) == before
     os.close(keyboard)

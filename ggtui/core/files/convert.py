@@ -22,21 +22,16 @@ from ggtui.core.errors import UsageError
 from ggtui.core.files.gguf_writer import OutTensor, write_gguf
 from ggtui.core.files.legacy_writer import write_legacy
 from ggtui.core.files.model_file import ModelFile, TensorInfo
-from ggtui.core.native import check, ffi, lib
-from ggtui.core.types import TYPES, TensorType, type_of
+from ggtui.core.mixes import FILE_TYPES, Mix, fitting, mix_or_type
+from ggtui.core.own_types import decode_rows, encode_rows
+from ggtui.core.types import TYPES, TensorType
 
 Bytes = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 _CHUNK = 1 << 20  # weights a thread converts at a time
 _F16_MAX = 65504.0  # smaller values overflow in no type: a scale is at most a value
 
-# GGUF's `general.file_type` of a model whose matrices are mostly of a type, as llama.cpp numbers them.
-_FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k": 12}
-_FILE_TYPES |= {"q4_k": 15, "q5_k": 17, "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "bf16": 32, "mxfp4": 38}
 _QUANTIZATION_VERSION = 2
-# What takes the place of a type in rows that are no whole number of its blocks; f16 comes after these.
-_FALLBACKS = {"q2_k": "q4_0", "q3_k": "q4_0", "q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "iq4_xs": "iq4_nl"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,8 @@ def convert(
 ) -> Conversion:
     """Write `src` as GGUF or, where `dst` ends in .bin, as a legacy ggml file.
 
-    Matrices become `type`, or keep theirs without one; vectors, norms and position embeddings become f32.
+    Matrices become `type`, or what the mix of that name says (see ggtui.core.mixes), or keep theirs without one;
+    vectors, norms and position embeddings become f32.
     metadata: keys to add or to replace. errors: measure those of each tensor. progress: called with the number of
     weights that are done and of all. Raises UsageError for a `dst` that exists (unless `overwrite`) and for what the
     type or the format cannot hold, ModelFileError for weights that are not finite, GgtuiError if writing fails.
@@ -96,21 +92,15 @@ def convert(
     dst = Path(dst)
     if dst.exists() and not overwrite:
         raise UsageError(f"{dst}: exists; choose another name or let it be overwritten")
-    wanted = None if type is None else type_of(type)
-    if wanted is not None and not _holds_weights(wanted):
-        known = ", ".join(t.name for t in TYPES.values() if _holds_weights(t))
-        raise UsageError(f"type {wanted.name}: holds no weights; choose one of {known}")
+    wanted = None if type is None else mix_or_type(type)
     n_threads = usable_cores() if threads is None else threads
     with ThreadPoolExecutor(n_threads) as pool:
         converter = _Converter(src, wanted, errors, progress, partial(_in_order, pool, 2 * n_threads))
         about = {**src.metadata, **converter.about(), **(metadata or {})}
+        about = {key: value for key, value in about.items() if value is not None}
         write = write_legacy if dst.suffix == ".bin" else write_gguf
         write(dst, about, converter.tensors())
     return Conversion(tuple(converter.reports))
-
-
-def _holds_weights(type: TensorType) -> bool:
-    return type.file and type.name != "i32"
 
 
 def _is_matrix(info: TensorInfo) -> bool:
@@ -132,33 +122,34 @@ class _Converter:
     def __init__(
         self,
         src: ModelFile,
-        wanted: TensorType | None,
+        wanted: Mix | TensorType | None,
         errors: bool,
         progress: Callable[[int, int], None] | None,
         in_order: Callable[[Callable[[int], _Part], Iterable[int]], Iterator[_Part]],
     ) -> None:
         self.src, self.wanted, self.errors, self.progress, self.in_order = src, wanted, errors, progress, in_order
-        self.types = {name: self._target(info) for name, info in src.tensors.items()}
+        self.layers = len({name.split(".")[1] for name in src.tensors if name.startswith("blk.")})
+        self.asked = {name: self._asked(info) for name, info in src.tensors.items()}
+        self.types = {name: fitting(self.asked[name], info.ne[0]) for name, info in src.tensors.items()}
         self.total, self.done = sum(prod(info.ne) for info in src.tensors.values()), 0
         self.reports: list[ConvertedTensor] = []
 
-    def _target(self, info: TensorInfo) -> TensorType:
-        """The type a tensor becomes."""
+    def _asked(self, info: TensorInfo) -> TensorType:
+        """The type a tensor is to become, if its rows fit."""
         if not _is_matrix(info):
             return TYPES["f32"]
-        type = self.wanted or info.type
-        while info.ne[0] % type.block:
-            type = TYPES.get(_FALLBACKS.get(type.name, "f16"), TYPES["f16"])
-        return type
+        if isinstance(self.wanted, Mix):
+            return self.wanted.type_of(info.name, self.layers, tied="output.weight" not in self.src.tensors)
+        return self.wanted or info.type
 
-    def about(self) -> dict[str, int]:
-        """What metadata says of the types: the one that most of the matrices' weights have."""
+    def about(self) -> dict[str, int | None]:
+        """What metadata says of the types: the mix, or the one that most of the matrices' weights have."""
         weights = Counter[str]()
         for name, info in self.src.tensors.items():
             weights[self.types[name].name] += prod(info.ne) if _is_matrix(info) else 0
         most = max(weights, key=weights.__getitem__, default="f32")
-        file_type = {"general.file_type": _FILE_TYPES[most]} if most in _FILE_TYPES else {}
-        return file_type | {"general.quantization_version": _QUANTIZATION_VERSION}
+        number = self.wanted.file_type if isinstance(self.wanted, Mix) else FILE_TYPES.get(most)
+        return {"general.file_type": number, "general.quantization_version": _QUANTIZATION_VERSION}
 
     def tensors(self) -> Iterator[OutTensor]:
         """The tensors to write."""
@@ -179,7 +170,7 @@ class _Converter:
             yield part.data
         self.src.release(info.name)
         n_bytes = len(rows) * type.row_bytes(info.ne[0])
-        fallback = self.wanted is not None and type is not self.wanted and _is_matrix(info)
+        fallback = self.wanted is not None and type is not self.asked[info.name]
         report = (info.name, info.ne, info.type.name, type.name, info.n_bytes, n_bytes, fallback)
         measured = (sqrt(squares / prod(info.ne)), worst) if self.errors else (None, None)
         self.reports.append(ConvertedTensor(*report, *measured))
@@ -187,37 +178,24 @@ class _Converter:
     def _convert(self, info: TensorInfo, start: int, rows: Bytes) -> _Part:
         """Converts `rows`, of which the first is row `start` of the tensor."""
         type, n = self.types[info.name], len(rows) * info.ne[0]
-        x = _decode(info.type, n, rows)
+        x = decode_rows(info.type, rows)
         low, high = float(x.min()), float(x.max())  # NaN if any weight is
         if not np.isfinite([low, high]).all():
             row, i = divmod(int(np.argmin(np.isfinite(x))), info.ne[0])
-            value = x[row * info.ne[0] + i]
-            problem = f"element {i} of row {start + row} is {value}; the model is damaged, download it again"
+            problem = f"element {i} of row {start + row} is {x[row, i]}; the model is damaged, download it again"
             self.src.refuse(info.name, problem)
         if type is info.type:
             return _Part(n, rows, 0.0, 0.0)
-        data = _encode(type, x)
+        data = encode_rows(type, x)
         if not self.errors and max(-low, high) < _F16_MAX:
             return _Part(n, data, 0.0, 0.0)
-        error = _decode(type, n, data) - x
+        error = decode_rows(type, data) - x
         worst = float(np.abs(error).max())
         if not np.isfinite(worst):
             value = low if -low > high else high
             problem = f"cannot hold {value:g}, which is in {info.name}; choose another type"
             raise UsageError(f"type {type.name}: {problem}")
         return _Part(n, data, float(np.square(error, dtype=np.float64).sum()), worst)
-
-
-def _decode(type: TensorType, n: int, data: Bytes) -> Floats:
-    out = np.empty(n, np.float32)
-    check(lib.gg_dequantize(type.id, n, ffi.from_buffer(data), ffi.from_buffer("float[]", out)))
-    return out
-
-
-def _encode(type: TensorType, x: Floats) -> Bytes:
-    out = np.empty(x.size // type.block * type.bytes, np.uint8)
-    check(lib.gg_quantize(type.id, x.size, ffi.from_buffer("float[]", x), ffi.from_buffer(out)))
-    return out
 
 
 def _in_order(

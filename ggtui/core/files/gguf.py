@@ -31,17 +31,21 @@ MAX_ARRAY = 1 << 24
 MAX_STRINGS = 1 << 22  # strings an array may hold; each becomes a Python object
 MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 16
+# Types of a user's own: number OWN_TYPE + i in a file is the type whose name is entry i of a list of the metadata, and
+# whose head, block and bytes (see TensorType) are entries 3 i to 3 i + 2 of another.
+OWN_TYPE = 1000
+OWN_NAMES, OWN_SIZES = "ggtui.own_types", "ggtui.own_type_sizes"
 _INT64_MAX = (1 << 63) - 1
 _CUT_SHORT = "which is cut short or damaged: download it again"
 
 # The value types of GGUF by number. The numbers are written and read by these layouts.
-BOOL, STRING, ARRAY = 7, 8, 9
+U32, BOOL, STRING, ARRAY = 4, 7, 8, 9
 NUMBERS: dict[int, struct.Struct] = {
     0: struct.Struct("<B"),
     1: struct.Struct("<b"),
     2: struct.Struct("<H"),
     3: struct.Struct("<h"),
-    4: struct.Struct("<I"),
+    U32: struct.Struct("<I"),
     5: struct.Struct("<i"),
     6: struct.Struct("<f"),
     BOOL: struct.Struct("<B"),
@@ -49,7 +53,7 @@ NUMBERS: dict[int, struct.Struct] = {
     11: struct.Struct("<q"),
     12: struct.Struct("<d"),
 }
-_U32, _U64, _I64 = NUMBERS[4], NUMBERS[10], NUMBERS[11]
+_U32, _U64, _I64 = NUMBERS[U32], NUMBERS[10], NUMBERS[11]
 
 
 class _Description(NamedTuple):
@@ -115,9 +119,10 @@ class GgufFile(ModelFile):
                 self.refuse(f"key {i}", "is empty", at)
             if key in metadata:
                 self.refuse(key, "stands in the file twice", at)
+            kind = self._map[cursor.pos : cursor.pos + 4]
             metadata[key] = cursor.value(key)
             if key == "general.alignment":
-                alignment = self._check_alignment(metadata[key], at)
+                alignment = self._check_alignment(metadata[key], kind == _U32.pack(U32), at)
 
         described: dict[str, _Description] = {}
         for i in range(n_tensors):
@@ -127,20 +132,19 @@ class GgufFile(ModelFile):
                 self.refuse(f"name of tensor {i}", "is empty", at)
             if name in described:
                 self.refuse(name, "stands in the file twice", at)
-            described[name] = self._describe(cursor, name)
+            described[name] = self._describe(cursor, name, metadata)
 
         self.metadata = MappingProxyType(metadata)
         start = data_start(cursor.pos, alignment)
         self.tensors = MappingProxyType(self._place(described, start, cursor.end, alignment))
 
-    def _check_alignment(self, value: Any, at: int) -> int:
-        # GGUF wants a multiple of 8, which the loads of the kernels rely on
-        if not isinstance(value, int) or not 8 <= value <= MAX_ALIGNMENT or value & (value - 1):
-            problem = f"is {value!r}, not a power of two from 8 to {MAX_ALIGNMENT}"
+    def _check_alignment(self, value: Any, is_u32: bool, at: int) -> int:
+        if not is_u32 or not 1 <= value <= MAX_ALIGNMENT or value & (value - 1):
+            problem = f"is {repr(value)[:40]}, not a power of two from 1 to {MAX_ALIGNMENT} (as u32)"
             self.refuse("general.alignment", problem, at)
-        return value
+        return int(value)
 
-    def _describe(self, cursor: _Cursor, name: str) -> _Description:
+    def _describe(self, cursor: _Cursor, name: str, metadata: dict[str, Any]) -> _Description:
         at = cursor.pos
         n_dims = cursor.number(_U32, f"n_dims of {name}")
         if not 1 <= n_dims <= MAX_DIMS:
@@ -155,7 +159,7 @@ class GgufFile(ModelFile):
             self.refuse(f"ne of {name}", f"{' × '.join(map(str, ne))} elements overflow 64 bits", at)
         type_at = cursor.pos
         id = cursor.number(_U32, f"type of {name}")
-        type = type_by_id(id)
+        type = self._own_type(id - OWN_TYPE, name, metadata, type_at) if id >= OWN_TYPE else type_by_id(id)
         if type is None or not type.file:
             known = ", ".join(f"{t.id} {t.name}" for t in TYPES.values() if t.file)
             self.refuse(f"type of {name}", f"is {id}, which ggtui does not read; it reads {known}", type_at)
@@ -165,6 +169,24 @@ class GgufFile(ModelFile):
         at = cursor.pos
         offset = cursor.number(_U64, f"offset of {name}")
         return _Description(type, (ne[0], ne[1], ne[2], ne[3]), offset, at)
+
+    def _own_type(self, i: int, name: str, metadata: dict[str, Any], at: int) -> TensorType | None:
+        """Entry `i` of the list of types of a user's own; None if there is no such entry."""
+        names, sizes = metadata.get(OWN_NAMES), metadata.get(OWN_SIZES)
+        if not isinstance(names, list) or not isinstance(sizes, list) or not i < len(names) == len(sizes) // 3:
+            return None
+        type = TYPES.get(names[i])
+        field, (head, block, n_bytes) = f"type of {name}", sizes[3 * i : 3 * i + 3]
+        if type is None or not type.own:
+            what = "a type of someone's own, which is not registered"
+            self.refuse(
+                field, f"is {str(names[i])[:40]!r}, {what}; name the Python file that does: --type-from FILE", at
+            )
+        if (type.head, type.block, type.bytes) != (head, block, n_bytes):
+            here = f"{type.head} + {type.bytes} bytes for each {type.block} weights"
+            there = f"{head} + {n_bytes} bytes for each {block}"
+            self.refuse(field, f"is {type.name}, in the file of {there}, as registered of {here}", at)
+        return type
 
     def _place(self, described: dict[str, _Description], start: int, end: int, alignment: int) -> dict[str, TensorInfo]:
         """Where in the file each tensor lies, checked against its end and against the others."""
@@ -183,6 +205,11 @@ class GgufFile(ModelFile):
                 at = described[tensor.name].at
                 self.refuse(f"offset of {tensor.name}", f"its data overlaps that of {before}", at)
             free, before = tensor.offset + tensor.n_bytes, tensor.name
+        # Not all programs pad the last tensor, but none pads a part of it.
+        padded = start + data_start(free - start, alignment)
+        if tensors and free < end < padded:
+            problem = f"has {end - free} of {padded - free} bytes; the file is cut short or damaged, download it again"
+            self.refuse(f"padding of {before}", problem, free)
         return tensors
 
 
@@ -219,14 +246,15 @@ class _Cursor:
             self.file.refuse(field, f"is {n}, but at most {left} fit into the file, {_CUT_SHORT}", at)
         return n
 
-    def string(self, field: str, most: int) -> str:
+    def string(self, field: str, most: int, *, strict: bool = True) -> str:
+        """Not `strict`: bytes that are no UTF-8 become halves of surrogate pairs, as Python does with file names."""
         at = self.pos
         n = self.number(_U64, field)
         if n > most:
             self.file.refuse(field, f"is {n} bytes long, over the limit of {most}", at)
         raw = self.bytes(n, field)
         try:
-            return raw.decode()
+            return raw.decode("utf-8", "strict" if strict else "surrogateescape")
         except UnicodeDecodeError:
             self.file.refuse(field, "is not valid UTF-8", at)
 
@@ -234,15 +262,10 @@ class _Cursor:
         at = self.pos
         kind = self.number(_U32, f"type of {key}")
         if kind in NUMBERS:
-            at = self.pos
             number = self.number(NUMBERS[kind], key)
-            if kind != BOOL:
-                return number
-            if number > 1:
-                self.file.refuse(key, f"is {number}, neither true (1) nor false (0)", at)
-            return bool(number)
+            return bool(number) if kind == BOOL else number
         if kind == STRING:
-            return self.string(key, MAX_STRING)
+            return self.string(key, MAX_STRING, strict=False)
         if kind == ARRAY:
             return self.array(key)
         self.file.refuse(f"type of {key}", f"is {kind}, which GGUF does not have", at)
@@ -258,15 +281,9 @@ class _Cursor:
             self.file.refuse(f"element type of {key}", f"is {kind}, which GGUF does not have", at)
         layout = NUMBERS[kind]
         n = self.count(f"length of {key}", MAX_ARRAY, layout.size)
-        at = self.pos
         numbers = np.frombuffer(self.bytes(n * layout.size, key), layout.format)
-        if kind != BOOL:
-            values: list[Any] = numbers.tolist()
-            return values
-        if n and numbers.max() > 1:
-            i = int(np.argmax(numbers > 1))
-            self.file.refuse(f"{key}[{i}]", f"is {numbers[i]}, neither true (1) nor false (0)", at + i)
-        return list(map(bool, numbers))
+        values: list[Any] = (numbers != 0).tolist() if kind == BOOL else numbers.tolist()
+        return values
 
     def strings(self, n: int, key: str) -> list[str]:
         """As `string` n times, in a loop of its own: a vocabulary holds 100,000."""
@@ -280,9 +297,9 @@ class _Cursor:
                 stop = start + length
                 if stop > end or length > MAX_STRING:
                     break
-                values.append(str(buffer[start:stop], "utf-8"))
+                values.append(str(buffer[start:stop], "utf-8", "surrogateescape"))
                 at = stop
-        except (struct.error, UnicodeDecodeError):
+        except struct.error:
             pass
         self.pos = at
         if len(values) < n:  # `string` says what is wrong there

@@ -25,6 +25,9 @@ from ggtui.core.files.gguf import (
     MAX_KEY,
     MAX_NAME,
     NUMBERS,
+    OWN_NAMES,
+    OWN_SIZES,
+    OWN_TYPE,
     STRING,
     data_start,
 )
@@ -61,11 +64,16 @@ def write_gguf(path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[
     Values of `metadata` are str, bool, int, float, a list of one of these, or a numpy number or array where
     the exact type counts. A float becomes a f32, an int the first that holds it of u32, i32, u64, i64 (in a
     list of i32, u32, i64, u64). Tensors are aligned to 32 bytes, so a `general.alignment` of `metadata` is
-    left out. Raises UsageError for what GGUF cannot hold, ShapeError for rows that are no whole number of
-    blocks, GgtuiError if writing fails.
+    left out. The types of a user's own are listed in `ggtui.own_types`. Raises UsageError for what GGUF cannot
+    hold, ShapeError for rows that are no whole number of blocks, GgtuiError if writing fails.
     """
     path, tensors = Path(path), list(tensors)
-    header = _header({k: v for k, v in metadata.items() if k != "general.alignment"}, tensors)
+    own = list(dict.fromkeys(t.type for t in tensors if t.type.own))
+    about = {k: v for k, v in metadata.items() if k not in ("general.alignment", OWN_NAMES, OWN_SIZES)}
+    if own:
+        about[OWN_NAMES] = [t.name for t in own]
+        about[OWN_SIZES] = [n for t in own for n in (t.head, t.block, t.bytes)]
+    header = _header(about, tensors, {t: OWN_TYPE + i for i, t in enumerate(own)})
     with replacing(path) as file:
         file.write(header)
         _pad(file)
@@ -104,7 +112,7 @@ def _pad(file: BinaryIO) -> None:
     file.write(bytes(data_start(at, DEFAULT_ALIGNMENT) - at))
 
 
-def _header(metadata: Mapping[str, Any], tensors: list[OutTensor]) -> bytes:
+def _header(metadata: Mapping[str, Any], tensors: list[OutTensor], own: Mapping[TensorType, int]) -> bytes:
     parts = [MAGIC, _U32.pack(_VERSION), _U64.pack(len(tensors)), _U64.pack(len(metadata))]
     for key, value in metadata.items():
         if not 0 < len(key.encode()) <= MAX_KEY:
@@ -117,7 +125,7 @@ def _header(metadata: Mapping[str, Any], tensors: list[OutTensor]) -> bytes:
             raise UsageError(f"tensor {tensor.name}: given twice")
         names.add(tensor.name)
         parts += [_string(tensor.name), _U32.pack(len(tensor.ne)), *map(_U64.pack, tensor.ne)]
-        parts += [_U32.pack(tensor.type.id), _U64.pack(offset)]
+        parts += [_U32.pack(own.get(tensor.type, tensor.type.id)), _U64.pack(offset)]
         offset = data_start(offset + tensor.n_bytes, DEFAULT_ALIGNMENT)
     return b"".join(parts)
 
@@ -132,7 +140,7 @@ def _check(tensor: OutTensor) -> None:
 
 
 def _string(text: str) -> bytes:
-    raw = text.encode()
+    raw = text.encode("utf-8", "surrogateescape")  # as it was read
     return _U64.pack(len(raw)) + raw
 
 

@@ -10,7 +10,7 @@ from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
 from ggtui.core.kv_cache import KVCache
 from ggtui.core.models import gpt2
-from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights
+from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, check_tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +35,9 @@ def architecture(file: ModelFile) -> Architecture:
         known = ", ".join(ARCHITECTURES)
         raise ModelFileError(file.path, "general.architecture", f"ggtui does not run {name!r}; it runs: {known}")
     return ARCHITECTURES[name]
+
+
+def check_model(file: ModelFile) -> None:
+    """Raise ModelFileError unless ggtui runs the model: its architecture, sizes and tensors; weights are not read."""
+    arch = architecture(file)
+    check_tensors(file, arch.tensors(arch.hparams(file)))

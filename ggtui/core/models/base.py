@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +33,18 @@ class TensorSpec:
 
 
 class ModelGraph(Graph):
-    """The graph of a model, with the names of its nodes and its result."""
+    """The graph of a model, with the names of its nodes and its result.
+
+    layers  what each layer hands to the next: (n_embd, n_tokens)
+    head    turns such a tensor into logits (n_vocab, n_tokens)
+    """
 
     logits: Tensor
+    head: Callable[[Tensor], Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: list[Tensor] = []
 
     def named(self, name: str, t: Tensor) -> Tensor:
         t.name = name
@@ -90,7 +99,8 @@ def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:
             raise ModelFileError(
                 file.path, name, f"its sizes are {info.ne}, the hyper-parameters say {ne}", info.offset
             )
-        usable = lib.gg_packable(info.type.id) if spec.matrix else spec.any_type or info.type.name in _FLOATS
+        multiplied = info.type.own or lib.gg_packable(info.type.id)
+        usable = multiplied if spec.matrix else spec.any_type or info.type.name in _FLOATS
         if not usable or info.type.name == "i32":
             raise ModelFileError(file.path, name, f"type {info.type.name} can't be used for it", info.offset)
     extra = next((name for name in file.tensors if name not in specs), None)
@@ -103,7 +113,7 @@ def load_weights(file: ModelFile, specs: Mapping[str, TensorSpec], context: Cont
     them."""
     present = [name for name in specs if name in file.tensors]
     weights = {name: _place(file, name, specs[name], context) for name in present}
-    matrices = [name for name in present if specs[name].matrix]
+    matrices = [name for name in present if weights[name].packed]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda name: weights[name].pack_from(file.data(name)), matrices))
     return weights
@@ -111,9 +121,9 @@ def load_weights(file: ModelFile, specs: Mapping[str, TensorSpec], context: Cont
 
 def _place(file: ModelFile, name: str, spec: TensorSpec, context: Context) -> Tensor:
     info: TensorInfo = file.tensors[name]
-    if spec.matrix:
+    if spec.matrix and not info.type.own:
         return context.new_tensor(info.type, info.ne[: len(spec.ne)], name, packed=True)
-    if spec.any_type or info.type.name == "f32":
+    if spec.any_type or info.type.own or info.type.name == "f32":
         t = Tensor(info.type, info.ne[: len(spec.ne)], name=name)
         t.buffer = file.data(name)
         return t

@@ -122,6 +122,10 @@ def build(h: Hparams, w: Weights, kv: KVCache, inputs: Inputs) -> ModelGraph:
         x = g.named(name, ops.mul_mat(w[f"{name}.weight"], x))
         return g.named(f"{name}.biased", ops.add(x, w[f"{name}.bias"]))
 
+    def head(x: Tensor) -> Tensor:
+        weight = w["output.weight"] if "output.weight" in w else w["token_embd.weight"]
+        return g.named("output", ops.mul_mat(weight, layer_norm("output_norm", x)))
+
     x = g.named("token_embd", ops.get_rows(w["token_embd.weight"], inputs.tokens))  # (n_embd, n_tokens)
     position = g.named("position_embd", ops.get_rows(w["position_embd.weight"], inputs.positions))
     x = g.named("embd", ops.add(x, position))
@@ -143,9 +147,8 @@ def build(h: Hparams, w: Weights, kv: KVCache, inputs: Inputs) -> ModelGraph:
         up = linear(f"{blk}.ffn_up", layer_norm(f"{blk}.ffn_norm", x))
         up = g.named(f"{blk}.ffn_act", ACTIVATIONS[h.activation](up))
         x = g.named(f"{blk}.ffn_residual", ops.add(linear(f"{blk}.ffn_down", up), x))
-    x = layer_norm("output_norm", x)
-    head = w["output.weight"] if "output.weight" in w else w["token_embd.weight"]
-    g.logits = g.named("output", ops.mul_mat(head, x))
+        g.layers.append(x)
+    g.head, g.logits = head, head(x)
     g.build_forward_expand(g.logits)
     return g
 

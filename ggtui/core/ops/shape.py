@@ -37,12 +37,14 @@ def view(a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...] = (), offset: int =
     `a`."""
     if not 1 <= len(ne) <= 4:
         raise ShapeError(f"view: 1 to 4 sizes, not {len(ne)}")
-    if ne[0] % a.type.block or offset % a.type.bytes:
+    if ne[0] % a.type.block or (offset % a.type.bytes and not a.type.head):
         raise ShapeError(f"view: row {ne[0]} or offset {offset} cuts a block of {describe(a)}")
-    if offset < 0 or any(n < 0 or n % a.type.bytes for n in nb):
+    if offset < 0 or any(n < 0 or (n % a.type.bytes and not a.type.head) for n in nb):
         raise ShapeError(f"view: offset {offset} or strides {nb} are negative or cut an element of {describe(a)}")
     if a.packed and (ne[0] != a.ne[0] or offset or nb):
         raise ShapeError(f"view: of packed {describe(a)} only the first rows can be viewed")
+    if a.type.head and offset % a.nb[1]:
+        raise ShapeError(f"view: offset {offset} is not where a row of {describe(a)} begins")
     full = (*ne, *[1] * (4 - len(ne)))
     strides = [a.nb[0], *nb]
     if not nb and len(ne) > 1:
@@ -57,6 +59,7 @@ def reshape(a: Tensor, *ne: int) -> Tensor:
     """The same elements in other sizes. `a` must be contiguous; a run-time size must be the outermost one in both."""
     need(a.is_contiguous and not a.packed, "reshape", "needs contiguous data (see cont)", a)
     need(same_count(ne, a.ne), "reshape", f"{prod(ne)} elements asked for with sizes {ne}", a)
+    need(not a.type.head or same_dim(ne[0], a.ne[0]), "reshape", "rows that begin with a head keep their length", a)
     for sizes in (a.ne, ne):
         inner = [n for i, n in enumerate(sizes) if isinstance(n, Dim) and any(m != 1 for m in sizes[i + 1 :])]
         need(not inner, "reshape", f"the run-time size {inner} must be the outermost", a)
@@ -70,7 +73,7 @@ def permute(a: Tensor, axis0: int, axis1: int, axis2: int, axis3: int) -> Tensor
     axes = (axis0, axis1, axis2, axis3)
     if sorted(axes) != [0, 1, 2, 3]:
         raise ShapeError(f"permute: axes {axes} are no permutation of 0, 1, 2, 3; given {describe(a)}")
-    need(not a.packed and (a.type.block == 1 or axis0 == 0), "permute", "rows of blocks can't be turned", a)
+    need(not a.packed and (not a.type.whole_rows or axis0 == 0), "permute", "rows of blocks can't be turned", a)
     ne, nb = [0] * 4, [0] * 4
     for i, axis in enumerate(axes):
         ne[axis], nb[axis] = a.ne[i], a.nb[i]
@@ -79,7 +82,7 @@ def permute(a: Tensor, axis0: int, axis1: int, axis2: int, axis3: int) -> Tensor
 
 def transpose(a: Tensor) -> Tensor:
     """Dimensions 0 and 1 exchanged."""
-    need(not a.packed and a.type.block == 1, "transpose", "rows of blocks can't be turned", a)
+    need(not a.packed and not a.type.whole_rows, "transpose", "rows of blocks can't be turned", a)
     ne, nb = a.ne, a.nb
     return _view("transpose", a, (ne[1], ne[0], *ne[2:]), (nb[1], nb[0], *nb[2:]))
 

@@ -120,7 +120,6 @@ def fuse(dag: Dag) -> Dag:
             if s is not None:
                 readers.setdefault(s.root, []).append(reader.dst)
         if reader.dst.view_src is not None:
-            readers.setdefault(reader.dst.root, []).append(reader.dst)
             writers.setdefault(reader.dst.root, []).append(place[reader.dst])
     for dst in list(nodes):
         node = nodes.get(dst)

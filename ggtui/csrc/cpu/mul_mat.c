@@ -94,15 +94,32 @@ static void mul_mat_packed(const mul_mat *p, const gg_share *share) {
     }
 }
 
-/* Rows [row0, row0 + n_rows) of a, at most GG_TILE, packed as floats; row: (k) scratch. Returns a gg_status. */
+/* Whether the rows of a are decoded a tile at a time: those of a user's own type, where each call costs a trip to Python. */
+static bool decodes_tiles(const gg_tensor *a) {
+    return gg_is_own_type(a->type) && a->nb[1] == (int64_t)gg_row_bytes(a->type, a->ne[0]);
+}
+
+/* Rows [row0, row0 + n_rows) of a, at most GG_TILE, packed as floats; rows: scratch for one of them, or (k, GG_TILE)
+ * where whole tiles are decoded. Returns a gg_status. */
 static int pack_tile(const mul_mat *p, const gg_share *share, gg_row_index at, int64_t row0, int64_t n_rows,
-                     float *tile, float *row) {
+                     float *tile, float *rows) {
     const int64_t k = p->a->ne[0];
+    const bool decoded = decodes_tiles(p->a);
+    at.i1 = row0;
+    if (decoded) {
+        const int status = gg_decode_rows(p->a->type, k, n_rows, gg_row(share, p->a, at), rows);
+        if (status != GG_OK) {
+            return status;
+        }
+    }
     for (int64_t r = 0; r < GG_TILE; r++) {
+        float *row = decoded ? rows + r * k : rows;
         const float *x = row;
         at.i1 = row0 + r;
         if (r >= n_rows) {
             memset(row, 0, (size_t)k * sizeof(float));
+        } else if (decoded) {
+            // is there already
         } else if (p->a->type == GG_TYPE_F32) {
             x = gg_f32_row(share, p->a, at, row);
         } else {
@@ -124,7 +141,7 @@ static int mul_mat_strided(const mul_mat *p, const gg_share *share) {
     const int64_t n_tiles = gg_div_up(m, GG_TILE), row_bytes = k * (int64_t)sizeof(float);
     const bool gather = p->b->nb[0] != sizeof(float);
     float *tile = share->tmp;             // (GG_TILE, k)
-    float *columns = tile + GG_TILE * k;  // (k, GATHERED); before that a row of a
+    float *columns = tile + GG_TILE * k;  // (k, GATHERED); before that a row of a, or a tile of them
     for (int64_t chunk; (chunk = gg_next_chunk(share)) < n_tiles * n_matrices;) {
         gg_row_index at = matrix_of_b(p, chunk / n_tiles);
         const int64_t row0 = chunk % n_tiles * GG_TILE, n_rows = gg_min(GG_TILE, m - row0);
@@ -152,7 +169,8 @@ static int mul_mat_strided(const mul_mat *p, const gg_share *share) {
 
 size_t gg_tmp_mul_mat(const gg_step *step) {
     const gg_tensor *a = &step->src[0], *b = &step->src[1];
-    const int64_t rows = GG_TILE + (b->nb[0] != sizeof(float) ? GATHERED : 1);
+    const int64_t gathered = b->nb[0] != sizeof(float) ? GATHERED : 1;
+    const int64_t rows = GG_TILE + (decodes_tiles(a) ? gg_max(GG_TILE, gathered) : gathered);
     return a->packed ? 0 : (size_t)(rows * a->ne[0]) * sizeof(float);
 }
 

@@ -44,7 +44,7 @@ int gg_load_row(const gg_share *share, const gg_tensor *t, gg_row_index at, floa
         case GG_TYPE_F16: load_half(n, y, x, t->nb[0], share->kernels->f16_to_f32); return GG_OK;
         case GG_TYPE_BF16: load_half(n, y, x, t->nb[0], share->kernels->bf16_to_f32); return GG_OK;
         case GG_TYPE_I32: load_i32(n, y, x, t->nb[0]); return GG_OK;
-        default: return gg_dequantize(t->type, n, x, y);
+        default: return gg_is_own_type(t->type) ? gg_decode_rows(t->type, n, 1, x, y) : gg_dequantize(t->type, n, x, y);
     }
 }
 

@@ -14,10 +14,11 @@ from ggtui.core.files import ModelFile, OutTensor, TensorInfo, open_model, write
 from ggtui.core.files import convert as module
 from ggtui.core.files.convert import Conversion, convert
 from ggtui.core.files.gguf import GgufFile
+from ggtui.core.mixes import FILE_TYPES
 from ggtui.core.quants import dequantize, quantize
 from ggtui.core.types import TYPES
 
-QUANTIZED = ["q4_0", "q8_0"]
+QUANTIZED = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]  # whose blocks fit the rows of the small model
 
 
 def values(file: ModelFile, name: str) -> Any:
@@ -44,8 +45,7 @@ def test_every_type(folder: Path, dst: Path, type: str) -> None:
             weights = values(src, name)
             assert new.data(name).tobytes() == quantize(weights, info.type).tobytes()
         about = {key: new.metadata[key] for key in new.metadata.keys() - src.metadata.keys()}
-        file_types = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "bf16": 32}
-        assert about == {"general.file_type": file_types[type], "general.quantization_version": 2}
+        assert about == {"general.file_type": FILE_TYPES[type], "general.quantization_version": 2}
         for key, value in src.metadata.items():
             assert new.metadata[key] == (np.float32(1e-5) if key.endswith("epsilon") else value)
 
@@ -147,6 +147,40 @@ def test_rows_that_do_not_fit_the_type(tmp_path: Path, dst: Path) -> None:
         ("b.weight", "q8_0", False),
         ("c.bias", "f32", False),
     ]
+
+
+def test_a_mix(tmp_path: Path, dst: Path) -> None:
+    """Rows that do not fit its types fall back, and the report says so."""
+    part = {"attn_qkv": 256, "attn_output": 256, "ffn_up": 320, "ffn_down": 1024}
+    rng = np.random.default_rng(2)
+    weights = {"token_embd__weight": rng.normal(size=(5, 256)).astype(np.float32)}
+    for i in range(8):
+        for name, ne0 in part.items():
+            weights[f"blk__{i}__{name}__weight"] = rng.normal(size=(3, ne0)).astype(np.float32)
+            weights[f"blk__{i}__{name}__bias"] = rng.normal(size=3).astype(np.float32)
+    with gguf_of(tmp_path / "a.gguf", **weights) as src:
+        report = convert(src, dst, "Q4_K_M")
+    with open_model(dst) as new:
+        assert new.metadata["general.file_type"] == 15
+        for i in range(8):
+            more = "q6_k" if i in (0, 3, 6, 7) else "q4_k"
+            expected = {"attn_qkv": more, "attn_output": "q4_k", "ffn_up": "q5_0", "ffn_down": more}
+            for name, type in expected.items():
+                info = new.tensors[f"blk.{i}.{name}.weight"]
+                x = weights[f"blk__{i}__{name}__weight"]
+                assert info.type.name == type
+                assert new.data(info.name).tobytes() == quantize(x, type).tobytes()
+                assert new.tensors[f"blk.{i}.{name}.bias"].type.name == "f32"
+        assert new.tensors["token_embd.weight"].type.name == "q6_k"
+    assert {t.name for t in report.tensors if t.fallback} == {f"blk.{i}.ffn_up.weight" for i in range(8)}
+
+
+def test_a_name_of_a_type_and_a_mix_means_the_mix_the_type_itself_the_type(tmp_path: Path, dst: Path) -> None:
+    x = np.random.default_rng(3).normal(size=(3, 256)).astype(np.float32)
+    with gguf_of(tmp_path / "a.gguf", output__weight=x, blk__0__ffn_up__weight=x) as src:
+        for type, head in (("q2_k", "q6_k"), (TYPES["q2_k"], "q2_k")):
+            report = convert(src, dst, type, overwrite=True)
+            assert [t.type for t in report.tensors] == [head, "q2_k"]
 
 
 def test_three_dimensions(tmp_path: Path, dst: Path) -> None:

@@ -12,14 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui import Context, Graph, Tensor, ops
-from ggtui.core.native import usable_isas
+from ggtui.core.native import lib, usable_isas
+from ggtui.core.types import TYPES
 
 Array = NDArray[Any]
 THREADS = (1, 2, 3, 7)
 ISAS = usable_isas()
 
+FLOATS = ("f32", "f16", "bf16")
+BLOCKS = tuple(t.name for t in TYPES.values() if t.block > 1 and t.file)
+
 # NMSE = sum (a-b)^2 / sum a^2 that results may be off by.
 DEFAULT, BINARY, SOFT_MAX, MUL_MAT, ATTENTION, EXACT = 1e-7, 1e-6, 1e-6, 5e-4, 5e-4, 0.0
+
+
+def packable(type: str) -> bool:
+    return bool(lib.gg_packable(TYPES[type].id))
+
+
+def whole(type: str, n: int) -> int:
+    """The next length of a row that is a whole number of blocks."""
+    return -(-n // TYPES[type].block) * TYPES[type].block
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -56,7 +69,7 @@ class Given:
         if self.layout == "permuted":
             return ops.permute(context.tensor(values.swapaxes(-2, -3), type=self.type), 0, 2, 1, 3)
         if self.layout == "part":
-            block = 32 if self.type.startswith("q") else 1
+            block = TYPES[self.type].block
             around = [(1, 2)] * (values.ndim - 1) + [(block, 2 * block)]
             whole = context.tensor(np.pad(values, around, constant_values=9), type=self.type)
             offset = sum(whole.nb[i] for i in range(values.ndim))
@@ -104,9 +117,9 @@ def plain_values(t: Tensor) -> Array:
 
 
 def every_way(y: Tensor, graph: Graph, inputs: Sequence[Tensor], check: Callable[[Array], None]) -> None:
-    """Compute `y` on every instruction set, fused and not, with 1 to 7 threads. Hands the result of each instruction set
-    to `check`; for all numbers of threads it must be the same to the bit. What is not written must stay as it is, and
-    everything that is computed must be written."""
+    """Compute `y` on every instruction set, fused and not, with 1 to 7 threads; hand each result to `check`. For
+    all numbers of threads it must be the same to the bit; what is not written must stay as it is, and everything that
+    is computed must be written."""
     before = {t.root: t.root.bytes().copy() for t in inputs}
     nodes = graph.dag().nodes
     written = {node.dst.root for node in nodes}

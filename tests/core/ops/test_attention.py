@@ -7,7 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from op_table import ATTENTION, DEFAULT, EXACT, ISAS, SOFT_MAX, Array, Case, Given, every_way, f32, i32, near, normal, run
+from op_table import (
+    ATTENTION,
+    DEFAULT,
+    EXACT,
+    ISAS,
+    SOFT_MAX,
+    Array,
+    Case,
+    Given,
+    every_way,
+    f32,
+    i32,
+    near,
+    normal,
+    run,
+)
 
 from ggtui import Context, Graph, Tensor, ops
 
@@ -29,7 +44,9 @@ def over(mask: Array, shape: tuple[int, ...]) -> Array:
     return np.tile(mask, (shape[0] // mask.shape[0], shape[1] // mask.shape[1], 1, 1))
 
 
-def soft_max(x: Array, mask: Array | None = None, scale: float = 1.0, max_bias: float = 0.0, sinks: Array | None = None) -> Array:
+def soft_max(
+    x: Array, mask: Array | None = None, scale: float = 1.0, max_bias: float = 0.0, sinks: Array | None = None
+) -> Array:
     """softmax(scale * x + slope * mask) along the last axis of (ne3, n_head, n_tokens, n_kv) or of fewer axes."""
     shape = x.shape
     x = scale * x.reshape((1,) * (4 - x.ndim) + shape)
@@ -43,9 +60,15 @@ def soft_max(x: Array, mask: Array | None = None, scale: float = 1.0, max_bias: 
 
 
 def attention(
-    q: Array, k: Array, v: Array, mask: Array | None = None, scale: float = 1.0, max_bias: float = 0.0,
-    causal: bool = False, sinks: Array | None = None,
-) -> Array:  # fmt: skip
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None = None,
+    scale: float = 1.0,
+    max_bias: float = 0.0,
+    causal: bool = False,
+    sinks: Array | None = None,
+) -> Array:
     """q (ne3, n_head, n_tokens, d_k), k and v (ne3, n_head_kv, n_kv, d), result (ne3, n_tokens, n_head, d_v)."""
     group = q.shape[1] // k.shape[1]
     k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
@@ -72,7 +95,9 @@ def distances(_rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(np.where(behind > 0, -np.inf, behind), shape).astype(np.float32)
 
 
-def mask(*shape: int, type: str = "f32", layout: str = "plain", values: Callable[..., Array] = with_infinities) -> Given:
+def mask(
+    *shape: int, type: str = "f32", layout: str = "plain", values: Callable[..., Array] = with_infinities
+) -> Given:
     return Given(shape, type, layout=layout, values=values)
 
 
@@ -84,18 +109,23 @@ def soft_max_case(name: str, x: Given, m: Given | None = None, sinks: Given | No
         return dict(zip(names, more, strict=True)) | options
 
     return Case(
-        "soft_max", name, (x, *extra),
+        "soft_max",
+        name,
+        (x, *extra),
         lambda x, *more: ops.soft_max(x, **arguments(more)),
         lambda x, *more: soft_max(x, **arguments(more)),
         SOFT_MAX,
-    )  # fmt: skip
+    )
 
 
 def soft_max_cases() -> list[Case]:
     rows = [soft_max_case(f"{n}", f32(5, n)) for n in (1, 2, 15, 16, 17, 33, 257)]
     rows += [soft_max_case(f"scale-{s}", f32(5, 33), scale=s) for s in (0.125, -2.0, 0.0)]
     rows += [soft_max_case(layout, f32(3, 5, 37, layout=layout)) for layout in ("part", "turned", "permuted")]
-    rows += [soft_max_case("empty", f32(0, 33)), soft_max_case("far", f32(5, 33, values=lambda r, s: 1e4 * normal(r, s)))]
+    rows += [
+        soft_max_case("empty", f32(0, 33)),
+        soft_max_case("far", f32(5, 33, values=lambda r, s: 1e4 * normal(r, s))),
+    ]
     for type in ("f32", "f16"):
         for n in (1, 16, 33, 257):
             rows.append(soft_max_case(f"mask-{type}-{n}", f32(2, 5, n), mask(5, n, type=type), scale=0.3))
@@ -109,10 +139,15 @@ def soft_max_cases() -> list[Case]:
     rows.append(soft_max_case("sinks", f32(2, 3, 5, 33), sinks=f32(3)))
     rows.append(soft_max_case("mask-sinks-alibi", f32(2, 6, 5, 33), mask(5, 33), f32(6), scale=0.3, max_bias=4.0))
     rows.append(
-        Case("soft_max", "scaled-masked-before", (f32(2, 7, 33),),
-             lambda x: ops.soft_max(ops.diag_mask_inf(ops.scale(x, 0.25), 3)),
-             lambda x: soft_max(np.where(np.arange(33) > 3 + np.arange(7)[:, None], -np.inf, 0.25 * x)), SOFT_MAX)
-    )  # fmt: skip
+        Case(
+            "soft_max",
+            "scaled-masked-before",
+            (f32(2, 7, 33),),
+            lambda x: ops.soft_max(ops.diag_mask_inf(ops.scale(x, 0.25), 3)),
+            lambda x: soft_max(np.where(np.arange(33) > 3 + np.arange(7)[:, None], -np.inf, 0.25 * x)),
+            SOFT_MAX,
+        )
+    )
     return rows
 
 
@@ -122,18 +157,37 @@ def diag_mask_inf(x: Array, n_past: int) -> Array:
 
 def diag_mask_inf_cases() -> list[Case]:
     return [
-        Case("diag_mask_inf", f"{'x'.join(map(str, x.shape))}-{x.layout}-{n_past}", (x,),
-             lambda a, n=n_past: ops.diag_mask_inf(a, n), lambda a, n=n_past: diag_mask_inf(a, n), EXACT)
-        for x in (f32(1, 1), f32(17, 17), f32(2, 3, 5, 33), f32(3, 7, 16, layout="turned"), f32(3, 7, 16, layout="part"),
-                  f32(3, 7, 16, layout="permuted"), f32(0, 4))
+        Case(
+            "diag_mask_inf",
+            f"{'x'.join(map(str, x.shape))}-{x.layout}-{n_past}",
+            (x,),
+            lambda a, n=n_past: ops.diag_mask_inf(a, n),
+            lambda a, n=n_past: diag_mask_inf(a, n),
+            EXACT,
+        )
+        for x in (
+            f32(1, 1),
+            f32(17, 17),
+            f32(2, 3, 5, 33),
+            f32(3, 7, 16, layout="turned"),
+            f32(3, 7, 16, layout="part"),
+            f32(3, 7, 16, layout="permuted"),
+            f32(0, 4),
+        )
         for n_past in (0, 1, 11, 300)
-    ]  # fmt: skip
+    ]
 
 
 def rope(
-    x: Array, positions: Array, factors: Array | None = None, n_dims: int | None = None, mode: str = "normal",
-    freq_base: float = 10000.0, freq_scale: float = 1.0, attn_factor: float = 1.0,
-) -> Array:  # fmt: skip
+    x: Array,
+    positions: Array,
+    factors: Array | None = None,
+    n_dims: int | None = None,
+    mode: str = "normal",
+    freq_base: float = 10000.0,
+    freq_scale: float = 1.0,
+    attn_factor: float = 1.0,
+) -> Array:
     """x (..., n_tokens, n_head, d) as complex numbers, each turned by its angle."""
     n = x.shape[-1] if n_dims is None else n_dims
     angle = positions[:, None] * freq_scale * freq_base ** (-2 * np.arange(n // 2) / n)
@@ -167,12 +221,14 @@ def rope_cases() -> list[Case]:
             positions = i32(x.shape[-3], high=2000)
             rows.append(
                 Case(
-                    "rope", f"{mode}-{name}", (x, positions, *extra),
+                    "rope",
+                    f"{mode}-{name}",
+                    (x, positions, *extra),
                     lambda x, p, ff=None, o=options, m=mode: ops.rope(x, p, mode=m, freq_factors=ff, **o),
                     lambda x, p, ff=None, o=options, m=mode: rope(x, p, ff, mode=m, **o),
                     DEFAULT,
                 )
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -186,16 +242,26 @@ def attention_case(
         return dict(zip(names, more, strict=True)) | options
 
     return Case(
-        "flash_attn_ext", name, (q, k, v, *extra),
+        "flash_attn_ext",
+        name,
+        (q, k, v, *extra),
         lambda q, k, v, *more: ops.flash_attn_ext(q, k, v, **arguments(more)),
         lambda q, k, v, *more: attention(q, k, v, **arguments(more)),
         ATTENTION,
-    )  # fmt: skip
+    )
 
 
 def attention_cases() -> Iterator[Case]:
     def heads(
-        n_head: int, n_tokens: int, n_kv: int, d_k: int, d_v: int, type: str, packed: bool = False, n_head_kv: int = 0, ne3: int = 1
+        n_head: int,
+        n_tokens: int,
+        n_kv: int,
+        d_k: int,
+        d_v: int,
+        type: str,
+        packed: bool = False,
+        n_head_kv: int = 0,
+        ne3: int = 1,
     ) -> tuple[Given, Given, Given]:
         n_head_kv = n_head_kv or n_head
         return (
@@ -235,7 +301,15 @@ def attention_cases() -> Iterator[Case]:
             if layout != "turned":
                 yield attention_case(f"{type}-v-{layout}", q, k, Given(v.shape, type, layout=layout))
             for mask_type in ("f32", "f16"):
-                yield attention_case(f"{type}-mask-{mask_type}-{layout}", q, k, v, mask(9, 35, type=mask_type, layout=layout) if layout != "permuted" else mask(3, 9, 35, type=mask_type, layout=layout))
+                yield attention_case(
+                    f"{type}-mask-{mask_type}-{layout}",
+                    q,
+                    k,
+                    v,
+                    mask(9, 35, type=mask_type, layout=layout)
+                    if layout != "permuted"
+                    else mask(3, 9, 35, type=mask_type, layout=layout),
+                )
 
 
 CASES = (*soft_max_cases(), *diag_mask_inf_cases(), *rope_cases(), *attention_cases())

@@ -116,14 +116,14 @@ def binary_cases() -> list[Case]:
     rows = []
     for op, f in BINARIES.items():
         build = ops.OPS[op].build
-        rows += [
-            Case(op, name, (a, b), build, lambda a, b, f=f: f(a, repeated(b, a)), BINARY) for name, a, b in PAIRS
-        ]
+        rows += [Case(op, name, (a, b), build, lambda a, b, f=f: f(a, repeated(b, a)), BINARY) for name, a, b in PAIRS]
         inplace = (f32(5, 33), f32(33, values=positive))
         rows.append(Case(op, "inplace", inplace, lambda a, b, build=build: build(a, b, inplace=True), f, BINARY))
         part = (f32(5, 33, layout="part"), f32(33, values=positive))
         rows.append(Case(op, "inplace-part", part, lambda a, b, build=build: build(a, b, inplace=True), f, BINARY))
-        rows.append(Case(op, "itself", (f32(5, 33, values=positive),), lambda a, b=build: b(a, a), lambda a, f=f: f(a, a)))
+        rows.append(
+            Case(op, "itself", (f32(5, 33, values=positive),), lambda a, b=build: b(a, a), lambda a, f=f: f(a, a))
+        )
     return rows
 
 
@@ -159,8 +159,10 @@ def row_cases() -> list[Case]:
             if shape[-1] == 0 or (op == "norm" and shape[-1] == 1):
                 continue  # nothing is left of a row of one value
             rows.append(Case(op, name, (x,), ops.OPS[op].build, lambda a, f=f: f(a, 1e-6)))
-            rows.append(Case(op, f"{name}-eps", (x,), lambda a, op=op: ops.OPS[op].build(a, 0.5), lambda a, f=f: f(a, 0.5)))
-        if len(shape) <= 2 and shape[-1] or layout == "turned":
+            rows.append(
+                Case(op, f"{name}-eps", (x,), lambda a, op=op: ops.OPS[op].build(a, 0.5), lambda a, f=f: f(a, 0.5))
+            )
+        if (len(shape) <= 2 and shape[-1]) or layout == "turned":
             few = Given(shape[-2:], layout=layout, values=lambda rng, s: integers(-3, 4)(rng, s).astype(np.float32))
             rows.append(Case("argmax", name, (few,), ops.argmax, lambda a: np.atleast_2d(a).argmax(axis=-1), EXACT))
     rows.append(Case("sum", "large", (f32(301, 257, values=positive),), ops.sum, lambda a: a.sum().reshape(1)))
@@ -177,22 +179,42 @@ CASES = (
     *glu_cases(),
     *row_cases(),
     *(
-        Case("scale", name, (x,), lambda a: ops.scale(a, -1.5, 0.25), lambda a: -1.5 * a + 0.25) for name, x in operands()),
+        Case("scale", name, (x,), lambda a: ops.scale(a, -1.5, 0.25), lambda a: -1.5 * a + 0.25)
+        for name, x in operands()
+    ),
     Case("scale", "inplace", (f32(5, 33),), lambda a: ops.scale(a, 3.0, inplace=True), lambda a: 3.0 * a),
-    *(Case("clamp", name, (x,), lambda a: ops.clamp(a, -0.5, 0.75), lambda a: a.clip(-0.5, 0.75)) for name, x in operands()),
     *(
-        Case("norm", f"weights-{n}", (f32(6, n), f32(n), f32(n)), with_weights(ops.norm), lambda x, w, b: norm(x, 1e-5) * w + b)
+        Case("clamp", name, (x,), lambda a: ops.clamp(a, -0.5, 0.75), lambda a: a.clip(-0.5, 0.75))
+        for name, x in operands()
+    ),
+    *(
+        Case(
+            "norm",
+            f"weights-{n}",
+            (f32(6, n), f32(n), f32(n)),
+            with_weights(ops.norm),
+            lambda x, w, b: norm(x, 1e-5) * w + b,
+        )
         for n in (16, 33, 257)
     ),
     *(
         Case(
-            "rms_norm", f"weights-{n}", (f32(6, n), f32(n)),
-            lambda x, w: ops.mul(ops.rms_norm(x), w), lambda x, w: rms_norm(x, 1e-6) * w,
+            "rms_norm",
+            f"weights-{n}",
+            (f32(6, n), f32(n)),
+            lambda x, w: ops.mul(ops.rms_norm(x), w),
+            lambda x, w: rms_norm(x, 1e-6) * w,
         )
         for n in (16, 33, 257)
     ),
-    Case("norm", "weights-first", (f32(33), f32(1, 33)), lambda w, x: ops.mul(w, ops.norm(x)), lambda w, x: w * norm(x, 1e-5)),
-)  # fmt: skip
+    Case(
+        "norm",
+        "weights-first",
+        (f32(33), f32(1, 33)),
+        lambda w, x: ops.mul(w, ops.norm(x)),
+        lambda w, x: w * norm(x, 1e-5),
+    ),
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from op_table import EXACT, Array, Case, Given, every_way, f32, i32, normal, run
+from op_table import BLOCKS, EXACT, FLOATS, Array, Case, Given, every_way, f32, i32, normal, packable, run, whole
 
 from ggtui import Context, Graph, Tensor, ops
 from ggtui.core.errors import GgtuiError
@@ -15,8 +15,6 @@ from ggtui.core.native import usable_isas
 from ggtui.core.quants import dequantize, quantize
 
 LAYOUTS = ("plain", "part", "turned", "permuted")
-FLOATS = ("f32", "f16", "bf16")
-BLOCKS = ("q8_0", "q4_0")
 PLAIN_TYPES = (*FLOATS, "i32")
 ALL_TYPES = (*PLAIN_TYPES, *BLOCKS)
 
@@ -26,7 +24,9 @@ def stored(values: Array, type: str) -> Array:
     if type == "i32":
         return np.trunc(values).astype(np.int64)
     x = np.ascontiguousarray(values, np.float32)
-    return dequantize(quantize(x, type), type, x.shape[-1]).reshape(x.shape).astype(np.float64) if x.size else x
+    if type in FLOATS:
+        return dequantize(quantize(x, type), type, x.shape[-1]).reshape(x.shape).astype(np.float64) if x.size else x
+    return Context().tensor(x, type=type).numpy().astype(np.float64)
 
 
 def hundreds(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -51,7 +51,7 @@ def copy_cases() -> list[Case]:
             for layout in LAYOUTS
         ]
         rows += [
-            Case(op, f"{type}-{layout}", (given(type, 3, 5, 64, layout=layout),), build, same, EXACT)
+            Case(op, f"{type}-{layout}", (given(type, 3, 5, whole(type, 64), layout=layout),), build, same, EXACT)
             for type in BLOCKS
             for layout in ("plain", "part", "permuted")
         ]
@@ -63,27 +63,33 @@ def copy_cases() -> list[Case]:
 
 
 def cast_cases() -> list[Case]:
+    pairs = [(a, b) for a in ALL_TYPES for b in ALL_TYPES if "f32" in (a, b) or not {a, b} & set(BLOCKS)]
     rows = []
-    for source in ALL_TYPES:
-        for target in ALL_TYPES:
-            layouts = ("plain", "permuted") if source in BLOCKS else LAYOUTS
-            for layout in layouts:
-                rows.append(
-                    Case(
-                        "dup",
-                        f"{source}-{layout}-to-{target}",
-                        (given(source, 3, 7, 96, layout=layout),),
-                        lambda a, target=target: ops.cast(a, target),
-                        lambda a, source=source, target=target: a if source == target else stored(a, target),
-                        EXACT,
-                    )
-                )
+    for source, target in [*pairs, ("q8_0", "q4_0"), ("q4_0", "f16"), ("bf16", "q8_0")]:
+        n = max(whole(t, 96) for t in (source, target))
+        rows += [
+            Case(
+                "dup",
+                f"{source}-{layout}-to-{target}",
+                (given(source, 3, 5, n, layout=layout),),
+                lambda a, target=target: ops.cast(a, target),
+                lambda a, source=source, target=target: a if source == target else stored(a, target),
+                EXACT,
+            )
+            for layout in (("plain", "permuted") if source in BLOCKS else LAYOUTS)
+        ]
     for n in (1, 15, 17, 33, 257):
         rows += [
-            Case("dup", f"f32-to-{t}-{n}", (given("f32", 3, n),), lambda a, t=t: ops.cast(a, t),
-                 lambda a, t=t: stored(a, t), EXACT)
+            Case(
+                "dup",
+                f"f32-to-{t}-{n}",
+                (given("f32", 3, n),),
+                lambda a, t=t: ops.cast(a, t),
+                lambda a, t=t: stored(a, t),
+                EXACT,
+            )
             for t in ("f16", "bf16", "i32")
-        ]  # fmt: skip
+        ]
     return rows
 
 
@@ -104,22 +110,30 @@ def cpy_cases() -> list[Case]:
         ("i32-to-f32", given("i32", 5, 33), given("f32", 5, 33)),
         ("empty", given("f32", 0, 4), given("f32", 0, 4)),
     ):
-        rows.append(
-            Case("cpy", name, (a, b), ops.cpy, lambda a, b, t=b.type: stored(a.reshape(b.shape), t), EXACT)
-        )
+        rows.append(Case("cpy", name, (a, b), ops.cpy, lambda a, b, t=b.type: stored(a.reshape(b.shape), t), EXACT))
     return rows
 
 
 def repeat_and_concat_cases() -> list[Case]:
     rows = [
-        Case("repeat", f"{'x'.join(map(str, small))}-to-{'x'.join(map(str, large))}",
-             (f32(*small, layout=layout), f32(*large)), ops.repeat,
-             lambda a, b: np.tile(a, [n // max(m, 1) for n, m in zip(b.shape, a.shape, strict=True)]), EXACT)
-        for small, large, layout in (
-            ((1,), (17,), "plain"), ((5,), (15,), "plain"), ((3, 1), (3, 33), "plain"), ((3, 5), (6, 15), "turned"),
-            ((2, 1, 3, 5), (2, 4, 6, 5), "permuted"), ((1, 33), (7, 33), "part"), ((0,), (0,), "plain"),
+        Case(
+            "repeat",
+            f"{'x'.join(map(str, small))}-to-{'x'.join(map(str, large))}",
+            (f32(*small, layout=layout), f32(*large)),
+            ops.repeat,
+            lambda a, b: np.tile(a, [n // max(m, 1) for n, m in zip(b.shape, a.shape, strict=True)]),
+            EXACT,
         )
-    ]  # fmt: skip
+        for small, large, layout in (
+            ((1,), (17,), "plain"),
+            ((5,), (15,), "plain"),
+            ((3, 1), (3, 33), "plain"),
+            ((3, 5), (6, 15), "turned"),
+            ((2, 1, 3, 5), (2, 4, 6, 5), "permuted"),
+            ((1, 33), (7, 33), "part"),
+            ((0,), (0,), "plain"),
+        )
+    ]
     for dim in range(4):
         axis = 3 - dim
         for n in (1, 4):
@@ -153,7 +167,7 @@ def get_rows_cases() -> list[Case]:
         Case(
             "get_rows",
             f"{type}-{n}{'-packed' if packed else ''}",
-            (given(type, n, 64, packed=packed), i32(9, high=n)),
+            (given(type, n, whole(type, 64), packed=packed), i32(9, high=n)),
             ops.get_rows,
             lambda a, at: a[at].astype(np.float64),
             EXACT,
@@ -161,20 +175,39 @@ def get_rows_cases() -> list[Case]:
         for type in ALL_TYPES
         for packed in (False, True)
         for n in (1, 16, 33)
-        if not (packed and type == "i32")
+        if packable(type) or not packed
     ]
     for layout in LAYOUTS:
         cases.append(
-            Case("get_rows", layout, (given("f16", 2, 7, 33, layout=layout), i32(2, 11, high=7)),
-                 ops.get_rows, rows_of, EXACT)
-        )  # fmt: skip
+            Case(
+                "get_rows",
+                layout,
+                (given("f16", 2, 7, 33, layout=layout), i32(2, 11, high=7)),
+                ops.get_rows,
+                rows_of,
+                EXACT,
+            )
+        )
     cases += [
         Case("get_rows", "4d", (given("f32", 3, 2, 7, 17), i32(3, 2, 5, high=7)), ops.get_rows, rows_of, EXACT),
-        Case("get_rows", "4d-packed", (given("q8_0", 3, 2, 17, 32, packed=True), i32(3, 2, 5, high=17)),
-             ops.get_rows, rows_of, EXACT),
-        Case("get_rows", "indices-turned", (f32(2, 7, 17), i32(2, 5, high=7, layout="turned")), ops.get_rows, rows_of, EXACT),
+        Case(
+            "get_rows",
+            "4d-packed",
+            (given("q8_0", 3, 2, 17, 32, packed=True), i32(3, 2, 5, high=17)),
+            ops.get_rows,
+            rows_of,
+            EXACT,
+        ),
+        Case(
+            "get_rows",
+            "indices-turned",
+            (f32(2, 7, 17), i32(2, 5, high=7, layout="turned")),
+            ops.get_rows,
+            rows_of,
+            EXACT,
+        ),
         Case("get_rows", "none", (f32(7, 17), i32(0, high=1)), ops.get_rows, lambda a, at: a[:0], EXACT),
-    ]  # fmt: skip
+    ]
     return cases
 
 
@@ -189,7 +222,7 @@ def with_rows(a: Array, b: Array, at: Array, type: str) -> Array:
     out = np.array(a, np.float64)
     for where in np.ndindex(b.shape[:-1]):
         *outer, i = where
-        index = at[tuple(o % n for o, n in zip(outer, at.shape[:-1], strict=True)) + (i,)]
+        index = at[(*(o % n for o, n in zip(outer, at.shape[:-1], strict=True)), i)]
         out[(*outer, index)] = stored(b[where][None], type)[0]
     return out
 
@@ -198,7 +231,7 @@ def set_rows_cases() -> list[Case]:
     cases = []
     for type in ALL_TYPES:
         for packed in (False, True) if type in FLOATS else (False,):
-            for shape in ((33, 64), (2, 17, 32)):
+            for shape in ((33, whole(type, 64)), (2, 17, whole(type, 32))):
                 outer, n = shape[:-2], shape[-2]
                 cases.append(
                     Case(
@@ -221,9 +254,15 @@ def set_rows_cases() -> list[Case]:
     ):
         indices = Given(at, "i32", values=some_of(9))
         cases.append(
-            Case("set_rows", name, (f32(*a), f32(*b), indices), ops.set_rows,
-                 lambda a, b, at: with_rows(a, b, at, "f32"), EXACT)
-        )  # fmt: skip
+            Case(
+                "set_rows",
+                name,
+                (f32(*a), f32(*b), indices),
+                ops.set_rows,
+                lambda a, b, at: with_rows(a, b, at, "f32"),
+                EXACT,
+            )
+        )
     for layout in LAYOUTS:
         source = (given("f16", 2, 9, 33), f32(2, 5, 33, layout=layout), Given((2, 5), "i32", values=some_of(9)))
         cases.append(Case("set_rows", layout, source, ops.set_rows, lambda *x: with_rows(*x, "f16"), EXACT))
@@ -236,25 +275,69 @@ def view_cases() -> list[Case]:
     a = f32(2, 3, 4, 5)
     return [
         Case("view", "rows", (f32(7, 5),), lambda a: ops.view(a, (5, 3)), lambda a: a[:3], EXACT),
-        Case("view", "middle", (f32(7, 5),), lambda a: ops.view(a, (3, 2), (a.nb[1],), offset=24), lambda a: a[1:3, 1:4], EXACT),
+        Case(
+            "view",
+            "middle",
+            (f32(7, 5),),
+            lambda a: ops.view(a, (3, 2), (a.nb[1],), offset=24),
+            lambda a: a[1:3, 1:4],
+            EXACT,
+        ),
         Case("view", "1d", (f32(7, 5),), lambda a: ops.view(a, (35,)), np.ravel, EXACT),
-        Case("view", "every-second", (f32(7, 5),), lambda a: ops.view(a, (5, 4), (2 * a.nb[1],)), lambda a: a[::2], EXACT),
+        Case(
+            "view", "every-second", (f32(7, 5),), lambda a: ops.view(a, (5, 4), (2 * a.nb[1],)), lambda a: a[::2], EXACT
+        ),
         Case("view", "nothing", (f32(7, 5),), lambda a: ops.view(a, (5, 0)), lambda a: a[:0], EXACT),
-        Case("view", "packed", (given("f16", 2, 33, 8, packed=True),), lambda a: ops.view(a, (8, 20, 2)), lambda a: a[:, :20], EXACT),
-        Case("view", "of-blocks", (given("q8_0", 5, 96),), lambda a: ops.view(a, (32, 5), (a.nb[1],), offset=34), lambda a: a[:, 32:64], EXACT),
+        Case(
+            "view",
+            "packed",
+            (given("f16", 2, 33, 8, packed=True),),
+            lambda a: ops.view(a, (8, 20, 2)),
+            lambda a: a[:, :20],
+            EXACT,
+        ),
+        Case(
+            "view",
+            "of-blocks",
+            (given("q8_0", 5, 96),),
+            lambda a: ops.view(a, (32, 5), (a.nb[1],), offset=34),
+            lambda a: a[:, 32:64],
+            EXACT,
+        ),
         Case("reshape", "2d", (f32(6, 20),), lambda a: ops.reshape(a, 24, 5), lambda a: a.reshape(5, 24), EXACT),
-        Case("reshape", "4d", (f32(6, 20),), lambda a: ops.reshape(a, 2, 5, 4, 3), lambda a: a.reshape(3, 4, 5, 2), EXACT),
+        Case(
+            "reshape", "4d", (f32(6, 20),), lambda a: ops.reshape(a, 2, 5, 4, 3), lambda a: a.reshape(3, 4, 5, 2), EXACT
+        ),
         Case("reshape", "empty", (f32(0, 20),), lambda a: ops.reshape(a, 5, 4, 0), lambda a: a.reshape(0, 4, 5), EXACT),
         *(
-            Case("permute", "".join(map(str, axes)), (a,), lambda a, x=axes: ops.permute(a, *x),
-                 lambda a, x=axes: np.moveaxis(a, (3, 2, 1, 0), [3 - i for i in x]), EXACT)
+            Case(
+                "permute",
+                "".join(map(str, axes)),
+                (a,),
+                lambda a, x=axes: ops.permute(a, *x),
+                lambda a, x=axes: np.moveaxis(a, (3, 2, 1, 0), [3 - i for i in x]),
+                EXACT,
+            )
             for axes in ((0, 1, 2, 3), (1, 0, 2, 3), (0, 2, 1, 3), (3, 2, 1, 0), (2, 0, 3, 1))
         ),
-        Case("permute", "bf16", (given("bf16", 3, 4, 5),), lambda a: ops.permute(a, 2, 0, 1, 3), lambda a: np.moveaxis(a, (2, 1, 0), (0, 2, 1)), EXACT),
+        Case(
+            "permute",
+            "bf16",
+            (given("bf16", 3, 4, 5),),
+            lambda a: ops.permute(a, 2, 0, 1, 3),
+            lambda a: np.moveaxis(a, (2, 1, 0), (0, 2, 1)),
+            EXACT,
+        ),
         Case("transpose", "2d", (f32(7, 5),), ops.transpose, np.transpose, EXACT),
         Case("transpose", "4d", (given("f16", 2, 3, 4, 5),), ops.transpose, lambda a: a.swapaxes(2, 3), EXACT),
-        Case("transpose", "read", (f32(7, 5),), lambda a: ops.sqr(ops.transpose(ops.sqr(a))), lambda a: np.float32(a.T**2).astype(np.float64) ** 2),
-    ]  # fmt: skip
+        Case(
+            "transpose",
+            "read",
+            (f32(7, 5),),
+            lambda a: ops.sqr(ops.transpose(ops.sqr(a))),
+            lambda a: np.float32(a.T**2).astype(np.float64) ** 2,
+        ),
+    ]
 
 
 CASES = (
@@ -312,7 +395,11 @@ def test_nothing_around_a_view_is_written(type: str) -> None:
         x, at = ctx.tensor(np.ones((4, n), np.float32)), ctx.tensor(np.arange(4))
         writers = [ops.cpy(x, part), ops.set_rows(part, x, at)]
         if type == "f32":
-            writers += [ops.add(part, x, inplace=True), ops.silu(part, inplace=True), ops.scale(part, 2.0, inplace=True)]
+            writers += [
+                ops.add(part, x, inplace=True),
+                ops.silu(part, inplace=True),
+                ops.scale(part, 2.0, inplace=True),
+            ]
         for y in writers:
             whole.set(np.full((6, n + 2), 9))
             compute(y, threads=2)

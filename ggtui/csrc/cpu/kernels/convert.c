@@ -35,13 +35,15 @@ void GG_KERNEL(quantize_q8_a)(int64_t n, gg_block_q8_a *y, const float *x) {
         int finite = max <= 0x1.fffffep127f && !v16m_any(v16m_or(v16_is_nan(a), v16_is_nan(b)));
         if (!finite || max < 1e-36f) {
             memset(&y[i], 0, sizeof y[i]);
-            y[i].d = finite ? 0.0f : (float)NAN;
+            y[i].d = y[i].dnsum = finite ? 0.0f : (float)NAN;
             continue;
         }
         v16 to_q = v16_set1(127.0f / max);
         v16i qa = v16_round(v16_mul(a, to_q)), qb = v16_round(v16_mul(b, to_q));
         y[i].d = max / 127.0f;
-        y[i].nsum = -v16i_sum(v16i_add(qa, qb));
+        y[i].nsum[0] = (int16_t)-v16i_sum(qa);
+        y[i].nsum[1] = (int16_t)-v16i_sum(qb);
+        y[i].dnsum = y[i].d * (float)(y[i].nsum[0] + y[i].nsum[1]);
         v16i_store_i8(y[i].qs, qa);
         v16i_store_i8(y[i].qs + 16, qb);
     }

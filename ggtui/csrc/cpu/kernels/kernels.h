@@ -19,13 +19,32 @@ enum {
     GG_ATTN_MAX_Q = 6, /* most queries that attention works on at once */
 };
 
-/* 32 activations as 8-bit numbers for the integer mul_mat: 40 bytes, 10 bits a value. */
+/* 32 activations as 8-bit numbers for the integer mul_mat: 44 bytes, 11 bits a value. */
 typedef struct {
-    float d;        /* value = d * qs */
-    int32_t nsum;   /* minus the sum of qs: what an offset in the weights is corrected with */
-    int8_t qs[32];  /* -127..127 */
+    float d;          /* value = d * qs */
+    int16_t nsum[2];  /* minus the sum of each half of qs: what an offset in the weights is corrected with */
+    float dnsum;      /* d times both: the same for an offset that is a float */
+    int8_t qs[32];    /* -127..127 */
 } gg_block_q8_a;
-_Static_assert(sizeof(gg_block_q8_a) == 40, "q8_a block");
+_Static_assert(sizeof(gg_block_q8_a) == 44, "q8_a block");
+
+/* The types of weights that mul_mat has a kernel for, packed ones: GG_EACH_MUL_MAT(X) is X(NAME, name) for each. */
+#define GG_EACH_MUL_MAT(X)                                                                                               \
+    X(F32, f32)                                                                                                          \
+    X(F16, f16)                                                                                                          \
+    X(BF16, bf16)                                                                                                        \
+    X(Q4_0, q4_0)                                                                                                        \
+    X(Q4_1, q4_1)                                                                                                        \
+    X(Q5_0, q5_0)                                                                                                        \
+    X(Q5_1, q5_1)                                                                                                        \
+    X(Q8_0, q8_0)                                                                                                        \
+    X(Q2_K, q2_k)                                                                                                        \
+    X(Q3_K, q3_k)                                                                                                        \
+    X(Q4_K, q4_k)                                                                                                        \
+    X(Q5_K, q5_k)                                                                                                        \
+    X(Q6_K, q6_k)                                                                                                        \
+    X(IQ4_NL, iq4_nl)                                                                                                    \
+    X(IQ4_XS, iq4_xs)
 
 /* y[c][r] = act(sum over k of w[r][k] x[c][k] + bias[r]) + residual[c][r]. */
 typedef struct {
@@ -97,11 +116,9 @@ typedef struct gg_kernels {
     void (*f32_to_bf16)(int64_t n, uint16_t *y, const float *x); /* to nearest even; a NaN stays one */
     void (*quantize_q8_a)(int64_t n, gg_block_q8_a *y, const float *x); /* n a multiple of 32 */
 
-    void (*mul_mat_f32)(const gg_mul_mat_args *);
-    void (*mul_mat_f16)(const gg_mul_mat_args *);
-    void (*mul_mat_bf16)(const gg_mul_mat_args *);
-    void (*mul_mat_q4_0)(const gg_mul_mat_args *);
-    void (*mul_mat_q8_0)(const gg_mul_mat_args *);
+#define GG_FIELD(NAME, name) void (*mul_mat_##name)(const gg_mul_mat_args *);
+    GG_EACH_MUL_MAT(GG_FIELD)
+#undef GG_FIELD
 
     void (*attention)(const gg_attention_args *);
 } gg_kernels;

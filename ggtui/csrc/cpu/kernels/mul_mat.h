@@ -12,13 +12,16 @@
 #define GG_INLINE static inline __attribute__((always_inline))
 #define GG_UNROLL _Pragma("GCC unroll 16")
 
+/* What is taken off the weights that go with either half of a block of activations; 0 for a half that a sum leaves out. */
+#define GG_OFFSETS(first, second) ((first) | (second) << 16)
+
 enum {
     GG_MAX_COLS = 12,
     GG_MAX_SUMS = 24,
     GG_PANEL = 256 * 1024, /* bytes of columns that go through all rows before the next columns do, to stay in the cache */
 };
 _Static_assert((int)GG_FLOAT_COLS <= (int)GG_MAX_COLS && (int)GG_FLOAT_SUMS <= (int)GG_MAX_SUMS, "GG_PIECES");
-_Static_assert((int)GG_INT_COLS <= (int)GG_MAX_COLS && (int)GG_INT_SUMS <= (int)GG_MAX_SUMS, "GG_PIECES");
+_Static_assert((int)GG_INT_COLS <= (int)GG_MAX_COLS, "GG_PIECES");
 
 typedef void (*piece_fn)(const gg_mul_mat_args *a, int64_t row, int64_t col);
 
@@ -35,8 +38,9 @@ static v16 activate(int act, v16 v) {
     return v;
 }
 
-/* sums[n_tiles][n_cols][16] on their way to y. */
-static void finish(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols, const float *sums) {
+/* sums[n_tiles][n_cols][16] on their way to y. Not inlined: its registers are not to be taken from the loop before it. */
+static __attribute__((noinline)) void finish(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols,
+                                             const float *sums) {
     for (int t = 0; t < n_tiles; t++, row += GG_ROWS) {
         int64_t n = a->n_rows - row;
         v16 bias = v16_set1(-0.0f);
@@ -57,6 +61,13 @@ static void finish(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_til
                 v16_store_n(y, v, n);
         }
     }
+}
+
+/* Asks for the lines of y that a piece will write: many columns make them too many for the processor to foresee. */
+GG_INLINE void expect_y(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols) {
+    for (int c = 0; c < n_cols; c++)
+        for (int t = 0; t < n_tiles; t++)
+            __builtin_prefetch((uint8_t *)a->y + (col + c) * a->y_nb + (row + t * GG_ROWS) * (int64_t)sizeof(float), 1);
 }
 
 static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX_COLS + 1], int max_cols, int max_sums,
@@ -85,8 +96,10 @@ static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX
 
 #define GG_PIECE(log, cols, max_cols, max_sums)                                                                          \
     static void piece_##log##_##cols(const gg_mul_mat_args *a, int64_t row, int64_t col) {                               \
-        if (cols <= max_cols && (cols << log) <= max_sums) /* the others are never called */                             \
+        if (cols <= max_cols && (log == 0 || (cols << log) <= max_sums)) { /* the others are never called */             \
+            expect_y(a, row, col, 1 << log, cols);                                                                       \
             piece(a, row, col, 1 << log, cols);                                                                          \
+        }                                                                                                                \
     }
 #define GG_PIECES_OF(log, mc, ms)                                                                                        \
     GG_PIECE(log, 1, mc, ms)                                                                                             \
@@ -105,7 +118,8 @@ static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX
     {0, piece_##log##_1, piece_##log##_2, piece_##log##_3, piece_##log##_4, piece_##log##_5, piece_##log##_6,            \
      piece_##log##_7, piece_##log##_8, piece_##log##_9, piece_##log##_10, piece_##log##_11, piece_##log##_12}
 
-/* The kernel called `name`, from `piece`; x_bytes is what a column takes. */
+/* The kernel called `name`, from `piece`; x_bytes is what a column takes. Up to max_sums sums, pieces are more than one
+ * tile high. */
 #define GG_MUL_MAT(name, max_cols, max_sums, x_bytes)                                                                    \
     GG_PIECES_OF(0, max_cols, max_sums)                                                                                  \
     GG_PIECES_OF(1, max_cols, max_sums)                                                                                  \

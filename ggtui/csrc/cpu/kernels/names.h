@@ -39,11 +39,9 @@ void GG_KERNEL(bf16_to_f32)(int64_t n, float *y, const uint16_t *x);
 void GG_KERNEL(f32_to_bf16)(int64_t n, uint16_t *y, const float *x);
 void GG_KERNEL(quantize_q8_a)(int64_t n, gg_block_q8_a *y, const float *x);
 
-void GG_KERNEL(mul_mat_f32)(const gg_mul_mat_args *);
-void GG_KERNEL(mul_mat_f16)(const gg_mul_mat_args *);
-void GG_KERNEL(mul_mat_bf16)(const gg_mul_mat_args *);
-void GG_KERNEL(mul_mat_q4_0)(const gg_mul_mat_args *);
-void GG_KERNEL(mul_mat_q8_0)(const gg_mul_mat_args *);
+#define GG_DECLARE(NAME, name) void GG_KERNEL(mul_mat_##name)(const gg_mul_mat_args *);
+GG_EACH_MUL_MAT(GG_DECLARE)
+#undef GG_DECLARE
 
 void GG_KERNEL(attention)(const gg_attention_args *);
 #endif

@@ -32,11 +32,9 @@ const gg_kernels GG_PASTE(gg_kernels, GG_ISA) = {
     GG_FIELD(bf16_to_f32)
     GG_FIELD(f32_to_bf16)
     GG_FIELD(quantize_q8_a)
-    GG_FIELD(mul_mat_f32)
-    GG_FIELD(mul_mat_f16)
-    GG_FIELD(mul_mat_bf16)
-    GG_FIELD(mul_mat_q4_0)
-    GG_FIELD(mul_mat_q8_0)
     GG_FIELD(attention)
+#define GG_MUL_MAT_FIELD(NAME, name) GG_FIELD(mul_mat_##name)
+    GG_EACH_MUL_MAT(GG_MUL_MAT_FIELD)
+#undef GG_MUL_MAT_FIELD
 #undef GG_FIELD
 };

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 6, GG_INT_COLS = 4, GG_INT_SUMS = 4,
+enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 5, GG_INT_COLS = 4,
        GG_ATTN_Q = 4, GG_ATTN_TILES = 1, GG_ATTN_V = 1 };
 
 typedef struct { __m256 a, b; } v16;   /* lanes 0-7, 8-15 */
@@ -13,6 +13,7 @@ typedef struct { __m256i a, b; } v16i;
 typedef v16i v16w;
 typedef v16 v16m; /* all bits of a true lane are set */
 typedef v16i v16q4; /* 16-bit sums of two products each */
+typedef v16i v16q6;
 typedef v16i v16q8;
 
 static inline v16 v16_load(const float *p) { return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -168,15 +169,41 @@ static inline void v16i_store_i8(int8_t *p, v16i x) {
     _mm_storeu_si128((__m128i_u *)p, bytes);
 }
 
+static inline v16i v16i_pair(v16i low, v16i high) {
+    return (v16i){_mm256_or_si256(low.a, _mm256_slli_epi32(high.a, 16)),
+                  _mm256_or_si256(low.b, _mm256_slli_epi32(high.b, 16))};
+}
+static inline v16i v16i_dot_pairs(v16i a, const int16_t *x) {
+    int32_t pair;
+    memcpy(&pair, x, sizeof pair);
+    __m256i both = _mm256_set1_epi32(pair);
+    return (v16i){_mm256_madd_epi16(a.a, both), _mm256_madd_epi16(a.b, both)};
+}
+
 static inline v16w v16w_load(const uint8_t *p) {
     return (v16w){_mm256_loadu_si256((const __m256i_u *)p), _mm256_loadu_si256((const __m256i_u *)(p + 32))};
 }
-static inline v16w v16w_low(v16w w) {
-    __m256i mask = _mm256_set1_epi8(15);
-    return (v16w){_mm256_and_si256(w.a, mask), _mm256_and_si256(w.b, mask)};
+static inline v16w v16w_load_pairs(const uint8_t *p) {
+    return (v16w){_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u *)p)),
+                  _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u *)(p + 16)))};
 }
-static inline v16w v16w_high(v16w w) {
-    return v16w_low((v16w){_mm256_srli_epi16(w.a, 4), _mm256_srli_epi16(w.b, 4)});
+static inline __m256i v16w_bits_half(__m256i w, int shift, int mask) {
+    w = shift < 0 ? _mm256_slli_epi16(w, -shift) : _mm256_srli_epi16(w, shift);
+    return _mm256_and_si256(w, _mm256_set1_epi8((char)mask));
+}
+static inline v16w v16w_bits(v16w w, int shift, int mask) {
+    return (v16w){v16w_bits_half(w.a, shift, mask), v16w_bits_half(w.b, shift, mask)};
+}
+static inline v16w v16w_low(v16w w) { return v16w_bits(w, 0, 15); }
+static inline v16w v16w_high(v16w w) { return v16w_bits(w, 4, 15); }
+static inline v16w v16w_or(v16w x, v16w y) { return (v16w){_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+static inline v16w v16w_lookup(const uint8_t *table, v16w w) {
+    __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i_u *)table));
+    return (v16w){_mm256_shuffle_epi8(t, w.a), _mm256_shuffle_epi8(t, w.b)};
+}
+static inline v16i v16w_number(v16w w, int shift, int mask) {
+    __m256i m = _mm256_set1_epi32(mask);
+    return (v16i){_mm256_and_si256(_mm256_srli_epi32(w.a, shift), m), _mm256_and_si256(_mm256_srli_epi32(w.b, shift), m)};
 }
 static inline __m256i v16_four(const int8_t *x) {
     int32_t four;
@@ -184,26 +211,47 @@ static inline __m256i v16_four(const int8_t *x) {
     return _mm256_set1_epi32(four);
 }
 
+/* Keeps the compiler from adding up in another order, for which it would have to keep all products at hand. */
+static inline __m256i v16_in_order(__m256i x) {
+    __asm__("" : "+x"(x));
+    return x;
+}
+
 /* A product is at most 15 * 127, so that the 16 of a block fit into a 16-bit sum. */
-static inline v16q4 v16q4_start(int32_t nsum) { return (void)nsum, v16i_set1(0); }
+static inline v16q4 v16q4_start(const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, v16i_set1(0); }
 static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
-    return (v16q4){_mm256_add_epi16(acc.a, _mm256_maddubs_epi16(w.a, four)),
-                   _mm256_add_epi16(acc.b, _mm256_maddubs_epi16(w.b, four))};
+    return (v16q4){v16_in_order(_mm256_add_epi16(acc.a, _mm256_maddubs_epi16(w.a, four))),
+                   v16_in_order(_mm256_add_epi16(acc.b, _mm256_maddubs_epi16(w.b, four)))};
 }
-static inline v16i v16q4_end(v16q4 acc, int32_t nsum) {
+static inline v16i v16q4_end(v16q4 acc, const int16_t *nsum, int32_t offsets) {
     __m256i one = _mm256_set1_epi16(1);
-    return v16i_add((v16i){_mm256_madd_epi16(acc.a, one), _mm256_madd_epi16(acc.b, one)}, v16i_set1(8 * nsum));
+    v16i sum = {_mm256_madd_epi16(acc.a, one), _mm256_madd_epi16(acc.b, one)};
+    return offsets ? v16i_add(sum, v16i_set1((offsets & 0xffff) * nsum[0] + (offsets >> 16) * nsum[1])) : sum;
 }
+
+/* Two products, at most 63 * 127 each, fit into 16 bits, more do not. */
+static inline __m256i v16q6_dot_half(__m256i acc, __m256i w, __m256i four) {
+    __m256i pairs = _mm256_maddubs_epi16(w, four);
+    return v16_in_order(_mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+}
+static inline v16q6 v16q6_start(const int16_t *nsum, int32_t offsets) {
+    return v16i_set1((offsets & 0xffff) * nsum[0] + (offsets >> 16) * nsum[1]);
+}
+static inline v16q6 v16q6_dot(v16q6 acc, v16w w, const int8_t *x) {
+    __m256i four = v16_four(x);
+    return (v16q6){v16q6_dot_half(acc.a, w.a, four), v16q6_dot_half(acc.b, w.b, four)};
+}
+static inline v16i v16q6_end(v16q6 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
 
 /* maddubs adds pairs in 16 bits with saturation: 255 * 127 twice would not fit, |w| * 127 with |w| <= 128 does. So the
  * offset is taken off the weights and their sign goes to the activations. */
 static inline __m256i v16q8_dot_half(__m256i acc, __m256i w, __m256i four) {
     w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(four, w));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return v16_in_order(_mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
 }
-static inline v16q8 v16q8_start(int32_t nsum) { return (void)nsum, v16i_set1(0); }
+static inline v16q8 v16q8_start(const int16_t *nsum) { return (void)nsum, v16i_set1(0); }
 static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
     return (v16q8){v16q8_dot_half(acc.a, w.a, four), v16q8_dot_half(acc.b, w.b, four)};

@@ -5,14 +5,15 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 24, GG_INT_COLS = 12, GG_INT_SUMS = 12,
-       GG_ATTN_Q = 4, GG_ATTN_TILES = 4, GG_ATTN_V = 4 };
+enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 24, GG_INT_COLS = 12,
+       GG_ATTN_Q = 6, GG_ATTN_TILES = 4, GG_ATTN_V = 4 };
 
 typedef __m512 v16;
 typedef __m512i v16i;
 typedef __m512i v16w;
 typedef __mmask16 v16m;
 typedef __m512i v16q4;
+typedef __m512i v16q6;
 typedef __m512i v16q8;
 
 static inline v16m v16m_first(int64_t n) { return (v16m)((1u << n) - 1); }
@@ -93,19 +94,44 @@ static inline v16i v16i_add(v16i a, v16i b) { return _mm512_add_epi32(a, b); }
 static inline int32_t v16i_sum(v16i a) { return _mm512_reduce_add_epi32(a); }
 static inline void v16i_store_i8(int8_t *p, v16i a) { _mm_storeu_si128((__m128i_u *)p, _mm512_cvtepi32_epi8(a)); }
 
+static inline v16i v16i_set1(int32_t x) { return _mm512_set1_epi32(x); }
+static inline v16i v16i_pair(v16i low, v16i high) { return _mm512_or_si512(low, _mm512_slli_epi32(high, 16)); }
+static inline v16i v16i_dot_pairs(v16i a, const int16_t *x) {
+    int32_t pair;
+    memcpy(&pair, x, sizeof pair);
+    return _mm512_madd_epi16(a, _mm512_set1_epi32(pair));
+}
+
 static inline v16w v16w_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
-static inline v16w v16w_low(v16w w) { return _mm512_and_si512(w, _mm512_set1_epi8(15)); }
-static inline v16w v16w_high(v16w w) { return v16w_low(_mm512_srli_epi16(w, 4)); }
+static inline v16w v16w_load_pairs(const uint8_t *p) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)p));
+}
+static inline v16w v16w_bits(v16w w, int shift, int mask) {
+    w = shift < 0 ? _mm512_slli_epi16(w, (unsigned)-shift) : _mm512_srli_epi16(w, (unsigned)shift);
+    return _mm512_and_si512(w, _mm512_set1_epi8((char)mask));
+}
+static inline v16w v16w_low(v16w w) { return v16w_bits(w, 0, 15); }
+static inline v16w v16w_high(v16w w) { return v16w_bits(w, 4, 15); }
+static inline v16w v16w_or(v16w a, v16w b) { return _mm512_or_si512(a, b); }
+static inline v16w v16w_lookup(const uint8_t *table, v16w w) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i_u *)table)), w);
+}
+static inline v16i v16w_number(v16w w, int shift, int mask) {
+    return _mm512_and_si512(_mm512_srli_epi32(w, (unsigned)shift), _mm512_set1_epi32(mask));
+}
 static inline v16i v16i_dot(v16i acc, v16w w, const int8_t *x) {
     int32_t four;
     memcpy(&four, x, sizeof four);
     return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(four));
 }
 
-static inline v16q4 v16q4_start(int32_t nsum) { return _mm512_slli_epi32(_mm512_set1_epi32(nsum), 3); }
+static inline v16q4 v16q4_start(const int16_t *nsum, int32_t offsets) { return v16i_dot_pairs(v16i_set1(offsets), nsum); }
 static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
-static inline v16i v16q4_end(v16q4 acc, int32_t nsum) { return (void)nsum, acc; }
-static inline v16q8 v16q8_start(int32_t nsum) { return _mm512_slli_epi32(_mm512_set1_epi32(nsum), 7); }
+static inline v16i v16q4_end(v16q4 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
+static inline v16q6 v16q6_start(const int16_t *nsum, int32_t offsets) { return v16i_dot_pairs(v16i_set1(offsets), nsum); }
+static inline v16q6 v16q6_dot(v16q6 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
+static inline v16i v16q6_end(v16q6 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
+static inline v16q8 v16q8_start(const int16_t *nsum) { return v16i_dot_pairs(v16i_set1(128 | 128 << 16), nsum); }
 static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
 static inline v16i v16q8_end(v16q8 acc) { return acc; }
 #endif

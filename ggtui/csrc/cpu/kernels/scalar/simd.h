@@ -1,7 +1,7 @@
 /* Sixteen lanes in plain C: the meaning of every function, and the only set that every machine has.
  *
- * v16 are floats, v16i 32-bit integers, v16w 64 bytes of weights, v16m one truth value a lane; v16q4 and v16q8 are running
- * sums of integer products. Functions with _n touch the first n lanes alone, 0 < n < 16; on loading, the others are 0. */
+ * v16 are floats, v16i 32-bit integers, v16w 64 bytes of weights, v16m one truth value a lane; v16q4, v16q6 and v16q8 are
+ * running sums of integer products. Functions with _n touch the first n lanes alone, 0 < n < 16; on loading, the others are 0. */
 #ifndef GG_SIMD_H
 #define GG_SIMD_H
 #include <math.h>
@@ -12,8 +12,7 @@
 enum {
     GG_FLOAT_COLS = 2, /* most columns that a mul_mat of floats works on at once */
     GG_FLOAT_SUMS = 2, /* most columns times tiles of 16 rows: vectors of sums that registers hold */
-    GG_INT_COLS = 2,   /* the same for integers */
-    GG_INT_SUMS = 2,
+    GG_INT_COLS = 2,   /* most columns that an integer mul_mat works on at once */
     GG_ATTN_Q = 2,     /* queries that attention works on at once ... */
     GG_ATTN_TILES = 1, /* ... times tiles of 16 positions, where keys are used */
     GG_ATTN_V = 1,     /* ... times vectors of an output row, where values are */
@@ -24,6 +23,7 @@ typedef struct { int32_t v[16]; } v16i;
 typedef struct { uint8_t v[64]; } v16w;
 typedef struct { uint8_t v[16]; } v16m;
 typedef v16i v16q4;
+typedef v16i v16q6;
 typedef v16i v16q8;
 
 #define GG_EACH for (int i = 0; i < 16; i++)
@@ -233,26 +233,72 @@ static inline int32_t v16i_sum(v16i a) {
 /* lanes in -128..127 */
 static inline void v16i_store_i8(int8_t *p, v16i a) { GG_EACH p[i] = (int8_t)a.v[i]; }
 
-/* ---- integer products: 4 weights of each of 16 rows, [row][4], times 4 activations ----
- * A sum starts from the activations' nsum, takes its products, and ends as sum of (weight - offset) * x. */
+static inline v16i v16i_set1(int32_t x) {
+    v16i r;
+    GG_EACH r.v[i] = x;
+    return r;
+}
+
+/* Lanes of two 16-bit numbers; low must not be negative. */
+static inline v16i v16i_pair(v16i low, v16i high) {
+    GG_EACH low.v[i] |= high.v[i] << 16;
+    return low;
+}
+
+/* The two halves of each lane, 16-bit numbers, times two others: low * x[0] + high * x[1]. */
+static inline v16i v16i_dot_pairs(v16i a, const int16_t *x) {
+    GG_EACH a.v[i] = (int16_t)(a.v[i] & 0xffff) * x[0] + (a.v[i] >> 16) * x[1];
+    return a;
+}
+
+/* ---- bits of weights, 4 bytes of each of 16 rows, [row][4] ---- */
 static inline v16w v16w_load(const uint8_t *p) {
     v16w r;
     memcpy(&r, p, sizeof r);
     return r;
 }
 
-static inline v16w v16w_low(v16w w) {
+/* 2 bytes of each row, then zeros */
+static inline v16w v16w_load_pairs(const uint8_t *p) {
+    v16w r = {{0}};
+    GG_EACH memcpy(r.v + 4 * i, p + 2 * i, 2);
+    return r;
+}
+
+/* Each byte shifted right, or left where shift is negative; mask has none of the bits that a shift must fill in. */
+static inline v16w v16w_bits(v16w w, int shift, int mask) {
     for (int i = 0; i < 64; i++)
-        w.v[i] &= 15;
+        w.v[i] = (uint8_t)((shift < 0 ? w.v[i] << -shift : w.v[i] >> shift) & mask);
+    return w;
+}
+static inline v16w v16w_low(v16w w) { return v16w_bits(w, 0, 15); }
+static inline v16w v16w_high(v16w w) { return v16w_bits(w, 4, 15); }
+
+static inline v16w v16w_or(v16w a, v16w b) {
+    for (int i = 0; i < 64; i++)
+        a.v[i] |= b.v[i];
+    return a;
+}
+
+/* table[byte], bytes 0..15 */
+static inline v16w v16w_lookup(const uint8_t *table, v16w w) {
+    for (int i = 0; i < 64; i++)
+        w.v[i] = table[w.v[i]];
     return w;
 }
 
-static inline v16w v16w_high(v16w w) {
-    for (int i = 0; i < 64; i++)
-        w.v[i] >>= 4;
-    return w;
+/* Each row's 4 bytes as one number, the first the lowest, shifted right and masked. */
+static inline v16i v16w_number(v16w w, int shift, int mask) {
+    v16i r;
+    GG_EACH {
+        uint32_t u = w.v[4 * i] | w.v[4 * i + 1] << 8 | w.v[4 * i + 2] << 16 | (uint32_t)w.v[4 * i + 3] << 24;
+        r.v[i] = (int32_t)(u >> shift & (uint32_t)mask);
+    }
+    return r;
 }
 
+/* ---- integer products: 4 weights of each row times 4 activations ----
+ * A sum starts from the activations' nsum, takes its products, and ends as the sum of (weight - offset) * x. */
 static inline v16i v16i_dot(v16i acc, v16w w, const int8_t *x) {
     for (int r = 0; r < 16; r++)
         for (int b = 0; b < 4; b++)
@@ -260,19 +306,18 @@ static inline v16i v16i_dot(v16i acc, v16w w, const int8_t *x) {
     return acc;
 }
 
-static inline v16i v16i_set1(int32_t x) {
-    v16i r;
-    GG_EACH r.v[i] = x;
-    return r;
-}
-
-/* weights 0..15, offset 8; at most 8 products */
-static inline v16q4 v16q4_start(int32_t nsum) { return v16i_set1(8 * nsum); }
+/* weights 0..15; at most 8 products */
+static inline v16q4 v16q4_start(const int16_t *nsum, int32_t offsets) { return v16i_dot_pairs(v16i_set1(offsets), nsum); }
 static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
-static inline v16i v16q4_end(v16q4 acc, int32_t nsum) { return (void)nsum, acc; }
+static inline v16i v16q4_end(v16q4 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
 
-/* weights 0..255, offset 128 */
-static inline v16q8 v16q8_start(int32_t nsum) { return v16i_set1(128 * nsum); }
+/* weights 0..63 */
+static inline v16q6 v16q6_start(const int16_t *nsum, int32_t offsets) { return v16i_dot_pairs(v16i_set1(offsets), nsum); }
+static inline v16q6 v16q6_dot(v16q6 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
+static inline v16i v16q6_end(v16q6 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
+
+/* weights 0..255, both offsets 128 */
+static inline v16q8 v16q8_start(const int16_t *nsum) { return v16i_set1(128 * (nsum[0] + nsum[1])); }
 static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
 static inline v16i v16q8_end(v16q8 acc) { return acc; }
 

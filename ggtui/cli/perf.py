@@ -1,0 +1,289 @@
+"""Measure where the time of a model goes: which node, op, layer or type, against what this machine allows.
+
+A session reads a prompt and generates tokens, several times over, after a round to warm up; each round is also run
+without the profile, to tell what profiling costs. Then it prints a table for generation and one for the prompt: the
+time of a node is that of its slowest thread in one evaluation, waiting not included, and its shape that of a full
+batch; the limit is the part reached of what memory or arithmetic of this machine allow, whichever allows less.
+
+--compare joins the nodes of this run, or of --open, with those of a saved one. With --fail-above the exit code is 3
+when a node, or the whole, became slower by more than that and by more than 0.5% of the evaluation.
+
+--against runs MODEL and another quantization of it on the same tokens, every op by itself, and shows where precision is
+lost: NMSE is the squared error over the squared values of MODEL, added what a node has more of it than what it reads.
+
+examples:
+  ggtui perf                                   the built-in model
+  ggtui perf model.gguf --by op --top 5        by op, the five that take longest
+  ggtui perf --json base.json                  save it ...
+  ggtui perf --compare base.json --fail-above 5%   ... fail when it got slower
+  ggtui perf --open base.json --by layer       look at a saved one again
+  ggtui perf --chrome timeline.json            a timeline for Perfetto
+  ggtui perf f16.gguf --against q4.gguf        what quantizing costs, by node
+  ggtui perf --kernels --isa avx2              each kernel alone
+  ggtui perf --disasm mul_mat_q8_0             the machine code of its hot loop
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve
+from ggtui.core.errors import UsageError
+from ggtui.viz.settings import LOADING, Setting, values_of
+
+if TYPE_CHECKING:
+    from ggtui.core.session import Session
+    from ggtui.core.trace import Trace
+
+REGRESSION = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ggtui.perf.aggregate import BY
+    from ggtui.perf.export import EXPORTERS
+
+    add_model(parser)
+    work = parser.add_argument_group("what to run")
+    work.add_argument("-p", "--prompt", metavar="TEXT", help="the prompt; without it tokens drawn at random")
+    _count(work, "--n-prompt", 128, "tokens of a random prompt")
+    _count(work, "-n", "--n-predict", 64, "tokens to generate")
+    _count(work, "-r", "--repeat", 5, "rounds")
+    work.add_argument(
+        "--profile", choices=("light", "full"), default="full", metavar="HOW",
+        help="full: every record; light: sums alone, without p95 and timelines (default full)",
+    )  # fmt: skip
+    work.add_argument("--no-fuse", action="store_true", help="run every op of the graph by itself")
+    work.add_argument("--remeasure", action="store_true", help="measure the limits of this machine anew")
+    table = parser.add_argument_group("what to print")
+    table.add_argument(
+        "--by", choices=BY, default="node", metavar="WHAT",
+        help=f"what a line of the table is: {', '.join(BY)} (default node)",
+    )  # fmt: skip
+    _count(table, "--top", 20, "lines of the table")
+    table.add_argument("--ascii", action="store_true", help="no box characters")
+    _file(table, "--open", "a saved trace (--json) instead of a run")
+    _file(table, "--compare", "show what changed against a saved trace", metavar="BASE")
+    table.add_argument(
+        "--fail-above", metavar="PERCENT", type=_percent,
+        help="with --compare: exit with 3 when something became slower by more, such as 5%%",
+    )  # fmt: skip
+    table.add_argument("--force", action="store_true", help="with --compare: also compare what differs in kind")
+    other = parser.add_argument_group("other measurements")
+    _file(other, "--against", "another quantization of MODEL, on the same tokens", metavar="MODEL2")
+    other.add_argument("--kernels", action="store_true", help="each kernel alone: every type and instruction set")
+    other.add_argument("--disasm", metavar="KERNEL", help="the hot loop of a kernel, such as mul_mat_q4_0")
+    _file(other, "--py-spy", "the flame graph of the Python side, as SVG")
+    saved = parser.add_argument_group("what to save", "FILE can be - for standard output, except for SQLite.")
+    for exporter in EXPORTERS:
+        _file(saved, f"--{exporter.name}", exporter.help)
+    add_output(parser)
+    add_loading(parser)
+    parser.epilog = f"{parser.epilog}\n{CONFIG_NOTE}"
+
+
+def _count(group: Any, *flags_default_help: Any) -> None:
+    *flags, default, text = flags_default_help
+    setting = Setting(flags[-1].lstrip("-"), int, default, text, low=1)
+    parse = partial(setting.parse, source=flags[-1])
+    group.add_argument(*flags, type=parse, default=default, metavar="N", help=f"{text} (default {default})")
+
+
+def _file(group: Any, flag: str, text: str, metavar: str = "FILE") -> None:
+    group.add_argument(flag, metavar=metavar, help=text).complete = FILE
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / 100
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"--fail-above {text}: must be a percentage of 0 or more, such as 5%")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.fail_above is not None and args.compare is None:
+        raise UsageError("--fail-above: needs --compare BASE.json to compare with")
+    modes = ("open", "against", "kernels", "disasm", "py_spy")
+    chosen = [f"--{name.replace('_', '-')}" for name in modes if getattr(args, name)]
+    if len(chosen) > 1:
+        raise UsageError(f"{chosen[1]}: not together with {chosen[0]}")
+    resolve(args, ("model", *LOADING))
+    if args.py_spy is not None:
+        from ggtui.perf.pyspy import record
+
+        return record(_without(sys.argv[1:], "--py-spy"), args.py_spy)
+    if args.disasm is not None:
+        return _disasm(args)
+    if args.kernels:
+        return _kernels(args)
+    if args.against is not None:
+        return _against(args)
+    return _profile(args)
+
+
+def _profile(args: argparse.Namespace) -> int:
+    from ggtui.perf import load
+
+    base = load(args.compare) if args.compare is not None else None
+    trace = load(args.open) if args.open is not None else _measured(args, base)
+    _save(args, trace)
+    if not _on_stdout(args):
+        _print(args, trace)
+    return _compare(args, base, trace) if base is not None else 0
+
+
+def _without(words: list[str], flag: str) -> list[str]:
+    """A command line without a flag and its value."""
+    left: list[str] = []
+    skip = False
+    for word in words:
+        if not skip and word != flag and not word.startswith(f"{flag}="):
+            left.append(word)
+        skip = word == flag
+    return left
+
+
+def _disasm(args: argparse.Namespace) -> int:
+    from ggtui.core.native import ISAS, isa_index
+    from ggtui.perf.disasm import hot_loop
+
+    loop = hot_loop(args.disasm, ISAS[isa_index(args.isa)])
+    print(f"{args.disasm}: the hot loop, {len(loop.lines)} of {loop.n_instructions} instructions, in {loop.symbol}")
+    print(*loop.lines, sep="\n")
+    return 0
+
+
+def _kernels(args: argparse.Namespace) -> int:
+    from ggtui.core.native import ISAS, isa_index, usable_isas
+    from ggtui.core.plan import Pool
+    from ggtui.perf.kernels import kernel_times
+    from ggtui.perf.roofline import limits
+    from ggtui.viz import measured_tables, tables
+    from ggtui.viz.progress import progress_bar
+
+    isas = (ISAS[isa_index(args.isa)],) if args.isa is not None else usable_isas()
+    pool = Pool(1)
+    with progress_bar("measuring", quiet=args.quiet):
+        found = list(kernel_times(isas, lambda isa: limits(pool, isa, remeasure=args.remeasure)))
+    if args.json is not None:
+        return _save_data(args.json, [asdict(f) for f in found])
+    tables.write(sys.stdout, *measured_tables.kernel_table(found), ascii_only=args.ascii)
+    return 0
+
+
+def _against(args: argparse.Namespace) -> int:
+    from ggtui.core.session import load
+    from ggtui.perf.against import against
+    from ggtui.perf.measure import made_up_prompt
+    from ggtui.viz import measured_tables, tables
+
+    options = values_of(args, LOADING)
+    first, second = load(args.model, **options), load(args.against, **options)
+    prompt = first.tokenizer.encode(args.prompt) if args.prompt else made_up_prompt(first, args.n_prompt)
+    found = against(first, second, prompt)
+    if args.json is not None:
+        return _save_data(args.json, asdict(found))
+    tables.write(sys.stdout, *measured_tables.blame_table(found, args.top), ascii_only=args.ascii)
+    print(*measured_tables.blame_notes(found), sep="\n")
+    return 0
+
+
+def _save_data(path: str, data: object) -> int:
+    text = json.dumps(data, indent=1)
+    if path == "-":
+        print(text)
+        return 0
+    temporary = Path(path).with_name(Path(path).name + ".part")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return 0
+
+
+def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
+    from ggtui.perf.compare import refuse, run_differences
+    from ggtui.perf.measure import made_up_prompt, measure
+    from ggtui.perf.roofline import limits
+    from ggtui.viz.progress import progress_bar
+
+    session = _session(args)
+    if base is not None and not args.force:  # sooner than after a measurement
+        refuse(run_differences(base.run, session.run_info()))
+    prompt = session.tokenizer.encode(args.prompt) if args.prompt else made_up_prompt(session, args.n_prompt)
+    with progress_bar("measuring", quiet=args.quiet) as progress:
+        allowed = limits(session.pool, session.isa, remeasure=args.remeasure)
+        trace = measure(session, prompt, args.n_predict, args.repeat, progress)
+    return replace(trace, limits=allowed)
+
+
+def _session(args: argparse.Namespace) -> Session:
+    from ggtui.core.session import load
+
+    return load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record=args.profile)
+
+
+def _exports(args: argparse.Namespace) -> list[tuple[Any, str]]:
+    from ggtui.perf.export import EXPORTERS
+
+    return [(e, getattr(args, e.name)) for e in EXPORTERS if getattr(args, e.name) is not None]
+
+
+def _on_stdout(args: argparse.Namespace) -> bool:
+    return any(path == "-" for _, path in _exports(args))
+
+
+def _save(args: argparse.Namespace, trace: Trace) -> None:
+    for exporter, path in _exports(args):
+        if path != "-":
+            exporter.save(trace, path)
+        elif exporter.text is None:
+            raise UsageError(f"--{exporter.name} -: can't be written to standard output; name a file")
+        else:
+            sys.stdout.write(exporter.text(trace))
+
+
+def _print(args: argparse.Namespace, trace: Trace) -> None:
+    from ggtui.perf.aggregate import stages
+    from ggtui.viz import tables
+
+    found = stages(trace)
+    if not found:
+        raise UsageError("there is no record of a node in this trace; record it with: ggtui perf --json FILE")
+    for stage in found:
+        tables.write(sys.stdout, *tables.node_table(stage, args.by, args.top), ascii_only=args.ascii)
+        if stage.graph.threads > 1:
+            tables.write(sys.stdout, *tables.thread_table(stage), ascii_only=args.ascii)
+    for line in tables.notes(trace):
+        print(line)
+
+
+def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
+    from ggtui.perf.compare import compare, differences
+    from ggtui.viz import tables
+
+    found = compare(base, trace, args.fail_above, force=args.force)
+    out = sys.stderr if _on_stdout(args) else sys.stdout
+    print(file=out)
+    tables.write(out, *tables.comparison_table(found, args.top), ascii_only=args.ascii)
+    for problem in differences(base, trace):
+        print(f"compared all the same: {problem}", file=out)
+    for what, names in (("only in the base", found.missing), ("not in the base", found.new)):
+        if names:
+            print(
+                f"{what}: {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}", file=out
+            )
+    if not found.worse:
+        return 0
+    worst = max(found.worse, key=lambda c: c.delta)
+    print(
+        f"slower by more than {args.fail_above:.1%}: {len(found.worse)}, most of all {worst.key} ({worst.stage})",
+        file=out,
+    )
+    return REGRESSION

@@ -1,0 +1,123 @@
+"""How well a model predicts a text: its perplexity, lower is better, as llama.cpp's tool defines it.
+
+The text is cut into chunks of --ctx tokens (512, or the model's context if that is smaller), what is left over dropped.
+Each chunk is read from an empty context, and its second half counts. With --stride chunks begin that many tokens apart
+and only the last so many of each count: slower, but with more text before what counts. Behind +- stands the standard
+error.
+
+With --base the predictions are also compared with those of another model of the same vocabulary: the mean
+Kullback-Leibler divergence from it in nats, and how often both find the same token likeliest.
+
+With one argument that is the text, and the model the built-in one.
+
+examples:
+  ggtui perplexity story.txt                            the built-in model
+  ggtui perplexity model.gguf story.txt --chunks 20     a quick look
+  ggtui perplexity q4.gguf story.txt --base f16.gguf    what a conversion cost
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ggtui.cli.flags import FILE, add_loading, add_output, add_setting, resolve
+from ggtui.core.errors import UsageError
+from ggtui.viz.settings import LOADING, SETTINGS, Setting, values_of
+
+if TYPE_CHECKING:
+    from ggtui.core.perplexity import Perplexity
+    from ggtui.core.session import Session
+
+_CTX = 512
+_CHUNKS = Setting("chunks", int, None, "read only the first N chunks", low=1)
+_STRIDE = Setting("stride", int, None, "begin a chunk every N tokens; the last N of each count", low=1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument("model", nargs="?", metavar="MODEL", help=SETTINGS["model"].help)
+    file = parser.add_argument("file", metavar="FILE", help="the text, UTF-8")
+    base = parser.add_argument("--base", metavar="MODEL2", help="also compare with this model")
+    for argument in (model, file, base):
+        argument.complete = FILE  # type: ignore[attr-defined]
+    add_setting(parser, "type-from")
+    for setting in (_STRIDE, _CHUNKS):
+        flag = f"--{setting.name}"
+        parser.add_argument(flag, type=partial(setting.parse, source=flag), metavar="N", help=setting.help)
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    add_loading(parser)
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    resolve(args, ("model", *LOADING))
+    text = _text(args.file)
+    from ggtui.core.perplexity import perplexity
+    from ggtui.core.session import load
+    from ggtui.viz.interrupt import stop_on_signal
+    from ggtui.viz.progress import progress_bar
+
+    session = load(args.model, **values_of(args, LOADING))
+    if args.ctx is not None and args.ctx > session.n_ctx:
+        raise UsageError(f"--ctx {args.ctx}: the model was made for {session.n_ctx} tokens")
+    ctx = args.ctx or min(_CTX, session.n_ctx)
+    base = load(args.base, **{**values_of(args, LOADING), "ctx": ctx}) if args.base is not None else None
+    tokens = session.tokenizer.encode(text)
+    started = time.perf_counter_ns()
+    with progress_bar("reading", quiet=args.quiet) as progress, stop_on_signal(partial(_stop, session, base)):
+        found = perplexity(
+            session, tokens, ctx=ctx, stride=args.stride, n_chunks=args.chunks, base=base, progress=progress
+        )
+    speed = found.n_tokens / (time.perf_counter_ns() - started) * 1e9
+    if args.json:
+        print(json.dumps(_data(found, ctx, args.stride, speed)))
+    else:
+        print(*_lines(found, ctx, speed), sep="\n")
+    return 0
+
+
+def _stop(*sessions: Session | None) -> None:
+    for session in sessions:
+        if session is not None:
+            session.stop()
+
+
+def _text(name: str) -> str:
+    try:
+        return Path(name).read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror or error}; name a text file") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: byte {error.start} is not UTF-8; convert the text, e.g. with iconv") from error
+
+
+def _data(found: Perplexity, ctx: int, stride: int | None, speed: float) -> dict[str, Any]:
+    return {
+        "perplexity": found.value,
+        "error": found.error,
+        "chunks": len(found.nll),
+        "ctx": ctx,
+        "stride": stride,
+        "count": found.count,
+        "tokens_per_second": speed,
+        "against": asdict(found.against) if found.against else None,
+    }
+
+
+def _lines(found: Perplexity, ctx: int, speed: float) -> list[str]:
+    n = len(found.nll)
+    chunks = f"{n} chunk{'s' * (n > 1)} of {ctx} tokens, of which {found.count} count"
+    lines = [f"perplexity      {found.value:.4f} +- {found.error:.4f} ({chunks}; {speed:.0f} tok/s)"]
+    if found.against is not None:
+        a = found.against
+        lines += [
+            f"base            {a.base:.4f}",
+            f"KL divergence   {a.kl:.6f} +- {a.kl_error:.6f}",
+            f"same likeliest  {a.same_top:.2%} +- {a.same_top_error:.2%}",
+        ]
+    return lines

@@ -1,0 +1,84 @@
+/* mul_mat of weights in blocks of 32, or in super-blocks of 256 that are cut into such groups: a group goes with a block of
+ * activations. A tile's block is HEAD bytes of scales and minimums and then, for each group, GROUP bytes of weights; gg_pack
+ * says what lies where.
+ *
+ * The including file has included mul_mat_fields.h and defined HEAD, GROUP and
+ *     BLOCK     weights a block
+ *     BYTES     a block takes in one row
+ *     SCALES    a group has: 1, or 2 where each half of it has its own
+ *     BITS      of a weight, at most: 4, 6 or 8
+ *     OFFSET    what is taken off the weights; 128 for 8 bits
+ *     MINIMUMS  NONE, FLOATS (scales.m) or PAIRS (scales.pairs)
+ *     void get_scales(scales *, const uint8_t *block)
+ *     v16w get_weights(const uint8_t *group, int i)   weights 4i .. 4i + 3 of each row */
+#define NONE 0
+#define FLOATS 1
+#define PAIRS 2
+enum { GROUPS = BLOCK / 32, STEPS = 8 / SCALES };
+
+#if BITS == 8
+typedef v16q8 sum;
+#define SUM_START(x, h) v16q8_start((x).nsum)
+#define SUM_DOT v16q8_dot
+#define SUM_END(acc, x, h) v16q8_end(acc)
+#else
+/* A scale of a half goes with a sum over that half of the activations. */
+#define OFFSETS(h) (SCALES == 1 ? GG_OFFSETS(OFFSET, OFFSET) : (h) == 0 ? GG_OFFSETS(OFFSET, 0) : GG_OFFSETS(0, OFFSET))
+#if BITS == 6
+typedef v16q6 sum;
+#define SUM_START(x, h) v16q6_start((x).nsum, OFFSETS(h))
+#define SUM_DOT v16q6_dot
+#define SUM_END(acc, x, h) v16q6_end(acc, (x).nsum, OFFSETS(h))
+#else
+typedef v16q4 sum;
+#define SUM_START(x, h) v16q4_start((x).nsum, OFFSETS(h))
+#define SUM_DOT v16q4_dot
+#define SUM_END(acc, x, h) v16q4_end(acc, (x).nsum, OFFSETS(h))
+#endif
+#endif
+
+GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols) {
+    const uint8_t *block = a->w + row * a->w_nb;
+    const gg_block_q8_a *x[GG_MAX_COLS];
+    v16 sums[GG_MAX_COLS];
+    GG_UNROLL for (int c = 0; c < n_cols; c++) x[c] = (const gg_block_q8_a *)(a->x + (col + c) * a->x_nb);
+    GG_UNROLL for (int c = 0; c < n_cols; c++) sums[c] = v16_set1(0.0f);
+
+    for (int64_t b = 0; b < a->k / 32; block += BYTES * GG_ROWS) {
+        scales s;
+        get_scales(&s, block);
+        const uint8_t *group = block + HEAD;
+        for (int g = 0; g < GROUPS; g++, b++, group += GROUP) {
+            GG_UNROLL for (int h = 0; h < SCALES; h++) {
+                sum acc[GG_MAX_COLS];
+                GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = SUM_START(x[c][b], h);
+                GG_UNROLL for (int j = 0; j < STEPS; j++) {
+                    /* Both nibbles of a byte follow each other. */
+                    const int i = SCALES == 1 ? j / 2 + j % 2 * 4 : h * STEPS + j;
+                    const v16w w = get_weights(group, i);
+                    GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = SUM_DOT(acc[c], w, x[c][b].qs + 4 * i);
+                }
+                const v16 d = s.d[g * SCALES + h];
+                GG_UNROLL for (int c = 0; c < n_cols; c++) {
+                    const v16 products = v16_from_i32(SUM_END(acc[c], x[c][b], h));
+                    sums[c] = v16_fma(products, v16_mul(d, v16_set1(x[c][b].d)), sums[c]);
+                }
+            }
+#if MINIMUMS == FLOATS
+            GG_UNROLL for (int c = 0; c < n_cols; c++) sums[c] = v16_fma(s.m[g], v16_set1(x[c][b].dnsum), sums[c]);
+#elif MINIMUMS == PAIRS
+            GG_UNROLL for (int c = 0; c < n_cols; c++) {
+                const v16 products = v16_from_i32(v16i_dot_pairs(s.pairs[g], x[c][b].nsum));
+                sums[c] = v16_fma(products, v16_mul(s.dmin, v16_set1(x[c][b].d)), sums[c]);
+            }
+#endif
+        }
+    }
+
+    float out[GG_MAX_COLS * GG_ROWS];
+    GG_UNROLL for (int c = 0; c < n_cols; c++) v16_store(out + c * GG_ROWS, sums[c]);
+    finish(a, row, col, n_tiles, n_cols, out);
+}
+
+/* The kernel called `name`. */
+#define GG_MUL_MAT_BLOCKS(name) GG_MUL_MAT(name, GG_INT_COLS, 0, a->k / 32 * (int64_t)sizeof(gg_block_q8_a))

@@ -1,0 +1,15 @@
+/* mul_mat of Q4_K weights: d, dmin, 8 scales and minimums of 6 bits, nibbles. */
+#include "mul_mat_fields.h"
+
+enum { BYTES = 144, HEAD = 2 * HALF + 3 * PIECE, GROUP = 4 * PIECE };
+#define BLOCK 256
+#define SCALES 1
+#define BITS 4
+#define OFFSET 0
+#define MINIMUMS FLOATS
+
+GG_INLINE void get_scales(scales *s, const uint8_t *block) { get_scales_6_bits(s, block); }
+GG_INLINE v16w get_weights(const uint8_t *group, int i) { return nibbles(group, i); }
+
+#include "mul_mat_blocks.h"
+GG_MUL_MAT_BLOCKS(mul_mat_q4_k)

@@ -1,0 +1,17 @@
+/* mul_mat of Q5_0 weights: d, fifth bits, nibbles. */
+#include "mul_mat_fields.h"
+
+enum { BYTES = 22, HEAD = HALF, GROUP = PIECE + 4 * PIECE };
+#define BLOCK 32
+#define SCALES 1
+#define BITS 6
+#define OFFSET 16
+#define MINIMUMS NONE
+
+GG_INLINE void get_scales(scales *s, const uint8_t *block) { s->d[0] = load_half(block); }
+GG_INLINE v16w get_weights(const uint8_t *group, int i) {
+    return v16w_or(nibbles(group + PIECE, i), one_bit(group, i, 4));
+}
+
+#include "mul_mat_blocks.h"
+GG_MUL_MAT_BLOCKS(mul_mat_q5_0)

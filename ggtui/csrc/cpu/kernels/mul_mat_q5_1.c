@@ -1,0 +1,19 @@
+/* mul_mat of Q5_1 weights: d, m, fifth bits, nibbles. */
+#include "mul_mat_fields.h"
+
+enum { BYTES = 24, HEAD = 2 * HALF, GROUP = PIECE + 4 * PIECE };
+#define BLOCK 32
+#define SCALES 1
+#define BITS 6
+#define OFFSET 0
+#define MINIMUMS FLOATS
+
+GG_INLINE void get_scales(scales *s, const uint8_t *block) {
+    s->d[0] = load_half(block), s->m[0] = v16_neg(load_half(block + HALF));
+}
+GG_INLINE v16w get_weights(const uint8_t *group, int i) {
+    return v16w_or(nibbles(group + PIECE, i), one_bit(group, i, 4));
+}
+
+#include "mul_mat_blocks.h"
+GG_MUL_MAT_BLOCKS(mul_mat_q5_1)

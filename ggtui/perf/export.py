@@ -1,0 +1,277 @@
+"""Traces for other programs: one table of formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ggtui.core import trace as core_trace
+from ggtui.core.trace import WAKE, NodeInfo, Records, TokenRecord, Trace
+from ggtui.perf import aggregate
+
+CSV_COLUMNS = (
+    "stage", "key", "op", "type", "shape", "layer", "calls", "mean_ns", "sd_ns", "p95_ns", "median_ns", "least_ns",
+    "most_ns", "share", "wait_ns", "flops", "bytes", "flops_per_s", "bytes_per_s", "limit", "of_limit",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """A row of the table: a flag's name and help, and a function from a trace to the text of the file.
+
+    `binary` writes the file itself, for formats that are no text.
+    """
+
+    name: str
+    help: str
+    text: Callable[[Trace], str] | None = None
+    binary: Callable[[Trace, Path], None] | None = None
+
+    def save(self, trace: Trace, path: str | Path) -> None:
+        """Write the file, under a temporary name first."""
+        path = Path(path)
+        temporary = path.with_name(path.name + ".part")
+        try:
+            if self.text is not None:
+                temporary.write_text(self.text(trace), encoding="utf-8")
+            elif self.binary is not None:
+                temporary.unlink(missing_ok=True)
+                self.binary(trace, temporary)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+# ---- tables ----
+
+
+def _table(trace: Trace) -> Iterator[dict[str, Any]]:
+    """A line for each node of each stage, with the columns of CSV_COLUMNS."""
+    for stage in aggregate.stages(trace):
+        layers = {n.key: n.layer for n in stage.graph.nodes}
+        for row in aggregate.rows(stage):
+            t = row.time
+            values = (
+                row.stage, row.key, row.op, row.type, "x".join(map(str, row.shape)), layers[row.key], row.calls,
+                t.mean, t.sd, t.p95, t.median, t.least, t.most, row.share, row.wait_ns, row.flops, row.traffic,
+                row.flops_per_s, row.bytes_per_s, row.limit, row.of_limit,
+            )  # fmt: skip
+            yield dict(zip(CSV_COLUMNS, values, strict=True))
+
+
+def to_csv(trace: Trace) -> str:
+    """A line for each node of each stage; what is not known is empty."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_table(trace))
+    return out.getvalue()
+
+
+def to_markdown(trace: Trace) -> str:
+    """The summary and a table of nodes for each stage."""
+    lines = [f"- {line}" for line in aggregate.summary(trace)]
+    for stage in aggregate.stages(trace):
+        lines += ["", f"## {stage.name}", ""]
+        lines += ["| node | op | type | calls | time us | sd us | p95 us | share | wait us | GB/s | GFLOP/s | limit |"]
+        lines += ["| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
+        for r in aggregate.rows(stage):
+            p95 = "" if r.time.p95 is None else f"{r.time.p95 / 1e3:.2f}"
+            limit = "" if r.of_limit is None else f"{r.of_limit:.0%} {r.limit}"
+            times = f"{r.time.mean / 1e3:.2f} | {r.time.sd / 1e3:.2f} | {p95} | {r.share:.1%} | {r.wait_ns / 1e3:.2f}"
+            rates = f"{r.bytes_per_s / 1e9:.2f} | {r.flops_per_s / 1e9:.2f} | {limit}"
+            lines.append(f"| {_cell(r.key)} | {r.op} | {r.type} | {r.calls} | {times} | {rates} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text).replace("\\", "\\\\").replace("|", "\\|")
+
+
+def to_sqlite(trace: Trace, path: Path) -> None:
+    """Tables run (name, value), nodes, inputs, tokens, records, totals and table_rows (the columns of the CSV)."""
+    with closing(sqlite3.connect(path)) as db, db:
+        run = [*asdict(trace.run).items(), *((f"memory.{k}", v) for k, v in asdict(trace.memory).items())]
+        run += [(f"limits.{k}", v) for k, v in asdict(trace.limits).items()] if trace.limits else []
+        _fill(db, "run", ("name", "value"), ((k, v if isinstance(v, str) else json.dumps(v)) for k, v in run))
+        columns = (
+            "graph",
+            "id",
+            "key",
+            "name",
+            "op",
+            "type",
+            "layer",
+            "phase",
+            "result_type",
+            "ne",
+            "flops",
+            "traffic",
+        )
+        _fill(db, "nodes", columns, (
+            (g, n.id, n.key, n.name, n.op, n.type, n.layer, n.phase, n.result.type, "x".join(map(str, n.result.ne)),
+             n.flops, n.traffic)
+            for g, graph in enumerate(trace.graphs) for n in graph.nodes
+        ))  # fmt: skip
+        _fill(db, "edges", ("graph", "source", "node"), (
+            (g, source, n.id) for g, graph in enumerate(trace.graphs) for n in graph.nodes for source in n.src
+        ))  # fmt: skip
+        _fill(db, "tokens", ("id", "graph", "n_past", "n_tokens", "eval_ns", "sample_ns", "kv_bytes", "dropped"), (
+            (i, t.graph, t.n_past, t.n_tokens, t.eval_ns, t.sample_ns, t.kv_bytes, t.dropped)
+            for i, t in enumerate(trace.tokens)
+        ))  # fmt: skip
+        _fill(db, "records", ("token", "node", "part", "thread", "start_ns", "end_ns", "done_ns"), (
+            (i, *row) for i, t in enumerate(trace.tokens) for row in Records.of(t.records).table.tolist()
+        ))  # fmt: skip
+        names = ("graph", "node", "part", "thread", "count", "work", "least", "most", "wait", "work_squared")
+        _fill(db, "totals", names, ([getattr(t, name) for name in names] for t in trace.totals))
+        _fill(db, "table_rows", CSV_COLUMNS, (list(row.values()) for row in _table(trace)))
+
+
+def _fill(db: sqlite3.Connection, name: str, columns: Iterable[str], lines: Iterable[Iterable[Any]]) -> None:
+    columns = [f'"{column}"' for column in columns]
+    db.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
+    db.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", (tuple(line) for line in lines))
+
+
+# ---- timelines ----
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a thread's timeline, in nanoseconds of a clock that runs through the whole trace; `parent` spans
+    contain those of depth one more."""
+
+    thread: int
+    depth: int
+    name: str
+    start: int
+    end: int
+    token: TokenRecord
+    node: NodeInfo | None = None
+
+
+def spans(trace: Trace) -> Iterator[Span]:
+    """The evaluations of each thread, and in them waking, work and waiting; strictly nested, in the order of starting.
+
+    Evaluations are laid one after the other with the choosing of tokens between; what else passed is left out.
+    """
+    at = 0
+    for token in trace.tokens:
+        nodes = trace.graphs[token.graph].nodes
+        table = Records.of(token.records).table
+        stage = "generation" if trace.graphs[token.graph].n_tokens == 1 else "prompt"
+        threads = sorted(set(table[:, 2].tolist())) or [0]
+        length = max(token.eval_ns, int(table[:, 5].max()) if len(table) else 0)
+        for thread in threads:
+            yield Span(thread, 0, f"{stage}, {token.n_past + token.n_tokens} tokens", at, at + length, token)
+            for node, part, _, start, end, done in table[table[:, 2] == thread].tolist():
+                name = "wake" if node == WAKE else _part_name(nodes[node], part)
+                if end > start:
+                    yield Span(thread, 1, name, at + start, at + end, token, None if node == WAKE else nodes[node])
+                if done > end:
+                    yield Span(thread, 1, "wait", at + end, at + done, token)
+        at += length
+        if token.sample_ns:
+            yield Span(0, 0, "sample", at, at + token.sample_ns, token)
+            at += token.sample_ns
+
+
+def _part_name(node: NodeInfo, part: int) -> str:
+    whole = len(node.parts) < 2 or not 0 <= part < len(node.parts) or part == len(node.parts) - 1
+    return node.key or node.name if whole else f"{node.key or node.name} ({node.parts[part]})"
+
+
+def to_chrome(trace: Trace) -> str:
+    """Trace events as chrome://tracing and Perfetto read them: a track for each thread, counters for speed and memory.
+
+    Times are microseconds with three digits.
+    """
+    run = trace.run
+    events: list[dict[str, Any]] = [_meta("process_name", 0, {"name": f"ggtui {run.model} {run.isa}".strip()})]
+    threads: set[int] = set()
+    counted: set[int] = set()
+    for span in spans(trace):
+        if span.thread not in threads:
+            threads.add(span.thread)
+            events.append(_meta("thread_name", span.thread, {"name": f"thread {span.thread}"}))
+        event: dict[str, Any] = {
+            "name": span.name, "cat": "node" if span.node else "run", "ph": "X", "pid": 1, "tid": span.thread,
+            "ts": span.start / 1e3, "dur": (span.end - span.start) / 1e3,
+        }  # fmt: skip
+        if span.node is not None:
+            n = span.node
+            event["args"] = {"op": n.op, "type": n.type, "ne": list(n.result.ne), "phase": n.phase}
+        events.append(event)
+        if id(span.token) not in counted and span.depth == 0:
+            counted.add(id(span.token))
+            events += _counters(span, trace)
+    return json.dumps({"traceEvents": events, "displayTimeUnit": "ns", "otherData": asdict(run)})
+
+
+def _meta(name: str, thread: int, args: dict[str, str]) -> dict[str, Any]:
+    return {"name": name, "ph": "M", "pid": 1, "tid": thread, "args": args}
+
+
+def _counters(span: Span, trace: Trace) -> list[dict[str, Any]]:
+    t, m = span.token, trace.memory
+    speed = t.n_tokens / max(t.eval_ns + t.sample_ns, 1) * 1e9
+    common = {"ph": "C", "pid": 1, "ts": span.start / 1e3}
+    memory = {"weights": m.weights, "activations": m.activations + m.batch_activations, "scratch": m.scratch}
+    return [
+        {**common, "name": "tok/s", "args": {"tok/s": round(speed, 3)}},
+        {**common, "name": "KV cache in use", "args": {"bytes": t.kv_bytes}},
+        {**common, "name": "memory", "args": {**memory, "kv": m.kv}},
+    ]
+
+
+def to_speedscope(trace: Trace) -> str:
+    """The file format of speedscope.app: a profile of events for each thread, in nanoseconds."""
+    frames: dict[str, int] = {}
+    events: dict[int, list[dict[str, Any]]] = {}
+    open_spans: dict[int, list[Span]] = {}
+
+    def close(thread: int, until: int | None) -> None:
+        """Close the spans of a thread that have ended by then; all for None."""
+        stack = open_spans[thread]
+        while stack and (until is None or stack[-1].end <= until):
+            span = stack.pop()
+            events[thread].append({"type": "C", "frame": frames[span.name], "at": span.end})
+
+    for span in spans(trace):
+        events.setdefault(span.thread, [])
+        open_spans.setdefault(span.thread, [])
+        close(span.thread, span.start)
+        frame = frames.setdefault(span.name, len(frames))
+        events[span.thread].append({"type": "O", "frame": frame, "at": span.start})
+        open_spans[span.thread].append(span)
+    profiles = []
+    for thread in sorted(events):
+        close(thread, None)
+        mine = events[thread]
+        profiles.append({"type": "evented", "name": f"thread {thread}", "unit": "nanoseconds",
+                         "startValue": 0, "endValue": mine[-1]["at"], "events": mine})  # fmt: skip
+    return json.dumps({
+        "$schema": "https://www.speedscope.app/file-format-schema.json", "name": f"ggtui {trace.run.model}",
+        "exporter": f"ggtui {trace.run.ggtui}", "activeProfileIndex": 0,
+        "shared": {"frames": [{"name": name} for name in frames]}, "profiles": profiles,
+    })  # fmt: skip
+
+
+EXPORTERS = (
+    Exporter("json", "the whole trace, for --open, --compare and programs", text=core_trace.dumps),
+    Exporter("csv", "the table of all nodes", text=to_csv),
+    Exporter("chrome", "the timeline, for Perfetto and chrome://tracing", text=to_chrome),
+    Exporter("speedscope", "the timeline, for speedscope.app", text=to_speedscope),
+    Exporter("sqlite", "all of it as tables of a database", binary=to_sqlite),
+    Exporter("markdown", "the table of all nodes", text=to_markdown),
+)

@@ -1,0 +1,95 @@
+"""What this machine allows, measured by loops of our own and kept per machine under $XDG_CACHE_HOME/ggtui."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ggtui.core.cores import here
+from ggtui.core.errors import GgtuiError
+from ggtui.core.native import ISAS, isa_index, last_error, lib
+from ggtui.core.plan import Pool
+from ggtui.core.trace import Limits
+
+VERSION = 1  # of the measurement; a file of another one is measured anew
+# Bytes that all threads read together, over and over: from the innermost caches to far beyond them.
+READ_SIZES = tuple((1 << 18) << shift for shift in range(0, 11, 2))
+_MIN_STEP = 512
+
+
+def measure(pool: Pool, isa: str | None = None) -> Limits:
+    """The limits of a pool's threads together. Takes a second or two. Raises GgtuiError where it can't be measured."""
+    index = isa_index(isa)
+    sizes = [size for size in READ_SIZES if size >= pool.threads * _MIN_STEP]
+    return Limits(
+        isa=ISAS[index],
+        threads=pool.threads,
+        read=tuple((size, _limit(pool, lib.GG_LIMIT_READ, index, size)) for size in sizes),
+        int8=_limit(pool, lib.GG_LIMIT_INT8, index),
+        f32=_limit(pool, lib.GG_LIMIT_F32, index),
+        meeting_ns=_limit(pool, lib.GG_LIMIT_MEETING, index),
+    )
+
+
+def _limit(pool: Pool, kind: int, isa: int, n_bytes: int = 0) -> float:
+    value = float(lib.gg_limit(pool.handle, kind, isa, n_bytes))
+    if value < 0:
+        raise GgtuiError(last_error())
+    return value
+
+
+def limits(pool: Pool, isa: str | None = None, *, remeasure: bool = False) -> Limits:
+    """The limits as they were measured on this machine before, else measured now and kept."""
+    name = ISAS[isa_index(isa)]
+    path = cache_file()
+    known = {} if remeasure else _read(path)
+    key = f"{name} {pool.threads}"
+    if key not in known:
+        found = measure(pool, name)
+        known = _read(path) | {key: found}
+        _write(path, known)
+    return known[key]
+
+
+def known_limits(isa: str, threads: int) -> Limits | None:
+    """What was measured before; None if nothing was. Measures nothing."""
+    return _read(cache_file()).get(f"{isa} {threads}")
+
+
+def cache_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the limits of this machine are kept: a file for each processor, since home folders are shared."""
+    base = environ.get("XDG_CACHE_HOME", "")
+    try:
+        folder = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise GgtuiError("there is no home folder for ggtui's files; set XDG_CACHE_HOME") from error
+    machine = here()
+    mark = hashlib.sha256(f"{machine.system} {machine.processor} {machine.cores}".encode()).hexdigest()[:12]
+    return folder / "ggtui" / f"limits-{mark}.json"
+
+
+def _read(path: Path) -> dict[str, Limits]:
+    """Empty where there is no such file, or not one of this version."""
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        if data["version"] != VERSION:
+            return {}
+        return {key: Limits(**{**v, "read": tuple(map(tuple, v["read"]))}) for key, v in data["limits"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write(path: Path, known: dict[str, Limits]) -> None:
+    """Kept where that is possible: a read-only home is no reason to fail."""
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+        data = {"version": VERSION, "limits": {key: asdict(found) for key, found in known.items()}}
+        temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        temporary.replace(path)

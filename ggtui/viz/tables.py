@@ -1,0 +1,185 @@
+"""Tables of a trace for the terminal: functions of the figures of perf, with rich."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ggtui.core.trace import Trace
+from ggtui.perf import aggregate
+from ggtui.perf.aggregate import Row, Stage
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ggtui.perf.compare import Comparison
+
+DASH = "-"
+# Columns that a narrow terminal does without, the first ones first.
+_SPARE = ("sd", "shape", "GFLOP/s", "type", "p95", "calls", "wake", "stage", "wait", "op", "GB/s", "limit")
+Columns = Sequence[tuple[str, str]]  # heading, "left" or "right"
+Lines = Iterable[Sequence[str]]
+
+
+def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[str, Columns, list[list[str]]]:
+    """Title, columns and lines of a stage's table; `top` lines at most, and one for the rest."""
+    rows = aggregate.rows(stage, by)
+    shown = rows if top is None else rows[:top]
+    n, evals = len(stage.tokens), stage.evals
+    columns = [(by, "left"), *([("op", "left")] if by == "node" else []), ("type", "left")]
+    columns += [("shape", "left")] if by == "node" else []
+    columns += [(name, "right") for name in ("calls", "time", "share", "sd", "p95", "wait", "GB/s", "GFLOP/s", "limit")]
+    lines = [_line(row, by) for row in shown]
+    rest = rows[len(shown) :]
+    if rest:
+        blank = [""] * (len(columns) - len(lines[0]) if lines else 0)
+        left = [f"{len(rest)} more", *[""] * (3 if by == "node" else 1), str(sum(r.calls for r in rest))]
+        spent = sum(r.time.mean for r in rest)
+        left += [duration(spent), percent(sum(r.share for r in rest)), "", "", duration(sum(r.wait_ns for r in rest))]
+        lines.append([*left, "", "", "", *blank])
+    each = "token" if stage.name == "generation" else "prompt"
+    title = f"{stage.name}: {n} evaluations, {duration(evals.mean)} a {each}, {stage.tokens_per_s:.1f} tok/s"
+    return title, columns, lines
+
+
+def _line(row: Row, by: str) -> list[str]:
+    t = row.time
+    middle = [row.op, row.type, shape(row.shape)] if by == "node" else [row.type]
+    return [
+        row.key,
+        *middle,
+        str(row.calls),
+        duration(t.mean),
+        percent(row.share),
+        duration(t.sd),
+        duration(t.p95) if t.p95 is not None else DASH,
+        duration(row.wait_ns),
+        rate(row.bytes_per_s),
+        rate(row.flops_per_s),
+        f"{row.of_limit:.0%} {row.limit[:3]}" if row.of_limit is not None else DASH,
+    ]
+
+
+def thread_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:
+    """What each thread did, on the mean, in an evaluation."""
+    columns = [("thread", "left"), *[(name, "right") for name in ("work", "wait", "wake", "waiting")]]
+    lines = []
+    for i, t in enumerate(stage.threads()):
+        waiting = t.wait / max(t.work + t.wait + t.wake, 1.0)
+        lines.append([str(i), duration(t.work), duration(t.wait), duration(t.wake), percent(waiting)])
+    return f"{stage.name}: threads, the mean of an evaluation", columns, lines
+
+
+def comparison_table(comparison: Comparison, top: int | None = 20) -> tuple[str, Columns, list[list[str]]]:
+    """The whole evaluations, and the largest changes first."""
+    columns = [("node", "left"), ("stage", "left"), *[(n, "right") for n in ("base", "now", "change", "percent")]]
+    lines = []
+    for c in (*comparison.whole, *comparison.changes[:top]):
+        mark = " !" if c in comparison.worse else ""
+        change = f"{'+' if c.delta >= 0 else '-'}{duration(abs(c.delta))}"
+        lines.append([c.key, c.stage, duration(c.base), duration(c.now), change, f"{c.ratio - 1:+.1%}{mark}"])
+    return f"changes of the {comparison.measure}, the largest first", columns, lines
+
+
+def notes(trace: Trace) -> list[str]:
+    """The summary in plain words, memory by owner, and what the profiler itself cost."""
+    m = trace.memory
+    owners = (
+        ("weights", m.weights), ("KV cache", m.kv), ("activations of a token", m.activations),
+        ("activations of a batch", m.batch_activations), ("scratch", m.scratch), ("records", m.records),
+    )  # fmt: skip
+    memory = ", ".join(f"{name} {size(n)}" for name, n in owners if n)
+    return [*aggregate.summary(trace), *([f"memory: {memory}"] if memory else []), overhead_line(trace)]
+
+
+def overhead_line(trace: Trace) -> str:
+    cost = aggregate.overhead(trace)
+    stamps = f"{cost['stamps']:.0f} stamps of {cost['stamp_ns']:.0f} ns a thread and token, {cost['share']:.2%} of it"
+    if cost["end_to_end"] is None:
+        return f"profiler overhead: {stamps}"
+    return f"profiler overhead: {stamps}; a token took {cost['end_to_end']:+.2%} against runs without a profile"
+
+
+def table(title: str, columns: Columns, lines: Lines, *, ascii_only: bool = False) -> Table:
+    """The same as a rich table."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=Text(title), title_justify="left", box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD)
+    for name, side in columns:
+        justify: Any = side
+        drawn.add_column(name, justify=justify, no_wrap=True, overflow="crop")
+    for line in lines:
+        drawn.add_row(*[Text(cell) for cell in line])
+    return drawn
+
+
+def text_table(title: str, columns: Columns, lines: Lines) -> str:
+    """The same as plain text, as wide as it needs to be."""
+    body = [[name for name, _ in columns], *[list(line) for line in lines]]
+    widths = [max(len(line[i]) for line in body) for i in range(len(columns))]
+    sides = [side for _, side in columns]
+
+    def joined(line: Sequence[str]) -> str:
+        cells = zip(line, widths, sides, strict=True)
+        return "  ".join(c.ljust(w) if side == "left" else c.rjust(w) for c, w, side in cells).rstrip()
+
+    return "\n".join([title, joined(body[0]), joined(["-" * w for w in widths]), *map(joined, body[1:])])
+
+
+def fitted(columns: Columns, lines: Lines, width: int) -> tuple[Columns, list[list[str]]]:
+    """Without as many spare columns as it takes to draw the table in `width` characters."""
+    left, cells = list(columns), [list(line) for line in lines]
+    for spare in (None, *_SPARE):
+        at = next((i for i, (name, _) in enumerate(left) if name == spare), None)
+        if at is not None:
+            left = left[:at] + left[at + 1 :]
+            cells = [line[:at] + line[at + 1 :] for line in cells]
+        widths = [max(len(text) for text in column) for column in zip([c for c, _ in left], *cells, strict=True)]
+        if sum(widths) + 3 * len(widths) + 1 <= width:
+            break
+    return left, cells
+
+
+def write(out: TextIO, title: str, columns: Columns, lines: Lines, *, ascii_only: bool = False) -> None:
+    """A table to a terminal, with as many columns as it has room for; else as plain text with all of them."""
+    if not out.isatty():
+        out.write(text_table(title, columns, lines) + "\n\n")
+        return
+    from rich.console import Console
+
+    console = Console(file=out, highlight=False)
+    console.print(table(title, *fitted(columns, lines, console.width), ascii_only=ascii_only))
+
+
+def duration(ns: float) -> str:
+    """A time in a unit in which it has three digits or so: 950 ns, 12.3 us, 4.56 ms."""
+    for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= scale:
+            value = ns / scale
+            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return f"{ns:.0f} ns"
+
+
+def percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def rate(per_s: float) -> str:
+    """In thousands of millions a second."""
+    value = per_s / 1e9
+    return DASH if not value else f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def shape(ne: Sequence[int]) -> str:
+    """Sizes without the ones at their end."""
+    last = max((i for i, n in enumerate(ne) if n != 1), default=0)
+    return " x ".join(str(n) for n in ne[: last + 1])
+
+
+def size(n_bytes: int) -> str:
+    for unit, shift in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if n_bytes >= 1 << shift:
+            return f"{n_bytes / (1 << shift):.1f} {unit}"
+    return f"{n_bytes} B"

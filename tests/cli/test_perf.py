@@ -1,0 +1,196 @@
+"""`ggtui perf`: what it prints, saves and refuses, and the codes it ends with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ggtui as package
+from ggtui.core.native import usable_isas
+from ggtui.core.trace import Trace, load, save
+
+QUICK = ("perf", "-n", "4", "--n-prompt", "8", "-r", "1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def limits(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A cache of its own, filled once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        from ggtui.perf import roofline
+
+        patch.setattr(roofline, "READ_SIZES", (1 << 20,))
+        yield
+
+
+@pytest.fixture(scope="module")
+def made() -> Trace:
+    session = package.load(threads=1, record="full")
+    steps = list(session.generate([1, 2, 3, 4], 5, ignore_eos=True))
+    return session.trace(run for step in steps for run in step.runs)
+
+
+@pytest.fixture
+def base(made: Trace, tmp_path: Path) -> Path:
+    save(made, tmp_path / "base.json")
+    return tmp_path / "base.json"
+
+
+def slower(made: Trace, factor: float, key: str = "blk.0.ffn_up") -> Trace:
+    """The same with one node's records stretched; the records after it move along."""
+    tokens = []
+    for t in made.tokens:
+        node = next(n.id for n in made.graphs[t.graph].nodes if n.key == key)
+        moved, found = 0, []
+        for r in t.records:
+            longer = round((r.end - r.start) * (factor - 1)) if r.node == node else 0
+            found.append(replace(r, start=r.start + moved, end=r.end + moved + longer, done=r.done + moved + longer))
+            moved += longer
+        tokens.append(replace(t, records=tuple(found), eval_ns=t.eval_ns + moved))
+    return replace(made, tokens=tuple(tokens))
+
+
+def test_a_session_prints_its_tables(ggtui: Callable[..., Any]) -> None:
+    result = ggtui(*QUICK, "-t", "2", "--top", "3")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^generation: 3 evaluations, .* a token, .* tok/s$", result.out, re.M)
+    assert re.search(r"^prompt: 1 evaluations, .* a prompt, .* tok/s$", result.out, re.M)
+    assert re.search(
+        r"^node +op +type +shape +calls +time +share +sd +p95 +wait +GB/s +GFLOP/s +limit$", result.out, re.M
+    )
+    assert re.search(r"^profiler overhead: \d+ stamps of \d+ ns", result.out, re.M)
+    assert re.search(r"^generation is .*(memory|compute)-bound: \d+% of [\d.]+ G", result.out, re.M)
+    assert "more" in result.out and "threads, the mean" in result.out
+
+
+@pytest.mark.parametrize(("by", "key"), [("op", "mul_mat"), ("layer", "blk.0"), ("type", "q8_0"), ("node", "output")])
+def test_by(ggtui: Callable[..., Any], base: Path, by: str, key: str) -> None:
+    result = ggtui("perf", "--open", str(base), "--by", by, "--top", "50")
+    assert result.code == 0 and re.search(rf"^{re.escape(key)} ", result.out, re.M)
+
+
+def test_light(ggtui: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "light.json"
+    result = ggtui(*QUICK, "--profile", "light", "--json", str(path))
+    assert result.code == 0 and "generation: 3 evaluations" in result.out
+    trace = load(path)
+    assert trace.totals and not any(len(t.records) for t in trace.tokens) and trace.run.profile == "light"
+
+
+def test_every_format_is_saved(ggtui: Callable[..., Any], base: Path, tmp_path: Path) -> None:
+    names = ("json", "csv", "chrome", "speedscope", "sqlite", "markdown")
+    flags = [part for name in names for part in (f"--{name}", str(tmp_path / name))]
+    assert ggtui("perf", "--open", str(base), *flags).code == 0
+    assert all((tmp_path / name).stat().st_size > 1000 for name in names)
+    assert load(tmp_path / "json") == load(base)
+
+
+def test_standard_output_carries_only_what_was_asked_for(ggtui: Callable[..., Any], base: Path) -> None:
+    out = ggtui("perf", "--open", str(base), "--json", "-").out
+    assert json.loads(out)["schema"] == "ggtui-trace"
+    lines = list(csv.DictReader(io.StringIO(ggtui("perf", "--open", str(base), "--csv", "-").out)))
+    assert {"generation", "prompt"} == {line["stage"] for line in lines}
+    assert ggtui("perf", "--open", str(base), "--sqlite", "-").code == 2
+
+
+def test_compare(ggtui: Callable[..., Any], base: Path, made: Trace, tmp_path: Path) -> None:
+    same = ggtui("perf", "--open", str(base), "--compare", str(base), "--fail-above", "5%")
+    assert same.code == 0 and "changes of the median" in same.out
+    save(slower(made, 40.0), tmp_path / "slow.json")
+    slow = ggtui("perf", "--open", str(tmp_path / "slow.json"), "--compare", str(base))
+    assert slow.code == 0  # without --fail-above it only reports
+    slow = ggtui(
+        "perf", "--open", str(tmp_path / "slow.json"), "--compare", str(base), "--fail-above", "5%", "--top", "5"
+    )
+    assert slow.code == 3 and "slower by more than 5.0%: " in slow.out
+    changes = slow.out[slow.out.index("changes of the median") :].splitlines()[3:]
+    nodes = [line for line in changes if line and not line.startswith("the whole evaluation")]
+    assert nodes[0].startswith("blk.0.ffn_up") and nodes[0].endswith("!")
+    fast = ggtui("perf", "--open", str(base), "--compare", str(tmp_path / "slow.json"), "--fail-above", "5%")
+    assert fast.code == 0
+
+
+def test_a_run_can_be_compared_with_one_before(ggtui: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert ggtui(*QUICK, "--json", str(path)).code == 0
+    again = ggtui(*QUICK, "--json", str(tmp_path / "b.json"), "--compare", str(path))
+    assert again.code == 0 and "the whole evaluation" in again.out
+
+
+@pytest.mark.skipif(len(usable_isas()) < 2, reason="there is one instruction set only")
+def test_another_instruction_set_is_refused_by_name(ggtui: Callable[..., Any], base: Path) -> None:
+    refused = ggtui("perf", "--isa", "scalar", "--n-prompt", "4", "-n", "5", "-r", "1", "--compare", str(base))
+    assert refused.code == 2 and "instruction set: " in refused.err and "scalar now" in refused.err
+    forced = ggtui(
+        "perf", "--isa", "scalar", "--n-prompt", "4", "-n", "5", "-r", "1", "--compare", str(base), "--force"
+    )
+    assert forced.code == 0 and "compared all the same: instruction set" in forced.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--fail-above", "5%"), "--fail-above: needs --compare"),
+        (("--compare", "x.json", "--fail-above", "much"), "--fail-above much: must be a percentage"),
+        (("--by", "thread"), "--by: invalid choice"),
+        (("-n", "0"), "--n-predict 0: must be 1 or more"),
+        (("--repeat", "x"), "--repeat x: must be a whole number"),
+        (("-n", "100000"), "don't fit into the context"),
+    ],
+)
+def test_bad_usage(ggtui: Callable[..., Any], flags: tuple[str, ...], said: str) -> None:
+    result = ggtui("perf", *flags)
+    assert result.code == 2 and said in result.err and result.err.count("\n") == 1
+
+
+def test_files_that_are_no_traces(ggtui: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{}")
+    assert ggtui("perf", "--open", str(tmp_path / "bad.json")).code == 2
+    missing = ggtui("perf", "--open", str(tmp_path / "none.json"))
+    assert missing.code == 1 and "No such file" in missing.err
+    assert ggtui(*QUICK, "--compare", str(tmp_path / "bad.json")).code == 2
+
+
+def test_kernels(ggtui: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from ggtui.perf import kernels
+
+    for name, value in (("_SECONDS", 0.0), ("K", 256), ("N_ROWS", 64)):
+        monkeypatch.setattr(kernels, name, value)
+    result = ggtui("perf", "--kernels", "--isa", "scalar")
+    assert result.code == 0 and re.search(r"^mul_mat_q8_0 +scalar +256 x 64 \. 256 x 32 ", result.out, re.M)
+    data = json.loads(ggtui("perf", "--kernels", "--isa", "scalar", "--json", "-").out)
+    assert {"attention", "norm"} <= {row["kernel"] for row in data}
+
+
+def test_against(ggtui: Callable[..., Any], tmp_path: Path) -> None:
+    model = str(Path(package.__file__).parent / "data" / "tales.gguf")
+    result = ggtui("perf", "--against", model, "-p", "Once upon a time", "--top", "3")
+    assert result.code == 0 and "KL divergence 0.000e+00" in result.out and "the same for 100.0%" in result.out
+    assert ggtui("perf", "--against", model, "--n-prompt", "4", "--json", str(tmp_path / "a.json")).code == 0
+    assert json.loads((tmp_path / "a.json").read_text())["n_tokens"] == 4
+    assert ggtui("perf", "--against", str(tmp_path / "a.json")).code == 4
+
+
+def test_disasm_and_modes(ggtui: Callable[..., Any]) -> None:
+    result = ggtui("perf", "--disasm", "gelu", "--isa", "scalar")
+    assert result.code in (0, 5) and (result.code == 5 or result.out.startswith("gelu: the hot loop, "))
+    both = ggtui("perf", "--kernels", "--disasm", "gelu")
+    assert both.code == 2 and "--disasm: not together with --kernels" in both.err
+
+
+def test_the_command_line_for_py_spy(monkeypatch: pytest.MonkeyPatch, ggtui: Callable[..., Any]) -> None:
+    from ggtui.perf import pyspy
+
+    called = []
+    monkeypatch.setattr(pyspy, "record", lambda args, path: called.append((args, path)) or 0)
+    monkeypatch.setattr("sys.argv", ["ggtui", "perf", "-n", "4", "--py-spy", "a.svg", "--top", "1", "--py-spy=b.svg"])
+    assert ggtui("perf", "-n", "4", "--py-spy", "b.svg", "--top", "1").code == 0
+    assert called == [(["perf", "-n", "4", "--top", "1"], "b.svg")]

@@ -1,0 +1,54 @@
+"""The cache of keys and values: sizes, memory, types."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ggtui import Graph, ops
+from ggtui.core.errors import UsageError
+from ggtui.core.kv_cache import KV_TYPES, KVCache
+from ggtui.core.tensor import Context
+
+
+def test_a_tensor_of_each_kind_a_layer() -> None:
+    kv = KVCache(n_layer=3, d_head=8, n_head_kv=2, n_ctx=40)
+    assert [t.name for t in kv.k] == [f"blk.{i}.k_cache" for i in range(3)]
+    assert [t.name for t in kv.v] == [f"blk.{i}.v_cache" for i in range(3)]
+    for t in (*kv.k, *kv.v):
+        assert t.ne == (8, 40, 2, 1)
+        assert t.type.name == "f16"
+        assert not t.numpy().any()
+    assert all(t.packed for t in kv.k)
+    assert not any(t.packed for t in kv.v)
+
+
+@pytest.mark.parametrize(("type", "size"), [("f16", 2), ("f32", 4)])
+@pytest.mark.parametrize("n_ctx", [16, 33, 1024])
+def test_bytes(type: str, size: int, n_ctx: int) -> None:
+    kv = KVCache(n_layer=2, d_head=64, n_head_kv=3, n_ctx=n_ctx, type=type)
+    assert kv.bytes_per_token == 2 * 2 * 3 * 64 * size
+    tiles = -(-n_ctx // 16) * 16  # keys take whole tiles of 16 positions
+    assert kv.n_bytes == 2 * 3 * 64 * size * (tiles + n_ctx)
+
+
+def test_types() -> None:
+    assert KV_TYPES == ("f16", "f32")
+    with pytest.raises(UsageError, match="kv-type 'q8_0': choose one of f16, f32"):
+        KVCache(1, 8, 1, 16, "q8_0")
+
+
+@pytest.mark.parametrize("type", KV_TYPES)
+def test_rows_written_are_rows_read(type: str) -> None:
+    kv = KVCache(n_layer=1, d_head=8, n_head_kv=2, n_ctx=33, type=type)
+    ctx, rng = Context(), np.random.default_rng(0)
+    values = rng.integers(-100, 100, (2, 2, 4, 8)).astype(np.float32)  # k and v: (n_head_kv, n_tokens, d_head)
+    at = np.array([0, 15, 16, 32])
+    g = Graph()
+    for cache, x in zip((kv.k[0], kv.v[0]), values, strict=True):
+        g.build_forward_expand(ops.set_rows(cache, ctx.tensor(x), ctx.tensor(at)))
+    g.compute(threads=2)
+    for cache, x in zip((kv.k[0], kv.v[0]), values, strict=True):
+        want = np.zeros((2, 33, 8))
+        want[:, at] = x
+        assert np.array_equal(cache.numpy(), want)

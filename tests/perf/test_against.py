@@ -1,0 +1,80 @@
+"""One quantization against another: the errors are what numpy says they are, and are laid at the right door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ggtui
+from ggtui.core.errors import UsageError
+from ggtui.core.files import open_model
+from ggtui.core.files.convert import convert
+from ggtui.core.session import BUILT_IN, Session
+from ggtui.perf.against import against
+
+TOKENS = [5, 17, 300, 42, 8, 99, 1000, 7]
+
+
+@pytest.fixture(scope="module")
+def q4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "q4.gguf"
+    with open_model(BUILT_IN) as file:
+        convert(file, path, "q4_0")
+    return path
+
+
+@pytest.fixture(scope="module")
+def q8() -> Session:
+    return ggtui.load(threads=2)
+
+
+def test_a_model_against_itself_differs_nowhere(q8: Session) -> None:
+    found = against(q8, ggtui.load(threads=1), TOKENS)
+    assert found.kl == 0 and found.same_top == 1 and found.n_tokens == 8
+    assert len(found.nodes) > 50 and all(n.nmse == 0 and n.added == 0 for n in found.nodes)
+    assert all(n.cosine == pytest.approx(1) for n in found.nodes)
+
+
+def test_fewer_bits_cost_precision_and_it_is_said_where(q8: Session, q4: Path) -> None:
+    other = ggtui.load(q4, threads=2)
+    found = against(q8, other, TOKENS)
+    by_key = {n.key: n for n in found.nodes}
+    assert by_key["blk.0.ffn_up"].type == "q8_0" and by_key["blk.0.ffn_up"].type2 == "q4_0"
+    assert by_key["position_embd"].nmse == 0
+    assert [n.added for n in found.nodes] == sorted((n.added for n in found.nodes), reverse=True)
+    assert 1e-5 < by_key["output"].nmse < 0.1 and by_key["output"].cosine > 0.9
+    assert by_key["output"].ns > 0 and by_key["output"].ns2 > 0 and found.ns > 0 and found.ns2 > 0
+    # The first product reads the same kind of input in both: its error is its own and its input's.
+    embd, norm = by_key["embd"], by_key["blk.0.attn_norm"]
+    assert embd.nmse > 0 and by_key["token_embd"].added == by_key["token_embd"].nmse and norm.nmse > 0
+
+    a, b = (s.eval(TOKENS, all_logits=True).astype(np.float64) for s in (fresh(q8), fresh(other)))
+    assert by_key["output"].nmse == pytest.approx(((a - b) ** 2).sum() / (a * a).sum(), rel=0.02)
+    p, q = (np.exp(x - x.max(1, keepdims=True)) for x in (a, b))
+    p, q = p / p.sum(1, keepdims=True), q / q.sum(1, keepdims=True)
+    assert found.kl == pytest.approx((p * np.log(p / q)).sum(1).mean(), rel=0.05)
+    assert found.same_top == pytest.approx((a.argmax(1) == b.argmax(1)).mean(), abs=0.126)
+
+
+def fresh(session: Session) -> Session:
+    session.reset()
+    return session
+
+
+def test_one_token(q8: Session, q4: Path) -> None:
+    assert against(q8, ggtui.load(q4, threads=1), [5]).kl > 0
+
+
+def test_what_can_not_be_held_together_is_refused(q8: Session, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="0 tokens; must be 1 to"):
+        against(q8, q8, [])
+    with pytest.raises(UsageError, match="must be 1 to 4"):
+        against(q8, ggtui.load(batch=4), TOKENS)
+    other = ggtui.load(threads=1)
+    from dataclasses import replace
+
+    other.hparams = replace(other.hparams, n_head=2)
+    with pytest.raises(UsageError, match=r"other sizes than the first model's: \w+ is \d+ and not \d+"):
+        against(q8, other, TOKENS)

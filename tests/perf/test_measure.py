@@ -1,0 +1,58 @@
+"""A profiling session: what is run, what is recorded of it, and what does not fit."""
+
+from __future__ import annotations
+
+import pytest
+
+import ggtui
+from ggtui.core.errors import UsageError
+from ggtui.perf.aggregate import rows, stages
+from ggtui.perf.compare import differences
+from ggtui.perf.measure import made_up_prompt, measure
+
+
+@pytest.mark.parametrize("profile", ["full", "light"])
+def test_every_evaluation_is_recorded_once(profile: str) -> None:
+    session = ggtui.load(threads=2, record=profile)
+    prompt = made_up_prompt(session, 10)
+    seen = []
+    trace = measure(session, prompt, 6, 3, lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 6) for i in range(1, 7)]
+    assert sorted(t.n_past for t in trace.tokens if t.n_tokens == 1) == sorted([10, 11, 12, 13, 14] * 3)
+    assert [t.n_tokens for t in trace.tokens if t.n_past == 0] == [10] * 3
+    assert all(bool(len(t.records)) == (profile == "full") for t in trace.tokens)
+    assert {s.name for s in stages(trace)} == {"generation", "prompt"}
+    calls = {r.calls for s in stages(trace) for r in rows(s)}
+    assert calls == {15, 3}
+    if profile == "light":
+        counts = {(t.graph, t.count) for t in trace.totals}
+        assert len(counts) == 2 and {n for _, n in counts} == {15, 3}
+    run = trace.run
+    assert run.profile == profile and run.token_ns > 0 and run.plain_token_ns > 0 and run.stamp_ns > 0
+    assert session.recording
+
+
+def test_a_prompt_in_several_batches_is_recorded_whole() -> None:
+    session = ggtui.load(threads=1, batch=16, record="full")
+    trace = measure(session, made_up_prompt(session, 40), 2, 1)
+    assert [(t.n_past, t.n_tokens) for t in trace.tokens if t.n_tokens > 1] == [(0, 16), (16, 16), (32, 8)]
+    assert all(len(t.records) for t in trace.tokens)
+
+
+def test_two_measurements_can_be_compared() -> None:
+    traces = []
+    for _ in range(2):
+        session = ggtui.load(threads=1, record="full")
+        traces.append(measure(session, made_up_prompt(session, 8), 4, 1))
+    assert differences(*traces) == []
+    session = ggtui.load(threads=1, isa="scalar", record="full")
+    scalar = measure(session, made_up_prompt(session, 8), 4, 1)
+    if traces[0].run.isa != "scalar":
+        assert "instruction set" in differences(traces[0], scalar)[0]
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    session = ggtui.load(threads=1, ctx=32, record="full")
+    with pytest.raises(UsageError, match="30 tokens of prompt and 4 generated ones"):
+        measure(session, made_up_prompt(session, 30), 4, 1)
+    assert len(measure(session, made_up_prompt(session, 30), 3, 1).tokens) == 3

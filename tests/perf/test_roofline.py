@@ -1,0 +1,74 @@
+"""The limits of the machine: measured, kept, and measured anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ggtui.core.errors import GgtuiError
+from ggtui.core.native import ISAS, lib, usable_isas
+from ggtui.core.plan import Pool
+from ggtui.core.trace import Limits
+from ggtui.perf import roofline
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(roofline, "READ_SIZES", (1 << 16, 1 << 20))
+    return tmp_path
+
+
+@pytest.mark.parametrize("isa", usable_isas())
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_limit_is_measured(isa: str, threads: int) -> None:
+    found = roofline.measure(Pool(threads), isa)
+    assert (found.isa, found.threads) == (isa, threads)
+    assert [size for size, _ in found.read] == [1 << 16, 1 << 20]
+    # Between what the slowest machine does and what none will soon.
+    assert all(1e7 < rate < 1e13 for _, rate in found.read)
+    assert 1e7 < found.f32 < 1e15 and 1e7 < found.int8 < 1e15 and 0 < found.meeting_ns < 1e8
+
+
+def test_limits_are_kept_until_they_are_asked_for_anew(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
+    rates = iter((1.0, 2.0, 3.0))
+
+    def measure(pool: Pool, isa: str | None = None) -> Limits:
+        return Limits(isa or "", pool.threads, ((1024, 1e9),), next(rates), 1.0, 1.0)
+
+    monkeypatch.setattr(roofline, "measure", measure)
+    isa = usable_isas()[-1]
+    assert roofline.known_limits(isa, 1) is None
+    assert roofline.limits(Pool(1)).int8 == 1.0 and roofline.limits(Pool(1), isa).int8 == 1.0
+    assert roofline.limits(Pool(2)).int8 == 2.0  # other threads are another measurement
+    assert roofline.limits(Pool(1), remeasure=True).int8 == 3.0
+    assert roofline.known_limits(isa, 2) == Limits(isa, 2, ((1024, 1e9),), 2.0, 1.0, 1.0)
+    files = list((own_cache / "ggtui").iterdir())
+    assert files == [roofline.cache_file()] and set(json.loads(files[0].read_text())["limits"]) == {
+        f"{isa} 1",
+        f"{isa} 2",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 0, "limits": {}}', '{"version": 1, "limits": [1]}'])
+def test_a_damaged_file_counts_as_none(text: str) -> None:
+    roofline.cache_file().parent.mkdir()
+    roofline.cache_file().write_text(text)
+    assert roofline.known_limits("scalar", 1) is None
+    assert roofline.limits(Pool(1), "scalar").threads == 1
+    assert roofline.known_limits("scalar", 1) is not None
+
+
+def test_a_home_that_can_not_be_written_is_no_failure(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
+    (own_cache / "ggtui").write_text("a file where the folder should be")
+    assert roofline.limits(Pool(1), "scalar").isa == "scalar"
+
+
+def test_bad_requests_are_refused() -> None:
+    pool = Pool(2)
+    for kind, isa, n_bytes in ((9, 0, 0), (-1, 0, 0), (lib.GG_LIMIT_READ, 0, 100), (lib.GG_LIMIT_F32, len(ISAS), 0)):
+        assert lib.gg_limit(pool.handle, kind, isa, n_bytes) < 0
+    with pytest.raises(GgtuiError, match="limit 9"):
+        roofline._limit(pool, 9, 0)
