@@ -114,8 +114,13 @@ def load_weights(file: ModelFile, specs: Mapping[str, TensorSpec], context: Cont
     present = [name for name in specs if name in file.tensors]
     weights = {name: _place(file, name, specs[name], context) for name in present}
     matrices = [name for name in present if weights[name].packed]
+
+    def pack(name: str) -> None:
+        weights[name].pack_from(file.data(name))
+        file.release(name)  # the packed copy is the only one
+
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda name: weights[name].pack_from(file.data(name)), matrices))
+        list(pool.map(pack, matrices))
     return weights
 
 
