@@ -209,8 +209,8 @@ class Session:
             raise UsageError(f"eval: token {bad} is not 0 to {n_vocab - 1}")
         if self.n_past + len(tokens) > self.n_ctx:
             raise ContextFullError(
-                f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; "
-                "use a shorter prompt or a larger --ctx"
+                f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; use a shorter prompt"
+                + (" or a larger --ctx" if self.n_ctx < self.hparams.n_ctx else ", the model was made for no more")
             )
         rows = np.empty((len(tokens) if all_logits else 1, n_vocab), np.float32)
         runs = []
