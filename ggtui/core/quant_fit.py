@@ -3,6 +3,9 @@
 A search tries grids around the one that just spans the block's weights; for each, the least-squares scale of the
 weights' places on it has a closed form, and the grid that explains most of the weights' squares wins. Sums go over a
 block in order and everything is float32, so that csrc/quant_fit.h, which does the same in C, gives the same bits.
+
+With few bits large weights count for more, by |x| + sigmas * the block's root mean square: the whole error grows, but
+measured at a model's output that costs less than their share of it.
 """
 
 from __future__ import annotations
@@ -73,18 +76,32 @@ def largest(x: Floats) -> Floats:
     return values
 
 
-def fit_affine(x: Floats, last: int, grids: Grids) -> tuple[Floats, Floats]:
-    """Scales and minimums, (m) and >= 0, with which scale * (0..last) - minimum is nearest to the blocks x (n, m)."""
-    n, low, x_sum = np.float32(len(x)), np.minimum(x.min(axis=0), 0), total(x)
+def importance(x: Floats, sigmas: float) -> Floats:
+    """What the squared error of each weight of the blocks x (n, m) counts; 1 for sigmas = 0."""
+    if not sigmas:
+        return np.ones_like(x)
+    rms: Floats = np.sqrt(total(x * x) / np.float32(len(x)))
+    return np.float32(sigmas) * rms + np.abs(x)
+
+
+def fit_affine(x: Floats, w: Floats, last: int, grids: Grids) -> tuple[Floats, Floats]:
+    """Scales and minimums, (m) and >= 0, with which scale * (0..last) - minimum is nearest to the blocks x (n, m).
+
+    w: what each square counts, as x.
+    """
+    low, wx = np.minimum(x.min(axis=0), 0), w * x
+    w_sum, x_sum = total(w), total(wx)
     unit = inverse(x.max(axis=0) - low)
     best, scale, minimum = np.zeros_like(low), np.zeros_like(low), -low
     for end in grids.ends(last):
         q = np.minimum(np.rint((x - low) * (end * unit)), np.float32(last))
-        q_sum, qq, qx = total(q), total(q * q), total(q * x)
-        det = n * qq - q_sum * q_sum
+        wq = w * q
+        q_sum, qq, qx = total(wq), total(wq * q), total(wq * x)
+        det = w_sum * qq - q_sum * q_sum
         m = (qq * x_sum - q_sum * qx) / det
-        free = (det > 0) & (m <= 0)  # a minimum above 0 can't be stored: the best scale without one then
-        s = np.where(free, (n * qx - q_sum * x_sum) / det, qx / qq)
+        # A minimum above 0 can't be stored, and equal weights have no scale of their own: then one without a minimum.
+        free = (det > np.float32(1e-5) * w_sum * qq) & (m <= 0)
+        s = np.where(free, (w_sum * qx - q_sum * x_sum) / det, qx / qq)
         m = np.where(free, m, 0).astype(np.float32)
         gain = s * qx + m * x_sum
         better = gain > best
@@ -92,16 +109,18 @@ def fit_affine(x: Floats, last: int, grids: Grids) -> tuple[Floats, Floats]:
     return scale, minimum
 
 
-def fit_scale(x: Floats, ends: list[np.float32], snap: Callable[[Floats], Floats]) -> Floats:
+def fit_scale(x: Floats, w: Floats, ends: list[np.float32], snap: Callable[[Floats], Floats]) -> Floats:
     """Scales, (m) and of any sign, with which scale * snap(..) is nearest to the blocks x (n, m).
 
-    ends: where on the grid to try the weight of largest magnitude. snap: the places of a grid that are nearest.
+    w: what each square counts, as x. ends: where on the grid to try the weight of largest magnitude. snap: the places
+    of a grid that are nearest.
     """
     unit = inverse(largest(x))
     best, scale = np.zeros_like(unit), np.zeros_like(unit)
     for end in ends:
         q = snap(x * (end * unit))
-        qq, qx = total(q * q), total(q * x)
+        wq = w * q
+        qq, qx = total(wq * q), total(wq * x)
         s = qx / qq
         gain = s * qx
         better = gain > best

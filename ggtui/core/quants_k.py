@@ -22,6 +22,7 @@ from ggtui.core.quant_fit import (
     as_half,
     fit_affine,
     fit_scale,
+    importance,
     inverse,
     largest,
     places,
@@ -76,11 +77,12 @@ def _by_block(a: Floats) -> Floats:
 
 
 def _fit_affine(
-    x: Floats, n: int, last: int, last_scale: int, grids: Grids
+    x: Floats, n: int, last: int, last_scale: int, grids: Grids, sigmas: float = 0
 ) -> tuple[Floats, Floats, Bytes, Bytes, Bytes]:
     """Super-blocks x (k, 256) in blocks of n as d, dmin (k, 1), their multiples (k, 256 / n), places (k, 256)."""
     columns, k = _columns(x, n), len(x)
-    scale, minimum = (a.reshape(k, -1) for a in fit_affine(columns, last, grids))
+    w = importance(columns, sigmas)
+    scale, minimum = (a.reshape(k, -1) for a in fit_affine(columns, w, last, grids))
     d, dmin = (as_half(a.max(axis=1, keepdims=True) / np.float32(last_scale)) for a in (scale, minimum))
     s, m = rounded(scale * inverse(d), 0, last_scale), rounded(minimum * inverse(dmin), 0, last_scale)
 
@@ -91,11 +93,12 @@ def _fit_affine(
     def over_blocks(a: Floats) -> Floats:
         return total(a.T)[:, None]
 
-    x_sum = total(columns).reshape(k, -1)
+    w_sum, x_sum = total(w).reshape(k, -1), total(w * columns).reshape(k, -1)
     q = nearest()
     for _ in range(REFITS):
-        q_sum, qq, qx = (total(a).reshape(k, -1) for a in (q, q * q, q * columns))
-        aa, ab, bb = (over_blocks(a) for a in (s * s * qq, s * m * q_sum, m * m * np.float32(n)))
+        wq = w * q
+        q_sum, qq, qx = (total(a).reshape(k, -1) for a in (wq, wq * q, wq * columns))
+        aa, ab, bb = (over_blocks(a) for a in (s * s * qq, s * m * q_sum, m * m * w_sum))
         ax, bx = over_blocks(s * qx), over_blocks(m * x_sum)
         det = aa * bb - ab * ab
         both = det > np.float32(1e-4) * aa * bb
@@ -108,19 +111,21 @@ def _fit_affine(
 
 
 def _fit_scale(
-    x: Floats, n: int, last_scale: int, ends: list[np.float32], snap: Callable[[Floats], Floats]
+    x: Floats, n: int, last_scale: int, ends: list[np.float32], snap: Callable[[Floats], Floats], sigmas: float = 0
 ) -> tuple[Floats, Floats, Floats]:
     """Super-blocks x (k, 256) in blocks of n as d (k, 1), its multiples (k, 256 / n), x by scale (n, k * 256 / n).
 
     The multiples are signed and reach from -last_scale to last_scale - 1.
     """
     columns, k = _columns(x, n), len(x)
-    scale = fit_scale(columns, ends, snap).reshape(k, -1)
+    w = importance(columns, sigmas)
+    scale = fit_scale(columns, w, ends, snap).reshape(k, -1)
     d = as_half(largest(scale.T)[:, None] / np.float32(-last_scale))
     s = rounded(scale * inverse(d), -last_scale, last_scale - 1)
     for _ in range(REFITS):
         q = snap(columns * inverse((d * s).reshape(-1)))
-        qq, qx = (total(a).reshape(k, -1) for a in (q * q, q * columns))
+        wq = w * q
+        qq, qx = (total(a).reshape(k, -1) for a in (wq * q, wq * columns))
         new_d = total((s * qx).T)[:, None] / total((s * s * qq).T)[:, None]
         d = np.where(np.isfinite(new_d), as_half(new_d), d)
     return d, s, columns * inverse((d * s).reshape(-1))
@@ -131,7 +136,7 @@ class Q2_K:
 
     @staticmethod
     def encode(x: Floats) -> Bytes:
-        d, dmin, s, m, q = _fit_affine(x, 16, 3, 15, Grids(-0.5, 0.1, 16))
+        d, dmin, s, m, q = _fit_affine(x, 16, 3, 15, Grids(-0.5, 0.1, 16), sigmas=2)
         return np.hstack([s | m << 4, put_fields(q, 2, 32), put_half(d, x), put_half(dmin, x)])
 
     @staticmethod
@@ -150,7 +155,7 @@ class Q3_K:
         def snap(x: Floats) -> Floats:
             return rounded(x, -4, 3)
 
-        d, scale, scaled = _fit_scale(x, 16, 32, [-end for end in Grids(-0.9, 0.1, 19).ends(4)], snap)
+        d, scale, scaled = _fit_scale(x, 16, 32, [-end for end in Grids(-0.9, 0.1, 19).ends(4)], snap, sigmas=1)
         q, s = _rows(snap(scaled) + np.float32(4)), (scale + np.float32(32)).astype(np.uint8)
         scales = np.hstack([put_fields(s, 4, 8), put_fields(s >> 4, 2, 4)])
         return np.hstack([put_fields(q >> 2, 1, 32), put_fields(q, 2, 32), scales, put_half(d, x)])
@@ -233,10 +238,13 @@ class IQ4_NL:
     @staticmethod
     def encode(x: Floats) -> Bytes:
         columns = np.ascontiguousarray(x.T)
-        d = get_half(put_half(fit_scale(columns, _CODEBOOK_ENDS, _snap_to_codebook)[:, None], x))[:, 0]
+        w = importance(columns, 1)
+        d = get_half(put_half(fit_scale(columns, w, _CODEBOOK_ENDS, _snap_to_codebook)[:, None], x))[:, 0]
         for _ in range(REFITS):
-            w = _snap_to_codebook(columns * inverse(d))
-            d = get_half(put_half((total(w * columns) / total(w * w))[:, None], x))[:, 0]
+            value = _snap_to_codebook(columns * inverse(d))
+            wv = w * value
+            new_d = total(wv * columns) / total(wv * value)
+            d = np.where(np.isfinite(new_d), get_half(put_half(new_d[:, None], x))[:, 0], d)
         q = places(columns * inverse(d)).T
         return np.hstack([put_half(d[:, None], x), put_fields(q, 4, 16)])
 
@@ -250,7 +258,7 @@ class IQ4_XS:
 
     @staticmethod
     def encode(x: Floats) -> Bytes:
-        d, scale, scaled = _fit_scale(x, 32, 32, _CODEBOOK_ENDS, _snap_to_codebook)
+        d, scale, scaled = _fit_scale(x, 32, 32, _CODEBOOK_ENDS, _snap_to_codebook, sigmas=1)
         q, s = _rows(places(scaled)), (scale + np.float32(32)).astype(np.uint8)
         return np.hstack([put_half(d, x), put_fields(s >> 4, 2, 1), put_fields(s, 4, 1), put_fields(q, 4, 16)])
 

@@ -91,11 +91,28 @@ GG_FIT v4 v4_place(v4 x) {
     return place;
 }
 
-/* Scales and minimums of four blocks of n weights, x[n], for places 0..last. */
-GG_FIT void fit_affine(const v4 *x, int n, int last, gg_grids grids, v4 *scale, v4 *minimum) {
-    v4 low = x[0], high = x[0], x_sum = x[0];
+/* What the squared errors of four blocks' weights count. */
+GG_FIT void importance(const v4 *x, int n, float sigmas, v4 *w) {
+    v4 base = v4_set1(1.0f);
+    if (sigmas != 0.0f) {
+        v4 squares = v4_set1(0.0f);
+        for (int i = 0; i < n; i++) {
+            squares += x[i] * x[i];
+        }
+        for (int j = 0; j < 4; j++) {
+            base[j] = sigmas * sqrtf(squares[j] / (float)n);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        w[i] = sigmas != 0.0f ? base + v4_abs(x[i]) : base;
+    }
+}
+
+/* Scales and minimums of four blocks of n weights, x[n], of which the squares count w, for places 0..last. */
+GG_FIT void fit_affine(const v4 *x, const v4 *w, int n, int last, gg_grids grids, v4 *scale, v4 *minimum) {
+    v4 low = x[0], high = x[0], w_sum = w[0], x_sum = w[0] * x[0];
     for (int i = 1; i < n; i++) {
-        low = v4_min(x[i], low), high = v4_max(x[i], high), x_sum += x[i];
+        low = v4_min(x[i], low), high = v4_max(x[i], high), w_sum += w[i], x_sum += w[i] * x[i];
     }
     low = v4_min(low, v4_set1(0.0f));
     const v4 unit = v4_inverse(high - low);
@@ -106,12 +123,13 @@ GG_FIT void fit_affine(const v4 *x, int n, int last, gg_grids grids, v4 *scale, 
         v4 q_sum = v4_set1(0.0f), qq = q_sum, qx = q_sum;
         for (int i = 0; i < n; i++) {
             const v4 q = v4_min(v4_rint((x[i] - low) * inverse), v4_set1((float)last));
-            q_sum += q, qq += q * q, qx += q * x[i];
+            const v4 wq = w[i] * q;
+            q_sum += wq, qq += wq * q, qx += wq * x[i];
         }
-        const v4 det = (float)n * qq - q_sum * q_sum;
+        const v4 det = w_sum * qq - q_sum * q_sum;
         v4 m = (qq * x_sum - q_sum * qx) / det;
-        const v4i free = (det > 0.0f) & (m <= 0.0f);
-        const v4 s = v4_select(free, ((float)n * qx - q_sum * x_sum) / det, qx / qq);
+        const v4i free = (det > 1e-5f * w_sum * qq) & (m <= 0.0f);
+        const v4 s = v4_select(free, (w_sum * qx - q_sum * x_sum) / det, qx / qq);
         m = v4_select(free, m, v4_set1(0.0f));
         const v4 gain = s * qx + m * x_sum;
         const v4i better = gain > best;
@@ -120,8 +138,8 @@ GG_FIT void fit_affine(const v4 *x, int n, int last, gg_grids grids, v4 *scale, 
     }
 }
 
-/* Scales of four blocks of n weights, x[n], for the places that v4_snap(., last) gives. */
-GG_FIT v4 fit_scale(const v4 *x, int n, int last, gg_grids grids) {
+/* Scales of four blocks of n weights, x[n], of which the squares count w, for the places that v4_snap(., last) gives. */
+GG_FIT v4 fit_scale(const v4 *x, const v4 *w, int n, int last, gg_grids grids) {
     v4 largest = x[0];
     for (int i = 1; i < n; i++) {
         largest = v4_select(v4_abs(x[i]) > v4_abs(largest), x[i], largest);
@@ -134,8 +152,8 @@ GG_FIT v4 fit_scale(const v4 *x, int n, int last, gg_grids grids) {
         const v4 inverse = (g < grids.count ? -end : end) * unit;
         v4 qq = v4_set1(0.0f), qx = qq;
         for (int i = 0; i < n; i++) {
-            const v4 q = v4_snap(x[i] * inverse, last);
-            qq += q * q, qx += q * x[i];
+            const v4 q = v4_snap(x[i] * inverse, last), wq = w[i] * q;
+            qq += wq * q, qx += wq * x[i];
         }
         const v4 s = qx / qq, gain = s * qx;
         const v4i better = gain > best;
@@ -172,24 +190,25 @@ GG_FIT void rows_of(const v4 *q, int n, int middle, uint8_t *rows) {
 
 /* The places and scales of a super-block, for blocks of n weights and places 0..last. False where a scale is no f16
  * number. */
-GG_FIT bool fit_super_affine(const float *y, int n, int last, int last_scale, gg_grids grids, super *out) {
+GG_FIT bool fit_super_affine(const float *y, int n, int last, int last_scale, gg_grids grids, float sigmas, super *out) {
     enum { MOST = GG_SUPER / 16 };
     const int blocks = GG_SUPER / n;
-    v4 x[GG_SUPER / 4], q[GG_SUPER / 4];
+    v4 x[GG_SUPER / 4], w[GG_SUPER / 4], q[GG_SUPER / 4];
     union {
         v4 v[MOST / 4];
         float f[MOST];
-    } scale, minimum, s, m, q_sum, qq, qx, x_sum;
+    } scale, minimum, s, m, q_sum, qq, qx, w_sum, x_sum;
     if (!fits_large(y, GG_SUPER)) {
         return false;
     }
     columns_of(y, n, x);
     float d = 0.0f, dmin = 0.0f;
     for (int g = 0; g < blocks / 4; g++) {
-        fit_affine(x + g * n, n, last, grids, &scale.v[g], &minimum.v[g]);
-        x_sum.v[g] = x[g * n];
-        for (int i = 1; i < n; i++) {
-            x_sum.v[g] += x[g * n + i];
+        importance(x + g * n, n, sigmas, w + g * n);
+        fit_affine(x + g * n, w + g * n, n, last, grids, &scale.v[g], &minimum.v[g]);
+        w_sum.v[g] = x_sum.v[g] = v4_set1(0.0f);
+        for (int i = g * n; i < (g + 1) * n; i++) {
+            w_sum.v[g] += w[i], x_sum.v[g] += w[i] * x[i];
         }
     }
     for (int b = 0; b < blocks; b++) {
@@ -206,7 +225,8 @@ GG_FIT bool fit_super_affine(const float *y, int n, int last, int last_scale, gg
             q_sum.v[g] = qq.v[g] = qx.v[g] = v4_set1(0.0f);
             for (int i = g * n; i < (g + 1) * n; i++) {
                 q[i] = v4_rounded((x[i] + b) * inverse, 0, last);
-                q_sum.v[g] += q[i], qq.v[g] += q[i] * q[i], qx.v[g] += q[i] * x[i];
+                const v4 wq = w[i] * q[i];
+                q_sum.v[g] += wq, qq.v[g] += wq * q[i], qx.v[g] += wq * x[i];
             }
         }
         if (fit == GG_REFITS) {
@@ -214,7 +234,7 @@ GG_FIT bool fit_super_affine(const float *y, int n, int last, int last_scale, gg
         }
         float aa = 0.0f, ab = 0.0f, bb = 0.0f, ax = 0.0f, bx = 0.0f;
         for (int b = 0; b < blocks; b++) {
-            aa += s.f[b] * s.f[b] * qq.f[b], ab += s.f[b] * m.f[b] * q_sum.f[b], bb += m.f[b] * m.f[b] * (float)n;
+            aa += s.f[b] * s.f[b] * qq.f[b], ab += s.f[b] * m.f[b] * q_sum.f[b], bb += m.f[b] * m.f[b] * w_sum.f[b];
             ax += s.f[b] * qx.f[b], bx += m.f[b] * x_sum.f[b];
         }
         const float det = aa * bb - ab * ab;
@@ -239,10 +259,10 @@ GG_FIT bool fit_super_affine(const float *y, int n, int last, int last_scale, gg
 }
 
 /* The same for the places of v4_snap(., last). The least scale, -last_scale, and the least place are 0 in out. */
-GG_FIT bool fit_super_scale(const float *y, int n, int last, int last_scale, gg_grids grids, super *out) {
+GG_FIT bool fit_super_scale(const float *y, int n, int last, int last_scale, gg_grids grids, float sigmas, super *out) {
     enum { MOST = GG_SUPER / 16 };
     const int blocks = GG_SUPER / n;
-    v4 x[GG_SUPER / 4];
+    v4 x[GG_SUPER / 4], w[GG_SUPER / 4];
     union {
         v4 v[MOST / 4];
         float f[MOST];
@@ -252,7 +272,8 @@ GG_FIT bool fit_super_scale(const float *y, int n, int last, int last_scale, gg_
     }
     columns_of(y, n, x);
     for (int g = 0; g < blocks / 4; g++) {
-        scale.v[g] = fit_scale(x + g * n, n, last, grids);
+        importance(x + g * n, n, sigmas, w + g * n);
+        scale.v[g] = fit_scale(x + g * n, w + g * n, n, last, grids);
     }
     float d = scale.f[0];
     for (int b = 1; b < blocks; b++) {
@@ -267,8 +288,8 @@ GG_FIT bool fit_super_scale(const float *y, int n, int last, int last_scale, gg_
             const v4 inverse = v4_inverse(d * s.v[g]);
             qq.v[g] = qx.v[g] = v4_set1(0.0f);
             for (int i = g * n; i < (g + 1) * n; i++) {
-                const v4 q = v4_snap(x[i] * inverse, last);
-                qq.v[g] += q * q, qx.v[g] += q * x[i];
+                const v4 q = v4_snap(x[i] * inverse, last), wq = w[i] * q;
+                qq.v[g] += wq * q, qx.v[g] += wq * x[i];
             }
         }
         float aa = 0.0f, ax = 0.0f;

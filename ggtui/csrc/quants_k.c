@@ -105,7 +105,7 @@ static void read_iq4_xs(const gg_block_iq4_xs *b, float *y) {
 
 static bool write_q2_k(const float *y, gg_block_q2_k *b) {
     super x;
-    if (!fit_super_affine(y, 16, 3, 15, (gg_grids){-0.5, 0.1, 16}, &x)) {
+    if (!fit_super_affine(y, 16, 3, 15, (gg_grids){-0.5, 0.1, 16}, 2, &x)) {
         return false;
     }
     *b = (gg_block_q2_k){.d = to_half(x.d), .dmin = to_half(x.dmin)};
@@ -118,7 +118,7 @@ static bool write_q2_k(const float *y, gg_block_q2_k *b) {
 
 static bool write_q3_k(const float *y, gg_block_q3_k *b) {
     super x;
-    if (!fit_super_scale(y, 16, 4, 32, (gg_grids){-0.9, 0.1, 19}, &x)) {
+    if (!fit_super_scale(y, 16, 4, 32, (gg_grids){-0.9, 0.1, 19}, 1, &x)) {
         return false;
     }
     *b = (gg_block_q3_k){.d = to_half(x.d)};
@@ -131,7 +131,7 @@ static bool write_q3_k(const float *y, gg_block_q3_k *b) {
 
 static bool write_q4_k(const float *y, gg_block_q4_k *b) {
     super x;
-    if (!fit_super_affine(y, 32, 15, 63, (gg_grids){-1.5, 0.1, 21}, &x)) {
+    if (!fit_super_affine(y, 32, 15, 63, (gg_grids){-1.5, 0.1, 21}, 0, &x)) {
         return false;
     }
     *b = (gg_block_q4_k){.d = to_half(x.d), .dmin = to_half(x.dmin)};
@@ -142,7 +142,7 @@ static bool write_q4_k(const float *y, gg_block_q4_k *b) {
 
 static bool write_q5_k(const float *y, gg_block_q5_k *b) {
     super x;
-    if (!fit_super_affine(y, 32, 31, 63, (gg_grids){-2.5, 0.2, 21}, &x)) {
+    if (!fit_super_affine(y, 32, 31, 63, (gg_grids){-2.5, 0.2, 21}, 0, &x)) {
         return false;
     }
     *b = (gg_block_q5_k){.d = to_half(x.d), .dmin = to_half(x.dmin)};
@@ -154,7 +154,7 @@ static bool write_q5_k(const float *y, gg_block_q5_k *b) {
 
 static bool write_q6_k(const float *y, gg_block_q6_k *b) {
     super x;
-    if (!fit_super_scale(y, 16, 32, 128, (gg_grids){-4.0, 0.2, 26}, &x)) {
+    if (!fit_super_scale(y, 16, 32, 128, (gg_grids){-4.0, 0.2, 26}, 0, &x)) {
         return false;
     }
     *b = (gg_block_q6_k){.d = to_half(x.d)};
@@ -170,7 +170,7 @@ static bool write_q6_k(const float *y, gg_block_q6_k *b) {
 
 static bool write_iq4_xs(const float *y, gg_block_iq4_xs *b) {
     super x;
-    if (!fit_super_scale(y, 32, 0, 32, CODEBOOK_GRIDS, &x)) {
+    if (!fit_super_scale(y, 32, 0, 32, CODEBOOK_GRIDS, 1, &x)) {
         return false;
     }
     *b = (gg_block_iq4_xs){.d = to_half(x.d)};
@@ -182,7 +182,7 @@ static bool write_iq4_xs(const float *y, gg_block_iq4_xs *b) {
 
 /* Four blocks at a time, of which the last may be there in part: `lanes` of them. Returns how many are done. */
 static int write_iq4_nl(const float *y, int lanes, gg_block_iq4_nl *b) {
-    v4 x[GG_BLOCK], q[GG_BLOCK];
+    v4 x[GG_BLOCK], w[GG_BLOCK], q[GG_BLOCK];
     for (int i = 0; i < GG_BLOCK; i++) {
         for (int j = 0; j < 4; j++) {
             x[i][j] = j < lanes ? y[j * GG_BLOCK + i] : 0.0f;
@@ -193,7 +193,8 @@ static int write_iq4_nl(const float *y, int lanes, gg_block_iq4_nl *b) {
             return j == 0 ? 0 : write_iq4_nl(y, j, b);
         }
     }
-    const v4 scale = fit_scale(x, GG_BLOCK, 0, CODEBOOK_GRIDS);
+    importance(x, GG_BLOCK, 1, w);
+    const v4 scale = fit_scale(x, w, GG_BLOCK, 0, CODEBOOK_GRIDS);
     v4 d;
     for (int j = 0; j < 4; j++) {
         d[j] = gg_f16_to_f32(to_half(scale[j]));
@@ -202,11 +203,11 @@ static int write_iq4_nl(const float *y, int lanes, gg_block_iq4_nl *b) {
         const v4 inverse = v4_inverse(d);
         v4 qq = v4_set1(0.0f), qx = qq;
         for (int i = 0; i < GG_BLOCK; i++) {
-            const v4 w = v4_snap(x[i] * inverse, 0);
-            qq += w * w, qx += w * x[i];
+            const v4 value = v4_snap(x[i] * inverse, 0), wv = w[i] * value;
+            qq += wv * value, qx += wv * x[i];
         }
         for (int j = 0; j < 4; j++) {
-            d[j] = gg_f16_to_f32(to_half(qx[j] / qq[j]));
+            d[j] = isfinite(qx[j] / qq[j]) ? gg_f16_to_f32(to_half(qx[j] / qq[j])) : d[j];
         }
     }
     for (int i = 0; i < GG_BLOCK; i++) {

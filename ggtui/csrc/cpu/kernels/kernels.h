@@ -19,14 +19,15 @@ enum {
     GG_ATTN_MAX_Q = 6, /* most queries that attention works on at once */
 };
 
-/* 32 activations as 8-bit numbers for the integer mul_mat: 44 bytes, 11 bits a value. */
+/* 32 activations as 8-bit numbers for the integer mul_mat: 48 bytes, 12 bits a value. */
 typedef struct {
-    float d;          /* value = d * qs */
-    int16_t nsum[2];  /* minus the sum of each half of qs: what an offset in the weights is corrected with */
-    float dnsum;      /* d times both: the same for an offset that is a float */
-    int8_t qs[32];    /* -127..127 */
+    float d;            /* value = d * qs */
+    int32_t nsum;       /* minus the sum of qs: what an offset in the weights is corrected with ... */
+    float dnsum;        /* ... d times that, for an offset that is a float ... */
+    int16_t halves[2];  /* ... and the parts of nsum of either half, for weights with a scale for each half */
+    int8_t qs[32];      /* -127..127 */
 } gg_block_q8_a;
-_Static_assert(sizeof(gg_block_q8_a) == 44, "q8_a block");
+_Static_assert(sizeof(gg_block_q8_a) == 48, "q8_a block");
 
 /* The types of weights that mul_mat has a kernel for, packed ones: GG_EACH_MUL_MAT(X) is X(NAME, name) for each. */
 #define GG_EACH_MUL_MAT(X)                                                                                               \

@@ -12,9 +12,6 @@
 #define GG_INLINE static inline __attribute__((always_inline))
 #define GG_UNROLL _Pragma("GCC unroll 16")
 
-/* What is taken off the weights that go with either half of a block of activations; 0 for a half that a sum leaves out. */
-#define GG_OFFSETS(first, second) ((first) | (second) << 16)
-
 enum {
     GG_MAX_COLS = 12,
     GG_MAX_SUMS = 24,

@@ -7,7 +7,7 @@
  *     BYTES     a block takes in one row
  *     SCALES    a group has: 1, or 2 where each half of it has its own
  *     BITS      of a weight, at most: 4, 6 or 8
- *     OFFSET    what is taken off the weights; 128 for 8 bits
+ *     OFFSET    what is taken off the weights: 0 or a power of 2; 128 for 8 bits
  *     MINIMUMS  NONE, FLOATS (scales.m) or PAIRS (scales.pairs)
  *     void get_scales(scales *, const uint8_t *block)
  *     v16w get_weights(const uint8_t *group, int i)   weights 4i .. 4i + 3 of each row */
@@ -20,21 +20,22 @@ enum { GROUPS = BLOCK / 32, STEPS = 8 / SCALES };
 typedef v16q8 sum;
 #define SUM_START(x, h) v16q8_start((x).nsum)
 #define SUM_DOT v16q8_dot
-#define SUM_END(acc, x, h) v16q8_end(acc)
-#else
-/* A scale of a half goes with a sum over that half of the activations. */
-#define OFFSETS(h) (SCALES == 1 ? GG_OFFSETS(OFFSET, OFFSET) : (h) == 0 ? GG_OFFSETS(OFFSET, 0) : GG_OFFSETS(0, OFFSET))
-#if BITS == 6
+#define SUM_END(acc, x) v16q8_end(acc)
+#elif BITS == 6
 typedef v16q6 sum;
-#define SUM_START(x, h) v16q6_start((x).nsum, OFFSETS(h))
+#if SCALES == 1
+#define SUM_START(x, h) v16q6_start((x).nsum, OFFSET)
+#else /* a scale goes with a sum over its half of the activations */
+#define SUM_START(x, h) v16i_dot_pairs(v16i_set1((h) == 0 ? OFFSET : OFFSET << 16), (x).halves)
+#endif
 #define SUM_DOT v16q6_dot
-#define SUM_END(acc, x, h) v16q6_end(acc, (x).nsum, OFFSETS(h))
+#define SUM_END(acc, x) v16q6_end(acc)
 #else
 typedef v16q4 sum;
-#define SUM_START(x, h) v16q4_start((x).nsum, OFFSETS(h))
+_Static_assert(SCALES == 1 || OFFSET == 0, "no sum of 4 bits over a half has an offset");
+#define SUM_START(x, h) v16q4_start((x).nsum, OFFSET)
 #define SUM_DOT v16q4_dot
-#define SUM_END(acc, x, h) v16q4_end(acc, (x).nsum, OFFSETS(h))
-#endif
+#define SUM_END(acc, x) v16q4_end(acc, (x).nsum, OFFSET)
 #endif
 
 GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols) {
@@ -60,7 +61,7 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_t
                 }
                 const v16 d = s.d[g * SCALES + h];
                 GG_UNROLL for (int c = 0; c < n_cols; c++) {
-                    const v16 products = v16_from_i32(SUM_END(acc[c], x[c][b], h));
+                    const v16 products = v16_from_i32(SUM_END(acc[c], x[c][b]));
                     sums[c] = v16_fma(products, v16_mul(d, v16_set1(x[c][b].d)), sums[c]);
                 }
             }
@@ -68,7 +69,7 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_t
             GG_UNROLL for (int c = 0; c < n_cols; c++) sums[c] = v16_fma(s.m[g], v16_set1(x[c][b].dnsum), sums[c]);
 #elif MINIMUMS == PAIRS
             GG_UNROLL for (int c = 0; c < n_cols; c++) {
-                const v16 products = v16_from_i32(v16i_dot_pairs(s.pairs[g], x[c][b].nsum));
+                const v16 products = v16_from_i32(v16i_dot_pairs(s.pairs[g], x[c][b].halves));
                 sums[c] = v16_fma(products, v16_mul(s.dmin, v16_set1(x[c][b].d)), sums[c]);
             }
 #endif

@@ -4,7 +4,7 @@
 enum { BYTES = 110, HEAD = HALF + 3 * PIECE, GROUP = PIECE + 2 * PIECE };
 #define BLOCK 256
 #define SCALES 2
-#define BITS 4
+#define BITS 6 /* 3; sums of 6 bits can start anywhere */
 #define OFFSET 4
 #define MINIMUMS NONE
 

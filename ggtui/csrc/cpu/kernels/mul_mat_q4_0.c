@@ -2,7 +2,7 @@
  * k = 4i .. 4i + 3 in its low and k = 16 + 4i .. in its high nibbles. */
 #include "mul_mat.h"
 
-enum { SCALES = 2 * GG_ROWS, TILE_BLOCK = 18 * GG_ROWS, OFFSETS = GG_OFFSETS(8, 8) };
+enum { SCALES = 2 * GG_ROWS, TILE_BLOCK = 18 * GG_ROWS };
 
 /* One tile at a time: even one column's work keeps up with the memory then, which is fastest when read in one stream. */
 GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols) {
@@ -14,7 +14,7 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_t
 
     for (int64_t b = 0; b < a->k / 32; b++, w += TILE_BLOCK) {
         v16q4 acc[GG_MAX_COLS];
-        GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = v16q4_start(x[c][b].nsum, OFFSETS);
+        GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = v16q4_start(x[c][b].nsum, 8);
         GG_UNROLL for (int i = 0; i < 4; i++) {
             v16w both = v16w_load(w + SCALES + 64 * i), low = v16w_low(both), high = v16w_high(both);
             GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = v16q4_dot(acc[c], low, x[c][b].qs + 4 * i);
@@ -22,7 +22,7 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_t
         }
         v16 d = v16_load_f16((const uint16_t *)w);
         GG_UNROLL for (int c = 0; c < n_cols; c++) {
-            v16 products = v16_from_i32(v16q4_end(acc[c], x[c][b].nsum, OFFSETS));
+            v16 products = v16_from_i32(v16q4_end(acc[c], x[c][b].nsum, 8));
             sums[c] = v16_fma(products, v16_mul(d, v16_set1(x[c][b].d)), sums[c]);
         }
     }

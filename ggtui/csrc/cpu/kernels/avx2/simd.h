@@ -218,16 +218,16 @@ static inline __m256i v16_in_order(__m256i x) {
 }
 
 /* A product is at most 15 * 127, so that the 16 of a block fit into a 16-bit sum. */
-static inline v16q4 v16q4_start(const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, v16i_set1(0); }
+static inline v16q4 v16q4_start(int32_t nsum, int offset) { return (void)nsum, (void)offset, v16i_set1(0); }
 static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
     return (v16q4){v16_in_order(_mm256_add_epi16(acc.a, _mm256_maddubs_epi16(w.a, four))),
                    v16_in_order(_mm256_add_epi16(acc.b, _mm256_maddubs_epi16(w.b, four)))};
 }
-static inline v16i v16q4_end(v16q4 acc, const int16_t *nsum, int32_t offsets) {
+static inline v16i v16q4_end(v16q4 acc, int32_t nsum, int offset) {
     __m256i one = _mm256_set1_epi16(1);
     v16i sum = {_mm256_madd_epi16(acc.a, one), _mm256_madd_epi16(acc.b, one)};
-    return offsets ? v16i_add(sum, v16i_set1((offsets & 0xffff) * nsum[0] + (offsets >> 16) * nsum[1])) : sum;
+    return offset ? v16i_add(sum, v16i_set1(offset * nsum)) : sum;
 }
 
 /* Two products, at most 63 * 127 each, fit into 16 bits, more do not. */
@@ -235,14 +235,12 @@ static inline __m256i v16q6_dot_half(__m256i acc, __m256i w, __m256i four) {
     __m256i pairs = _mm256_maddubs_epi16(w, four);
     return v16_in_order(_mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
 }
-static inline v16q6 v16q6_start(const int16_t *nsum, int32_t offsets) {
-    return v16i_set1((offsets & 0xffff) * nsum[0] + (offsets >> 16) * nsum[1]);
-}
+static inline v16q6 v16q6_start(int32_t nsum, int offset) { return v16i_set1(offset * nsum); }
 static inline v16q6 v16q6_dot(v16q6 acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
     return (v16q6){v16q6_dot_half(acc.a, w.a, four), v16q6_dot_half(acc.b, w.b, four)};
 }
-static inline v16i v16q6_end(v16q6 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
+static inline v16i v16q6_end(v16q6 acc) { return acc; }
 
 /* maddubs adds pairs in 16 bits with saturation: 255 * 127 twice would not fit, |w| * 127 with |w| <= 128 does. So the
  * offset is taken off the weights and their sign goes to the activations. */
@@ -251,7 +249,7 @@ static inline __m256i v16q8_dot_half(__m256i acc, __m256i w, __m256i four) {
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(four, w));
     return v16_in_order(_mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
 }
-static inline v16q8 v16q8_start(const int16_t *nsum) { return (void)nsum, v16i_set1(0); }
+static inline v16q8 v16q8_start(int32_t nsum) { return (void)nsum, v16i_set1(0); }
 static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
     return (v16q8){v16q8_dot_half(acc.a, w.a, four), v16q8_dot_half(acc.b, w.b, four)};

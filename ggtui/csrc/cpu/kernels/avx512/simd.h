@@ -125,13 +125,16 @@ static inline v16i v16i_dot(v16i acc, v16w w, const int8_t *x) {
     return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(four));
 }
 
-static inline v16q4 v16q4_start(const int16_t *nsum, int32_t offsets) { return v16i_dot_pairs(v16i_set1(offsets), nsum); }
+static inline v16i v16i_times(int32_t nsum, int offset) {
+    return offset ? _mm512_slli_epi32(_mm512_set1_epi32(nsum), (unsigned)__builtin_ctz((unsigned)offset)) : v16i_set1(0);
+}
+static inline v16q4 v16q4_start(int32_t nsum, int offset) { return v16i_times(nsum, offset); }
 static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
-static inline v16i v16q4_end(v16q4 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
-static inline v16q6 v16q6_start(const int16_t *nsum, int32_t offsets) { return v16i_dot_pairs(v16i_set1(offsets), nsum); }
+static inline v16i v16q4_end(v16q4 acc, int32_t nsum, int offset) { return (void)nsum, (void)offset, acc; }
+static inline v16q6 v16q6_start(int32_t nsum, int offset) { return v16i_times(nsum, offset); }
 static inline v16q6 v16q6_dot(v16q6 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
-static inline v16i v16q6_end(v16q6 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
-static inline v16q8 v16q8_start(const int16_t *nsum) { return v16i_dot_pairs(v16i_set1(128 | 128 << 16), nsum); }
+static inline v16i v16q6_end(v16q6 acc) { return acc; }
+static inline v16q8 v16q8_start(int32_t nsum) { return v16i_times(nsum, 128); }
 static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
 static inline v16i v16q8_end(v16q8 acc) { return acc; }
 #endif

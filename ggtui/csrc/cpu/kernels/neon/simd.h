@@ -175,20 +175,18 @@ static inline int8x16_t v16_four(const int8_t *x) {
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
-static inline v16q4 v16q4_start(const int16_t *nsum, int32_t offsets) {
-    return v16i_set1((offsets & 0xffff) * nsum[0] + (offsets >> 16) * nsum[1]);
-}
+static inline v16q4 v16q4_start(int32_t nsum, int offset) { return v16i_set1(offset * nsum); }
 static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) {
     int8x16_t four = v16_four(x);
     GG_QUARTERS(v16q4, vdotq_s32(acc.val[i], vreinterpretq_s8_u8(w.val[i]), four));
 }
-static inline v16i v16q4_end(v16q4 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
-static inline v16q6 v16q6_start(const int16_t *nsum, int32_t offsets) { return v16q4_start(nsum, offsets); }
+static inline v16i v16q4_end(v16q4 acc, int32_t nsum, int offset) { return (void)nsum, (void)offset, acc; }
+static inline v16q6 v16q6_start(int32_t nsum, int offset) { return v16i_set1(offset * nsum); }
 static inline v16q6 v16q6_dot(v16q6 acc, v16w w, const int8_t *x) { return v16q4_dot(acc, w, x); }
-static inline v16i v16q6_end(v16q6 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
+static inline v16i v16q6_end(v16q6 acc) { return acc; }
 
 /* Both factors of a product are signed here, so the offset is taken off the weights. */
-static inline v16q8 v16q8_start(const int16_t *nsum) { return (void)nsum, v16i_set1(0); }
+static inline v16q8 v16q8_start(int32_t nsum) { return (void)nsum, v16i_set1(0); }
 static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) {
     int8x16_t four = v16_four(x);
     GG_QUARTERS(v16q8, vdotq_s32(acc.val[i], vreinterpretq_s8_u8(veorq_u8(w.val[i], vdupq_n_u8(128))), four));

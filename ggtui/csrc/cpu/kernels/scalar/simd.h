@@ -298,7 +298,8 @@ static inline v16i v16w_number(v16w w, int shift, int mask) {
 }
 
 /* ---- integer products: 4 weights of each row times 4 activations ----
- * A sum starts from the activations' nsum, takes its products, and ends as the sum of (weight - offset) * x. */
+ * A sum starts from the activations' nsum, takes its products, and ends as the sum of (weight - offset) * x. The offset is
+ * 0 or a power of 2. */
 static inline v16i v16i_dot(v16i acc, v16w w, const int8_t *x) {
     for (int r = 0; r < 16; r++)
         for (int b = 0; b < 4; b++)
@@ -307,17 +308,17 @@ static inline v16i v16i_dot(v16i acc, v16w w, const int8_t *x) {
 }
 
 /* weights 0..15; at most 8 products */
-static inline v16q4 v16q4_start(const int16_t *nsum, int32_t offsets) { return v16i_dot_pairs(v16i_set1(offsets), nsum); }
+static inline v16q4 v16q4_start(int32_t nsum, int offset) { return v16i_set1(offset * nsum); }
 static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
-static inline v16i v16q4_end(v16q4 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
+static inline v16i v16q4_end(v16q4 acc, int32_t nsum, int offset) { return (void)nsum, (void)offset, acc; }
 
-/* weights 0..63 */
-static inline v16q6 v16q6_start(const int16_t *nsum, int32_t offsets) { return v16i_dot_pairs(v16i_set1(offsets), nsum); }
+/* weights 0..63; a v16i can take the place of v16q6_start */
+static inline v16q6 v16q6_start(int32_t nsum, int offset) { return v16i_set1(offset * nsum); }
 static inline v16q6 v16q6_dot(v16q6 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
-static inline v16i v16q6_end(v16q6 acc, const int16_t *nsum, int32_t offsets) { return (void)nsum, (void)offsets, acc; }
+static inline v16i v16q6_end(v16q6 acc) { return acc; }
 
-/* weights 0..255, both offsets 128 */
-static inline v16q8 v16q8_start(const int16_t *nsum) { return v16i_set1(128 * (nsum[0] + nsum[1])); }
+/* weights 0..255, offset 128 */
+static inline v16q8 v16q8_start(int32_t nsum) { return v16i_set1(128 * nsum); }
 static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) { return v16i_dot(acc, w, x); }
 static inline v16i v16q8_end(v16q8 acc) { return acc; }
 
