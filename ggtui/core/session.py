@@ -208,9 +208,10 @@ class Session:
             bad = int(tokens[(tokens < 0) | (tokens >= n_vocab)][0])
             raise UsageError(f"eval: token {bad} is not 0 to {n_vocab - 1}")
         if self.n_past + len(tokens) > self.n_ctx:
+            larger = " or a larger --ctx" if self.n_ctx < self.hparams.n_ctx else ""
             raise ContextFullError(
-                f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; use a shorter prompt"
-                + (" or a larger --ctx" if self.n_ctx < self.hparams.n_ctx else ", the model was made for no more")
+                f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; "
+                f"use a shorter prompt{larger}"
             )
         rows = np.empty((len(tokens) if all_logits else 1, n_vocab), np.float32)
         runs = []
