@@ -1,0 +1,257 @@
+"""What the screen and the engine's process say to each other: plain records.
+
+Commands go in, one at a time; events come out. A command that fails is answered by `Failed`, one that changed the chat
+by `Turns`, one that makes the model speak by `Began`, any number of `Batch`es and `Ended`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ggtui.core.trace import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord
+from ggtui.viz.chat import Turn
+
+# ---- commands ----
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A new turn. An empty prompt lets the model go on."""
+
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regen:
+    """The last prompt again, for another answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The last turn again with another prompt."""
+
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """Go on with the last answer from its first `keep` tokens and `token` behind them."""
+
+    keep: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the answer under way, at the next node. The only command that does not wait for the ones before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Take the last turn back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Forget all turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Have these turns, such as loaded ones, in place of what was said."""
+
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Settings for the answers to come, by their names in Python (`temp`, `top_k`, ... `seed`, `mode`)."""
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """The `n` likeliest tokens after the first `keep` tokens of the last answer; None: after all of it."""
+
+    n: int
+    keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Record node times, or not."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureLimits:
+    """Measure what this machine allows; takes a second or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """End the process."""
+
+
+Command = (
+    Say
+    | Regen
+    | Edit
+    | Choose
+    | Stop
+    | Undo
+    | Clear
+    | Restore
+    | Configure
+    | Alternatives
+    | Profile
+    | MeasureLimits
+    | Quit
+)
+
+# ---- events ----
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFact:
+    """A tensor of the model file."""
+
+    name: str
+    type: str
+    ne: tuple[int, ...]
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model is in memory. `eos` is the end-of-text token, or None; `kv_bytes_per_token` of one token's keys and
+    values; `settings` the values of the live settings and `mode`, by their names in Python."""
+
+    path: str
+    run: RunInfo
+    graphs: tuple[GraphInfo, ...]
+    memory: MemoryUse
+    limits: Limits | None
+    n_ctx: int
+    n_vocab: int
+    eos: int | None
+    kv_bytes_per_token: int
+    load_ns: int
+    metadata: Mapping[str, str]
+    tensors: tuple[TensorFact, ...]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A turn begins. `replaces`: in place of the last one. `kept`: so much of its answer stays (after Choose)."""
+
+    prompt: str
+    mode: str
+    replaces: bool = False
+    kept: tuple[TokenStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStep:
+    """One token of an answer. `text` is what it adds to the text, "" while a character is not complete."""
+
+    token: int
+    text: str
+    logprob: float
+    n_past: int
+    eval_ns: int
+    sample_ns: int
+    n_tokens: int = 1  # read by the evaluation that led to it: the prompt's for the first one
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that could come next, with its probability under the model, before any filter."""
+
+    token: int
+    text: str
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some tokens that came since the last batch.
+
+    evaluations  records of some of the runs since then, the newest; unrecorded counts the others
+    next         the likeliest tokens where the last step was taken, the best first
+    graphs       all graphs, when there are more than were told before
+    rss          bytes of the process in memory
+    """
+
+    steps: tuple[TokenStep, ...] = ()
+    evaluations: tuple[TokenRecord, ...] = ()
+    unrecorded: int = 0
+    next: tuple[Alternative, ...] = ()
+    graphs: tuple[GraphInfo, ...] = ()
+    memory: MemoryUse | None = None
+    rss: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The answer is complete. `reason` as Turn.reason ("interrupted" after Stop); `turn` as the engine keeps it; None
+    if not one token came: then the chat is as before, and `Turns` follows. `note` says what to do where the reason asks
+    for it, else ""."""
+
+    reason: str
+    turn: Turn | None
+    note: str = ""
+    n_past: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The whole chat, after something else than an answer changed it."""
+
+    turns: tuple[Turn, ...]
+    n_past: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Likeliest:
+    """What Alternatives asked for."""
+
+    keep: int
+    rows: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """All live settings as they are now."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What MeasureLimits found."""
+
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A command was not done. `message` is one line: what, where, what to do."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The process ended without being asked to; made by the side that noticed. `loading`: before it was ready."""
+
+    message: str
+    loading: bool = False
+
+
+Event = Loaded | Began | Batch | Ended | Turns | Likeliest | Configured | Measured | Failed | Gone

@@ -1,0 +1,99 @@
+"""What the five screens share: a bar that says what runs, the keys at the bottom, and when to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from ggtui.viz.live import Live
+from ggtui.viz.messages import Command
+from ggtui.viz.text import printable_line
+
+NARROW = 81  # columns below which panels stack
+WIDE = 120  # columns from which on the chat has a panel at its right
+
+Send = Callable[[Command], None]
+TABS = (("1", "chat"), ("2", "perf"), ("3", "graph"), ("4", "time"), ("5", "mem"))
+
+
+class TopBar(Static):
+    """One line: the model and what computes it, the screens, the speed."""
+
+    DEFAULT_CSS = "TopBar { height: 1; background: $panel; color: $foreground; }"
+
+    def __init__(self, live: Live, tab: str) -> None:
+        super().__init__(markup=False)
+        self._live, self._tab = live, tab
+
+    def show(self) -> None:
+        """Draw it anew."""
+        self.update(bar(self._live, self._tab, self.size.width or self.app.size.width))
+
+    def on_resize(self) -> None:
+        self.show()
+
+
+def bar(live: Live, name: str, width: int) -> Text:
+    """The text of the bar, `width` columns wide; `name` is the tab in front."""
+    run = live.run
+    heaviest = max(run.types, key=run.types.__getitem__) if run.types else ""
+    model = printable_line(run.model.rsplit(".", 1)[0]) or "ggtui"
+    left = " ".join(part for part in (model, heaviest, f"{run.backend}/{run.threads}t" if run.threads else "") if part)
+    tabs = "  ".join(f"[{n} {tab}]" if tab == name else f"{n} {tab}" for n, tab in TABS)
+    rate = live.tokens_per_s
+    state = {"loading": "loading", "busy": "writing", "idle": "ready", "gone": "stopped", "saved": "saved run"}[
+        live.state
+    ]
+    right = f"{rate:6.0f} tok/s  {state:9}" if rate else f"{state:9}"
+    room = width - len(tabs) - len(right) - 4
+    text = Text(f" {left[: max(room, 0)]}", style="bold", no_wrap=True, end="")
+    text.append(f"  {tabs}", style="not bold")
+    text.append(" " * max(width - text.cell_len - len(right) - 1, 1))
+    text.append(right, style="not bold")
+    text.truncate(width)
+    return text
+
+
+class RunScreen(Screen[None]):
+    """One of the five. `live` is the run, `send` asks something of the engine (for a saved run it does nothing).
+
+    A screen overrides `body` (its widgets), `show` (draw the state; four times a second, when it is new) and, where
+    text streams, `stream` (twenty times a second).
+    """
+
+    TAB: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(self, live: Live, send: Send) -> None:
+        super().__init__(name=self.TAB)
+        self.live, self.send = live, send
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(self.live, self.TAB)
+        yield from self.body()
+        yield Footer(show_command_palette=False, compact=True)
+
+    def body(self) -> ComposeResult:
+        """The widgets between the bar and the keys."""
+        yield from ()
+
+    def draw(self) -> None:
+        """All of it anew."""
+        self.query_one(TopBar).show()
+        self.show()
+
+    def show(self) -> None:
+        """Bring what is seen in line with `live`."""
+
+    def stream(self) -> None:
+        """Add the text that came."""
+
+    def on_screen_resume(self) -> None:
+        if self.is_mounted:
+            self.call_after_refresh(self.draw)

@@ -1,0 +1,13 @@
+"""The Memory screen."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ggtui.viz.tui.base import RunScreen
+
+
+class MemoryScreen(RunScreen):
+    """Nothing yet."""
+
+    TAB: ClassVar[str] = "mem"

@@ -1,0 +1,182 @@
+"""A recorded engine: the built-in model's graph with times made up by rule, so screens look the same every time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from ggtui.core.trace import WAKE, GraphInfo, Limits, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
+from ggtui.viz.chat import Turn
+from ggtui.viz.live import Live
+from ggtui.viz.messages import Alternative, Batch, Began, Command, Ended, Event, Loaded, Say, TensorFact, TokenStep
+from ggtui.viz.tui.app import GgtuiApp
+
+SIZES = ((80, 24), (120, 40), (200, 60))
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+LIMITS = Limits("avx2", 2, ((1 << 18, 60e9), (1 << 22, 40e9), (1 << 28, 10e9)), int8=5e11, f32=2e11, meeting_ns=400.0)
+_STORY = """there lived a king who had three daughters , and the youngest of them was so fair that the sun himself , who
+has seen so much , wondered each time he shone on her face . Close by the castle lay a great dark wood , and under an old
+lime tree was a well ."""
+STORY = _STORY.split()
+SETTINGS: dict[str, Any] = {
+    "n_predict": 200, "temp": 0.9, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0, "stop": (),
+    "ctx_shift": False, "seed": None, "mode": "complete",
+}  # fmt: skip
+
+
+@cache
+def _built_in() -> tuple[tuple[GraphInfo, ...], MemoryUse, RunInfo, tuple[TensorFact, ...], int, int]:
+    from ggtui.core.session import load
+
+    session = load(threads=2, isa="avx2", record=True)
+    session.eval([1, 2, 3])
+    tensors = tuple(TensorFact(t.name, t.type.name, tuple(map(int, t.ne)), t.n_bytes) for t in session.weights.values())
+    run = RunInfo(
+        ggtui="0.1.0", created="2026-01-01T00:00:00", system="Linux x86_64", processor="a processor", cores=2,
+        backend="cpu", isa="avx2", threads=2, model="tales.gguf", architecture="gpt2", types=session.run_info().types,
+        kv_type="f16", n_ctx=session.n_ctx, batch=512, profile="full", stamp_ns=20.0,
+    )  # fmt: skip
+    memory = MemoryUse(weights=5_800_000, kv=3_200_000, activations=60_000, batch_activations=9_000_000, scratch=80_000,
+                       records=400_000)  # fmt: skip
+    return session.graphs(), memory, run, tensors, session.n_ctx, session.kv.bytes_per_token
+
+
+def loaded() -> Loaded:
+    """The built-in model, as an engine tells of it."""
+    graphs, memory, run, tensors, n_ctx, per_token = _built_in()
+    return Loaded(
+        path="tales.gguf", run=run, graphs=graphs, memory=memory, limits=LIMITS, n_ctx=n_ctx, n_vocab=8192, eos=0,
+        kv_bytes_per_token=per_token, load_ns=40_000_000, metadata={"general.name": "tales", "general.license": "MIT"},
+        tensors=tensors, settings=SETTINGS,
+    )  # fmt: skip
+
+
+def evaluation(n_past: int, graph: int = 0, n_tokens: int = 1) -> TokenRecord:
+    """A run whose nodes take 1 us and 1 ns for every 10 bytes, thread 1 a tenth more, every 7th run twice as long."""
+    graphs, *_, per_token = _built_in()
+    slow = 2 if n_past % 7 == 6 else 1
+    records, clock = [], [200, 900]
+    for thread in (0, 1):
+        records.append(NodeRecord(WAKE, 0, thread, 0, clock[thread], clock[thread]))
+    nodes = graphs[graph].nodes
+    for node in nodes:
+        meets = node.id + 1 == len(nodes) or nodes[node.id + 1].phase != node.phase
+        for part in range(len(node.parts)):
+            starts = list(clock)
+            work = 1000 + (node.traffic // 10 if part + 1 == len(node.parts) else 0)
+            clock = [starts[t] + slow * work * (10 + t) // 10 for t in (0, 1)]
+            ends = list(clock)
+            if meets and part + 1 == len(node.parts):
+                clock = [max(clock) + 300] * 2
+            records += [NodeRecord(node.id, part, t, starts[t], ends[t], clock[t]) for t in (0, 1)]
+    return TokenRecord(
+        n_past, n_tokens, max(clock) + 500, 20_000, graph, tuple(sorted(records, key=lambda r: r.thread)), 0,
+        (n_past + n_tokens) * per_token, tuple(n.flops for n in nodes), tuple(n.traffic for n in nodes),
+    )  # fmt: skip
+
+
+def step(i: int, n_past: int, n_tokens: int = 1) -> TokenStep:
+    word = STORY[i % len(STORY)]
+    logprob = -0.05 * (1 + i * 37 % 71)
+    return TokenStep(100 + i, f" {word}", logprob, n_past, evaluation(n_past).eval_ns, 20_000, n_tokens)
+
+
+def batch(first: int, n: int, n_past: int, n_prompt: int = 1) -> Batch:
+    """`n` tokens from the `first` of the story on, the first of them after a prompt of `n_prompt`."""
+    sizes = [n_prompt, *[1] * (n - 1)]
+    ends = [n_past + sum(sizes[: i + 1]) for i in range(n)]
+    steps = tuple(step(first + i, ends[i], sizes[i]) for i in range(n))
+    runs = tuple(evaluation(ends[i] - sizes[i], n_tokens=1) for i in range(n) if sizes[i] == 1)
+    following = STORY[(first + n) % len(STORY)]
+    likely = tuple(
+        Alternative(7 + j, f" {w}", p) for j, (w, p) in enumerate(((following, 0.31), ("a", 0.12), ("my", 0.06)))
+    )
+    return Batch(steps, runs, next=likely, rss=60_000_000 + 1000 * ends[-1])
+
+
+def answer(prompt: str = "Once upon a time", n: int = 40, n_past: int = 0) -> list[Event]:
+    """A whole answer of `n` tokens."""
+    n_prompt = len(prompt.split())
+    text = "".join(f" {STORY[i % len(STORY)]}" for i in range(n))
+    made: list[Event] = [Began(prompt, "complete"), batch(0, min(n, 20), n_past, n_prompt)]
+    if n > 20:
+        made.append(batch(20, n - 20, n_past + n_prompt + 19))
+    turn = Turn(prompt, text, "complete", "n_predict", list(range(n_prompt + n)))
+    return [*made, Ended("n_predict", turn, n_past=n_past + n_prompt + n - 1)]
+
+
+def trace(n: int = 40) -> Trace:
+    """A saved run of `n` tokens."""
+    live = Live()
+    for event in (loaded(), *answer(n=n)):
+        live.take(event)
+    return live.trace()
+
+
+class RecordedEngine:
+    """Says what it was given to say, and remembers what it was asked. With `replies` it answers every Say."""
+
+    def __init__(self, *events: Event, replies: bool = False) -> None:
+        self.events = list(events)
+        self.asked: list[Command] = []
+        self.replies, self.closed, self.restarts = replies, False, 0
+
+    def say(self, *events: Event) -> None:
+        self.events += events
+
+    def send(self, command: Command) -> None:
+        self.asked.append(command)
+        if self.replies and isinstance(command, Say):
+            self.say(*answer(command.prompt, 12))
+
+    def receive(self) -> list[Event]:
+        events, self.events = self.events, []
+        return events
+
+    def restart(self) -> None:
+        self.restarts += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def drive(app: GgtuiApp, script: Callable[[Pilot[int]], Awaitable[None]], size: tuple[int, int] = (80, 24)) -> None:
+    """Run the app without a terminal, and `script` over it."""
+
+    async def run() -> None:
+        async with app.run_test(size=size) as pilot:
+            await settle(pilot)
+            await script(pilot)
+
+    asyncio.run(run())
+
+
+async def settle(pilot: Pilot[int]) -> None:
+    """Let the app take in what the engine said, and draw it."""
+    app = pilot.app
+    assert isinstance(app, GgtuiApp)
+    await pilot.pause()
+    app.refresh_now()
+    await pilot.pause()
+
+
+def lines(app: GgtuiApp) -> list[str]:
+    """What the screen shows, a line each."""
+    return [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]
+
+
+def check_snapshot(app: GgtuiApp, name: str) -> None:
+    """Compare the screen with snapshots/NAME.txt; GGTUI_SNAPSHOTS=write makes it anew, to be looked at before it is
+    kept."""
+    path = SNAPSHOTS / f"{name}.txt"
+    shown = "\n".join(lines(app)) + "\n"
+    if os.environ.get("GGTUI_SNAPSHOTS") == "write":
+        path.write_text(shown, encoding="utf-8")
+    assert path.exists(), f"{path} is missing; make it with GGTUI_SNAPSHOTS=write and look at it"
+    assert shown == path.read_text(encoding="utf-8")
