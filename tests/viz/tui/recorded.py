@@ -21,8 +21,8 @@ SIZES = ((80, 24), (120, 40), (200, 60))
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 LIMITS = Limits("avx2", 2, ((1 << 18, 60e9), (1 << 22, 40e9), (1 << 28, 10e9)), int8=5e11, f32=2e11, meeting_ns=400.0)
 _STORY = """there lived a king who had three daughters , and the youngest of them was so fair that the sun himself , who
-has seen so much , wondered each time he shone on her face . Close by the castle lay a great dark wood , and under an old
-lime tree was a well ."""
+has seen so much , wondered each time he shone on her face . Close by the castle lay a great dark wood , and under
+an old lime tree was a well ."""
 STORY = _STORY.split()
 SETTINGS: dict[str, Any] = {
     "n_predict": 200, "temp": 0.9, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0, "stop": (),
