@@ -1,14 +1,16 @@
 # Every target sets up what it needs, in .venv and build/, and starts at once the next time.
-#   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make fuzz   make build   make clean
+#   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make fuzz   make build   make bench
+#   make screenshots   make clean
 
 PYTHON ?= python3
 ARGS   ?=
 VENV   := .venv
+PEER   := build/bench-venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 CSRC   := $(shell find ggtui/csrc -name __pycache__ -prune -o -print)
 
-.PHONY: chat test build lint asan tsan fuzz clean
+.PHONY: chat test build lint asan tsan fuzz bench screenshots clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/installed $(VENV)/built
@@ -32,6 +34,14 @@ fuzz: $(VENV)/dev $(VENV)/built
 	@GGTUI_FUZZ_SECONDS=$${GGTUI_FUZZ_SECONDS:-600} GGTUI_FUZZ_SEED=$${GGTUI_FUZZ_SEED:-$$(date +%s)} \
 	  $(BIN)/pytest -q -s tests/core/files/test_fuzz.py $(ARGS)
 
+# Against llama.cpp; its own environment, since nothing of ggtui needs it. Not a part of the continuous integration.
+bench: $(VENV)/installed $(PEER)/made
+	@$(BIN)/python benchmarks/versus_llama_cpp.py --python $(PEER)/bin/python $(ARGS)
+
+# docs/chat.svg and docs/perf.svg, best on a quiet machine.
+screenshots: $(VENV)/installed $(VENV)/built
+	@$(BIN)/python docs/screenshots.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info ggtui/_native.*
 	find ggtui tests -name __pycache__ -prune -exec rm -rf {} +
@@ -46,6 +56,12 @@ $(VENV)/made:
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 	  $(PIP) install -r /dev/stdin
+	@touch $@
+
+$(PEER)/made: | $(VENV)/made
+	@echo "ggtui: building llama.cpp into $(PEER), once; this takes 10 to 20 minutes on two cores"
+	@$(PYTHON) -m venv --clear $(PEER)
+	@$(PEER)/bin/python -m pip --disable-pip-version-check -q install llama-cpp-python
 	@touch $@
 
 # The stamp bears the time of the build's start, so that a file changed meanwhile is built the next time.

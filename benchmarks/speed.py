@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 from statistics import median
 
-from random_model import SHAPES, write_random
+from random_model import write_random
 
 import ggtui
 from ggtui.core.session import Session
+from ggtui.perf.random_model import SHAPES
 
 HERE = Path(__file__).parent
 

@@ -1,10 +1,12 @@
 """ggtui against llama.cpp: the same weights, types and threads, in turn, in one run.
 
     pip install llama-cpp-python     # builds llama.cpp for this machine; minutes
-    python benchmarks/versus_llama_cpp.py [--shape 124M] [--types q4_0,q8_0,f16] [--threads 1,2] [--rounds 5]
+    python benchmarks/versus_llama_cpp.py [--models 124M,355M,tales] [--types q4_0,q8_0] [--threads 1,2] [--rounds 5]
 
+Models: GPT-2s of known sizes with random weights, or `tales`, the built-in one converted to each type. A name that is a
+type and a mix means the type, so that body and head are of one type; Q4_K_M and the like are mixes.
 Each figure is a process of its own, so that neither waits with threads beside the other: ours, theirs, ours, theirs ...
-Prompt: 512 tokens at once, the logits of the last one; generation: 64 tokens, one at a time, after a prompt of 16.
+Prompt: 512 tokens at once, the logits of the last one; generation: 128 tokens, one at a time, after a prompt of 16.
 Prints a Markdown table: medians, and the median of the ratios round by round with their range.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,11 +22,12 @@ import time
 from pathlib import Path
 from statistics import median
 
-N_PROMPT, N_FIRST, N_GEN = 512, 16, 64
-IDS = [(7 * i) % 50000 for i in range(N_PROMPT)]
+N_PROMPT, N_FIRST, N_GEN = 512, 16, 128
+IDS = [(7 * i) % 4000 for i in range(N_PROMPT)]
+COLLAPSED = 600  # seconds after which a figure is given up: a peer beside busy neighbours
 
 
-def ours(path: str, threads: int) -> tuple[float, float]:
+def ours(path: str, threads: int, n_prompt: int, n_gen: int) -> tuple[float, float]:
     """Tokens a second: prompt, generation."""
     import ggtui
 
@@ -32,17 +36,17 @@ def ours(path: str, threads: int) -> tuple[float, float]:
     session.eval([1])
     session.reset()
     started = time.perf_counter()
-    session.eval(IDS)
-    prompt = N_PROMPT / (time.perf_counter() - started)
+    session.eval(IDS[:n_prompt])
+    prompt = n_prompt / (time.perf_counter() - started)
     session.reset()
     session.eval(IDS[:N_FIRST])
     started = time.perf_counter()
-    for token in IDS[:N_GEN]:
+    for token in IDS[:n_gen]:
         session.eval([token])
-    return prompt, N_GEN / (time.perf_counter() - started)
+    return prompt, n_gen / (time.perf_counter() - started)
 
 
-def theirs(path: str, threads: int) -> tuple[float, float]:
+def theirs(path: str, threads: int, n_prompt: int, n_gen: int) -> tuple[float, float]:
     """The same through llama.cpp's own C interface."""
     import ctypes
 
@@ -53,7 +57,7 @@ def theirs(path: str, threads: int) -> tuple[float, float]:
     ll.llama_backend_init()
     model = ll.llama_model_load_from_file(path.encode(), ll.llama_model_default_params())
     options = ll.llama_context_default_params()
-    options.n_ctx, options.n_batch, options.n_ubatch = 1024, N_PROMPT, N_PROMPT
+    options.n_ctx = options.n_batch = options.n_ubatch = N_PROMPT
     options.n_threads = options.n_threads_batch = threads
     context = ll.llama_init_from_model(model, options)
 
@@ -70,21 +74,31 @@ def theirs(path: str, threads: int) -> tuple[float, float]:
     read([1])
     forget()
     started = time.perf_counter()
-    read(IDS)
-    prompt = N_PROMPT / (time.perf_counter() - started)
+    read(IDS[:n_prompt])
+    prompt = n_prompt / (time.perf_counter() - started)
     forget()
     read(IDS[:N_FIRST])
     started = time.perf_counter()
-    for token in IDS[:N_GEN]:
+    for token in IDS[:n_gen]:
         read([token])
-    return prompt, N_GEN / (time.perf_counter() - started)
+    return prompt, n_gen / (time.perf_counter() - started)
 
 
-def measure(who: str, path: Path, threads: int, python: str) -> tuple[float, float]:
-    command = [python, __file__, "--one", who, "--path", str(path), "--threads", str(threads)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+def measure(
+    who: str, path: Path, threads: int, python: str, n_prompt: int = N_PROMPT, n_gen: int = N_GEN
+) -> tuple[float, float]:
+    """Tokens a second of `ours` or `theirs`, in a process of its own."""
+    sizes = ["--n-prompt", str(n_prompt), "--n-gen", str(n_gen)]
+    command = [python, __file__, "--one", who, "--path", str(path), "--threads", str(threads), *sizes]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=COLLAPSED)
     prompt, generation = json.loads(done.stdout.splitlines()[-1])
     return prompt, generation
+
+
+def ratio(a: list[float], b: list[float]) -> str:
+    """The median of the ratios round by round, and their range."""
+    ratios = sorted(x / y for x, y in zip(a, b, strict=True))
+    return f"**{median(ratios):.2f}** ({ratios[0]:.2f}-{ratios[-1]:.2f})"
 
 
 def compare(path: Path, threads: int, rounds: int, python: str) -> str:
@@ -96,43 +110,78 @@ def compare(path: Path, threads: int, rounds: int, python: str) -> str:
     cells = []
     for i in range(2):
         a, b = [p[0][i] for p in pairs], [p[1][i] for p in pairs]
-        ratios = sorted(x / y for x, y in zip(a, b, strict=True))
-        spread = f"**{median(ratios):.2f}** ({ratios[0]:.2f}-{ratios[-1]:.2f})"
-        cells.append(f"{median(a):.0f} | {median(b):.0f} | {spread}")
+        cells.append(f"{median(a):.0f} | {median(b):.0f} | {ratio(a, b)}")
     return " | ".join(cells)
+
+
+def write_model(path: Path, model: str, kind: str) -> None:
+    from random_model import write_random
+
+    from ggtui.core.files import open_model
+    from ggtui.core.files.convert import convert
+    from ggtui.core.session import BUILT_IN
+    from ggtui.core.types import TYPES
+
+    if model != "tales":
+        write_random(path, model, kind)
+        return
+    with open_model(BUILT_IN) as built_in:
+        convert(built_in, path, TYPES.get(kind.lower(), kind), overwrite=True)
+
+
+def versions(python: str) -> str:
+    """The machine, both programs, and how they were compiled."""
+    import ggtui
+    from ggtui.core.cores import processor, usable_cores
+    from ggtui.csrc import build_ffi
+
+    isa = ggtui.load(threads=1).isa
+    flags = next(row.flags for row in build_ffi.INSTRUCTION_SETS if row.name == isa)
+    compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
+    code = "import llama_cpp as l; print(l.__version__, '|', l.llama_print_system_info().decode())"
+    answer = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if answer.returncode:
+        raise SystemExit(f"{python} can't import llama_cpp; `make bench` sets up an environment that can")
+    version, _, system = answer.stdout.strip().partition(" | ")
+    load = f"{os.getloadavg()[0]:.1f} processes wanted to run in the minute before"
+    return (
+        f"- {processor()}, {usable_cores()} cores; {load}\n"
+        f"- ggtui {ggtui.__version__}, {isa}: {' '.join([*build_ffi.FLAGS, *flags])} ({compiler})\n"
+        f"- llama.cpp of llama-cpp-python {version}: {system.strip(' |')}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="124M")
-    parser.add_argument("--types", default="q4_0,q8_0,f16")
+    parser.add_argument("--models", default="124M", help="sizes of random weights, and tales (default 124M)")
+    parser.add_argument("--types", default="q4_0,q4_k,q8_0,f16")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--python", default=sys.executable, help="of the environment that has llama-cpp-python")
     parser.add_argument("--one", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     parser.add_argument("--path", help=argparse.SUPPRESS)
+    parser.add_argument("--n-prompt", type=int, default=N_PROMPT, help=argparse.SUPPRESS)
+    parser.add_argument("--n-gen", type=int, default=N_GEN, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps((ours if args.one == "ours" else theirs)(args.path, int(args.threads))))
+        one = ours if args.one == "ours" else theirs
+        print(json.dumps(one(args.path, int(args.threads), args.n_prompt, args.n_gen)))
         return
 
-    from random_model import write_random
-
-    import ggtui
-
-    version = "import llama_cpp as l; print(l.__version__, l.llama_print_system_info().decode())"
-    peer = subprocess.run([args.python, "-c", version], check=True, capture_output=True, text=True).stdout.strip()
-    print(f"ggtui {ggtui.__version__} ({ggtui.load().isa}) against llama-cpp-python {peer}")
-    print(f"GPT-2 {args.shape}, random weights, body and head of one type, medians of {args.rounds} rounds, tok/s\n")
-    print("| type | threads | pp512 | llama.cpp | ratio (range) | tg64 | llama.cpp | ratio (range) |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(versions(args.python))
+    print(
+        f"\nTokens a second, medians of {args.rounds} rounds; ratios are ours over theirs, in brackets their range.\n"
+    )
+    print("| model | type | threads | pp512 | llama.cpp | ratio | tg128 | llama.cpp | ratio |")
+    print("| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for kind in args.types.split(","):
-            path = Path(folder) / f"{kind}.gguf"
-            write_random(path, args.shape, kind)
-            for threads in (int(n) for n in args.threads.split(",")):
-                print(f"| {kind} | {threads} | {compare(path, threads, args.rounds, args.python)} |", flush=True)
-            path.unlink()
+        path = Path(folder) / "model.gguf"
+        for model in args.models.split(","):
+            for kind in args.types.split(","):
+                write_model(path, model, kind)
+                for threads in (int(n) for n in args.threads.split(",")):
+                    cells = compare(path, threads, args.rounds, args.python)
+                    print(f"| {model} | {kind} | {threads} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

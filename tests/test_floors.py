@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. A name stands for a module or for a package with all it holds. Imports point to the same floor
 # or down.
 FLOORS = (
-    ("core.errors", "core.trace", "csrc.build_ffi"),
+    ("core.errors", "core.trace", "core.trace_file", "csrc.build_ffi"),
     ("core.native", "core.types", "core.cores"),
     ("core.quant_fit", "core.quants_k", "core.quants", "core.mixes", "core.own_types", "core.tensor"),
     ("core.ops",),
@@ -36,6 +36,8 @@ FLOORS = (
 # The one home of a library.
 HOMES = {
     "textual": ("viz.tui",),
+    "textual_serve": ("viz.serve",),
+    "aiohttp": ("viz.serve",),
     "prompt_toolkit": ("viz.repl",),
     "graphviz": ("viz.dot",),
     "tiktoken": ("core.tokenizer",),
@@ -47,7 +49,7 @@ HOMES = {
 # What draws and compares saved traces sees nothing of ours but the traces (and its own kind), so that a saved
 # trace opens without the compiled module.
 TRACE_READERS = ("perf.aggregate", "perf.compare", "perf.export", "viz.dot", "viz.labels", "viz.tables")
-SEEN_BY_TRACE_READERS = ("core.trace", "core.errors", *TRACE_READERS)
+SEEN_BY_TRACE_READERS = ("core.trace", "core.trace_file", "core.errors", *TRACE_READERS)
 
 MAX_LINES = 420
 SOURCES = ("ggtui", "tests", "examples", "benchmarks")
@@ -245,7 +247,7 @@ def test_a_bad_import_is_found(name: str, source: str, problem: str) -> None:
         ("core.native", "from ggtui._native import ffi, lib"),
         ("core.quants", "import numpy\nfrom .tensor import Tensor"),
         ("viz.tui.app", "from textual.app import App\nfrom ggtui.viz import tables"),
-        ("viz.tables", "from ggtui.core.trace import load\nfrom ggtui.perf.aggregate import by_op"),
+        ("viz.tables", "from ggtui.core.trace_file import load\nfrom ggtui.perf.aggregate import by_op"),
         ("cli.chat", "def run():\n    from ggtui.viz.repl import run"),
         ("__main__", "from ggtui.cli import main"),
         ("__init__", "def __getattr__(name):\n    from ggtui.core.session import load"),

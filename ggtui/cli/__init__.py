@@ -34,6 +34,7 @@ COMMANDS = (
     Command("perplexity", "how well a model predicts a text", "ggtui.cli.perplexity"),
     Command("trace", "run a prompt and draw the graph that ran, with its times and values", "ggtui.cli.trace"),
     Command("perf", "where the time goes, node by node, against what this machine allows", "ggtui.cli.perf"),
+    Command("bench", "prompt and generation speed, as llama-bench prints it", "ggtui.cli.bench"),
     Command("info", "what this machine and this ggtui have; what a bug report needs", "ggtui.cli.info"),
 )
 
@@ -82,7 +83,7 @@ def _run(args: list[str], started: int) -> int:
     if namespace.command is None:
         parser.print_help()
         return 0
-    namespace.started = started
+    namespace.started, namespace.words = started, args
     run: Callable[[Any], int] = namespace.run
     return run(namespace)
 

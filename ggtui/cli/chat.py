@@ -1,12 +1,16 @@
 """Talk to the model, or let it go on with a text.
 
-Without a prompt, on a terminal, this is a conversation: type, and the model answers; /help there says more. With -p, -f
-or piped input it is one generation: the text to stdout as it comes, what it took to stderr. Piped input, the file and
--p are joined, in this order, as they are; of input and file one line feed at the end is dropped. Without any prompt
-and without a terminal an opening is drawn at random. Ctrl+C ends the generation.
+Without a prompt, on a terminal, this is a conversation in a full screen: type, and the model answers; beside it stands
+what happens inside. F1 there says which keys work. --serve shows it in a browser. A terminal smaller than 60x16, or
+--plain, has the conversation line by line; /help there says more.
+
+With -p, -f or piped input it is one generation: the text to stdout as it comes, what it took to stderr. Piped input,
+the file and -p are joined, in this order, as they are; of input and file one line feed at the end is dropped. Without
+any prompt and without a terminal an opening is drawn at random. Ctrl+C ends the generation.
 
 examples:
   ggtui chat                                    talk to the built-in model
+  ggtui chat --serve                            ... in a browser
   ggtui chat -p "Once upon a time" -n 100       one text of 100 tokens
   ggtui chat --temp 0 -q < story.txt > more     go on with a file
   ggtui chat model.gguf -p "The king" --json    a line of JSON for each token
@@ -21,6 +25,7 @@ import secrets
 import select
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -33,10 +38,12 @@ from ggtui.cli.flags import (
     add_output,
     add_setting,
     resolve,
+    without,
 )
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.interrupt import Terminated, stop_on_signal
-from ggtui.viz.settings import GENERATION, LOADING, values_of
+from ggtui.viz.settings import GENERATION, LOADING, Setting, values_of
+from ggtui.viz.terminal import full_screen, on_terminal
 from ggtui.viz.text import printable, printable_line
 
 if TYPE_CHECKING:
@@ -62,6 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a line for each token, {"token", "text", "logprob", "ms", "n_past"}; the last one is {"stats": ...}',
     )  # fmt: skip
     parser.add_argument("--plain", action="store_true", help="a conversation line by line, without a full screen")
+    parser.add_argument("--ascii", action="store_true", help="draw the screen without box and block characters")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    parser.add_argument("--serve", action="store_true", help="show the screen in a browser")
+    parser.add_argument("--host", metavar="H", help="with --serve: the address to listen on (default 127.0.0.1)")
+    port = Setting("port", int, None, "", high=65535)
+    parser.add_argument(
+        "--port", type=partial(port.parse, source="--port"), metavar="N",
+        help="with --serve: the port (default the first free one from 8000)",
+    )  # fmt: skip
     add_setting(parser, "mode")
     add_output(parser)
     add_generation(parser)
@@ -74,7 +90,12 @@ def run(args: argparse.Namespace) -> int:
     if args.echo and args.json:
         raise UsageError('--echo: not with --json, where "stats" has the prompt')
     asked = args.prompt is not None or args.file is not None or args.json
-    if not asked and sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty():
+    for flag in ("host", "port"):
+        if getattr(args, flag) is not None and not args.serve:
+            raise UsageError(f"--{flag}: only with --serve")
+    if args.serve:
+        return _serve(args, asked)
+    if not asked and (full_screen() or on_terminal()):
         return _converse(args)
     return _generate_once(args)
 
@@ -85,10 +106,10 @@ def _note(args: argparse.Namespace, text: str) -> None:
         print(f"ggtui: {printable_line(text)}", file=sys.stderr, flush=True)
 
 
-def _load(args: argparse.Namespace) -> Session:
+def _load(args: argparse.Namespace, **options: Any) -> Session:
     from ggtui.core.session import load
 
-    session = load(args.model, **values_of(args, LOADING))
+    session = load(args.model, **values_of(args, LOADING), **options)
     largest = session.hparams.n_ctx
     if args.ctx is not None and args.ctx > largest:
         _note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")
@@ -98,11 +119,30 @@ def _load(args: argparse.Namespace) -> Session:
     return session
 
 
+def _serve(args: argparse.Namespace, asked: bool) -> int:
+    if asked or args.plain:
+        raise UsageError("--serve: not with a prompt, --json or --plain")
+    from ggtui.viz.serve import serve
+
+    own = without(without(without(args.words, "--serve", 0), "--host"), "--port")
+    return serve(own[1:], args.host or "127.0.0.1", args.port or 0)
+
+
 def _converse(args: argparse.Namespace) -> int:
+    if not args.plain and full_screen():
+        from ggtui.viz.engine import EngineProcess
+
+        engine = EngineProcess(args)  # first, so that the model loads while the screen does
+        from ggtui.viz.live import Live
+        from ggtui.viz.tui.app import run
+
+        return run(engine, Live(), mouse=not args.no_mouse, ascii_only=args.ascii)
     from ggtui.viz.chat import Chat
     from ggtui.viz.repl import Repl
 
-    return Repl(Chat(_load(args), args), args.started, quiet=args.quiet).run()
+    session = _load(args, record="full")
+    session.recording = False  # until /perf on
+    return Repl(Chat(session, args), args.started, quiet=args.quiet).run()
 
 
 # ---- one generation ----

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -68,6 +68,20 @@ def _help(setting: Setting) -> str:
     shown = setting.default not in (None, (), False)
     default = f" (default {setting.text(setting.default)})" if shown else ""
     return (setting.help + choices + default).replace("%", "%%")
+
+
+def without(words: Sequence[str], flag: str, n_values: int = 1) -> list[str]:
+    """A command line without a flag and its value."""
+    left: list[str] = []
+    skip = 0
+    for word in words:
+        if skip:
+            skip -= 1
+        elif word == flag:
+            skip = n_values
+        elif not word.startswith(f"{flag}="):
+            left.append(word)
+    return left
 
 
 def resolve(args: argparse.Namespace, names: Iterable[str], environ: Mapping[str, str] = os.environ) -> None:

@@ -5,6 +5,8 @@ without the profile, to tell what profiling costs. Then it prints a table for ge
 time of a node is that of its slowest thread in one evaluation, waiting not included, and its shape that of a full
 batch; the limit is the part reached of what memory or arithmetic of this machine allow, whichever allows less.
 
+--open shows a saved run: in the full screen on a terminal, else, or with --plain, as these tables.
+
 --compare joins the nodes of this run, or of --open, with those of a saved one. With --fail-above the exit code is 3
 when a node, or the whole, became slower by more than that and by more than 0.5% of the evaluation.
 
@@ -16,7 +18,7 @@ examples:
   ggtui perf model.gguf --by op --top 5        by op, the five that take longest
   ggtui perf --json base.json                  save it ...
   ggtui perf --compare base.json --fail-above 5%   ... fail when it got slower
-  ggtui perf --open base.json --by layer       look at a saved one again
+  ggtui perf --open base.json                  look at a saved one again
   ggtui perf --chrome timeline.json            a timeline for Perfetto
   ggtui perf f16.gguf --against q4.gguf        what quantizing costs, by node
   ggtui perf --kernels --isa avx2              each kernel alone
@@ -33,15 +35,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve
+from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve, without
 from ggtui.core.errors import UsageError
 from ggtui.viz.settings import LOADING, Setting, values_of
+from ggtui.viz.terminal import full_screen
 
 if TYPE_CHECKING:
     from ggtui.core.session import Session
     from ggtui.core.trace import Trace
 
 REGRESSION = 3
+TOP = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,10 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--remeasure", action="store_true", help="measure the limits of this machine anew")
     table = parser.add_argument_group("what to print")
     table.add_argument(
-        "--by", choices=BY, default="node", metavar="WHAT",
+        "--by", choices=BY, metavar="WHAT",
         help=f"what a line of the table is: {', '.join(BY)} (default node)",
     )  # fmt: skip
-    _count(table, "--top", 20, "lines of the table")
+    top = Setting("top", int, None, "", low=1)
+    table.add_argument("--top", type=partial(top.parse, source="--top"), metavar="N",
+                       help=f"lines of the table (default {TOP})")  # fmt: skip
+    table.add_argument("--plain", action="store_true", help="with --open: the table, and not the full screen")
     table.add_argument("--ascii", action="store_true", help="no box characters")
     _file(table, "--open", "a saved trace (--json) instead of a run")
     _file(table, "--compare", "show what changed against a saved trace", metavar="BASE")
@@ -115,11 +122,15 @@ def run(args: argparse.Namespace) -> int:
     chosen = [f"--{name.replace('_', '-')}" for name in modes if getattr(args, name)]
     if len(chosen) > 1:
         raise UsageError(f"{chosen[1]}: not together with {chosen[0]}")
+    in_screens = _in_screens(args)
+    args.by, args.top = args.by or "node", args.top or TOP
     resolve(args, ("model", *LOADING))
+    if in_screens:
+        return _screens(args)
     if args.py_spy is not None:
         from ggtui.perf.pyspy import record
 
-        return record(_without(sys.argv[1:], "--py-spy"), args.py_spy)
+        return record(without(args.words, "--py-spy"), args.py_spy)
     if args.disasm is not None:
         return _disasm(args)
     if args.kernels:
@@ -140,15 +151,20 @@ def _profile(args: argparse.Namespace) -> int:
     return _compare(args, base, trace) if base is not None else 0
 
 
-def _without(words: list[str], flag: str) -> list[str]:
-    """A command line without a flag and its value."""
-    left: list[str] = []
-    skip = False
-    for word in words:
-        if not skip and word != flag and not word.startswith(f"{flag}="):
-            left.append(word)
-        skip = word == flag
-    return left
+def _in_screens(args: argparse.Namespace) -> bool:
+    """Whether a saved trace is to be looked at, and nothing else was asked for."""
+    table = args.plain or args.by is not None or args.top is not None or args.compare is not None or _exports(args)
+    return args.open is not None and not table and full_screen()
+
+
+def _screens(args: argparse.Namespace) -> int:
+    from ggtui.perf import load
+    from ggtui.viz.live import Live
+
+    live = Live.of(load(args.open))
+    from ggtui.viz.tui.app import run
+
+    return run(None, live, ascii_only=args.ascii)
 
 
 def _disasm(args: argparse.Namespace) -> int:

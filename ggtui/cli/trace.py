@@ -210,7 +210,7 @@ def _print_values(args: argparse.Namespace, session: Session, ids: list[int]) ->
 def _save_json(path: str, session: Session, steps: list[Step], trace: Trace) -> None:
     """The trace, and under "steps" what each token was chosen from and what each layer would have chosen."""
     from ggtui.core.probe import predictions
-    from ggtui.core.trace import dumps
+    from ggtui.core.trace_file import dumps
     from ggtui.viz.picture import write_bytes
 
     read = session.tokens[: session.n_past]

@@ -47,47 +47,50 @@ class TraceBuffer:
     someone holds its records.
     """
 
-    _RECORD = np.dtype(
-        [("start", "u8"), ("end", "u8"), ("done", "u8"), ("step", "i4"), ("thread", "i4")]
-    )  # gg_record, field by field
+    _RECORD = np.dtype([("end", "u8"), ("done", "u8")])  # gg_record, field by field
     _RUNS = 64  # of a block
 
     def __init__(self, threads: int, capacity: int) -> None:
         self.threads = threads
         self._capacity = capacity
-        self._counts = np.zeros((2, threads), np.int64)  # records, dropped
+        self._counts = ffi.new("int64_t[]", 2 * threads)  # records of each thread, dropped ones of each
         self.c = ffi.new("gg_trace *")
         self.c.capacity = capacity
-        counts = self._counts.__array_interface__["data"][0]
-        self.c.n_records = ffi.cast("int64_t *", counts)
-        self.c.n_dropped = ffi.cast("int64_t *", counts + self._counts.strides[0])
+        self.c.n_records, self.c.n_dropped = self._counts, self._counts + threads
         self._new_block()
 
     def _new_block(self) -> None:
         self._block: NDArray[Any] = np.empty((self._RUNS, self.threads, self._capacity), self._RECORD)
         self._block.view(np.uint8).fill(0)  # touches its pages now and not in a run
-        self._first = ffi.cast("gg_record *", self._block.__array_interface__["data"][0])
-        self._run = 0
-        self.c.records = self._first
+        first = ffi.cast("gg_record *", self._block.__array_interface__["data"][0])
+        size = self.threads * self._capacity
+        self._places = iter([(block, first + i * size) for i, block in enumerate(self._block)])
+        self._next_place()
 
-    def take(self) -> tuple[NDArray[Any], list[int]]:
-        """The records of the last run, (threads, capacity), and how many of each thread; the next run writes to another
-        place."""
-        taken, counts = self._block[self._run], self._counts[0].tolist()
-        self._run += 1
-        if self._run == self._RUNS:
+    def _next_place(self) -> None:
+        place = next(self._places, None)
+        if place is None:
             self._new_block()
         else:
-            self.c.records = self._first + self._run * self.threads * self._capacity
-        return taken, counts
+            self._records, self.c.records = place
 
-    @property
-    def dropped(self) -> int:
-        return sum(self._counts[1].tolist())
+    def take(self) -> tuple[NDArray[Any], list[int], int]:
+        """Of the last run the records, (threads, capacity), how many of each thread, and how many were dropped; the
+        next run writes to another place. A few hundred nanoseconds: a generation waits for it."""
+        taken, counts = self._records, ffi.unpack(self._counts, 2 * self.threads)
+        self._next_place()
+        return taken, counts[: self.threads], sum(counts[self.threads :])
 
     @property
     def n_bytes(self) -> int:
         return int(self._block.nbytes)
+
+
+def stamp_ns(threads: int) -> float:
+    """What taking a time stamp costs, in nanoseconds, measured now: of the two stamps where threads meet the one after
+    the wait costs more."""
+    kinds = (0,) if threads == 1 else (0, 1)
+    return sum(float(lib.gg_stamp_ns(fenced)) for fenced in kinds) / len(kinds)
 
 
 class TotalsBuffer:
@@ -283,20 +286,26 @@ class Plan:
             traffic.append(max(sum(OPS[t.op].traffic(t, sizes) for t in originals) - saved, 0))
         return tuple(flops), tuple(traffic)
 
-    def node_records(self, trace: TraceBuffer) -> Records:
-        """The records of the last run in nanoseconds since the caller woke the pool."""
-        return Records(partial(self._record_table, *trace.take()))
+    def take_records(self, trace: TraceBuffer) -> tuple[Records, int]:
+        """The records of the last run in nanoseconds since the caller woke the pool, and how many did not fit."""
+        taken, counts, dropped = trace.take()
+        return Records(partial(self._record_table, taken, counts)), dropped
 
     def _record_table(self, records: NDArray[Any], counts: list[int]) -> NDArray[np.int64]:
         """Made when it is looked at: a run must not wait for it."""
-        rows = np.concatenate([mine[:n] for mine, n in zip(records, counts, strict=True)])
-        made = np.zeros((len(rows), 6), np.int64)
-        if len(rows):
-            origin, scale = rows["start"].min(), lib.gg_tick_ns()
-            made[:, :2] = self._step_parts[rows["step"]]
-            made[:, 2] = rows["thread"]
-            for i, key in enumerate(("start", "end", "done"), start=3):
-                made[:, i] = np.rint((rows[key] - origin) * scale)
+        n = sum(counts)
+        made = np.zeros((n, 6), np.int64)
+        origin, scale, at = records["end"][0, 0] if n else 0, lib.gg_tick_ns(), 0
+        for thread, count in enumerate(counts):
+            if count == 0:
+                continue
+            mine, rows = records[thread, :count], made[at : at + count]
+            end, done = (np.rint((mine[key] - origin) * scale) for key in ("end", "done"))
+            rows[:, :2] = self._step_parts[np.arange(-1, count - 1)]
+            rows[:, 2] = thread
+            rows[1:, 3], rows[1:, 4], rows[:, 5] = done[:-1], end[1:], done
+            rows[0, 4] = done[0]  # waking up begins when it was asked for, the origin, and is work alone
+            at += count
         return made
 
     def node_totals(self, buffer: TotalsBuffer, graph: int) -> list[NodeTotal]:

@@ -1,7 +1,7 @@
 """Chooses the next token from the logits, and watches the text for where to stop.
 
 The chain is llama.cpp's: repeat penalty, top-k, top-p, min-p, temperature. Each filter sees what the ones
-before it left.
+before it left. csrc/sample.c does the work.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.errors import UsageError
+from ggtui.core.native import check, ffi, lib
 
 Logits = npt.NDArray[np.float32]  # (n_vocab,)
-Ids = npt.NDArray[np.intp]
 
 MAX_SEED = (1 << 64) - 1
-_GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,13 @@ class Sampler:
     """
 
     def __init__(self, params: SamplerParams | None = None) -> None:
-        self.params = params or SamplerParams()
-        self.seed = secrets.randbits(32) if self.params.seed is None else self.params.seed
-        self._random = np.random.Generator(np.random.PCG64(self.seed))
+        self.params = p = params or SamplerParams()
+        self.seed = secrets.randbits(32) if p.seed is None else p.seed
+        self._random = np.random.Generator(np.random.PCG64(self.seed)).random
+        self._c = ffi.new("gg_sampler *")
+        self._c.temp, self._c.top_p, self._c.min_p = float(p.temp), float(p.top_p), float(p.min_p)
+        self._c.repeat_penalty = float(p.repeat_penalty)
+        self._token, self._logprob = ffi.new("int32_t *"), ffi.new("double *")
 
     def sample(self, logits: Logits, recent: Sequence[int] = ()) -> tuple[int, float]:
         """The next token and its log-probability under the model: at temperature 1, before penalty and
@@ -86,42 +89,27 @@ class Sampler:
         Raises GgtuiError if the logits are not all numbers, UsageError if `recent` has a token that does not
         exist.
         """
-        log_total = _log_total(logits)
-        x = self._penalized(logits, recent)
-        if self.params.temp == 0:
-            token = int(x.argmax())
-        else:
-            ids = self._candidates(x)
-            # float64: a temperature close to 0 makes huge numbers
-            with np.errstate(over="ignore"):
-                p = np.exp((x[ids].astype(np.float64) - float(x[ids].max())) / self.params.temp)
-            reached = np.cumsum(p)
-            at = min(self._random.random() * reached[-1], np.nextafter(reached[-1], 0))
-            token = int(ids[np.searchsorted(reached, at, "right")])
-        return token, float(logits[token]) - log_total
+        if len(logits) != self._c.n_vocab:
+            self._make_room(len(logits))
+        n_recent, ids = self._penalized(len(logits), recent)
+        random = self._random() if self._c.temp else 0.0
+        check(lib.gg_sample(self._c, _floats(logits), n_recent, ids, random, self._token, self._logprob))
+        return self._token[0], self._logprob[0]
 
-    def _penalized(self, logits: Logits, recent: Sequence[int]) -> Logits:
-        penalty, n = self.params.repeat_penalty, self.params.repeat_last_n
-        if penalty == 1 or n == 0 or not len(recent):
-            return logits
-        ids = np.unique(np.asarray(recent[-n:], np.intp))
-        if ids[0] < 0 or ids[-1] >= len(logits):
-            raise UsageError(f"recent tokens {ids[0]} to {ids[-1]}: the model has 0 to {len(logits) - 1}")
-        x, old = logits.copy(), logits[ids].astype(np.float64)
-        limit = np.finfo(np.float32).max
-        with np.errstate(over="ignore"):
-            x[ids] = np.where(old > 0, old / penalty, old * penalty).clip(-limit, limit)
-        return x
+    def _make_room(self, n_vocab: int) -> None:
+        self._room = _room(n_vocab)
+        self._c.n_vocab, self._c.top_k = n_vocab, min(self.params.top_k, n_vocab)
+        self._c.work = ffi.from_buffer(self._room)
 
-    def _candidates(self, x: Logits) -> Ids:
-        """The tokens that pass the filters."""
-        k, top_p, min_p = self.params.top_k, self.params.top_p, self.params.min_p
-        ids = _largest(x, k) if 0 < k < len(x) else np.arange(len(x))
-        if top_p < 1:
-            ids = ids[_nucleus(x[ids], top_p)]
-        if min_p > 0:
-            ids = ids[x[ids] >= float(x[ids].max()) + math.log(min_p)]
-        return ids
+    def _penalized(self, n_vocab: int, recent: Sequence[int]) -> tuple[int, Any]:
+        """How many tokens the penalty concerns, and which, for C."""
+        n = self.params.repeat_last_n
+        if self.params.repeat_penalty == 1 or n == 0 or not len(recent):
+            return 0, ffi.NULL
+        ids = [int(id) for id in recent[-n:]]
+        if min(ids) < 0 or max(ids) >= n_vocab:
+            raise UsageError(f"recent tokens {min(ids)} to {max(ids)}: the model has 0 to {n_vocab - 1}")
+        return len(ids), ffi.new("int64_t[]", ids)
 
 
 def top(logits: Logits, k: int) -> list[tuple[int, float]]:
@@ -132,41 +120,20 @@ def top(logits: Logits, k: int) -> list[tuple[int, float]]:
     """
     if k < 0:
         raise UsageError(f"k {k}: must be 0 or more")
-    log_total = _log_total(logits)
-    return [(int(id), math.exp(float(logits[id]) - log_total)) for id in _largest(logits, k)]
+    k = min(k, len(logits))
+    tokens, logprobs = ffi.new("int32_t[]", k), ffi.new("double[]", k)
+    room = _room(len(logits))
+    check(lib.gg_top(len(logits), _floats(logits), k, ffi.from_buffer(room), tokens, logprobs))
+    return [(tokens[i], math.exp(logprobs[i])) for i in range(k)]
 
 
-def _log_total(x: Logits) -> float:
-    """log(sum(exp(x))), what makes log-probabilities of logits."""
-    largest = float(x.max()) if len(x) else math.nan
-    if not math.isfinite(largest):  # a NaN anywhere is the largest
-        raise GgtuiError("the logits are not all numbers; look for damaged weights with: ggtui inspect --check")
-    return largest + math.log(np.exp(x - np.float32(largest)).sum(dtype=np.float64))
+def _floats(logits: Logits) -> Any:
+    return ffi.from_buffer("float[]", np.ascontiguousarray(logits, np.float32))
 
 
-def _largest(x: Logits, k: int) -> Ids:
-    """The indexes of the k largest, the largest first, of equals the lower one. Does not sort the rest."""
-    if k == 0:
-        return np.arange(0)
-    # The k-th largest of the maxima of any groups is no more than the k-th largest of all, and found much faster.
-    n_groups = len(x) // _GROUP
-    some = x[: n_groups * _GROUP].reshape(_GROUP, n_groups).max(axis=0) if k < n_groups else x
-    at = max(0, len(some) - k)
-    ids = np.flatnonzero(x >= np.partition(some, at)[at])
-    return ids[np.argsort(-x[ids], kind="stable")][:k]
-
-
-def _nucleus(x: Logits, top_p: float) -> Ids:
-    """The indexes of the largest, as few as together have the probability `top_p`."""
-    p = np.exp(x.astype(np.float64) - float(x.max()))
-    wanted = top_p * p.sum()
-    n = 256  # nearly always enough, and saves sorting a whole vocabulary
-    while True:
-        ids = _largest(x, n)
-        reached = np.cumsum(p[ids])
-        if reached[-1] >= wanted or n >= len(x):
-            return ids[: int(np.searchsorted(reached, wanted)) + 1]
-        n *= 8
+def _room(n_vocab: int) -> npt.NDArray[np.float64]:
+    """What C works in; pages that it does not touch cost nothing."""
+    return np.empty(lib.gg_sample_room(n_vocab) // 8 + 1)
 
 
 class StopTexts:

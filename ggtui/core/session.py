@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from numpy.typing import NDArray
 
 from ggtui.core.cores import here, usable_cores
 from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
-from ggtui.core.files import open_model
+from ggtui.core.files import ModelFile, open_model
 from ggtui.core.kv_cache import KVCache
 from ggtui.core.models import architecture
 from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, load_weights, make_inputs
-from ggtui.core.native import ISAS, lib
-from ggtui.core.plan import Plan, Pool, TotalsBuffer, TraceBuffer
+from ggtui.core.native import ISAS
+from ggtui.core.plan import Plan, Pool, TotalsBuffer, TraceBuffer, stamp_ns
 from ggtui.core.sampler import Sampler, SamplerParams, StopTexts
 from ggtui.core.tensor import Context
-from ggtui.core.tokenizer import Tokenizer
+from ggtui.core.tokenizer import Tokenizer, TokenStream
 from ggtui.core.trace import GraphInfo, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
 
 BUILT_IN = Path(__file__).parent.parent / "data" / "tales.gguf"
@@ -79,12 +80,13 @@ class Session:
 
     n_past  tokens in the context; tokens  which they are, and after them, when a generation has ended, the last token
             chosen, which the model has not read yet
+    logits  of the last token read, float32 (n_vocab,)
     stop_reason  why the last generation ended: "n_predict", "end of text", "stop text" or "context full"
     """
 
     def __init__(
         self,
-        path: str | Path | None = None,
+        path: str | Path | ModelFile | None = None,
         *,
         threads: int | None = None,
         ctx: int | None = None,
@@ -103,8 +105,8 @@ class Session:
         if isinstance(record, str) and record not in PROFILES:
             raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
         self.pool = Pool(usable_cores() if threads is None else threads)
-        self.path = Path(path) if path is not None else BUILT_IN
-        self._file = open_model(self.path)
+        self._file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
+        self.path = self._file.path
         arch = architecture(self._file)
         self.hparams: Any = arch.hparams(self._file)
         specs = arch.tensors(self.hparams)
@@ -133,6 +135,7 @@ class Session:
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
         self.tokens: list[int] = []
         self.n_past = 0
+        self.logits: NDArray[np.float32] = np.zeros(h.n_vocab, np.float32)
         self.stop_reason = ""
         self.stats = Stats()
         self._one = self._runner(1, all_logits=False)
@@ -221,6 +224,7 @@ class Session:
             logits, record = self._run(runner, part)
             runs.append(record)
             rows[at if all_logits else 0 :][: len(logits)] = logits
+        self.logits = rows[-1]
         return (rows if all_logits else rows[0]), tuple(runs)
 
     def _run(self, runner: _Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
@@ -247,7 +251,7 @@ class Session:
         records: Sequence[NodeRecord] = ()
         dropped = 0
         if isinstance(trace, TraceBuffer):
-            records, dropped = runner.plan.node_records(trace), trace.dropped
+            records, dropped = runner.plan.take_records(trace)
         kv_bytes = self.n_past * self._kv_bytes_per_token
         record = TokenRecord(n_past, n, ns, 0, runner.index, records, dropped, kv_bytes)
         return runner.graph.logits.numpy().reshape(-1, self.hparams.n_vocab), record
@@ -266,12 +270,14 @@ class Session:
         stop: Sequence[str] = (),
         ctx_shift: bool = False,
         ignore_eos: bool = False,
+        answer: Sequence[int] = (),
     ) -> Iterator[Step]:
         """Go on from what was read, then `prompt`, for up to `n_predict` tokens. Without any token at all it starts
         from the model's end-of-text token, as a text begins after another one ended.
 
         `stop`: texts at which to end; they are not part of the text. `ctx_shift`: with a full context drop the older
         half and read the rest again, at new positions, rather than end. Afterwards `stop_reason` says why it ended.
+        `answer`: tokens of the text that were read before, and last of them the one that is to be chosen first.
         Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context.
         """
         if n_predict < 0:
@@ -285,19 +291,17 @@ class Session:
         elif not pending:
             pending = [self.tokens[-1]]
             self.rewind(self.n_past - 1)
-        return self._generate(pending, n_predict, sampler, StopTexts(stop), ctx_shift, ignore_eos)
+        texts = stream, stops = self.tokenizer.stream(), StopTexts(stop)
+        for token in answer[:-1]:
+            stops.push(stream.push(token))
+        return self._generate(pending, n_predict, sampler, texts, ctx_shift, ignore_eos, answer[-1:])
 
     def _generate(
-        self,
-        pending: list[int],
-        n_predict: int,
-        sampler: Sampler,
-        stops: StopTexts,
-        ctx_shift: bool,
-        ignore_eos: bool,
-    ) -> Iterator[Step]:
+        self, pending: list[int], n_predict: int, sampler: Sampler, texts: tuple[TokenStream, StopTexts],
+        ctx_shift: bool, ignore_eos: bool, chosen: Sequence[int],
+    ) -> Iterator[Step]:  # fmt: skip
         self.stop_reason = "n_predict"
-        stream = self.tokenizer.stream()
+        stream, stops = texts
         for n in range(n_predict):
             if n and self.n_past + len(pending) > self.n_ctx:
                 if not ctx_shift:
@@ -310,6 +314,8 @@ class Session:
             started = time.perf_counter_ns()
             # Some models have more logits than tokens, to round the matrix up.
             token, logprob = sampler.sample(logits[: self.tokenizer.n_vocab], self.tokens)
+            if chosen and n == 0:
+                token, logprob = chosen[0], logprob + float(logits[chosen[0]]) - float(logits[token])
             sample_ns = time.perf_counter_ns() - started
             self.stats.sample_ns += sample_ns
             self.stats.n_sampled += 1
@@ -358,6 +364,10 @@ class Session:
         """The graphs that token records point at by `graph`."""
         return tuple(r.plan.info(self.threads) for r in self._runners.values())
 
+    def costs(self, graph: int, n_tokens: int, n_kv: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Operations, and bytes read and written, of each node in a run of a graph with these sizes."""
+        return list(self._runners.values())[graph].plan.costs({"n_tokens": n_tokens, "n_kv": n_kv})
+
     def clear_totals(self) -> None:
         """Begin a light profile's sums anew."""
         for runner in self._runners.values():
@@ -366,15 +376,11 @@ class Session:
 
     def trace(self, tokens: Iterable[TokenRecord]) -> Trace:
         """A trace of the given evaluations, to save or show; of a light profile with the sums since clear_totals()."""
-        runners = list(self._runners.values())
-        costs: dict[tuple[int, int, int], tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        told = []
+        costs, told = cache(self.costs), []
         for token in tokens:
-            key = (token.graph, token.n_tokens, token.n_past + token.n_tokens)
-            if key not in costs:
-                costs[key] = runners[token.graph].plan.costs({"n_tokens": key[1], "n_kv": key[2]})
-            told.append(replace(token, flops=costs[key][0], traffic=costs[key][1]))
-        light = [(r, r.trace) for r in runners if isinstance(r.trace, TotalsBuffer)]
+            flops, traffic = costs(token.graph, token.n_tokens, token.n_past + token.n_tokens)
+            told.append(replace(token, flops=flops, traffic=traffic))
+        light = [(r, r.trace) for r in self._runners.values() if isinstance(r.trace, TotalsBuffer)]
         totals = [total for r, buffer in light for total in r.plan.node_totals(buffer, r.index)]
         return Trace(self.graphs(), tuple(told), self.memory(), self.run_info(), tuple(totals))
 
@@ -387,7 +393,7 @@ class Session:
             backend=self._backend, isa=self.isa, threads=self.threads, model=self.path.name,
             architecture=str(self.metadata["general.architecture"]), types={k: n for k, n in types.items() if n},
             kv_type=self.kv_type, n_ctx=self.n_ctx, batch=self.batch, fused=self._fused, profile=self.profile,
-            stamp_ns=lib.gg_stamp_ns(),
+            stamp_ns=stamp_ns(self.threads),
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -403,8 +409,8 @@ def _joined(runs: tuple[TokenRecord, ...]) -> TokenRecord:
     return replace(runs[-1], n_past=runs[0].n_past, n_tokens=n_tokens, eval_ns=ns)
 
 
-def load(path: str | Path | None = None, **options: Any) -> Session:
-    """Load a model, or without a path the built-in one.
+def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
+    """Load a model, or without a path the built-in one. An open file stays open.
 
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
     which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, backend, fused, record ("full"

@@ -111,14 +111,12 @@ typedef struct {
     int32_t unused;
 } gg_patch;
 
-/* One step of one thread: it worked from start to end and then, where the next step starts with a meeting, waited until done.
- * Ticks of gg_ticks(). step -1 is waking up: start is when the caller asked, end and done when the thread began. */
+/* One step of one thread, in ticks of gg_ticks(): it worked until `end` and then, where the next step starts with a meeting,
+ * waited until `done`. Its work began when the step before it was done. The first record is of waking up: `end` is when the
+ * caller asked, `done` when the thread began; the one after it is of step 0, and so on. */
 typedef struct {
-    uint64_t start;
     uint64_t end;
     uint64_t done;
-    int32_t step;
-    int32_t thread;
 } gg_record;
 
 /* All records of one step on one thread added up, in ticks. */
@@ -166,7 +164,7 @@ int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
 
 uint64_t gg_ticks(void);
 double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */
-double gg_stamp_ns(void); /* nanoseconds that one call of gg_ticks takes, measured now */
+double gg_stamp_ns(int fenced); /* nanoseconds that a stamp takes, measured now; those after a wait are fenced */
 
 /* Called for every map_custom step by every thread; returns 0, or 1 when the function raised. */
 typedef int (*gg_map_custom_fn)(void *step, int ith, int nth);
@@ -181,6 +179,24 @@ enum gg_limit_kind {
 };
 /* With the widest instructions of an instruction set. n_bytes is for GG_LIMIT_READ alone. Negative on failure. */
 double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes);
+
+/* ---- choosing the next token: see core/sampler.py ---- */
+typedef struct {
+    int64_t n_vocab;       /* logits */
+    int64_t top_k;         /* 0 is off */
+    double temp;           /* 0 takes the likeliest */
+    double top_p;          /* 1 is off */
+    double min_p;          /* 0 is off */
+    double repeat_penalty;
+    void *work;            /* gg_sample_room(n_vocab) bytes, aligned to 8 */
+} gg_sampler;
+int64_t gg_sample_room(int64_t n_vocab);
+/* recent: the tokens that the penalty concerns, each of them below n_vocab. random: from 0 to below 1. The logits stay as they
+ * are; logprob is under the model itself. Returns a gg_status: GG_FAILED for a NaN, or where the largest is infinite. */
+int gg_sample(const gg_sampler *sampler, const float *logits, int64_t n_recent, const int64_t *recent, double random,
+              int32_t *token, double *logprob);
+/* The k likeliest of n and their log-probabilities, likeliest first, of equals the lower one; k <= n. */
+int gg_top(int64_t n, const float *logits, int64_t k, void *work, int32_t *tokens, double *logprobs);
 
 /* ---- one kernel at a time, for tests and measurements: see cpu/kernels/kernels.h ---- */
 /* A kernel over rows, called by its name in gg_kernels or the name of a unary op: y from a, b, c and the numbers s and t,

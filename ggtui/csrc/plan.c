@@ -10,6 +10,7 @@
 
 #include "internal.h"
 #include "pool.h"
+#include "record.h"
 
 enum { CACHE_LINE = 64 };
 
@@ -201,35 +202,6 @@ static void fail(gg_plan *plan, int status) {
 
 /* ---- running ---- */
 
-/* One thread's records, or totals. They leave no gap: where one is done the next one starts. */
-typedef struct {
-    gg_record *records;
-    gg_total *totals; /* NULL, or [n_steps + 1] */
-    int64_t capacity, n, n_dropped;
-    uint64_t done; /* of the last one */
-    int thread;
-} gg_recorder;
-
-static void add_total(gg_total *total, uint64_t work, uint64_t wait) {
-    total->least = total->count == 0 || work < total->least ? work : total->least;
-    total->most = work > total->most ? work : total->most;
-    total->count++;
-    total->work += work;
-    total->wait += wait;
-    total->work_squared += (double)work * (double)work;
-}
-
-static void record(gg_recorder *r, int step, uint64_t end, uint64_t done) {
-    if (r->totals != NULL) {
-        add_total(&r->totals[step + 1], end - r->done, done - end);
-    } else if (r->n < r->capacity) {
-        r->records[r->n++] = (gg_record){.start = r->done, .end = end, .done = done, .step = step, .thread = r->thread};
-    } else {
-        r->n_dropped++;
-    }
-    r->done = done;
-}
-
 typedef struct {
     gg_plan *plan;
     gg_pool *pool;
@@ -237,15 +209,20 @@ typedef struct {
     uint64_t asked; /* the tick when the caller woke the pool */
 } gg_run;
 
-/* Waits for the other threads if there are any and step i asks for it; returns whether it did. Never called for the first
- * step, which threads come to from the end of the last run. */
-static bool meet_before(const gg_run *run, int i, int ith) {
+/* Never asked of the first step, which threads come to from the end of the last run. */
+static bool meets_before(const gg_run *run, int i) {
     const gg_plan *plan = run->plan;
-    const bool meets = i < plan->n_steps && plan->steps[i].flags & GG_MEET && gg_pool_n_threads(run->pool) > 1;
-    if (meets) {
-        gg_pool_meet(run->pool, ith);
+    return i < plan->n_steps && plan->steps[i].flags & GG_MEET && gg_pool_n_threads(run->pool) > 1;
+}
+
+/* Records that step i ended now, and the wait for the others where the next step asks for a meeting. */
+static void meet_and_record(const gg_run *run, gg_recorder *recorder, int i, int ith) {
+    const uint64_t end = gg_ticks_loose();
+    uint64_t done = end;
+    if (meets_before(run, i + 1)) {
+        done = gg_pool_meet(run->pool, ith) ? gg_ticks_loose() : gg_ticks_fenced();
     }
-    return meets;
+    gg_record_step(recorder, i, end, done);
 }
 
 /* One thread's share of step i. `alone` is for a step that this thread does wholly. */
@@ -259,22 +236,10 @@ static int do_step(gg_plan *plan, int i, gg_share *share, gg_share *alone) {
     return gg_op_function(step->op)(step, share);
 }
 
-/* What thread ith does in a run. */
-static void walk(void *arg, int ith) {
-    const gg_run *run = arg;
+/* What thread ith does in a run. `recorder` is NULL where nothing is recorded: inlined into two callers, so that a run that is
+ * not recorded has not even a branch for it. */
+__attribute__((always_inline)) static inline void walk_steps(const gg_run *run, gg_recorder *recorder, int ith) {
     gg_plan *plan = run->plan;
-    const gg_trace *trace = run->trace;
-    gg_recorder recorder = {.thread = ith, .done = run->asked};
-    if (trace != NULL) {
-        if (trace->totals != NULL) {
-            recorder.totals = &trace->totals[(size_t)ith * ((size_t)plan->n_steps + 1)];
-        } else {
-            recorder.records = &trace->records[ith * trace->capacity];
-            recorder.capacity = trace->capacity;
-        }
-        const uint64_t began = gg_ticks();
-        record(&recorder, -1, began, began);
-    }
     uint8_t *own = plan->scratch + (size_t)ith * plan->scratch_bytes;
     _Atomic int64_t alone_next; /* not the plan's: every thread that works alone does all chunks */
     gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL};
@@ -286,39 +251,28 @@ static void walk(void *arg, int ith) {
         if (status != GG_OK) {
             fail(plan, status);
         }
-        if (trace == NULL) {
-            meet_before(run, i + 1, ith);
-        } else {
-            const uint64_t end = gg_ticks();
-            const bool met = meet_before(run, i + 1, ith);
-            record(&recorder, i, end, met ? gg_ticks() : end);
+        if (recorder != NULL) {
+            meet_and_record(run, recorder, i, ith);
+        } else if (meets_before(run, i + 1)) {
+            gg_pool_meet(run->pool, ith);
         }
     }
     /* Halted: others may be steps ahead or behind, and count on this thread at every meeting that is left. */
     for (i++; i < plan->n_steps; i++) {
-        meet_before(run, i, ith);
-    }
-    if (trace != NULL && trace->totals != NULL) {
-        recorder.totals[plan->n_steps].wait -= recorder.done; /* record_end adds when the run ended */
-    } else if (trace != NULL) {
-        trace->n_records[ith] = recorder.n;
-        trace->n_dropped[ith] = recorder.n_dropped;
+        if (meets_before(run, i)) {
+            gg_pool_meet(run->pool, ith);
+        }
     }
 }
 
-/* Each thread's last record waited for the end of the run, which only the caller sees. */
-static void record_end(const gg_plan *plan, const gg_trace *trace, int nth) {
-    const uint64_t done = gg_ticks();
-    for (int ith = 0; ith < nth; ith++) {
-        if (trace->totals != NULL) {
-            trace->totals[(size_t)(ith + 1) * ((size_t)plan->n_steps + 1) - 1].wait += done;
-            continue;
-        }
-        const int64_t n = trace->n_records[ith];
-        if (n > 1 && trace->n_dropped[ith] == 0) { /* the first one is of waking up */
-            trace->records[ith * trace->capacity + n - 1].done = done;
-        }
-    }
+static void walk(void *arg, int ith) { walk_steps(arg, NULL, ith); }
+
+static void walk_and_record(void *arg, int ith) {
+    const gg_run *run = arg;
+    const int n_steps = run->plan->n_steps;
+    gg_recorder recorder = gg_recorder_begin(run->trace, n_steps, ith, run->asked);
+    walk_steps(run, &recorder, ith);
+    gg_recorder_end(&recorder, run->trace, n_steps, ith);
 }
 
 /* Writes the values of the run-time variables to their places. */
@@ -374,10 +328,10 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const g
     for (int i = 0; i < plan->n_steps; i++) {
         atomic_store_explicit(&plan->counters[i].next, 0, memory_order_relaxed);
     }
-    gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks() : 0};
-    gg_pool_run(pool, walk, &run);
+    gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks_fenced() : 0};
+    gg_pool_run(pool, trace != NULL ? walk_and_record : walk, &run);
     if (trace != NULL) {
-        record_end(plan, trace, nth);
+        gg_record_end(trace, plan->n_steps, nth);
     }
     status = atomic_exchange(&plan->halt, GG_OK);
     if (status == GG_STOPPED) {

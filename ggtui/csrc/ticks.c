@@ -1,9 +1,8 @@
-/* The clock of the stamps: the processor's own counter, which takes some ten nanoseconds to read and runs at one rate on all
- * cores, whatever their frequency. What a tick is in nanoseconds is measured once against the system's clock. */
+/* What a tick of the processor's counter is in nanoseconds, measured once against the system's clock. */
+#include "ticks.h"
+
 #include <pthread.h>
 #include <time.h>
-
-#include "gg.h"
 
 #ifdef CLOCK_MONOTONIC_RAW
 #define CLOCK CLOCK_MONOTONIC_RAW /* not bent by the network's time */
@@ -17,16 +16,9 @@ static uint64_t clock_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* The fences keep the processor from reading the counter while it still waits for what comes before: without them a thread
- * could note that a wait ended before it did. */
 uint64_t gg_ticks(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_lfence();
-    return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-    uint64_t ticks;
-    __asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(ticks) : : "memory");
-    return ticks;
+#if defined(__x86_64__) || defined(__aarch64__)
+    return gg_ticks_fenced();
 #else
     return clock_ns();
 #endif
@@ -62,14 +54,14 @@ double gg_tick_ns(void) {
     return tick_ns;
 }
 
-double gg_stamp_ns(void) {
+double gg_stamp_ns(int fenced) {
     enum { STAMPS = 1000, ROUNDS = 5 };
     uint64_t least = UINT64_MAX;
     for (int round = 0; round < ROUNDS; round++) {
         const uint64_t started = gg_ticks();
         uint64_t last = started;
         for (int i = 0; i < STAMPS; i++) {
-            last = gg_ticks();
+            last = fenced ? gg_ticks_fenced() : gg_ticks_loose();
         }
         least = last - started < least ? last - started : least;
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ggtui.core import trace as _trace
+from ggtui.core import trace_file as _trace_file
 from ggtui.core.errors import UsageError
 from ggtui.core.trace import Trace
 
@@ -15,6 +15,6 @@ def load(path: str | Path) -> Trace:
     Works without the compiled module, so on any machine.
     """
     try:
-        return _trace.load(path)
+        return _trace_file.load(path)
     except ValueError as error:
         raise UsageError(str(error)) from error

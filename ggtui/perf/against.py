@@ -118,7 +118,7 @@ def _run(session: Session, tokens: Sequence[int]) -> _Run:
     for _ in range(ROUNDS):
         started = time.perf_counter_ns()
         plan.run(session.pool, {"n_tokens": n, "n_kv": n}, buffer)
-        records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=plan.node_records(buffer)))
+        records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=plan.take_records(buffer)[0]))
     info = plan.info(session.threads)
     stage = aggregate.stages(Trace((info,), tuple(records), MemoryUse()))[0]
     times = {row.key: row.time.median or 0.0 for row in aggregate.rows(stage)}

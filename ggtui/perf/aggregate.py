@@ -6,7 +6,6 @@ operations over that time. What threads wait for each other is told apart, as th
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,11 +37,7 @@ class Spread:
     @classmethod
     def of(cls, values: Floats | Sequence[float]) -> Spread:
         a = np.asarray(values, np.float64)
-        if not len(a):
-            return cls()
-        sd = float(a.std(ddof=1)) if len(a) > 1 else 0.0
-        ends = float(a.min()), float(a.max())
-        return cls(float(a.mean()), sd, *ends, float(np.median(a)), float(np.percentile(a, 95)))
+        return _spreads(a[:, np.newaxis])[0] if len(a) else cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,7 @@ class Stage:
     limits: Limits | None
     light: tuple[Floats, Floats, Floats] | None = None  # sd, least, most: (nodes, parts, threads)
 
-    @property
+    @cached_property
     def evals(self) -> Spread:
         """Whole evaluations, as the caller saw them."""
         return Spread.of([float(t.eval_ns) for t in self.tokens])
@@ -144,13 +139,32 @@ class Stage:
     def _costs(self, name: str) -> Floats:
         rows = [getattr(t, name) for t in self.tokens if getattr(t, name)]
         if rows:
-            return np.asarray(np.mean(np.array(rows, np.float64), axis=0))
+            return np.array([*map(sum, zip(*rows, strict=True))], np.float64) / len(rows)  # faster than an array of all
         return np.array([getattr(n, name) for n in self.graph.nodes], np.float64)
 
     @cached_property
     def read_limit(self) -> float | None:
         """Bytes a second that memory gives for as many bytes as an evaluation touches; None if not measured."""
         return read_rate(self.limits, float(self.traffic.sum())) if self.limits else None
+
+    @cached_property
+    def compute_seconds(self) -> Floats:
+        """What arithmetic of the machine needs at least for each node; 0 if not measured."""
+        if self.limits is None:
+            return np.zeros(len(self.graph.nodes))
+        return np.asarray(self.flops / np.array([peak(self.limits, n) for n in self.graph.nodes]))
+
+    @property
+    def bound(self) -> tuple[str, float | None]:
+        """What binds a whole evaluation, "memory" or "compute", and what part of it was reached; None if not known."""
+        memory = float(self.traffic.sum()) / self.read_limit if self.read_limit else None
+        return _binding(memory, float(self.compute_seconds.sum()), self.evals.mean)
+
+    @property
+    def compute_limit(self) -> float:
+        """Operations a second that the machine allows this mixture of nodes; 0 if not known."""
+        seconds = float(self.compute_seconds.sum())
+        return float(self.flops.sum()) / seconds if seconds else 0.0
 
     def threads(self) -> tuple[ThreadTime, ...]:
         work, wait = (a.sum(axis=(1, 2)).mean(axis=0) for a in (self.work, self.wait))
@@ -181,18 +195,19 @@ def _size(graph: GraphInfo) -> tuple[int, int, int]:
 
 
 def _arrays(graph: GraphInfo, tokens: Sequence[TokenRecord]) -> tuple[Floats, Floats, Floats]:
-    work = np.zeros((len(tokens), *_size(graph)))
-    wait = np.zeros_like(work)
-    wake = np.zeros((len(tokens), graph.threads))
-    for i, token in enumerate(tokens):
-        table = Records.of(token.records).table
-        node, part, thread, start, end, done = table.T
-        ran = node != WAKE
-        at = node[ran], part[ran], thread[ran]
-        work[i][at] = (end - start)[ran]
-        wait[i][at] = (done - end)[ran]
-        wake[i, thread[~ran]] = (end - start)[~ran]
-    return work, wait, wake
+    tables = [Records.of(token.records).table for token in tokens]
+    node, part, thread, start, end, done = np.concatenate(tables).T
+    evaluation = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    n_nodes, n_parts, threads = _size(graph)
+    # Parts and threads lie outermost, since sums over so few values are slow where they lie innermost, and waking up
+    # before the nodes; one flat index is much faster than four.
+    size = (n_parts, threads, len(tables), n_nodes + 1)
+    at = ((part * threads + thread) * len(tables) + evaluation) * (n_nodes + 1) + node - WAKE
+    work, wait = np.zeros(size), np.zeros(size)
+    work.reshape(-1)[at] = end - start
+    wait.reshape(-1)[at] = done - end
+    work, wait = work.transpose(2, 3, 0, 1), wait.transpose(2, 3, 0, 1)
+    return work[:, 1:], wait[:, 1:], work[:, 0, 0]
 
 
 def _means(graph: GraphInfo, totals: Iterable[NodeTotal]) -> tuple[Floats, ...]:
@@ -210,19 +225,68 @@ def _means(graph: GraphInfo, totals: Iterable[NodeTotal]) -> tuple[Floats, ...]:
     return work, wait, wake, sd, least, most
 
 
+class Groups:
+    """The lines of a stage's table in their order in the graph: which nodes, by op which parts of nodes, each holds.
+
+    keys, members  of the groups, and the items of each; of: the group of each item, nodes: its node, parts: its part
+                   (None where it is a whole node), paid: whether the costs of the node are its own
+    times    (evaluations, groups) nanoseconds, each item's that of its slowest thread
+    """
+
+    def __init__(self, stage: Stage, by: str) -> None:
+        nodes, by_op = stage.graph.nodes, by == "op"
+        parts = [len(n.parts) if by_op else 1 for n in nodes]
+        self.nodes = np.repeat(np.arange(len(nodes)), parts)
+        self.parts = np.concatenate([np.arange(n) for n in parts]) if by_op and parts else None
+        names = [op for n in nodes for op in n.parts] if by_op else [_key(n, by) for n in nodes]
+        numbers = {key: i for i, key in enumerate(dict.fromkeys(names))}
+        self.keys = list(numbers)
+        self.of = np.array([numbers[name] for name in names], np.int64)
+        self.members: list[list[int]] = [[] for _ in self.keys]
+        for item, group in enumerate(self.of.tolist()):
+            self.members[group].append(item)
+        # The costs of a node belong to its last part, which makes its result.
+        self.paid = self.parts == np.repeat(parts, parts) - 1 if self.parts is not None else np.ones(len(names))
+        slowest = self.items(stage.work).max(axis=2)
+        order = np.argsort(self.of, kind="stable")
+        starts = np.searchsorted(self.of[order], np.arange(len(self.keys)))
+        self.times: Floats = np.add.reduceat(slowest[:, order], starts, axis=1) if names else slowest
+
+    def items(self, values: Floats) -> Floats:
+        """(evaluations, items, threads) of a stage's array."""
+        found: Floats = values.sum(axis=2) if self.parts is None else values[:, self.nodes, self.parts]
+        return found
+
+    def sums(self, values: Floats) -> list[float]:
+        """Of one value for each item, a sum for each group."""
+        return [*map(float, np.bincount(self.of, values, len(self.keys)))]
+
+
 def rows(stage: Stage, by: str = "node") -> list[Row]:
     """The table of a stage, what takes longest first. `by` is one of BY.
 
     By op the parts of a node count for themselves: preparing activations is not the product.
     """
-    groups: dict[str, list[tuple[int, int | None]]] = defaultdict(list)
-    for node in stage.graph.nodes:
-        if by == "op":
-            for part, op in enumerate(node.parts):
-                groups[op].append((node.id, part))
-        else:
-            groups[_key(node, by)].append((node.id, None))
-    made = [_row(stage, by, key, members) for key, members in groups.items()]
+    groups, nodes = Groups(stage, by), stage.graph.nodes
+    spreads = _spreads(groups.times) if stage.light is None else _light_spreads(stage, groups)
+    waits = groups.sums(groups.items(stage.wait).mean(axis=(0, 2)))
+    flops, traffic = (groups.sums(costs[groups.nodes] * groups.paid) for costs in (stage.flops, stage.traffic))
+    compute = groups.sums(stage.compute_seconds[groups.nodes] * groups.paid)
+    parts = stage.work.max(axis=3).mean(axis=0).tolist() if by == "node" else []
+    evaluation, calls, read = stage.evals.mean, len(stage.tokens), stage.read_limit
+    made = []
+    of_node = groups.nodes.tolist()
+    for g, key in enumerate(groups.keys):
+        mine = [nodes[of_node[item]] for item in groups.members[g]]
+        first, spread, op, type, shape = mine[0], spreads[g], mine[0].op, mine[0].type, mine[0].result.ne
+        if len(mine) > 1 and any(n is not first for n in mine):
+            op, type, shape = _only([n.op for n in mine]), _only([n.type for n in mine]), ()
+        limit, of_limit = _binding(traffic[g] / read if read else None, compute[g], spread.mean)
+        made.append(Row(
+            stage.name, key, key if by == "op" else op, type, shape, calls * len(mine), spread,
+            spread.mean / evaluation if evaluation else 0.0, waits[g], flops[g], traffic[g], limit, of_limit,
+            tuple(zip(first.parts, parts[first.id], strict=False)) if parts and len(first.parts) > 1 else (),
+        ))  # fmt: skip
     return sorted(made, key=lambda row: -row.time.mean)
 
 
@@ -232,60 +296,38 @@ def _key(node: NodeInfo, by: str) -> str:
     return node.key or node.name if by == "node" else node.type
 
 
-def _row(stage: Stage, by: str, key: str, members: Sequence[tuple[int, int | None]]) -> Row:
-    nodes = [stage.graph.nodes[i] for i, _ in members]
-    times = np.zeros(len(stage.work))
-    wait = 0.0
-    for i, part in members:
-        chosen = slice(None) if part is None else slice(part, part + 1)
-        times += stage.work[:, i, chosen].sum(axis=1).max(axis=1)
-        wait += float(stage.wait[:, i, chosen].sum(axis=1).mean())
-    # The costs of a node belong to its last part, which makes its result.
-    paid = [i for i, part in members if part is None or part == len(stage.graph.nodes[i].parts) - 1]
-    flops, traffic = (float(costs[paid].sum()) for costs in (stage.flops, stage.traffic))
-    spread = Spread.of(times) if stage.light is None else _light_spread(stage, members, float(times[0]))
-    limit, of_limit = _limit(stage, paid, spread.mean)
-    first = nodes[0]
-    one = len(set(i for i, _ in members)) == 1
-    parts: tuple[tuple[str, float], ...] = ()
-    if by == "node" and len(first.parts) > 1:
-        mean = stage.work[:, first.id].max(axis=2).mean(axis=0)
-        parts = tuple(zip(first.parts, mean.tolist(), strict=False))
-    evaluation = stage.evals.mean
-    return Row(
-        stage.name,
-        key,
-        _only(n.op for n in nodes) if by != "op" else key,
-        _only(n.type for n in nodes),
-        first.result.ne if one else (),
-        len(stage.tokens) * len(members),
-        spread,
-        spread.mean / evaluation if evaluation else 0.0,
-        wait,
-        flops,
-        traffic,
-        limit,
-        of_limit,
-        parts,
-    )
+def _spreads(times: Floats) -> list[Spread]:
+    """Of each column."""
+    n = len(times)
+    ordered = np.sort(times, axis=0)
+    sd = times.std(axis=0, ddof=1) if n > 1 else np.zeros(times.shape[1])
+    columns = (times.mean(axis=0), sd, ordered[0], ordered[-1], _quantile(ordered, 0.5), _quantile(ordered, 0.95))
+    return [Spread(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def _only(values: Iterable[str]) -> str:
+def _quantile(ordered: Floats, q: float) -> Floats:
+    """Between the two nearest, as numpy does, of values in order along the first axis."""
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return np.asarray(ordered[low] + (at - low) * (ordered[high] - ordered[low]))
+
+
+def _only(values: Sequence[str]) -> str:
     """The value that all have, or how many there are."""
-    distinct = sorted(set(values))
-    return distinct[0] if len(distinct) == 1 else f"{len(distinct)} kinds"
+    distinct = set(values)
+    return values[0] if len(distinct) == 1 else f"{len(distinct)} kinds"
 
 
-def _light_spread(stage: Stage, members: Sequence[tuple[int, int | None]], mean: float) -> Spread:
+def _light_spreads(stage: Stage, groups: Groups) -> list[Spread]:
     """Of sums over all evaluations. Several nodes together: their deviations are taken as independent."""
     assert stage.light is not None
-    variance, least, most = 0.0, 0.0, 0.0
-    for i, part in members:
-        chosen = slice(None) if part is None else slice(part, part + 1)
-        thread = int(stage.work[0, i, chosen].sum(axis=0).argmax())
-        sd, low, high = (a[i, chosen, thread] for a in stage.light)
-        variance, least, most = variance + float((sd * sd).sum()), least + float(low.sum()), most + float(high.sum())
-    return Spread(mean, sqrt(variance), least, most)
+    sd, least, most = stage.light
+    slowest = groups.items(stage.work)[0].argmax(axis=1)
+    at = 0, np.arange(len(slowest)), slowest
+    variance, low, high = (groups.sums(groups.items(a[np.newaxis])[at]) for a in (sd * sd, least, most))
+    columns = (groups.times[0].tolist(), [sqrt(v) for v in variance], low, high)
+    return [Spread(*values) for values in zip(*columns, strict=True)]
 
 
 def peak(limits: Limits, node: NodeInfo) -> float:
@@ -293,16 +335,11 @@ def peak(limits: Limits, node: NodeInfo) -> float:
     return limits.int8 if node.op == "mul_mat" and node.type not in _FLOATS else limits.f32
 
 
-def _limit(stage: Stage, members: Iterable[int], ns: float) -> tuple[str, float | None]:
-    """What binds, and how near these nodes come to it."""
-    limits, rate = stage.limits, stage.read_limit
-    if limits is None or not rate or not ns:
+def _binding(memory: float | None, compute: float, ns: float) -> tuple[str, float | None]:
+    """What binds, of the seconds that memory (None: not measured) and arithmetic need at least, and how near it is."""
+    if memory is None or not ns or not (memory or compute):
         return "", None
-    memory = sum(stage.traffic[i] for i in members) / rate
-    compute = sum(stage.flops[i] / peak(limits, stage.graph.nodes[i]) for i in members)
-    if not memory and not compute:
-        return "", None
-    return ("memory" if memory >= compute else "compute"), float(max(memory, compute) * 1e9 / ns)
+    return ("memory" if memory >= compute else "compute"), max(memory, compute) * 1e9 / ns
 
 
 def read_rate(limits: Limits, n_bytes: float) -> float | None:
@@ -316,13 +353,14 @@ def read_rate(limits: Limits, n_bytes: float) -> float | None:
 
 def summary(trace: Trace) -> list[str]:
     """The run in plain words, a line each."""
-    lines = []
-    for stage in stages(trace):
-        lines.append(_speed(stage))
-        lines += _bound(stage)
-        lines.append(_waiting(stage))
-        if stage.dropped:
-            lines.append(f"{stage.name}: {stage.dropped} records did not fit and are missing")
+    return [line for stage in stages(trace) for line in stage_summary(stage)]
+
+
+def stage_summary(stage: Stage) -> list[str]:
+    """A stage in plain words: how fast it is, what binds it, how much waiting there is."""
+    lines = [_speed(stage), *_bound(stage), _waiting(stage)]
+    if stage.dropped:
+        lines.append(f"{stage.name}: {stage.dropped} records did not fit and are missing")
     return lines
 
 
@@ -339,18 +377,14 @@ def _bound(stage: Stage) -> list[str]:
     traffic, total = stage.traffic, float(stage.traffic.sum())
     heaviest = stage.graph.nodes[int(traffic.argmax())] if total else None
     share = f"; {heaviest.key or heaviest.name} is {traffic.max() / total:.0%} of the bytes" if heaviest else ""
-    limits, rate, ns = stage.limits, stage.read_limit, stage.evals.mean
-    if limits is None or not rate or not ns:
+    binds, reached = stage.bound
+    if reached is None:
         return [f"{stage.name} moves {total / 1e6:.1f} MB an evaluation{share}"] if total else []
-    memory = total / rate * 1e9 / ns
-    seconds = sum(f / peak(limits, n) for f, n in zip(stage.flops.tolist(), stage.graph.nodes, strict=True))
-    compute = seconds * 1e9 / ns
-    allowed = float(stage.flops.sum()) / seconds if seconds else 0.0
-    if memory >= compute:
-        bound = f"memory-bound: {memory:.0%} of {rate / 1e9:.1f} GB/s"
+    if binds == "memory":
+        bound = f"memory-bound: {reached:.0%} of {(stage.read_limit or 0.0) / 1e9:.1f} GB/s"
     else:
-        bound = f"compute-bound: {compute:.0%} of {allowed / 1e9:.0f} GFLOP/s"
-    if max(memory, compute) < 0.4:
+        bound = f"compute-bound: {reached:.0%} of {stage.compute_limit / 1e9:.0f} GFLOP/s"
+    if reached < 0.4:
         bound = f"far from what the machine allows ({bound})"
     return [f"{stage.name} is {bound}{share}"]
 

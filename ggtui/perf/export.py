@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ggtui.core import trace as core_trace
 from ggtui.core.trace import WAKE, NodeInfo, Records, TokenRecord, Trace
+from ggtui.core.trace_file import dumps
 from ggtui.perf import aggregate
 
 CSV_COLUMNS = (
@@ -268,7 +268,7 @@ def to_speedscope(trace: Trace) -> str:
 
 
 EXPORTERS = (
-    Exporter("json", "the whole trace, for --open, --compare and programs", text=core_trace.dumps),
+    Exporter("json", "the whole trace, for --open, --compare and programs", text=dumps),
     Exporter("csv", "the table of all nodes", text=to_csv),
     Exporter("chrome", "the timeline, for Perfetto and chrome://tracing", text=to_chrome),
     Exporter("speedscope", "the timeline, for speedscope.app", text=to_speedscope),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from types import SimpleNamespace
@@ -38,14 +38,20 @@ MODES: dict[str, Mode] = {
 
 @dataclass(slots=True)
 class Turn:
-    """What was asked and what came. `reason` is why the answer ended, "interrupted" or one of Session.stop_reason's;
-    `ids` are the tokens of both."""
+    """What was asked and what came.
+
+    reason   why the answer ended: "interrupted" or one of Session.stop_reason's
+    ids      the tokens of both; the first n_prompt are the prompt's
+    sampled  the tokens as they came: those of the answer, then those whose text is not part of it, as of a stop text
+    """
 
     prompt: str
     text: str = ""
     mode: str = "complete"
     reason: str = "interrupted"
     ids: list[int] = field(default_factory=list)
+    n_prompt: int = 0
+    sampled: list[int] = field(default_factory=list)
 
 
 class Chat:
@@ -68,7 +74,7 @@ class Chat:
         """The tokens of all turns."""
         return [id for turn in self.turns for id in turn.ids]
 
-    def say(self, prompt: str) -> Iterator[Step]:
+    def say(self, prompt: str) -> Generator[Step]:
         """A new turn. An empty prompt lets the model go on.
 
         The turn counts from its first token on; one that fails or is interrupted before leaves the chat as it was.
@@ -76,36 +82,59 @@ class Chat:
         """
         return self._say(prompt, self.mode)
 
-    def _say(self, prompt: str, mode_name: str) -> Iterator[Step]:
-        session, mode = self.session, MODES[mode_name]
-        before = self.tokens
-        ids = session.tokenizer.encode(mode.text(prompt, first=not before))
-        if not before and not ids:  # a text begins as after another one
-            ids = [0 if session.tokenizer.eos is None else session.tokenizer.eos]
-        params = values_of(self.settings, GENERATION)
-        params["stop"] = (*params["stop"], *mode.stop)
-        params["seed"] = self._next_seed()
-        if params["n_predict"] < 0:
-            params["n_predict"] = sys.maxsize
-        window = self._window([*before, *ids])
-        first, turn = self._offset, Turn(prompt, mode=mode_name, ids=ids)
-        sampled: list[int] = []
-        pieces: list[str] = []
+    def _say(self, prompt: str, mode_name: str) -> Generator[Step]:
+        ids = self._prompt_ids(prompt, mode_name)
+        return self._answer(Turn(prompt, mode=mode_name, ids=ids, n_prompt=len(ids)))
+
+    def _prompt_ids(self, prompt: str, mode_name: str) -> list[int]:
+        tokenizer = self.session.tokenizer
+        first = not self.tokens
+        ids = tokenizer.encode(MODES[mode_name].text(prompt, first))
+        if first and not ids:  # a text begins as after another one
+            ids = [0 if tokenizer.eos is None else tokenizer.eos]
+        return ids
+
+    def _answer(self, turn: Turn, token: int | None = None) -> Generator[Step]:
+        """Generate the answer to a turn, or its rest; then `token` comes first."""
+        session = self.session
+        params = self._params(turn)
+        pieces = self.pieces(turn)
+        window = self._window([*self.tokens, *turn.ids])
+        first, n_read = self._offset, len(window)
+        answer = () if token is None else (*turn.sampled, token)
+        n_kept = len(turn.sampled)
         try:
-            for step in session.generate(self._sync(window), **params):
-                if not sampled:
+            for step in session.generate(self._sync(window), answer=answer, **params):
+                if len(turn.sampled) == n_kept:
                     self.turns.append(turn)
-                sampled.append(step.token)
+                turn.sampled.append(step.token)
                 pieces.append(step.text)
                 turn.ids.append(step.token)
                 if session.stop_reason != "end of text":  # what a shift dropped is missing at the front
-                    self._offset = first + len(window) + len(sampled) - len(session.tokens)
+                    self._offset = first + n_read + len(turn.sampled) - n_kept - len(session.tokens)
                 yield step
             turn.reason = session.stop_reason
         finally:
             turn.text = "".join(pieces)
             if turn.reason in ("stop text", "interrupted"):  # then tokens came whose text is not part of the answer
-                turn.ids[len(turn.ids) - len(sampled) :] = self._ids_of(turn.text, sampled)
+                turn.ids[turn.n_prompt :] = self._ids_of(turn.text, turn.sampled)
+
+    def _params(self, turn: Turn) -> dict[str, Any]:
+        params = values_of(self.settings, GENERATION)
+        params["stop"] = (*params["stop"], *MODES[turn.mode].stop)
+        params["seed"] = self._next_seed()
+        if params["n_predict"] < 0:
+            params["n_predict"] = sys.maxsize
+        return params
+
+    def pieces(self, turn: Turn) -> list[str]:
+        """What each of a turn's `sampled` adds to its text: "" while a character, or what may become a stop text, is
+        not complete."""
+        from ggtui.core.sampler import StopTexts
+
+        tokenizer = self.session.tokenizer
+        stream, stops = tokenizer.stream(), StopTexts((*self.settings.stop, *MODES[turn.mode].stop))
+        return ["" if id == tokenizer.eos else stops.push(stream.push(id)) for id in turn.sampled]
 
     def _ids_of(self, text: str, sampled: list[int]) -> list[int]:
         """The tokens of `text`, which is the beginning of what `sampled` say."""
@@ -132,10 +161,18 @@ class Chat:
 
     def _sync(self, window: list[int]) -> list[int]:
         """Make the session's tokens a beginning of `window`; returns the rest of it."""
-        pairs = zip(self.session.tokens, window, strict=False)
-        n_same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        n_same = self._n_same(window)
         self.session.rewind(n_same)
         return window[n_same:]
+
+    def _n_same(self, window: list[int]) -> int:
+        pairs = zip(self.session.tokens, window, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    @property
+    def n_past(self) -> int:
+        """How many tokens of the turns are in the context."""
+        return min(self._n_same(self._window(self.tokens)), self.session.n_past)
 
     def clear(self) -> None:
         """Forget all turns."""
@@ -149,46 +186,71 @@ class Chat:
             raise UsageError("there is nothing to take back yet")
         return self.turns.pop()
 
-    def regen(self) -> Iterator[Step]:
+    def regen(self) -> Generator[Step]:
         """The last prompt again, for another answer."""
-        return self._instead(None)
+        return self._instead(lambda old: self._say(old.prompt, old.mode))
 
-    def edit(self, prompt: str) -> Iterator[Step]:
+    def edit(self, prompt: str) -> Generator[Step]:
         """The last turn again with another prompt."""
-        return self._instead(prompt)
+        return self._instead(lambda old: self._say(prompt, old.mode))
 
-    def _instead(self, prompt: str | None) -> Iterator[Step]:
+    def choose(self, keep: int, token: int) -> Generator[Step]:
+        """The last turn again: the first `keep` tokens that came, then `token`, which is the first step, then what the
+        model says to that. Raises UsageError where there are no such tokens."""
+        self.session.tokenizer.token_bytes(token)  # is there such a one?
+        return self._instead(lambda old: self._answer(self.cut(old, keep), token))
+
+    def cut(self, turn: Turn, keep: int) -> Turn:
+        """A turn with no more than the first `keep` tokens of its answer. Raises UsageError if it has less."""
+        if not 0 <= keep <= len(turn.sampled):
+            raise UsageError(f"keep {keep}: the answer has {len(turn.sampled)} tokens")
+        kept = turn.sampled[:keep]
+        ids = [*turn.ids[: turn.n_prompt], *kept]
+        made = Turn(turn.prompt, mode=turn.mode, ids=ids, n_prompt=turn.n_prompt, sampled=kept)
+        made.text = "".join(self.pieces(made))
+        return made
+
+    def _instead(self, speak: Callable[[Turn], Generator[Step]]) -> Generator[Step]:
         """A new turn in place of the last, which comes back if not one token of the new one does."""
         old = self.undo()
         n_turns = len(self.turns)
         try:
-            yield from self._say(old.prompt if prompt is None else prompt, old.mode)
+            yield from speak(old)
         finally:
             if len(self.turns) == n_turns:
                 self.turns.append(old)
 
-    def alternatives(self, n: int) -> list[tuple[str, float]]:
-        """The n likeliest next tokens, as text, with their probabilities under the model, before any filter.
+    def alternatives(self, n: int, keep: int | None = None) -> list[tuple[int, str, float]]:
+        """The n likeliest next tokens, their text, and their probabilities under the model, before any filter: after
+        the first `keep` tokens that came in the last turn, or after all of it.
 
-        Raises ContextFullError if the context has no room for the chat.
+        Raises UsageError where there are no such tokens, ContextFullError if the context has no room for the chat.
         """
         from ggtui.core.sampler import top
 
-        session = self.session
+        session, tokens = self.session, self.tokens
         eos = session.tokenizer.eos
-        window = self._window(self.tokens or [0 if eos is None else eos])
+        if keep is not None:
+            last = self.turns[-1] if self.turns else Turn("")
+            tokens = [*tokens[: len(tokens) - len(last.ids)], *self.cut(last, keep).ids]
+        window = self._window(tokens or [0 if eos is None else eos])
         self._sync(window)
         session.rewind(min(session.n_past, len(window) - 1))
-        logits = session.eval(window[session.n_past :])
-        return [(session.tokenizer.decode([id]), p) for id, p in top(logits, n)]
+        logits = session.eval(window[session.n_past :])[: session.tokenizer.n_vocab]
+        return [(id, session.tokenizer.decode([id]), p) for id, p in top(logits, n)]
 
     def add(self, turn: Turn) -> None:
-        """Add a turn that was had before, such as a loaded one."""
+        """Add a turn that was had before: a loaded one, or one of this model's with its tokens."""
         if turn.mode not in MODES:
             raise GgtuiError(f"mode {turn.mode!r}: choose one of {', '.join(MODES)}")
-        tokenizer = self.session.tokenizer
-        text = MODES[turn.mode].text(turn.prompt, first=not self.turns) + turn.text
-        turn.ids = tokenizer.encode(text)
-        if turn.reason == "end of text" and tokenizer.eos is not None:
-            turn.ids.append(tokenizer.eos)
+        if not turn.ids:
+            tokenizer = self.session.tokenizer
+            turn.ids = self._prompt_ids(turn.prompt, turn.mode)
+            turn.n_prompt = len(turn.ids)
+            if not turn.sampled:
+                turn.sampled = tokenizer.encode(turn.text)
+                if turn.reason == "end of text" and tokenizer.eos is not None:
+                    turn.sampled.append(tokenizer.eos)
+            cut = turn.reason in ("stop text", "interrupted")
+            turn.ids += self._ids_of(turn.text, turn.sampled) if cut else turn.sampled
         self.turns.append(turn)

@@ -28,6 +28,7 @@ from ggtui.viz.messages import (
 )
 
 KEPT = 256  # evaluations whose records are kept
+KEPT_PROMPTS = 4
 POINTS = 2048  # of the growth; beyond them every other one is dropped
 _RATE_OF = 32  # newest tokens that the shown speed is of
 
@@ -77,9 +78,11 @@ class Live:
         self.n_past = 0
         self.rss = 0
         self.growth: list[Point] = []
+        self._prompts: deque[TokenRecord] = deque(maxlen=KEPT_PROMPTS)  # of the evaluations, kept for longer
         self._every = 1
         self._recent: deque[int] = deque(maxlen=_RATE_OF)  # nanoseconds of the newest generated tokens
         self._whole: Trace | None = None
+        self._replaced: Spoken | None = None  # what an answer under way takes the place of
 
     @classmethod
     def of(cls, trace: Trace) -> Live:
@@ -100,6 +103,8 @@ class Live:
         if self._whole is not None:
             return self._whole
         tokens = tuple(self.evaluations)[-newest:] if newest else tuple(self.evaluations)
+        known = {id(token) for token in tokens}
+        tokens = (*(token for token in self._prompts if id(token) not in known), *tokens)
         return Trace(self.graphs, tokens, self.memory, self.run, limits=self.limits)
 
     @property
@@ -121,6 +126,9 @@ class Live:
                 self.loaded, self.state, self.run = event, "idle", event.run
                 self.graphs, self.memory, self.limits = event.graphs, event.memory, event.limits
                 self.settings = dict(event.settings)
+                self._prompts.clear()
+                self.evaluations.clear()  # after a restart: of graphs that are not there yet
+                self.n_past = 0
             case Began():
                 self._begin(event)
             case Batch():
@@ -139,14 +147,25 @@ class Live:
             case Failed():
                 self.message = event.message
             case Gone():
+                if self.state == "busy" and self.chat and not self.chat[-1].steps:
+                    self._take_back()
                 self.state, self.message = "gone", event.message
+
+    def restarting(self) -> None:
+        """Another engine begins; what was said stays."""
+        self.state, self.message = "loading", ""
+        self.version += 1
 
     def _begin(self, event: Began) -> None:
         self.state, self.message, self.next = "busy", "", ()
-        if event.replaces and self.chat:
-            self.chat.pop()
-        text = "".join(step.text for step in event.kept)
-        self.chat.append(Spoken(Turn(event.prompt, text, event.mode), list(event.kept)))
+        self._replaced = self.chat.pop() if event.replaces and self.chat else None
+        seen = self._replaced.steps if self._replaced else []
+        steps = list(event.kept)
+        for i, (step, old) in enumerate(zip(steps, seen, strict=False)):
+            if step.token == old.token:
+                steps[i] = replace(old, text=step.text)
+        text = "".join(step.text for step in steps)
+        self.chat.append(Spoken(Turn(event.prompt, text, event.mode, sampled=[s.token for s in steps]), steps))
 
     def _batch(self, event: Batch) -> None:
         spoken = self.chat[-1] if self.chat else None
@@ -154,10 +173,12 @@ class Live:
             if spoken is not None:
                 spoken.steps.append(step)
                 spoken.turn.text += step.text
+                spoken.turn.sampled.append(step.token)
             if step.n_tokens == 1:
                 self._recent.append(step.eval_ns + step.sample_ns)
             self.n_past = step.n_past
         self.evaluations.extend(event.evaluations)
+        self._prompts.extend(token for token in event.evaluations if token.n_tokens > 1)
         self.unrecorded += event.unrecorded
         self.n_evaluations += len(event.steps)
         self.next = event.next or self.next
@@ -180,8 +201,14 @@ class Live:
         self.n_past = event.n_past
         if self.chat and event.turn is not None:
             self.chat[-1].turn = replace(event.turn)
-        elif self.chat and not self.chat[-1].steps:
-            self.chat.pop()
+        elif self.chat:
+            self._take_back()
+        self._replaced = None
+
+    def _take_back(self) -> None:
+        """Not one token came of the turn that began."""
+        self.chat.pop()
+        self.chat += [self._replaced] if self._replaced else []
 
     def _spoken(self, turns: tuple[Turn, ...]) -> list[Spoken]:
         """The turns, with the steps of those that are as they were."""

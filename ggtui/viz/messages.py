@@ -148,7 +148,8 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A turn begins. `replaces`: in place of the last one. `kept`: so much of its answer stays (after Choose)."""
+    """A turn begins. `replaces`: in place of the last one. `kept`: so much of its answer stays (after Choose), with the
+    tokens and their text alone; the chosen one is the first of the steps that follow."""
 
     prompt: str
     mode: str
@@ -158,7 +159,8 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class TokenStep:
-    """One token of an answer. `text` is what it adds to the text, "" while a character is not complete."""
+    """One token of an answer. `text` is what it adds to the text, "" while a character is not complete; `logprob` is
+    nan where it was not told, as of what stays of a loaded answer."""
 
     token: int
     text: str
@@ -248,10 +250,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The process ended without being asked to; made by the side that noticed. `loading`: before it was ready."""
+    """The process ended without being asked to; made by the side that noticed. `loading`: before it was ready, and
+    then `exit_code` is what a program that needs it ends with."""
 
     message: str
     loading: bool = False
+    exit_code: int = 1
 
 
 Event = Loaded | Began | Batch | Ended | Turns | Likeliest | Configured | Measured | Failed | Gone

@@ -13,6 +13,7 @@ from ggtui.viz import saved_chats, show, summary
 from ggtui.viz.chat import MODES, Chat, Turn
 from ggtui.viz.interrupt import stop_on_signal
 from ggtui.viz.settings import SETTINGS, nearest
+from ggtui.viz.shell_perf import WAYS, Profile
 from ggtui.viz.terminal import Wrapped, keys_held
 from ggtui.viz.text import color_wanted, printable, printable_line
 
@@ -40,6 +41,7 @@ class Shell:
         self.out = out or sys.stdout
         self.wrapped = Wrapped(self.out)
         self.leaving = False
+        self.profile = Profile(chat.session)
 
     # ---- lines ----
 
@@ -86,6 +88,7 @@ class Shell:
                     text = step.text if shown else step.text.lstrip(" ")
                     shown = text or shown
                     self.wrapped.write(printable(text))
+                    self.profile.take(step)
             reason = session.stop_reason
         except KeyboardInterrupt:
             reason = "stopped"
@@ -201,8 +204,14 @@ class Shell:
             n = 0
         if not 1 <= n <= MAX_ALTERNATIVES:
             raise UsageError(f"/topk {text}: must be a whole number, 1 to {MAX_ALTERNATIVES}")
-        for rank, (token, p) in enumerate(self.chat.alternatives(n), 1):
+        for rank, (_, token, p) in enumerate(self.chat.alternatives(n), 1):
             self.say(f"{rank:3}  {p:7.2%}  {token!r}")
+
+    def _perf(self, words: str) -> None:
+        self._say_all(self.profile.perf(words))
+
+    def _trace(self, name: str) -> None:
+        self.say(self.profile.draw(name))
 
 
 class Command(NamedTuple):
@@ -236,6 +245,9 @@ COMMANDS = (
     Command(("/show",), "|".join(show.SUBJECTS), "model, settings, nodes of the graph, memory",
             Shell._show, lambda: show.SUBJECTS),
     Command(("/stats",), "", "what everything took so far", Shell._stats),
+    Command(("/perf",), "on|off|top N|save FILE", "record node times; show them; save them",
+            Shell._perf, lambda: WAYS),
+    Command(("/trace",), "FILE", "draw the graph that ran: svg, png, pdf or dot", Shell._trace),
     Command(("/topk",), "N", "the likeliest next tokens (10)", Shell._topk),
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DASH = "-"
 # Columns that a narrow terminal does without, the first ones first.
 _SPARE = ("sd", "shape", "GFLOP/s", "type", "p95", "calls", "wake", "stage", "wait", "op", "GB/s", "limit")
+FIGURES = ("time", "share", "sd", "p95", "wait", "GB/s", "GFLOP/s", "limit")
 Columns = Sequence[tuple[str, str]]  # heading, "left" or "right"
 Lines = Iterable[Sequence[str]]
 
@@ -28,7 +29,7 @@ def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[
     n, evals = len(stage.tokens), stage.evals
     columns = [(by, "left"), *([("op", "left")] if by == "node" else []), ("type", "left")]
     columns += [("shape", "left")] if by == "node" else []
-    columns += [(name, "right") for name in ("calls", "time", "share", "sd", "p95", "wait", "GB/s", "GFLOP/s", "limit")]
+    columns += [(name, "right") for name in ("calls", *FIGURES)]
     lines = [_line(row, by) for row in shown]
     rest = rows[len(shown) :]
     if rest:
@@ -43,21 +44,28 @@ def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[
 
 
 def _line(row: Row, by: str) -> list[str]:
+    told = cells(row)
+    middle = ("op", "type", "shape") if by == "node" else ("type",)
+    return [row.key, *(told[name] for name in (*middle, "calls", *FIGURES))]
+
+
+def cells(row: Row) -> dict[str, str]:
+    """What the columns say of a row, without its key."""
     t = row.time
-    middle = [row.op, row.type, shape(row.shape)] if by == "node" else [row.type]
-    return [
-        row.key,
-        *middle,
-        str(row.calls),
-        duration(t.mean),
-        percent(row.share),
-        duration(t.sd),
-        duration(t.p95) if t.p95 is not None else DASH,
-        duration(row.wait_ns),
-        rate(row.bytes_per_s),
-        rate(row.flops_per_s),
-        f"{row.of_limit:.0%} {row.limit[:3]}" if row.of_limit is not None else DASH,
-    ]
+    return {
+        "op": row.op,
+        "type": row.type,
+        "shape": shape(row.shape),
+        "calls": str(row.calls),
+        "time": duration(t.mean),
+        "share": percent(row.share),
+        "sd": duration(t.sd),
+        "p95": duration(t.p95) if t.p95 is not None else DASH,
+        "wait": duration(row.wait_ns),
+        "GB/s": rate(row.bytes_per_s),
+        "GFLOP/s": rate(row.flops_per_s),
+        "limit": f"{row.of_limit:.0%} {row.limit[:3]}" if row.of_limit is not None else DASH,
+    }
 
 
 def thread_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:
@@ -128,16 +136,16 @@ def text_table(title: str, columns: Columns, lines: Lines) -> str:
     return "\n".join([title, joined(body[0]), joined(["-" * w for w in widths]), *map(joined, body[1:])])
 
 
-def fitted(columns: Columns, lines: Lines, width: int) -> tuple[Columns, list[list[str]]]:
-    """Without as many spare columns as it takes to draw the table in `width` characters."""
+def fitted(columns: Columns, lines: Lines, width: int, gap: int = 3) -> tuple[Columns, list[list[str]]]:
+    """Without as many spare columns as it takes to draw the table in `width` characters, `gap` between two columns."""
     left, cells = list(columns), [list(line) for line in lines]
     for spare in (None, *_SPARE):
-        at = next((i for i, (name, _) in enumerate(left) if name == spare), None)
+        at = next((i for i, (name, _) in enumerate(left) if i and name == spare), None)  # the first one stays
         if at is not None:
             left = left[:at] + left[at + 1 :]
             cells = [line[:at] + line[at + 1 :] for line in cells]
         widths = [max(len(text) for text in column) for column in zip([c for c, _ in left], *cells, strict=True)]
-        if sum(widths) + 3 * len(widths) + 1 <= width:
+        if sum(widths) + gap * len(widths) + 1 <= width:
             break
     return left, cells
 

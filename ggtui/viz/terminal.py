@@ -10,6 +10,24 @@ from contextlib import contextmanager
 from typing import TextIO
 from unicodedata import combining, east_asian_width
 
+LEAST = (60, 16)  # columns and lines that the full screen needs
+
+
+def full_screen() -> bool:
+    """Whether there is room for the full screen: stdin, stdout and stderr are a terminal of at least LEAST, or the
+    screen is shown in a browser, which textual-serve says by naming a driver."""
+    if os.environ.get("TEXTUAL_DRIVER"):
+        return True
+    if os.environ.get("TERM", "dumb") in ("", "dumb") or not on_terminal(sys.stdin, sys.stdout, sys.stderr):
+        return False
+    columns, lines = os.get_terminal_size(sys.stdout.fileno())
+    return columns >= LEAST[0] and lines >= LEAST[1]
+
+
+def on_terminal(*streams: TextIO | None) -> bool:
+    """Whether all these streams are a terminal; without any, stdin and stdout."""
+    return all(stream is not None and stream.isatty() for stream in streams or (sys.stdin, sys.stdout))
+
 
 @contextmanager
 def keys_held() -> Iterator[None]:

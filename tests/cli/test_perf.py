@@ -15,7 +15,8 @@ import pytest
 
 import ggtui as package
 from ggtui.core.native import usable_isas
-from ggtui.core.trace import Trace, load, save
+from ggtui.core.trace import Trace
+from ggtui.core.trace_file import load, save
 
 QUICK = ("perf", "-n", "4", "--n-prompt", "8", "-r", "1")
 

@@ -14,7 +14,7 @@ import pytest
 
 from ggtui.core.files import OutTensor, open_model, write_gguf
 from ggtui.core.session import BUILT_IN
-from ggtui.core.trace import load
+from ggtui.core.trace_file import load
 from ggtui.viz import picture
 
 Run = Callable[..., Any]

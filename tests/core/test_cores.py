@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ggtui
 from ggtui.core.cores import cgroup_quota, usable_cores
 
 
@@ -144,3 +146,12 @@ def test_quota(tmp_path: Path, files: dict[str, str], want: float | None) -> Non
 
 def test_this_system() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_a_session_takes_the_usable_cores_and_more_where_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ggtui.core.session.usable_cores", lambda: 1)
+    one = ggtui.load()
+    assert one.threads == 1
+    many = ggtui.load(threads=4 * (os.cpu_count() or 1) + 1)
+    for ids in ([1, 2, 3], [4]):
+        assert np.array_equal(many.eval(ids), one.eval(ids))

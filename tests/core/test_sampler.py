@@ -43,6 +43,77 @@ def expected(logits: np.ndarray, temp: float, top_k: int, top_p: float, min_p: f
     return p
 
 
+def chosen(logits: np.ndarray, random: float, recent: Sequence[int] = (), **params: Any) -> int:
+    """The token that a random number stands for, in float64 and with whole sorts."""
+    p = SamplerParams(**params)
+    x = logits.copy()
+    if len(recent) and p.repeat_penalty != 1:
+        ids = np.unique(recent[-p.repeat_last_n :])
+        old = x[ids].astype(np.float64)
+        x[ids] = np.where(old > 0, old / p.repeat_penalty, old * p.repeat_penalty)
+    if p.temp == 0:
+        return int(x.argmax())
+    ids = np.arange(len(x))
+    likeliest_first = np.argsort(-x, kind="stable")
+    if 0 < p.top_k < len(x):
+        ids = likeliest_first[: p.top_k]
+    if p.top_p < 1:
+        ids = likeliest_first[: len(ids)]
+        ids = ids[: int(np.searchsorted(np.cumsum(softmax(x[ids])), p.top_p)) + 1]
+    if p.min_p > 0:
+        ids = ids[x[ids] >= np.float32(x.max() + np.log(p.min_p))]
+    reached = np.cumsum(softmax(x[ids].astype(np.float64) / p.temp))
+    return int(ids[np.searchsorted(reached, random * reached[-1], "right")])
+
+
+CHAINS: tuple[dict[str, Any], ...] = (
+    {},
+    {"temp": 0.0},
+    {"top_k": 0},
+    {"top_k": 0, "top_p": 1.0},
+    {"top_k": 0, "top_p": 1.0, "temp": 1e-4},
+    {"top_k": 0, "top_p": 1.0, "min_p": 0.05},
+    {"top_k": 1, "top_p": 1.0},
+    {"top_k": 64, "top_p": 1.0, "temp": 3.0},
+    {"top_k": 300, "top_p": 0.99, "min_p": 0.001},
+    {"top_k": 10**30, "top_p": 0.5},
+    {"repeat_penalty": 1.3, "top_k": 20},
+    {"repeat_penalty": 0.7, "top_k": 0, "temp": 0.0},
+)
+
+
+@pytest.mark.parametrize("params", CHAINS, ids=str)
+@pytest.mark.parametrize("n_vocab", [1, 2, 63, 64, 65, 1000, 20011])
+def test_each_random_number_stands_for_the_token_of_the_oracle(n_vocab: int, params: dict[str, Any]) -> None:
+    rng = np.random.default_rng(n_vocab)
+    sampler, random = Sampler(SamplerParams(seed=7, **params)), np.random.Generator(np.random.PCG64(7))
+    for i in range(12):
+        logits = rng.normal(0, (0.1, 3.0)[i % 2], n_vocab).astype(np.float32)
+        if i % 3 == 1:  # many equals, zeros of both signs among them
+            logits = np.round(logits) * np.float32(1 - 2 * (i % 2))
+        if i % 4 == 3:
+            logits[rng.random(n_vocab) < 0.5] = -np.inf
+            logits[rng.integers(n_vocab)] = 1
+        recent = rng.integers(0, n_vocab, 100).tolist()
+        before = logits.copy()
+        token, logprob = sampler.sample(logits, recent)
+        assert token == chosen(logits, random.random() if sampler.params.temp else 0.0, recent, **params), i
+        # To a float32's precision, which is what the sum over the vocabulary has.
+        assert logprob == pytest.approx(float(np.log(softmax(logits)[token])), abs=1e-6)
+        assert np.array_equal(logits, before)
+
+
+def test_any_array_of_logits_will_do() -> None:
+    logits = np.random.default_rng(1).normal(0, 2, 300)
+    want = Sampler(SamplerParams(seed=1)).sample(logits.astype(np.float32))
+    wide = np.zeros(600)
+    wide[::2] = logits
+    for same in (logits, wide[::2], wide.astype(np.float32)[::2]):
+        assert Sampler(SamplerParams(seed=1)).sample(same) == want
+    sampler = Sampler(SamplerParams(temp=0.0))
+    assert [sampler.sample(np.eye(1, n, n - 1, dtype=np.float32)[0])[0] for n in (5, 100, 7)] == [4, 99, 6]
+
+
 @pytest.mark.parametrize(
     "params",
     [

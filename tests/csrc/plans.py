@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,6 +92,15 @@ class Chain:
         assert np.array_equal(self.a[:, 0], np.roll(start, -turns) + turns)
 
 
+class Stamps(NamedTuple):
+    """A record as a reader of traces wants it."""
+
+    step: int
+    start: int
+    end: int
+    done: int
+
+
 class Trace:
     def __init__(self, n_threads: int, capacity: int) -> None:
         self.n_threads, self.capacity = n_threads, capacity
@@ -100,9 +109,12 @@ class Trace:
         fields = {"records": self.records, "capacity": capacity}
         self.c = ffi.new("gg_trace *", {**fields, "n_records": self.n_records, "n_dropped": self.n_dropped})
 
-    def of(self, thread: int) -> list[Any]:
-        first = thread * self.capacity
-        return [self.records[i] for i in range(first, first + self.n_records[thread])]
+    def of(self, thread: int) -> list[Stamps]:
+        first, n = thread * self.capacity, self.n_records[thread]
+        rows = [(self.records[i].end, self.records[i].done) for i in range(first, first + n)]
+        waking = [Stamps(-1, asked, began, began) for asked, began in rows[:1]]
+        steps = [Stamps(i, rows[i][1], *rows[i + 1]) for i in range(n - 1)]
+        return [*waking, *steps]
 
     def steps(self) -> list[list[int]]:
         return [[r.step for r in self.of(t)] for t in range(self.n_threads)]

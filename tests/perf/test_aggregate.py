@@ -18,7 +18,7 @@ from ggtui.core.plan import TraceBuffer
 from ggtui.core.session import Session
 from ggtui.core.tensor import Context
 from ggtui.core.trace import WAKE, MemoryUse, NodeTotal, TokenRecord, Trace
-from ggtui.perf.aggregate import BY, Spread, overhead, read_rate, rows, stages, summary
+from ggtui.perf.aggregate import BY, Groups, Spread, overhead, read_rate, rows, stage_summary, stages, summary
 
 
 def one(trace: Trace, key: str, by: str = "node") -> Any:
@@ -47,6 +47,28 @@ def test_rows_are_ordered_and_grouped() -> None:
     for by in BY:
         total = sum(r.time.mean for r in rows(stages(t)[0], by))
         assert total == pytest.approx(3650 * 1.02, abs=3)
+
+
+def test_groups_keep_the_time_of_each_evaluation() -> None:
+    stage = stages(trace(n=3))[0]
+    nodes, ops = Groups(stage, "node"), Groups(stage, "op")
+    assert nodes.keys == ["token_embd", "blk.0.ffn_up", "output"] and ops.keys == ["get_rows", "quantize", "mul_mat"]
+    assert nodes.times[:, 2].tolist() == [2000, 2020, 2040]
+    assert ops.times[0].tolist() == [100, 50, 1500 + 2000] and ops.members[2] == [2, 3]
+    for by in BY:
+        groups = Groups(stage, by)
+        for row in rows(stage, by):
+            assert row.time.mean == pytest.approx(groups.times[:, groups.keys.index(row.key)].mean())
+
+
+def test_the_limit_of_a_whole_evaluation() -> None:
+    stage = stages(trace(n=1))[0]
+    seconds = {"compute": 3000 / 2e9 + 1000 / 1e9, "memory": 12100 / (stage.read_limit or 0)}
+    binds = max(seconds, key=lambda k: seconds[k])
+    assert stage.bound == (binds, pytest.approx(seconds[binds] * 1e9 / stage.evals.mean))
+    assert stage.compute_limit == pytest.approx(4000 / seconds["compute"])
+    assert any(line.startswith(f"generation is {binds}-bound") for line in stage_summary(stage))
+    assert stages(replace(trace(), limits=None))[0].bound == ("", None)
 
 
 def test_spread() -> None:
@@ -175,7 +197,7 @@ def traced(result: Any, threads: int = 2, fused: bool = True) -> Trace:
     plan.run(shared_pool(threads), {}, buffer)
     started = time.perf_counter_ns()
     plan.run(shared_pool(threads), {}, buffer)
-    token = TokenRecord(0, 1, time.perf_counter_ns() - started, records=plan.node_records(buffer))
+    token = TokenRecord(0, 1, time.perf_counter_ns() - started, records=plan.take_records(buffer)[0])
     return Trace((plan.info(threads),), (token,), MemoryUse())
 
 

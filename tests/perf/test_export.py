@@ -17,8 +17,8 @@ import pytest
 from made_up import RUN, trace
 
 import ggtui
-from ggtui.core import trace as core_trace
 from ggtui.core.trace import Trace
+from ggtui.core.trace_file import load
 from ggtui.perf.aggregate import rows, stages
 from ggtui.perf.export import EXPORTERS, spans, to_chrome, to_csv, to_markdown, to_speedscope
 
@@ -44,7 +44,7 @@ def any_trace(request: pytest.FixtureRequest, real: Trace) -> Trace:
 
 def test_json(any_trace: Trace, tmp_path: Path) -> None:
     BY_NAME["json"].save(any_trace, tmp_path / "a")
-    assert core_trace.load(tmp_path / "a") == any_trace
+    assert load(tmp_path / "a") == any_trace
 
 
 def test_csv(any_trace: Trace) -> None:

@@ -34,8 +34,9 @@ def new_chat(sessions: dict[int | None, Session]) -> Any:
 
     def make(ctx: int | None = None, **settings: Any) -> Chat:
         if ctx not in sessions:
-            sessions[ctx] = load(threads=1, ctx=ctx)
+            sessions[ctx] = load(threads=1, ctx=ctx, record="full")
         sessions[ctx].reset()
+        sessions[ctx].recording = False
         defaults = {s.key: s.default for s in SETTINGS.values()}
         return Chat(sessions[ctx], SimpleNamespace(**{**defaults, "n_predict": 8, "seed": 1, **settings}))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -200,18 +202,121 @@ def test_alternatives(chat: Chat) -> None:
     chat.settings.temp = 0.0
     text = text_of(chat.say("Once upon a time"))
     found = chat.alternatives(5)
-    assert [p for _, p in found] == sorted((p for _, p in found), reverse=True)
-    assert 0 < sum(p for _, p in found) < 1
+    chances = [p for _, _, p in found]
+    assert chances == sorted(chances, reverse=True) and 0 < sum(chances) < 1
+    assert all(chat.session.tokenizer.decode([id]) == text for id, text, _ in found)
     assert chat.alternatives(5) == found
     chat.settings.n_predict = 1
-    assert text_of(chat.say("")) == found[0][0]
-    assert chat.session.tokenizer.decode(chat.tokens) == f"Once upon a time{text}{found[0][0]}"
+    assert text_of(chat.say("")) == found[0][1]
+    assert chat.session.tokenizer.decode(chat.tokens) == f"Once upon a time{text}{found[0][1]}"
+
+
+def test_alternatives_within_an_answer(chat: Chat) -> None:
+    chat.settings.temp = 0.0
+    for prompt in ("Once upon a time", " And"):
+        text_of(chat.say(prompt))
+    after_all = chat.alternatives(3)
+    sampled = chat.turns[-1].sampled
+    for keep, token in enumerate(sampled):
+        assert chat.alternatives(1, keep)[0][0] == token, "what came is the likeliest"
+    assert chat.alternatives(3, len(sampled)) == after_all
+    for keep in (-1, len(sampled) + 1):
+        with pytest.raises(UsageError, match=f"keep {keep}: the answer has 8 tokens"):
+            chat.alternatives(3, keep)
 
 
 def test_alternatives_of_a_beginning(chat: Chat) -> None:
     found = chat.alternatives(3)
     chat.settings.temp, chat.settings.n_predict = 0.0, 1
-    assert text_of(chat.say("")) == found[0][0]
+    assert text_of(chat.say("")) == found[0][1]
+
+
+def test_choosing_another_token(chat: Chat) -> None:
+    for prompt in ("Once upon a time", " And"):
+        text_of(chat.say(prompt))
+    before, old = chat.turns
+    token = chat.alternatives(2, 3)[1][0]
+    n_read = chat.session.stats.n_prompt
+    steps = list(chat.choose(3, token))
+    new = chat.turns[-1]
+    assert chat.turns[:-1] == [before] and new.prompt == " And" and new.reason == "n_predict"
+    assert [s.token for s in steps] == new.sampled[3:] and steps[0].token == token
+    assert new.sampled[:3] == old.sampled[:3] and len(new.sampled) == 3 + 8
+    tokenizer = chat.session.tokenizer
+    assert new.text == tokenizer.decode(new.sampled) == tokenizer.decode(old.sampled[:3]) + text_of(iter(steps))
+    assert chat.session.tokens == chat.tokens and new.ids[new.n_prompt :] == new.sampled
+    assert chat.session.stats.n_prompt - n_read == 1, "what was read is not read again"
+    seen = {id: p for id, _, p in chat.alternatives(500, 3)}
+    assert steps[0].logprob == pytest.approx(math.log(seen[token]), abs=1e-4)
+    text_of(chat.say(" So"))
+    assert chat.session.tokens == chat.tokens
+
+
+def test_choosing_what_came_changes_nothing(chat: Chat) -> None:
+    chat.settings.temp = 0.0
+    text_of(chat.say("Once upon a time"))
+    old = chat.turns[0]
+    chat.settings.n_predict = 8 - 5
+    text_of(chat.choose(5, old.sampled[5]))
+    assert chat.turns == [old]
+
+
+def test_a_choice_that_cannot_be_leaves_the_answer(chat: Chat) -> None:
+    text_of(chat.say("Once upon a time"))
+    turns = list(chat.turns)
+    for keep, token in ((9, 5), (0, 1 << 20)):
+        with pytest.raises(UsageError):
+            text_of(chat.choose(keep, token))
+        assert chat.turns == turns
+    chat.choose(2, 5).close()
+    assert chat.turns == turns
+
+
+def test_choosing_the_end(chat: Chat) -> None:
+    text_of(chat.say("Once upon a time"))
+    old = chat.turns[0]
+    eos = chat.session.tokenizer.eos
+    assert eos is not None
+    assert text_of(chat.choose(2, eos)) == ""
+    (turn,) = chat.turns
+    assert turn.reason == "end of text" and turn.sampled == [*old.sampled[:2], eos]
+    assert turn.text == chat.session.tokenizer.decode(old.sampled[:2])
+    assert text_of(chat.choose(3, old.sampled[2])), "what comes after the end is another text"
+
+
+def test_characters_and_stop_texts_over_the_cut(chat: Chat) -> None:
+    """A character whose bytes are partly kept, and a stop text that begins in what is kept."""
+    text_of(chat.say("Once upon a time"))
+    tokenizer = chat.session.tokenizer
+    first, second = (
+        next(i for i in range(tokenizer.n_vocab) if tokenizer.token_bytes(i) == byte) for byte in (b"\xc3", b"\xa9")
+    )
+    text_of(chat.choose(1, first))
+    chat.settings.n_predict = 1
+    (step,) = chat.choose(2, second)
+    assert step.text == "\u00e9" and chat.turns[0].text.endswith("\u00e9")
+    (a,), (b,) = tokenizer.encode(" king"), tokenizer.encode(" and")
+    chat.settings.stop = (" king and",)
+    text_of(chat.choose(1, a))
+    kept = tokenizer.decode(chat.turns[0].sampled[:1])
+    assert chat.turns[0].text == kept + " king", "the end tells that it was none"
+    assert text_of(chat.choose(2, b)) == ""
+    (turn,) = chat.turns
+    assert (turn.reason, turn.text) == ("stop text", kept) and turn.sampled[1:] == [a, b]
+    assert tokenizer.decode(chat.tokens) == "Once upon a time" + kept
+    chat.settings.stop = ()
+    assert text_of(chat.choose(3, b)) == " and" and chat.turns[0].text == kept + " king and and"
+
+
+def test_how_much_is_read(chat: Chat) -> None:
+    text_of(chat.say("Once upon a time"))
+    assert chat.n_past == chat.session.n_past == len(chat.tokens) - 1
+    n = len(chat.tokens)
+    text_of(chat.say(" And"))
+    chat.undo()
+    assert chat.n_past == n
+    chat.clear()
+    assert chat.n_past == 0
 
 
 def test_an_added_turn_is_as_if_it_had_been_had(chat: Chat, new_chat: Any) -> None:
@@ -225,3 +330,16 @@ def test_an_added_turn_is_as_if_it_had_been_had(chat: Chat, new_chat: Any) -> No
     assert other.tokens[-1] == chat.session.tokenizer.eos
     with pytest.raises(GgtuiError, match="mode 'sing'"):
         other.add(Turn("x", mode="sing"))
+
+
+@pytest.mark.parametrize("stop", [(), ("e",)])
+def test_an_added_turn_keeps_its_tokens(new_chat: Any, stop: tuple[str, ...]) -> None:
+    """All of them, or as far as they were seen coming, of an engine that ended."""
+    chat = new_chat(stop=stop)
+    text_of(chat.say("Once upon a time"))
+    turn = chat.turns[0]
+    other = new_chat()
+    for added in (replace(turn), replace(turn, ids=[], n_prompt=0)):
+        other.clear()
+        other.add(added)
+        assert other.turns == [turn]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar, Protocol
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
+from ggtui.core.errors import GgtuiError
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Command, Event, MeasureLimits, Profile, Stop
+from ggtui.viz.messages import Command, Configure, Event, Gone, MeasureLimits, Profile, Restore, Stop
 from ggtui.viz.tui.base import NARROW, WIDE, RunScreen
+from ggtui.viz.tui.help import Help
 from ggtui.viz.tui.screens.chat import ChatScreen
 from ggtui.viz.tui.screens.graph import GraphScreen
 from ggtui.viz.tui.screens.memory import MemoryScreen
@@ -34,6 +41,14 @@ LIGHT = Theme(
     "ggtui-light", primary="#2e5cb8", secondary="#5a6478", accent="#9a5b00", warning="#9a5b00", error="#b3261e",
     success="#2f6f1f", foreground="#24272e", background="#fbfbf9", surface="#f3f3ef", panel="#e6e6e0", dark=False,
 )  # fmt: skip
+
+
+class AsciiScrollBar(ScrollBarRender):
+    """Ends of bars are whole characters; their colours say where they are."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
+    BLANK_GLYPH: ClassVar[str] = " "
 
 
 class Engine(Protocol):
@@ -71,25 +86,32 @@ class GgtuiApp(App[int]):
             )
         ],
         Binding("ctrl+c", "interrupt", "stop", priority=True, show=False),
-        Binding("f1", "help", "help", priority=True),
+        Binding("f1", "help", "help", priority=True, key_display="F1"),
         Binding("f9", "release_mouse", "mouse", show=False, priority=True),
     ]
 
     def __init__(self, live: Live, engine: Engine | None = None, *, ascii_only: bool = False) -> None:
         super().__init__()
         self.live, self.engine, self.ascii_only = live, engine, ascii_only
-        self._interrupted = 0.0
+        self._interrupted = -TWICE
+        self.failed: Gone | None = None  # why there was nothing to show
         self._shown = -1
+        self._mouse = True
 
     def on_mount(self) -> None:
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.theme = LIGHT.name if os.environ.get("COLORFGBG", "").endswith(";15") else DARK.name
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = LIGHT.name if light_terminal(os.environ.get("COLORFGBG", "")) else DARK.name
+        if self.ascii_only:
+            ScrollBar.renderer = AsciiScrollBar
         for cls in SCREENS:
             self.install_screen(cls(self.live, self.ask), cls.TAB)
         self.push_screen((ChatScreen if self.engine is not None else PerfScreen).TAB)
         self.set_interval(1 / STREAM_HZ, self._pump)
         self.set_interval(1 / SHOW_HZ, self._show)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGHUP):  # so that the terminal is put in order first
+                asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
 
     def ask(self, command: Command) -> None:
         """Ask something of the engine."""
@@ -101,13 +123,24 @@ class GgtuiApp(App[int]):
         events = self.engine.receive() if self.engine is not None else []
         for event in events:
             self.live.take(event)
-        if events and isinstance(self.screen, RunScreen):
-            self.screen.stream()
+            if isinstance(event, Gone) and event.loading:  # a model that does not load will not load again
+                self.failed = event
+                self.exit(return_code=event.exit_code)
+                return
+            if isinstance(event, Gone) and self.front.TAB != ChatScreen.TAB:
+                self.notify("The engine stopped; 1 opens the chat, which says why.", severity="error")
+        if events:
+            self.front.stream()
 
     def _show(self) -> None:
-        if self.live.version != self._shown and isinstance(self.screen, RunScreen):
+        if self.live.version != self._shown:
             self._shown = self.live.version
-            self.screen.draw()
+            self.front.draw()
+
+    @property
+    def front(self) -> RunScreen:
+        """The screen of the five that is in front, perhaps behind a dialog."""
+        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, RunScreen))
 
     def refresh_now(self) -> None:
         """Take in and draw what is new without waiting for the timers."""
@@ -130,19 +163,69 @@ class GgtuiApp(App[int]):
         elif self.live.state == "busy":
             self.ask(Stop())
         elif time.monotonic() - self._interrupted < TWICE:
-            self.exit(0)
+            self.exit()
         else:
             self._interrupted = time.monotonic()
             self.notify("Press Ctrl+C again to leave.", timeout=TWICE)
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield SystemCommand("Quit", "Leave ggtui", lambda: self.exit(0))
-        yield SystemCommand("Suspend", "Back to the shell; fg returns", self.action_suspend_process)
-        yield SystemCommand("Light or dark", "Change the colours", self.action_change_colors)
-        if self.engine is not None:
-            yield SystemCommand("Profile off", "Record no node times", lambda: self.ask(Profile(False)))
-            yield SystemCommand("Profile on", "Record node times", lambda: self.ask(Profile(True)))
-            yield SystemCommand("Measure limits", "What this machine allows", lambda: self.ask(MeasureLimits()))
+    def action_help(self) -> None:
+        if isinstance(self.screen, RunScreen):
+            self.push_screen(Help(self.screen.TAB, self.screen))
+
+    def action_restart_engine(self) -> None:
+        """Begin anew with an engine that is gone; the chat and the settings are kept."""
+        if self.engine is None or self.live.state != "gone":
+            return
+        settings, turns = dict(self.live.settings), tuple(spoken.turn for spoken in self.live.chat)
+        self.engine.restart()
+        self.live.restarting()
+        if settings:
+            self.ask(Configure(settings))
+        self.ask(Restore(turns))
+
+    def action_release_mouse(self) -> None:
+        """Let the terminal have the mouse, to select text with, or take it back."""
+        toggle = getattr(self._driver, "_disable_mouse_support" if self._mouse else "_enable_mouse_support", None)
+        if toggle is not None:
+            toggle()
+            self._mouse = not self._mouse
+            self.notify(
+                "The mouse is the terminal's; F9 takes it back." if not self._mouse else "The mouse works here."
+            )
 
     def action_change_colors(self) -> None:
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        for n, cls in enumerate(SCREENS):
+            yield SystemCommand(f"Go to {cls.TAB}", f"F{n + 2}", partial(self.action_tab, n))
+        yield SystemCommand("Help", "The keys that work here (F1)", self.action_help)
+        yield SystemCommand("Light or dark", "Change the colours", self.action_change_colors)
+        yield SystemCommand("Mouse", "Give the mouse to the terminal, or take it back (F9)", self.action_release_mouse)
+        yield SystemCommand("Suspend", "Back to the shell; fg returns", self.action_suspend_process)
+        yield SystemCommand("Quit", "Leave ggtui", self.exit)
+        if self.engine is not None:
+            yield SystemCommand("Profile off", "Record no node times", partial(self.ask, Profile(False)))
+            yield SystemCommand("Profile on", "Record node times", partial(self.ask, Profile(True)))
+            yield SystemCommand("Measure limits", "What this machine allows", partial(self.ask, MeasureLimits()))
+            yield SystemCommand("Restart the engine", "When it stopped; the chat is kept", self.action_restart_engine)
+
+
+def light_terminal(colors: str) -> bool:
+    """Whether COLORFGBG, "text;background", tells of a light background."""
+    return colors.rpartition(";")[2] in ("7", "15")
+
+
+def run(engine: Engine | None, live: Live, *, mouse: bool = True, ascii_only: bool = False) -> int:
+    """Run the app until the person leaves; the exit code. Raises GgtuiError for a model that does not load."""
+    app = GgtuiApp(live, engine, ascii_only=ascii_only)
+    try:
+        app.run(mouse=mouse)
+    finally:
+        if engine is not None:
+            engine.close()
+    if app.failed is not None:
+        error = GgtuiError(app.failed.message)
+        error.exit_code = app.failed.exit_code
+        raise error
+    return app.return_code or 0

@@ -7,18 +7,19 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command
 from ggtui.viz.text import printable_line
+from ggtui.viz.tui.palette import ScreenKeys
 
 NARROW = 81  # columns below which panels stack
 WIDE = 120  # columns from which on the chat has a panel at its right
 
 Send = Callable[[Command], None]
+STATES = {"loading": "loading", "busy": "writing", "idle": "ready", "gone": "stopped", "saved": "saved run"}
 TABS = (("1", "chat"), ("2", "perf"), ("3", "graph"), ("4", "time"), ("5", "mem"))
 
 
@@ -33,7 +34,7 @@ class TopBar(Static):
 
     def show(self) -> None:
         """Draw it anew."""
-        self.update(bar(self._live, self._tab, self.size.width or self.app.size.width))
+        self.update(bar(self._live, self._tab, self.size.width or self.app.size.width), layout=False)
 
     def on_resize(self) -> None:
         self.show()
@@ -44,17 +45,17 @@ def bar(live: Live, name: str, width: int) -> Text:
     run = live.run
     heaviest = max(run.types, key=run.types.__getitem__) if run.types else ""
     model = printable_line(run.model.rsplit(".", 1)[0]) or "ggtui"
-    left = " ".join(part for part in (model, heaviest, f"{run.backend}/{run.threads}t" if run.threads else "") if part)
-    tabs = "  ".join(f"[{n} {tab}]" if tab == name else f"{n} {tab}" for n, tab in TABS)
+    told = [model, heaviest, f"{run.backend}/{run.threads}t" if run.threads else ""]
+    tabs = " ".join(f"[{n} {tab}]" if tab == name else f"{n} {tab}" for n, tab in TABS)
     rate = live.tokens_per_s
-    state = {"loading": "loading", "busy": "writing", "idle": "ready", "gone": "stopped", "saved": "saved run"}[
-        live.state
-    ]
-    right = f"{rate:6.0f} tok/s  {state:9}" if rate else f"{state:9}"
+    state = "" if rate and width < NARROW - 9 else f"{STATES[live.state]:9}"
+    right = f"{rate:5.0f} tok/s {state}" if rate else state
     room = width - len(tabs) - len(right) - 4
-    text = Text(f" {left[: max(room, 0)]}", style="bold", no_wrap=True, end="")
+    while len(told) > 1 and len(" ".join(told)) > room:  # rather less than half a word
+        told.pop()
+    text = Text(f" {' '.join(filter(None, told))[: max(room, 0)]}", style="bold", no_wrap=True, end="")
     text.append(f"  {tabs}", style="not bold")
-    text.append(" " * max(width - text.cell_len - len(right) - 1, 1))
+    text.append(" " * max(width - text.cell_len - len(right), 1))
     text.append(right, style="not bold")
     text.truncate(width)
     return text
@@ -68,7 +69,7 @@ class RunScreen(Screen[None]):
     """
 
     TAB: ClassVar[str] = ""
-    BINDINGS: ClassVar[list[BindingType]] = []
+    COMMANDS = Screen.COMMANDS | {ScreenKeys}
 
     def __init__(self, live: Live, send: Send) -> None:
         super().__init__(name=self.TAB)
@@ -85,8 +86,9 @@ class RunScreen(Screen[None]):
 
     def draw(self) -> None:
         """All of it anew."""
-        self.query_one(TopBar).show()
-        self.show()
+        if self.query(TopBar):  # a screen that is being closed has no widgets any more
+            self.query_one(TopBar).show()
+            self.show()
 
     def show(self) -> None:
         """Bring what is seen in line with `live`."""
@@ -95,5 +97,4 @@ class RunScreen(Screen[None]):
         """Add the text that came."""
 
     def on_screen_resume(self) -> None:
-        if self.is_mounted:
-            self.call_after_refresh(self.draw)
+        self.call_after_refresh(self.draw)

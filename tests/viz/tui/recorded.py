@@ -19,6 +19,7 @@ from ggtui.viz.tui.app import GgtuiApp
 
 SIZES = ((80, 24), (120, 40), (200, 60))
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+WRITE = os.environ.get("GGTUI_SNAPSHOTS") == "write"  # tests run without the variables of ggtui
 LIMITS = Limits("avx2", 2, ((1 << 18, 60e9), (1 << 22, 40e9), (1 << 28, 10e9)), int8=5e11, f32=2e11, meeting_ns=400.0)
 _STORY = """there lived a king who had three daughters , and the youngest of them was so fair that the sun himself , who
 has seen so much , wondered each time he shone on her face . Close by the castle lay a great dark wood , and under
@@ -176,7 +177,7 @@ def check_snapshot(app: GgtuiApp, name: str) -> None:
     kept."""
     path = SNAPSHOTS / f"{name}.txt"
     shown = "\n".join(lines(app)) + "\n"
-    if os.environ.get("GGTUI_SNAPSHOTS") == "write":
+    if WRITE:
         path.write_text(shown, encoding="utf-8")
     assert path.exists(), f"{path} is missing; make it with GGTUI_SNAPSHOTS=write and look at it"
     assert shown == path.read_text(encoding="utf-8")

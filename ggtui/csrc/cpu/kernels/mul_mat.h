@@ -10,7 +10,7 @@
 #include "names.h"
 
 #define GG_INLINE static inline __attribute__((always_inline))
-#define GG_UNROLL _Pragma("GCC unroll 16")
+#define GG_UNROLL _Pragma("GCC unroll 32") /* all of a loop, if only over registers: GG_MAX_SUMS times at most */
 
 enum {
     GG_MAX_COLS = 12,
@@ -75,7 +75,8 @@ static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX
     int64_t n_groups = (a->n_cols + max_cols - 1) / max_cols;
     int64_t size = a->n_cols / n_groups, larger = a->n_cols % n_groups;
     int largest = (int)size + (larger > 0);
-    int log_tiles = 4 * largest <= max_sums ? 2 : 2 * largest <= max_sums ? 1 : 0;
+    /* One column is memory's work, and one tile at a time reads it in one stream, the fastest way. */
+    int log_tiles = largest == 1 ? 0 : 4 * largest <= max_sums ? 2 : 2 * largest <= max_sums ? 1 : 0;
     int64_t panel = GG_PANEL / (x_bytes * largest + 1) + 1;
 
     for (int64_t g0 = 0; g0 < n_groups; g0 += panel) {
@@ -93,7 +94,7 @@ static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX
 
 #define GG_PIECE(log, cols, max_cols, max_sums)                                                                          \
     static void piece_##log##_##cols(const gg_mul_mat_args *a, int64_t row, int64_t col) {                               \
-        if (cols <= max_cols && (log == 0 || (cols << log) <= max_sums)) { /* the others are never called */             \
+        if (log == 0 ? cols <= max_cols : cols > 1 && (cols << log) <= max_sums) { /* the others are never called */     \
             expect_y(a, row, col, 1 << log, cols);                                                                       \
             piece(a, row, col, 1 << log, cols);                                                                          \
         }                                                                                                                \

@@ -27,10 +27,8 @@ from ggtui.core.trace import (
     TensorInfo,
     TokenRecord,
     Trace,
-    dumps,
-    load,
-    save,
 )
+from ggtui.core.trace_file import dumps, load, save
 
 ROOT = Path(__file__).parents[2]
 ROWS = (NodeRecord(WAKE, 0, 0, 0, 5, 5), NodeRecord(0, 0, 0, 5, 20, 30))

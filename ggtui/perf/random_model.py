@@ -1,0 +1,106 @@
+"""GPT-2s of known sizes with random weights, so that speed can be measured with no model at hand."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from itertools import islice, product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ggtui.core.files import ModelFile, TensorInfo
+from ggtui.core.mixes import FILE_TYPES, Mix, fitting, mix_or_type
+from ggtui.core.models.gpt2 import Hparams, tensors
+from ggtui.core.own_types import encode_rows
+from ggtui.core.tokenizer import BYTE_ALPHABET
+from ggtui.core.types import TYPES, TensorType
+
+N_VOCAB, N_CTX = 50257, 1024
+# n_embd, n_head and n_layer of the published GPT-2s, by their parameters
+SHAPES = {
+    name: Hparams(N_VOCAB, N_CTX, n_embd, n_head, n_layer, 4 * n_embd, 1e-5)
+    for name, n_embd, n_head, n_layer in (
+        ("124M", 768, 12, 12), ("355M", 1024, 16, 24), ("774M", 1280, 20, 36), ("1558M", 1600, 25, 48)
+    )
+}  # fmt: skip
+_ROWS = 64  # that differ; a larger tensor repeats them
+
+
+class RandomModel(ModelFile):
+    """A model that is in no file: each tensor is made when it is read, always the same, from the distribution that
+    GPT-2 begins its training with.
+
+    type, head: of the matrices and of the token embedding, which is the output too; a type or, for `type`, a mix. Rows
+    that are no whole number of its blocks get what stands in for it. Raises UsageError for one that holds no weights.
+    """
+
+    def __init__(self, name: str, h: Hparams, type: str | TensorType, head: str | TensorType | None = None) -> None:
+        super().__init__(name)
+        self._wanted = mix_or_type(type)
+        self._head = self._wanted if head is None else mix_or_type(head)
+        self._made: dict[tuple[str, int, bool], npt.NDArray[np.uint8]] = {}
+        infos = {}
+        for tensor, spec in tensors(h).items():
+            if not spec.optional:
+                kind = fitting(self._type_of(tensor, h.n_layer), spec.ne[0]) if spec.matrix else TYPES["f32"]
+                ne0, ne1 = (*spec.ne, 1)[:2]
+                infos[tensor] = TensorInfo(tensor, kind, (ne0, ne1, 1, 1), 0, ne1 * kind.row_bytes(ne0))
+        self.tensors = infos
+        self.metadata = _metadata(name, h, self._wanted)
+
+    def _type_of(self, name: str, n_layer: int) -> TensorType:
+        wanted = self._head if name == "token_embd.weight" else self._wanted
+        return wanted.type_of(name, n_layer, tied=True) if isinstance(wanted, Mix) else wanted
+
+    def _open_map(self) -> mmap.mmap:
+        return mmap.mmap(-1, mmap.PAGESIZE)  # nothing is read from it
+
+    def view(self, info: TensorInfo) -> npt.NDArray[np.uint8]:
+        kind, ne0, is_norm = info.type, info.ne[0], info.name.endswith("norm.weight")
+        key = (kind.name, ne0, is_norm)
+        if key not in self._made:
+            x = 0.02 * np.random.default_rng(ne0).standard_normal((_ROWS, ne0), dtype=np.float32)
+            self._made[key] = encode_rows(kind, x + np.float32(is_norm))
+        return np.resize(self._made[key], info.n_bytes)
+
+    def release_view(self, info: TensorInfo) -> None:
+        pass
+
+
+def random_model(shape: str, type: str | TensorType, head: str | TensorType | None = None) -> RandomModel:
+    """A model of a row of SHAPES."""
+    kind = type.lower() if isinstance(type, str) else type.name
+    return RandomModel(f"random-{shape}-{kind}", SHAPES[shape], type, head)
+
+
+def _metadata(name: str, h: Hparams, wanted: Mix | TensorType) -> dict[str, Any]:
+    number = wanted.file_type if isinstance(wanted, Mix) else FILE_TYPES.get(wanted.name)
+    return {
+        "general.architecture": "gpt2",
+        "general.name": name,
+        "gpt2.context_length": h.n_ctx,
+        "gpt2.embedding_length": h.n_embd,
+        "gpt2.feed_forward_length": h.n_ff,
+        "gpt2.block_count": h.n_layer,
+        "gpt2.attention.head_count": h.n_head,
+        "gpt2.attention.layer_norm_epsilon": h.eps,
+        **({} if number is None else {"general.file_type": number}),
+        **_vocabulary(h.n_vocab),
+    }
+
+
+def _vocabulary(n: int) -> Mapping[str, Any]:
+    """256 byte tokens, merges of two of them until it is full, and the end of text; its texts mean nothing."""
+    pairs = list(islice(product(BYTE_ALPHABET, repeat=2), n - 257))
+    tokens = [*BYTE_ALPHABET, *map("".join, pairs), "<|endoftext|>"]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.merges": list(map(" ".join, pairs)),
+        "tokenizer.ggml.token_type": [*[1] * (n - 1), 3],
+        "tokenizer.ggml.bos_token_id": n - 1,
+        "tokenizer.ggml.eos_token_id": n - 1,
+    }

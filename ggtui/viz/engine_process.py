@@ -1,0 +1,383 @@
+"""The engine's process: `python -m ggtui.viz.engine_process FD`, where FD is a socket to the screen's process.
+
+The main thread does the commands in their order, one thread takes them in, and one sends what there is to tell. It
+ends when the other side does.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Generator, Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
+from ggtui.viz.settings import LOADING, SETTINGS, values_of
+from ggtui.viz.text import printable_line
+from ggtui.viz.wire import StepRow, take_frames
+
+if TYPE_CHECKING:
+    from ggtui.core.session import Session, Step
+    from ggtui.viz.chat import Chat, Turn
+    from ggtui.viz.messages import Began, Command, Loaded
+    from ggtui.viz.outbox import Outbox
+
+_TEXT_NS = 45_000_000  # between two batches: 20 Hz, with a little room
+_RECORDS_NS = 250_000_000  # between two with records
+_N_NEXT = 3
+_POLL = 0.001  # seconds between two tries to stop
+_SHORT = 200  # characters of metadata that are worth a line
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Inbox:
+    """Takes messages in; the first is what the process was started with, the others are commands, numbered as they
+    come. A Stop is for the commands before it and for no other, however late it or they are looked at."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._messages: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._n_taken = 0
+        self._stopped = 0  # the number of the last command that a Stop was for
+        self._under_way = 0
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+        threading.Thread(target=self._read, name="ggtui-inbox", daemon=True).start()
+
+    def get(self) -> tuple[int, Any]:
+        """The next message and its number."""
+        return self._messages.get()
+
+    def begin(self, number: int, session: Session) -> None:
+        """From here on a Stop for this command stops what the session evaluates."""
+        with self._lock:
+            self._under_way, self._session = number, session
+
+    def end(self) -> None:
+        """From here on it does not."""
+        with self._lock:
+            self._under_way = 0
+
+    def stopped(self, number: int) -> bool:
+        """Whether a Stop came for this command."""
+        return number <= self._stopped
+
+    def _read(self) -> None:
+        buffer = bytearray()
+        try:
+            while data := self._socket.recv(1 << 18):
+                buffer += data
+                for message in take_frames(buffer):
+                    self._take(message)
+        except ConnectionError:
+            pass
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)  # also while the model computes: nobody is there to hear what it says
+
+    def _take(self, message: Any) -> None:
+        from ggtui.viz.messages import Quit, Stop
+
+        if isinstance(message, Quit):
+            os._exit(0)
+        elif isinstance(message, Stop):
+            self._stop()
+        else:
+            self._n_taken += 1
+            self._messages.put((self._n_taken, message))
+
+    def _stop(self) -> None:
+        """Again and again until it is over: a command may be between two evaluations, with nothing to stop."""
+        self._stopped = self._n_taken
+        while True:
+            with self._lock:
+                if not 0 < self._under_way <= self._stopped or self._session is None:
+                    return
+                self._session.stop()
+            time.sleep(_POLL)
+
+
+class Engine:
+    """Does commands with a chat, and tells what came of them."""
+
+    def __init__(self, chat: Chat, inbox: Inbox, outbox: Outbox) -> None:
+        self.chat, self.session = chat, chat.session
+        self._inbox, self._outbox = inbox, outbox
+
+    def run(self) -> None:
+        """Until the process is ended."""
+        while True:
+            number, command = self._inbox.get()
+            try:
+                self._do(number, command)
+            except (GgtuiError, OSError) as error:
+                self._fail(error)
+
+    def _do(self, number: int, command: Command) -> None:
+        from ggtui.viz import messages as m
+
+        chat = self.chat
+        match command:
+            case m.Say(prompt):
+                self._speak(number, m.Began(prompt, chat.mode), chat.say(prompt))
+            case m.Regen():
+                self._speak(number, self._again(), chat.regen())
+            case m.Edit(prompt):
+                self._speak(number, self._again(prompt), chat.edit(prompt))
+            case m.Choose(keep, token):
+                steps = chat.choose(keep, token)
+                self._speak(number, self._again(kept=self._kept(keep)), steps)
+            case m.Undo():
+                chat.undo()
+                self._tell_turns()
+            case m.Clear():
+                chat.clear()
+                self._tell_turns()
+            case m.Restore(turns):
+                self._restore(turns)
+                self._tell_turns()
+            case m.Configure(values):
+                configure(chat, values)
+                self._outbox.put(m.Configured(settings_of(chat)))
+            case m.Alternatives(n, keep):
+                self._outbox.put(self._likeliest(number, n, keep))
+            case m.Profile(on):
+                self.session.recording = on
+            case m.MeasureLimits():
+                from ggtui.perf.roofline import limits
+
+                self._outbox.put(m.Measured(limits(self.session.pool, self.session.isa, remeasure=True)))
+
+    def _fail(self, error: GgtuiError | OSError) -> None:
+        from ggtui.viz import summary
+        from ggtui.viz.messages import Failed
+
+        full = isinstance(error, ContextFullError) and self.chat.turns  # without them it is the prompt's length
+        self._outbox.put(Failed(summary.context_full(self.session) if full else one_line(error)))
+
+    def _tell_turns(self) -> None:
+        from ggtui.viz.messages import Turns
+
+        self._outbox.put(Turns(tuple(self.chat.turns), self.chat.n_past))
+
+    def _last(self) -> Turn:
+        if not self.chat.turns:
+            raise UsageError("nothing was said yet")
+        return self.chat.turns[-1]
+
+    def _again(self, prompt: str | None = None, kept: tuple[Any, ...] = ()) -> Began:
+        """The beginning of a turn in place of the last."""
+        from ggtui.viz.messages import Began
+
+        last = self._last()
+        return Began(last.prompt if prompt is None else prompt, last.mode, replaces=True, kept=kept)
+
+    def _kept(self, keep: int) -> tuple[Any, ...]:
+        """The first tokens of the last answer; what they cost is not known here any more."""
+        from ggtui.viz.messages import TokenStep
+
+        chat = self.chat
+        turn = chat.cut(self._last(), keep)
+        first = len(chat.tokens) - len(self._last().ids) + turn.n_prompt
+        rows = enumerate(zip(turn.sampled, chat.pieces(turn), strict=True), first)
+        return tuple(TokenStep(id, text, math.nan, n_past, 0, 0) for n_past, (id, text) in rows)
+
+    def _restore(self, turns: tuple[Turn, ...]) -> None:
+        before = list(self.chat.turns)
+        self.chat.clear()
+        try:
+            for turn in turns:
+                self.chat.add(turn)
+        except GgtuiError:
+            self.chat.turns = before
+            raise
+
+    def _likeliest(self, number: int, n: int, keep: int | None) -> Any:
+        from ggtui.viz.messages import Alternative, Likeliest
+
+        self._inbox.begin(number, self.session)
+        try:
+            rows = self.chat.alternatives(n, keep)
+        finally:
+            self._inbox.end()
+        all_of_it = len(self.chat.turns[-1].sampled) if self.chat.turns else 0
+        return Likeliest(all_of_it if keep is None else keep, tuple(Alternative(*row) for row in rows))
+
+    # ---- answers ----
+
+    def _speak(self, number: int, began: Began, steps: Generator[Step]) -> None:
+        """Tell an answer as it comes, and how it ended."""
+        from ggtui.viz import summary
+        from ggtui.viz.messages import Ended
+
+        chat, session, inbox = self.chat, self.session, self._inbox
+        self._outbox.put(began)
+        clock, due = time.perf_counter_ns, 0
+        fresh: list[Step] = []
+        teller = _Teller(session, self._outbox)
+        failure, reason = None, "interrupted"
+        inbox.begin(number, session)
+        try:
+            while not inbox.stopped(number) and (step := next(steps, None)):
+                fresh.append(step)
+                if clock() >= due:
+                    teller.tell(fresh)
+                    due = clock() + _TEXT_NS
+        except (GgtuiError, OSError) as error:
+            if not inbox.stopped(number):
+                failure, reason = error, "failed"
+        finally:
+            steps.close()
+            inbox.end()
+        teller.tell(fresh, last=True)
+        turn = chat.turns[-1] if teller.n_steps else None
+        note = summary.context_full(session) if turn and turn.reason == "context full" else ""
+        self._outbox.put(Ended(turn.reason if turn else reason, turn, note, session.n_past))
+        if turn is None:
+            self._tell_turns()
+        if failure is not None:
+            self._fail(failure)
+
+
+class _Teller:
+    """Tells of an answer's steps. Of its evaluations it tells less often, and of the newest."""
+
+    def __init__(self, session: Session, outbox: Outbox) -> None:
+        from ggtui.core.sampler import top
+        from ggtui.viz.outbox import Newest
+
+        self._session, self._outbox, self._top = session, outbox, top
+        self._new, self._newest = Newest, Newest()
+        self._due = time.perf_counter_ns() + _RECORDS_NS
+        self.n_steps = 0
+
+    def tell(self, fresh: list[Step], *, last: bool = False) -> None:
+        """Hand over the steps, and clear the list."""
+        rows: list[StepRow] = []
+        for step in fresh:
+            run = step.record
+            n_past = run.n_past + run.n_tokens
+            rows.append((step.token, step.text, step.logprob, n_past, run.eval_ns, run.sample_ns, run.n_tokens))
+            self._newest.add(step.runs, recorded=self._session.recording)
+        fresh.clear()
+        self.n_steps += len(rows)
+        likeliest = self._likeliest() if rows else []
+        now = time.perf_counter_ns()
+        if last or now >= self._due:
+            self._outbox.add(rows, self._newest, likeliest)
+            self._newest, self._due = self._new(), now + _RECORDS_NS
+        else:
+            self._outbox.add(rows, None, likeliest)
+
+    def _likeliest(self) -> list[tuple[int, str, float]]:
+        tokenizer = self._session.tokenizer
+        logits = self._session.logits[: tokenizer.n_vocab]
+        return [(id, tokenizer.decode([id]), p) for id, p in self._top(logits, _N_NEXT)]
+
+
+# ---- settings ----
+
+
+def settings_of(chat: Chat) -> dict[str, Any]:
+    """The live settings and the mode, by their names in Python."""
+    return {**vars(chat.settings), "mode": chat.mode}
+
+
+def configure(chat: Chat, values: Mapping[str, Any]) -> None:
+    """Set some of them. Raises UsageError, and then sets none, for a value out of range or a name that is none of
+    theirs."""
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        setting = SETTINGS.get(name.replace("_", "-"))
+        if setting is None or name not in settings_of(chat):
+            raise UsageError(f"{name}: no setting of a chat")
+        if setting.many:
+            checked[name] = tuple(setting.parse(one, name) for one in value)
+        else:
+            checked[name] = None if value is None and setting.default is None else setting.parse(value, name)
+    chat.mode = checked.pop("mode", chat.mode)
+    vars(chat.settings).update(checked)
+
+
+# ---- the process ----
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line that a terminal can show."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return printable_line(f"{where}{error.strerror or error}")
+    return printable_line(str(error))
+
+
+def describe(chat: Chat) -> Loaded:
+    """What there is to tell of a model in memory."""
+    from ggtui.perf.roofline import known_limits
+    from ggtui.viz.messages import Loaded, TensorFact
+
+    session = chat.session
+    try:
+        limits = known_limits(session.isa, session.threads)
+    except GgtuiError:  # no home folder to look in
+        limits = None
+    facts = ((k, str(v)) for k, v in session.metadata.items() if isinstance(v, str | int | float | bool))
+    return Loaded(
+        path=str(session.path), run=session.run_info(), graphs=session.graphs(), memory=session.memory(), limits=limits,
+        n_ctx=session.n_ctx, n_vocab=session.tokenizer.n_vocab, eos=session.tokenizer.eos,
+        kv_bytes_per_token=session.kv.bytes_per_token, load_ns=session.stats.load_ns,
+        metadata={k: v for k, v in facts if len(v) <= _SHORT},
+        tensors=tuple(TensorFact(t.name, t.type.name, tuple(map(int, t.ne)), t.n_bytes)
+                      for t in session.weights.values()),
+        settings=settings_of(chat),
+    )  # fmt: skip
+
+
+def _die_with_parent() -> None:
+    """With the thread that started it, to be exact, and at once. Elsewhere than on Linux the end of file must do."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def main(fd: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _die_with_parent()
+    sock = socket.socket(fileno=fd)
+    inbox = Inbox(sock)
+    from ggtui.viz.messages import Gone
+    from ggtui.viz.outbox import Outbox
+
+    outbox = Outbox(sock)
+    settings = SimpleNamespace(**inbox.get()[1])
+    try:
+        from ggtui.core.own_types import register_from
+        from ggtui.core.session import load
+        from ggtui.viz.chat import Chat
+
+        for path in settings.type_from:
+            register_from(path)
+        chat = Chat(load(settings.model, record=True, **values_of(settings, LOADING)), settings)
+        loaded = describe(chat)
+    except (GgtuiError, OSError) as error:
+        code = error.exit_code if isinstance(error, GgtuiError) else 1
+        outbox.put(Gone(one_line(error), loading=True, exit_code=code))
+        outbox.close()
+        sys.exit(code)
+    outbox.know(chat.session, len(loaded.graphs))
+    outbox.put(loaded)
+    Engine(chat, inbox, outbox).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,190 @@
+"""What the engine's process has to tell, written by a thread of its own: a slow screen holds nothing up."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.trace import GraphInfo, Records, TokenRecord
+from ggtui.viz.wire import EvaluationRow, PackedBatch, StepRow, frame
+
+if TYPE_CHECKING:
+    from ggtui.core.session import Session
+
+KEPT = 32  # evaluations of a batch: four times a second, so many are as much as a screen can show
+PROMPTS = 4  # of prompts
+
+
+class Newest:
+    """The newest evaluations, those of prompts apart, so that a long answer does not push its prompt out. `n` counts
+    them and all that came before them."""
+
+    def __init__(self) -> None:
+        self._of_tokens: deque[tuple[int, TokenRecord]] = deque(maxlen=KEPT)
+        self._of_prompts: deque[tuple[int, TokenRecord]] = deque(maxlen=PROMPTS)
+        self.n = 0
+
+    def add(self, runs: Iterable[TokenRecord], *, recorded: bool = True) -> None:
+        """`recorded`: with node times; others only count."""
+        for run in runs:
+            self.n += 1
+            if recorded:
+                (self._of_prompts if run.n_tokens > 1 else self._of_tokens).append((self.n, run))
+
+    def runs(self) -> list[TokenRecord]:
+        """The oldest first."""
+        both = sorted((*self._of_prompts, *self._of_tokens), key=lambda numbered: numbered[0])
+        return [run for _, run in both]
+
+    def join(self, later: Newest) -> None:
+        """Add what came after these."""
+        n = self.n + later.n
+        self.add(later.runs())
+        self.n = n
+
+
+class Gathered:
+    """Of a batch what was not sent yet: all of the text, and the newest evaluations."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepRow] = []
+        self.newest = Newest()
+        self.next: list[tuple[int, str, float]] = []
+
+
+class Outbox:
+    """Sends events in their order. Batches that wait become one."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._items: deque[object] = deque()
+        self._ready = threading.Condition()
+        self._closing = False
+        self._packer: _Packer | None = None
+        self._thread = threading.Thread(target=self._send, name="ggtui-outbox", daemon=True)
+        self._thread.start()
+
+    def know(self, session: Session, n_graphs: int) -> None:
+        """Batches are of this session; so many of its graphs were told already."""
+        self._packer = _Packer(session, n_graphs)
+
+    def put(self, event: object) -> None:
+        with self._ready:
+            self._items.append(event)
+            self._ready.notify()
+
+    def add(self, steps: Sequence[StepRow], newest: Newest | None, next: list[tuple[int, str, float]]) -> None:
+        """A batch: its steps, evaluations, and what is likeliest after the last step."""
+        with self._ready:
+            last = self._items[-1] if self._items else None
+            if not isinstance(last, Gathered):
+                last = Gathered()
+                self._items.append(last)
+            last.steps += steps
+            if newest is not None:
+                last.newest.join(newest)
+            last.next = next or last.next
+            self._ready.notify()
+
+    def close(self) -> None:
+        """Wait until all is sent."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        self._thread.join()
+
+    def _send(self) -> None:
+        try:
+            while True:
+                with self._ready:
+                    self._ready.wait_for(lambda: self._items or self._closing)
+                    if not self._items:
+                        return
+                    item = self._items.popleft()
+                if isinstance(item, Gathered):
+                    assert self._packer is not None
+                    item = self._packer.pack(item)
+                self._socket.sendall(frame(item))
+        except ConnectionError:  # nobody is there to hear of it
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+
+class _Packer:
+    """Makes batches of what was gathered."""
+
+    def __init__(self, session: Session, n_graphs: int) -> None:
+        self._session, self._n_graphs = session, n_graphs
+        self._costs = Costs(session)
+
+    def pack(self, gathered: Gathered) -> PackedBatch:
+        session, runs, n_runs = self._session, gathered.newest.runs(), gathered.newest.n
+        rows = [self._row(run) for run in runs]
+        graphs: tuple[GraphInfo, ...] = ()
+        memory, rss = None, 0
+        if n_runs:
+            memory, rss = session.memory(), resident_bytes()
+        if any(run.graph >= self._n_graphs for run in runs):
+            graphs = session.graphs()
+            self._n_graphs = len(graphs)
+        return PackedBatch(gathered.steps, rows, n_runs - len(rows), gathered.next, graphs, memory, rss)
+
+    def _row(self, run: TokenRecord) -> EvaluationRow:
+        flops, traffic = self._costs.at(run.graph, run.n_tokens, run.n_past + run.n_tokens)
+        return (
+            run.n_past, run.n_tokens, run.eval_ns, run.sample_ns, run.graph, Records.of(run.records).table, run.dropped,
+            run.kv_bytes, flops, traffic,
+        )  # fmt: skip
+
+
+class Costs:
+    """Session.costs, but fast for the graph of one token: there they are linear in n_kv, so those of two runs tell all.
+    Were they not, as a third one would show, each is worked out by itself, like those of a prompt.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def at(self, graph: int, n_tokens: int, n_kv: int) -> NDArray[np.int64]:
+        """Flops and traffic, (2, nodes)."""
+        fast = graph == 0 and self._is_linear
+        return self._linear(n_kv) if fast else self._exact(graph, n_tokens, n_kv)
+
+    def _exact(self, graph: int, n_tokens: int, n_kv: int) -> NDArray[np.int64]:
+        return np.array(self._session.costs(graph, n_tokens, n_kv), np.int64)
+
+    def _linear(self, n_kv: int) -> NDArray[np.int64]:
+        first, more = self._terms
+        return first + (n_kv - 1) * more
+
+    @cached_property
+    def _terms(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        first = self._exact(0, 1, 1)
+        return first, self._exact(0, 1, 2) - first
+
+    @cached_property
+    def _is_linear(self) -> bool:
+        n_ctx = self._session.n_ctx
+        return np.array_equal(self._linear(n_ctx), self._exact(0, 1, n_ctx))
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM; where a system tells only the most it ever was, that."""
+    if sys.platform == "linux":
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,87 @@
+"""What /perf and /trace do in the line-by-line conversation: record node times, show them, draw the graph that ran."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ggtui.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from ggtui.core.session import Session, Step
+    from ggtui.core.trace import TokenRecord, Trace
+
+KEPT = 256  # evaluations
+TOP = 10
+WAYS = ("on", "off", "top", "save")
+
+
+class Profile:
+    """The newest records of a session that was loaded with record="full"."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._kept: deque[TokenRecord] = deque(maxlen=KEPT)
+
+    def take(self, step: Step) -> None:
+        """Keep what was recorded of a step."""
+        if self._session.recording:
+            self._kept.extend(step.runs)
+
+    def perf(self, words: str) -> Iterator[str]:
+        """What /perf says to its argument, a line each."""
+        way, _, rest = words.partition(" ")
+        if way in ("on", "off"):
+            self._session.recording = way == "on"
+            yield "Node times are recorded; /perf shows them." if way == "on" else "No more node times are recorded."
+        elif way == "save":
+            if not rest:
+                raise UsageError("/perf save: name a file, such as run.json")
+            from ggtui.core.trace_file import save
+
+            save(self._trace(), rest)
+            yield f"Saved; ggtui perf --open {rest} shows it."
+        elif way in ("", "top"):
+            yield from self._tables(_count(rest))
+        else:
+            raise UsageError(f"/perf {words}: must be {', '.join(WAYS[:-1])} or {WAYS[-1]}")
+
+    def draw(self, name: str) -> str:
+        """What /trace says when it has drawn the graph of the newest kind of evaluation."""
+        from ggtui.perf.aggregate import stages
+        from ggtui.viz.dot import dot_text
+        from ggtui.viz.picture import check_ending, has_markup, write_picture
+
+        if not name:
+            raise UsageError("/trace: name a file to draw the graph into, such as graph.svg")
+        ending = check_ending(Path(name))
+        stage = stages(self._trace())[0]
+        title = f"{self._session.path.name}, {'one token' if stage.graph.n_tokens == 1 else 'the prompt'}"
+        write_picture(dot_text(stage.graph, stage, title=title, markup=has_markup(ending)), name)
+        return f"Drawn: {name}"
+
+    def _trace(self) -> Trace:
+        if not self._kept:
+            raise UsageError("nothing is recorded yet; /perf on, and let the model say something")
+        return self._session.trace(self._kept)
+
+    def _tables(self, top: int) -> Iterator[str]:
+        from ggtui.perf.aggregate import stages
+        from ggtui.viz import tables
+
+        trace = self._trace()
+        for stage in stages(trace):
+            title, columns, lines = tables.node_table(stage, top=top)
+            yield from tables.text_table(title, *tables.fitted(columns, lines, 79)).splitlines()
+            yield ""
+        yield from tables.notes(trace)
+
+
+def _count(text: str) -> int:
+    if not text:
+        return TOP
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"/perf top {text}: must be a whole number, 1 or more")
+    return int(text)

@@ -1,0 +1,153 @@
+"""All that is known of a node, or of the nodes that a line of the table holds together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from ggtui.core.trace import NodeInfo, TensorInfo
+from ggtui.perf import aggregate
+from ggtui.perf.aggregate import Floats, Groups, Row, Stage
+from ggtui.viz import tables
+from ggtui.viz.live import Live
+from ggtui.viz.text import printable_line
+from ggtui.viz.tui.base import Send
+from ggtui.viz.tui.dialogs.base import Dialog
+from ggtui.viz.tui.widgets.status import sparkline
+
+_LABEL = 10
+_SPARKS = 64  # evaluations of the history at most
+_MEMBERS = 200  # nodes listed of a group at most
+_DRAWN = 0.25  # seconds between two drawings
+
+
+def details(stage: Stage, row: Row, by: str, *, ascii_only: bool = False) -> Text:
+    """What is known of a row of the stage's table, a fact a line."""
+    groups = Groups(stage, by)
+    at = groups.keys.index(row.key)
+    items = groups.members[at]
+    nodes = [stage.graph.nodes[groups.nodes[item]] for item in items]
+    text = Text()
+    text.append(printable_line(row.key), style="bold")
+    kind = " ".join(dict.fromkeys(word for word in (row.op, row.type) if word != row.key))
+    text.append(f"  {kind}  in {stage.name}\n\n")
+    facts: list[tuple[str, Iterable[str]]] = []
+    if by == "node" and len(nodes) == 1:
+        facts += _made_of(stage, nodes[0])
+    facts.append(("cost", [f"{row.flops:,.0f} flops, {row.traffic:,.0f} bytes{_intensity(row)}"]))
+    facts.append(("time", _times(row)))
+    facts.append(("speed", [f"{tables.rate(row.bytes_per_s)} GB/s, {tables.rate(row.flops_per_s)} GFLOP/s"]))
+    facts.append(("limit", [_limit(row)]))
+    facts.append(("parts", [f"{_pad(op)}{tables.duration(ns):>8}" for op, ns in row.parts]))
+    facts.append(("threads", _threads(groups, items, stage)))
+    facts.append(("history", _history(groups.times[:, at], stage, ascii_only)))
+    if len(nodes) > 1 or by != "node":
+        facts.append((f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}", _members(stage, nodes)))
+    for name, lines in facts:
+        for i, line in enumerate(lines):
+            text.append(f"{name if not i else '':{_LABEL}}", style="bold").append(f"{line}\n")
+    text.rstrip()
+    return text
+
+
+def _pad(word: str) -> str:
+    return f"{word:16} "
+
+
+def _tensor(t: TensorInfo) -> str:
+    return f"{_pad(f'{t.type} {tables.shape(t.ne)}')}{printable_line(t.name)}".rstrip()
+
+
+def _made_of(stage: Stage, node: NodeInfo) -> list[tuple[str, Iterable[str]]]:
+    sources = [stage.graph.nodes[i].result for i in node.src]
+    originals = [f"{_pad(o.op)}{printable_line(o.name)}" for o in node.originals]
+    return [
+        ("result", [_tensor(node.result)]),
+        ("sources", map(_tensor, sources)),
+        ("inputs", map(_tensor, node.inputs)),
+        ("replaces", originals if len(originals) > 1 else ()),
+    ]
+
+
+def _intensity(row: Row) -> str:
+    return f", {row.flops / row.traffic:.2f} flops a byte" if row.traffic else ""
+
+
+def _times(row: Row) -> list[str]:
+    t = row.time
+    mean = f"{tables.duration(t.mean)} mean, {tables.percent(row.share)} of an evaluation"
+    wait = f"{tables.duration(row.wait_ns)} waiting for other threads after it, the mean over threads"
+    known = [("least", t.least), ("median", t.median), ("p95", t.p95), ("most", t.most), ("sd", t.sd)]
+    return [mean, ", ".join(f"{name} {tables.duration(v)}" for name, v in known if v is not None), wait]
+
+
+def _limit(row: Row) -> str:
+    if row.of_limit is None:
+        return "not known"
+    return f"{row.of_limit:.0%} of what {row.limit} allows, which binds"
+
+
+def _threads(groups: Groups, items: Sequence[int], stage: Stage) -> list[str]:
+    work, wait = (groups.items(a)[:, list(items)].sum(axis=1).mean(axis=0) for a in (stage.work, stage.wait))
+    return [
+        f"thread {i:<3} work {tables.duration(w):>8}, wait {tables.duration(v):>8}"
+        for i, (w, v) in enumerate(zip(work.tolist(), wait.tolist(), strict=True))
+    ]
+
+
+def _history(times: Floats, stage: Stage, ascii_only: bool) -> list[str]:
+    if stage.light is not None:
+        return ["not kept by a light profile"]
+    newest = times[-_SPARKS:].tolist()
+    n = len(newest)
+    scale = f"0 to {tables.duration(max(newest))}, the newest {f'{n} evaluations' if n > 1 else 'evaluation'}"
+    return [sparkline(newest, n, ascii_only), scale]
+
+
+def _members(stage: Stage, nodes: Sequence[NodeInfo]) -> list[str]:
+    keys = {node.key or node.name for node in nodes}
+    mine = [row for row in aggregate.rows(stage) if row.key in keys]
+    width = max(len(printable_line(row.key)) for row in mine)
+    lines = [
+        f"{printable_line(row.key):{width}}  {tables.duration(row.time.mean):>8}  {tables.percent(row.share):>6}"
+        for row in mine[:_MEMBERS]
+    ]
+    return lines + ([f"and {len(mine) - _MEMBERS} more"] if len(mine) > _MEMBERS else [])
+
+
+class NodeDetails(Dialog):
+    """Shows what `told` returns, anew while the run goes on; where that is None it stays as it was."""
+
+    KEYS = "up and down scroll   Esc closes"
+    DEFAULT_CSS = """
+    NodeDetails > .box { width: 88; padding: 0 2; }
+    NodeDetails .title { display: none; }
+    NodeDetails .keys { margin: 0; }
+    NodeDetails VerticalScroll { height: auto; max-height: 75vh; margin: 1 0; scrollbar-size-vertical: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "dismiss", "close", show=False)]
+
+    def __init__(self, live: Live, send: Send, told: Callable[[], Text | None]) -> None:
+        super().__init__(live, send)
+        self._told = told
+        self._drawn = time.monotonic()
+
+    def content(self) -> ComposeResult:
+        with VerticalScroll():
+            yield Static(self._told() or Text(), markup=False)
+
+    def follow(self) -> None:
+        now = time.monotonic()
+        if now - self._drawn < _DRAWN:
+            return
+        self._drawn = now
+        text = self._told()
+        if text is not None:
+            self.query_one(VerticalScroll).query_one(Static).update(text)

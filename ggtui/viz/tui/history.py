@@ -1,0 +1,82 @@
+"""What was typed, in the file that the REPL keeps too."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+
+from ggtui.core.errors import GgtuiError
+from ggtui.viz import folders
+
+MOST = 1 << 20  # bytes read of the file, its end
+
+
+class History:
+    """Texts, the oldest first. In the file each is a comment and its lines behind a `+`, as prompt_toolkit has it.
+
+    trouble  why nothing is kept, one line, else ""
+    """
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self.texts: list[str] = []
+        self._kept = os.environ.get("GGTUI_NOHISTORY", "0") in ("", "0")
+        self._back = 0  # how many texts back the person went
+        self._draft = ""
+        if not self._kept:
+            return
+        try:
+            path = folders.history()
+            folders.make_private(path.parent)
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), "rb") as file:
+                file.seek(max(os.fstat(file.fileno()).st_size - MOST, 0))
+                self.texts = parse(file.read().decode("utf-8", "replace"))
+        except (OSError, GgtuiError) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._kept, self.trouble = False, f"no history is kept: {error}"
+
+    def add(self, text: str) -> None:
+        """Keep a text, unless it is the last one again."""
+        self._back = 0
+        if not text.strip() or (self.texts and self.texts[-1] == text):
+            return
+        self.texts.append(text)
+        if not self._kept:
+            return
+        rows = "".join(f"+{line}\n" for line in text.split("\n"))
+        try:
+            with open(folders.history(), "ab") as file:
+                file.write(f"\n# {datetime.now()}\n{rows}".encode("utf-8", "replace"))
+        except (OSError, GgtuiError) as error:
+            self._fail(error)
+
+    def older(self, text: str) -> str | None:
+        """The text before; `text` is in the editor, and comes back after the newest. None where there is none."""
+        if self._back == len(self.texts):
+            return None
+        if self._back == 0:
+            self._draft = text
+        self._back += 1
+        return self.texts[-self._back]
+
+    def newer(self) -> str | None:
+        """The text after."""
+        if self._back == 0:
+            return None
+        self._back -= 1
+        return self.texts[-self._back] if self._back else self._draft
+
+
+def parse(data: str) -> list[str]:
+    """The texts of a file."""
+    texts: list[str] = []
+    lines: list[str] = []
+    for line in [*data.split("\n"), ""]:
+        if line.startswith("+"):
+            lines.append(line[1:])
+        elif lines:
+            texts.append("\n".join(lines))
+            lines = []
+    return texts

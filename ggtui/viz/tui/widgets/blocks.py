@@ -1,0 +1,106 @@
+"""A turn as lines on the screen."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from typing import NamedTuple
+
+from ggtui.viz.live import Spoken
+from ggtui.viz.text import printable
+from ggtui.viz.tui.widgets.wrapping import Lines
+
+LEVELS = (0.5, 0.1, 0.01, 0.0)  # least probabilities of sure, likely, unlikely and rare tokens
+
+
+class Place(NamedTuple):
+    """What stands in a line: line `number` of the `text` of a part, "prompt" or "answer"."""
+
+    part: str
+    number: int
+    text: Lines
+
+
+class Block:
+    """A turn laid out in lines of `width` columns, followed by an empty one."""
+
+    def __init__(self, spoken: Spoken, width: int) -> None:
+        self.spoken, self.width = spoken, width
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        turn, steps = self.spoken.turn, self.spoken.steps
+        self._turn = turn
+        self.prompt = Lines(self.width, _shown(turn.prompt)) if turn.prompt else None
+        self.answer = Lines(self.width)
+        self.ends: list[int] = []  # of the tokens' texts in that of the answer
+        self._seen = 0  # steps taken in
+        if steps:
+            self._take_steps()
+        said = "".join(step.text for step in steps)
+        if said != turn.text:  # as after a text that ends an answer, which is not part of it
+            self.answer = Lines(self.width, _start(turn.text))
+            known = self.ends if said.startswith(turn.text) else []
+            self.ends = [min(end, len(self.answer.text)) for end in known]
+
+    def _take_steps(self) -> int:
+        first = len(self.answer.lines) - 1
+        pieces, at = [], len(self.answer.text)
+        for step in self.spoken.steps[self._seen :]:
+            piece = _shown(step.text) if at else _start(step.text)
+            pieces.append(piece)
+            at += len(piece)
+            self.ends.append(at)
+        self._seen = len(self.spoken.steps)
+        self.answer.add("".join(pieces))
+        return first
+
+    @property
+    def n_prompt(self) -> int:
+        """Lines of the prompt."""
+        return len(self.prompt.lines) if self.prompt is not None else 0
+
+    def __len__(self) -> int:
+        return self.n_prompt + len(self.answer.lines) + 1
+
+    def bring_up(self) -> int | None:
+        """Take in what came since; returns the first line that changed, None if none did."""
+        spoken, first = self.spoken, None
+        if len(spoken.steps) > self._seen:
+            first = self.n_prompt + self._take_steps()
+        if spoken.turn is not self._turn:
+            if (spoken.turn.prompt, spoken.turn.text) != (self._turn.prompt, self._turn.text):
+                self._lay_out()
+                return 0
+            self._turn = spoken.turn  # complete now, and as it came
+        return first
+
+    def place(self, line: int) -> Place | None:
+        """What stands in a line; None in the empty one."""
+        if line < self.n_prompt:
+            assert self.prompt is not None
+            return Place("prompt", line, self.prompt)
+        line -= self.n_prompt
+        return Place("answer", line, self.answer) if line < len(self.answer.lines) else None
+
+    def levels(self, start: int, end: int) -> list[tuple[int, int, int]]:
+        """The tokens between two places of the answer: where they begin and end, and which of LEVELS they reach."""
+        found = []
+        i = bisect_right(self.ends, start)
+        at = start
+        while i < len(self.ends) and at < end:
+            p = math.exp(min(self.spoken.steps[i].logprob, 0.0))
+            until = min(self.ends[i], end)
+            if until > at:
+                found.append((at, until, next(n for n, least in enumerate(LEVELS) if p >= least)))
+            at, i = until, i + 1
+        return found
+
+
+def _shown(text: str) -> str:
+    return printable(text).replace("\t", "    ")
+
+
+def _start(text: str) -> str:
+    """The answer begins where its first word does."""
+    return _shown(text).lstrip(" \n")

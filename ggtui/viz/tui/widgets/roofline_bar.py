@@ -1,0 +1,162 @@
+"""The lines over the table: what is shown, the run in plain words, how near it is to the machine's limit, and what each
+thread did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.widgets import Static
+
+from ggtui.perf import aggregate
+from ggtui.perf.aggregate import Stage, ThreadTime
+from ggtui.viz import tables
+from ggtui.viz.text import printable_line
+from ggtui.viz.tui.widgets import plot
+
+_LABEL, _NUMBERS, _LONGEST = 10, 40, 60  # columns: of the first word, of the figures, of a bar at most
+_PARTS = ("work", "wait", "wake")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The room for the lines, and how to draw."""
+
+    width: int
+    height: int
+    ascii_only: bool = False
+
+    @property
+    def words(self) -> int:
+        """Lines for the summary."""
+        return 0 if self.height < 20 else 2
+
+    @property
+    def threads(self) -> int:
+        """Lines for threads at most."""
+        return 1 if self.height < 20 else 2 if self.height < 30 else 8
+
+    @property
+    def bar(self) -> int:
+        return max(min(self.width - _LABEL - _NUMBERS - 3, _LONGEST), 0)
+
+
+def title(stage: Stage) -> str:
+    """The stage and its speed, in columns that stay where they are."""
+    n, each = len(stage.tokens), "token" if stage.name == "generation" else "prompt"
+    speed = f"{tables.duration(stage.evals.mean):>7} a {each}, {stage.tokens_per_s:7.1f} tok/s"
+    return f"{stage.name}: {n:3} evaluation{'s' if n != 1 else ' '}, {speed}"
+
+
+def words(stage: Stage, place: Place) -> list[str]:
+    """What binds the run and how much waiting there is: as many whole sentences as there is room for."""
+    said = aggregate.stage_summary(stage)[1:]
+    if stage.dropped:  # what figures can't be trusted for comes first
+        said = [said[-1], *said[:-1]]
+    lines: list[str] = []
+    for sentence in said:
+        wrapped = wrap(printable_line(sentence), place.width - 2)
+        if not lines or len(lines) + len(wrapped) <= place.words:
+            lines += wrapped
+    return (lines + [""] * place.words)[: place.words]
+
+
+def limit_line(stage: Stage, place: Place, hint: str) -> Text:
+    """How much of what the machine allows is reached; `hint` says what to do where that was not measured."""
+    binds, reached = stage.bound
+    if reached is None:
+        return Text(f" {'limit':{_LABEL}}{hint}"[: place.width])
+    allowed = (stage.read_limit or 0.0) if binds == "memory" else stage.compute_limit
+    unit = "GB/s" if binds == "memory" else "GFLOP/s"
+    told = f"{binds:7} {reached:4.0%} of {tables.rate(allowed):>5} {unit}"
+    text = Text(f" {'limit':{_LABEL}}{told:{_NUMBERS}}")
+    bar = plot.bar(reached, place.bar, ascii_only=place.ascii_only).rstrip()
+    text.append(bar, style="limit").append(("-" if place.ascii_only else "·") * (place.bar - len(bar)), style="words")
+    return text
+
+
+def thread_line(name: str, thread: ThreadTime, place: Place) -> Text:
+    """What a thread did, as shares and as a bar of three pieces."""
+    total = max(thread.work + thread.wait + thread.wake, 1.0)
+    shares = [getattr(thread, part) / total for part in _PARTS]
+    told = "  ".join(f"{part} {share:6.1%}" for part, share in zip(_PARTS, shares, strict=True))
+    text = Text(f" {name:{_LABEL}}{told:{_NUMBERS}}")
+    ends = [round(sum(shares[: i + 1]) * place.bar) for i in range(len(shares))]
+    for part, glyph, start, end in zip(_PARTS, "#=." if place.ascii_only else "█▒░", [0, *ends], ends, strict=False):
+        text.append(glyph * (end - start), style=part)
+    return text
+
+
+def thread_lines(stage: Stage, place: Place) -> list[Text]:
+    """A line a thread; where there are too many, those left over together."""
+    threads = stage.threads()
+    alone = len(threads) if len(threads) <= place.threads else place.threads - 1
+    lines = [thread_line(f"thread {i}", t, place) for i, t in enumerate(threads[:alone])]
+    rest = threads[alone:]
+    if rest:
+        mean = ThreadTime(*(sum(getattr(t, part) for t in rest) / len(rest) for part in _PARTS))
+        last = len(threads) - 1
+        lines.append(thread_line(f"all {len(threads)}" if not alone else f"{alone} to {last}", mean, place))
+    return lines
+
+
+def head(stage: Stage, place: Place, lines: str, *, paused: bool, hint: str) -> Text:
+    """All of it. `lines` says what those of the table are."""
+    text = Text(no_wrap=True, end="")
+    first = f" PAUSED  {title(stage)}" if paused else f" {title(stage)}"
+    text.append(first, style="title")
+    if len(first) + len(lines) + 3 <= place.width:
+        text.append(f"{lines} ".rjust(place.width - len(first)))
+    for said in words(stage, place):
+        text.append(f"\n {said}", style="words")
+    for line in (limit_line(stage, place, hint), *thread_lines(stage, place)):
+        text.append("\n").append_text(line)
+    return text
+
+
+class RooflineBar(Static):
+    """Shows `head`; where there is no stage, what to do."""
+
+    DEFAULT_CSS = """
+    RooflineBar { height: auto; background: $background; text-wrap: nowrap; text-overflow: clip; }
+    RooflineBar > .roofline-bar--title { text-style: bold; }
+    RooflineBar > .roofline-bar--words { color: $secondary; }
+    RooflineBar > .roofline-bar--limit { color: $accent; }
+    RooflineBar > .roofline-bar--work { color: $success; }
+    RooflineBar > .roofline-bar--wait { color: $accent; }
+    RooflineBar > .roofline-bar--wake { color: $error; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"roofline-bar--{name}" for name in ("title", "words", "limit", "work", "wait", "wake")
+    }
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._shown: Text | None = None
+        self._looks: dict[str, Style] = {}
+
+    def show_text(self, text: Text) -> None:
+        """Show it, if it is another text; its styles are the names of the classes above."""
+        if self._shown is not None and text == self._shown and text.spans == self._shown.spans:
+            return
+        tall = self._shown is None or text.plain.count("\n") != self._shown.plain.count("\n")
+        self._shown = text
+        drawn = text.copy()
+        drawn.spans = [span._replace(style=self._look(str(span.style))) for span in text.spans]
+        self.update(drawn, layout=tall)
+
+    def _look(self, name: str) -> Style:
+        if name not in self._looks:
+            self._looks[name] = self.get_component_rich_style(f"roofline-bar--{name}", partial=True)
+        return self._looks[name]
+
+    def notify_style_update(self) -> None:
+        """Other colours: the same text once more."""
+        super().notify_style_update()
+        self._looks.clear()
+        shown, self._shown = self._shown, None
+        if shown is not None:
+            self.show_text(shown)

@@ -1,0 +1,324 @@
+"""The kept evaluations on one axis of time: what each thread did when, as arrays.
+
+An evaluation is followed by its sampling, and that by the next evaluation. Where evaluations were not kept there is a
+gap: how long it took is not known, so it has a fixed length and its time is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.trace import COLUMNS, WAKE, GraphInfo, Records, TokenRecord
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Kind(NamedTuple):
+    """What a thread can be at: a letter, a word, and the colours of text and ground."""
+
+    letter: str
+    word: str
+    ink: str
+    ground: str = ""
+
+
+# In the order in which a column stacks them, the work first.
+KINDS = (
+    Kind("M", "mul_mat", "#e3eaff", "#3d59a1"),
+    Kind("A", "attn", "#f3e6ff", "#7a4fa3"),
+    Kind("q", "quant", "#dbfaff", "#2b767d"),
+    Kind("n", "norm", "#f0ffd8", "#567a2a"),
+    Kind("r", "rope", "#ffebcf", "#87581e"),
+    Kind("e", "elem", "#e8edf6", "#55627a"),
+    Kind("c", "copy", "#f4ecdd", "#6b6049"),
+    Kind("o", "other", "#ececf0", "#55555f"),
+    Kind("w", "wake", "#fff4d0", "#86690f"),
+    Kind("s", "sample", "#ffe6ef", "#97395e"),
+    Kind("?", "no node times", "#7d8597"),
+    Kind("/", "not kept", "#7d8597"),
+    Kind("-", "idle", "#7d8597"),
+    Kind(".", "wait", "#d9506a"),
+)
+_AT = {kind.word: i for i, kind in enumerate(KINDS)}
+OTHER, WAKING, SAMPLE, UNSEEN, UNKEPT, IDLE, WAIT = (
+    _AT[word] for word in ("other", "wake", "sample", "no node times", "not kept", "idle", "wait")
+)
+N_WORK = WAKING  # kinds of work come before all others
+NOTHING = len(KINDS)  # where there is no time: before the first evaluation and after the last
+_OPS = {
+    "mul_mat": ("mul_mat",),
+    "attn": ("flash_attn_ext", "soft_max", "diag_mask_inf"),
+    "quant": ("quantize",),
+    "norm": ("norm", "rms_norm", "l2_norm"),
+    "rope": ("rope",),
+    "elem": ("add", "sub", "mul", "div", "scale", "clamp", "neg", "sqr", "sqrt", "log", "exp", "relu", "gelu",
+                    "gelu_erf", "gelu_quick", "silu", "sigmoid", "tanh", "swiglu", "geglu"),
+    "copy": ("get_rows", "set_rows", "dup", "cpy", "cont", "repeat", "concat"),
+}  # fmt: skip
+_KIND_OF = {op: _AT[word] for word, ops in _OPS.items() for op in ops}
+
+
+def kind_of(op: str) -> int:
+    """The kind of a node's part."""
+    return _KIND_OF.get(op, OTHER)
+
+
+_SEEN = 8  # stretches whose arrays are kept
+
+
+class Gap(NamedTuple):
+    """A stretch of the axis between evaluations that do not follow each other."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The records of one thread in the order of time, (n,) each, times in ns of the axis; and, over the whole axis, for
+    each kind the times at which it begins and ends and how much of it there was until then."""
+
+    start: Floats
+    end: Floats
+    done: Floats
+    node: Ints
+    part: Ints
+    token: Ints
+    sums: dict[int, tuple[Floats, Floats]]
+
+    def spent(self, edges: Floats, total: float) -> Floats:
+        """Nanoseconds of each kind between neighbouring edges: (kinds, edges - 1)."""
+        spent = np.zeros((len(KINDS), len(edges) - 1))
+        for kind, (times, until) in self.sums.items():
+            spent[kind] = np.diff(np.interp(edges, times, until))
+        covered = np.diff(np.clip(edges, 0.0, total))
+        spent[IDLE] = np.maximum(covered - spent.sum(axis=0), 0.0)
+        return spent
+
+    def cells(self, edges: Floats, total: float, height: int) -> Ints:
+        """The kinds to draw between neighbouring edges: (height, edges - 1), NOTHING outside of the axis. A single line
+        has what took most of the time; more lines share it among the kinds, in their order."""
+        spent = self.spent(edges, total)
+        whole = spent.sum(axis=0)
+        if height == 1:
+            kinds = spent.argmax(axis=0)[None]
+        else:
+            until = spent.cumsum(axis=0)
+            places = (np.arange(height) + 0.5) / height
+            kinds = (until[None] <= places[:, None, None] * whole).sum(axis=1)
+        return np.where(whole > 0, kinds, NOTHING).astype(np.int64)
+
+    def within(self, left: float, right: float) -> range:
+        """The records that have some of their time between two places."""
+        return range(int(np.searchsorted(self.done, left, "right")), int(np.searchsorted(self.start, right, "left")))
+
+    def at(self, place: float) -> int | None:
+        """The record that a place lies in, work or wait."""
+        i = int(np.searchsorted(self.start, place, "right")) - 1
+        return i if i >= 0 and place < max(self.done[i], self.start[i] + 1) else None
+
+
+@dataclass
+class Spans:
+    """Evaluations on their axis. `start` and `length` of each, without its sampling, and `sampling`, in ns: (n,).
+
+    Records are only looked at where someone looks: `lanes` takes the evaluations between two places. `kind_table` has
+    the kind of each part of each node of each graph.
+    """
+
+    graphs: tuple[GraphInfo, ...]
+    tokens: tuple[TokenRecord, ...]
+    start: Floats
+    length: Floats
+    sampling: Floats
+    gaps: tuple[Gap, ...]
+    kind_table: NDArray[np.int8]
+    _seen: dict[tuple[int, int], tuple[Lane, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def n_threads(self) -> int:
+        return max((self.graphs[t.graph].threads for t in self.tokens), default=0)
+
+    def lanes(self, left: float, right: float) -> tuple[Lane, ...]:
+        """The threads, with the records of the evaluations that have some of their time between two places."""
+        key = first, last = self.token_at(left), self.token_at(right)
+        if key not in self._seen:
+            if len(self._seen) >= _SEEN:
+                self._seen.clear()
+            self._seen[key] = _lanes(self, first, last + 1) if self.tokens else ()
+        return self._seen[key]
+
+    @property
+    def total(self) -> float:
+        """Length of the axis in ns."""
+        return float(self.start[-1] + self.length[-1] + self.sampling[-1]) if self.tokens else 0.0
+
+    @cached_property
+    def times(self) -> Floats:
+        """Nanoseconds of each evaluation and its sampling."""
+        return self.length + self.sampling
+
+    @property
+    def typical(self) -> float:
+        """Median time of a generated token; of any evaluation where there is none."""
+        single = self.times[[t.n_tokens == 1 for t in self.tokens]] if self.tokens else self.times
+        return float(np.median(single if len(single) else self.times)) if self.tokens else 0.0
+
+    @cached_property
+    def kinds(self) -> list[int]:
+        """The kinds that there can be."""
+        graphs = [self.graphs[i] for i in {t.graph for t in self.tokens}]
+        found = {kind_of(op) for graph in graphs for node in graph.nodes for op in node.parts}
+        found |= {WAKING, IDLE, WAIT} if self.tokens else set()
+        found |= {SAMPLE} if self.sampling.any() else set()
+        found |= {UNSEEN} if any(t.dropped or not len(t.records) for t in self.tokens) else set()
+        return sorted(found | ({UNKEPT} if self.gaps else set()))
+
+    @cached_property
+    def waits(self) -> tuple[Floats, Ints, float]:
+        """Where the longest twentieth of all waits begin, in order, the threads they are of, and their least length."""
+        lanes = self.lanes(0.0, self.total)
+        starts = np.concatenate([lane.end for lane in lanes] or [np.zeros(0)])
+        lengths = np.concatenate([lane.done - lane.end for lane in lanes] or [np.zeros(0)])
+        threads = np.repeat(np.arange(len(lanes)), [len(lane.end) for lane in lanes])
+        some = lengths > 0
+        least = float(np.percentile(lengths[some], 95)) if some.any() else 0.0
+        long = some & (lengths >= least)
+        order = np.lexsort((threads[long], starts[long]))
+        return starts[long][order], threads[long][order], least
+
+    def next_wait(self, place: float, thread: int, step: int) -> tuple[float, int] | None:
+        """Where the next long wait after this place and thread begins (`step` 1; -1: before them), and its thread."""
+        starts, threads, _ = self.waits
+        here = (starts < place) | ((starts == place) & (threads < thread))
+        before = int(here.sum())
+        i = before - 1 if step < 0 else before + int(((starts == place) & (threads == thread)).any())
+        return (float(starts[i]), int(threads[i])) if 0 <= i < len(starts) else None
+
+    @property
+    def slowest(self) -> int:
+        """The generated token that took longest; a prompt where no token was generated."""
+        single = np.array([t.n_tokens == 1 for t in self.tokens])
+        return int((self.times * single if single.any() else self.times).argmax())
+
+    def moved(self, before: Spans) -> float:
+        """By how much what was there before lies further left now: the oldest may be gone, or older ones be there."""
+        for a, b, sign in ((before, self, 1), (self, before, -1)):
+            i = next((i for i, token in enumerate(a.tokens) if token is b.tokens[0]), None)
+            if i is not None:
+                return sign * float(a.start[i])
+        return before.total
+
+    def token_at(self, place: float) -> int:
+        """The evaluation that a place lies in, in its sampling or in the gap behind it."""
+        return max(int(np.searchsorted(self.start, place, "right")) - 1, 0)
+
+    def gap_at(self, place: float) -> Gap | None:
+        return next((gap for gap in self.gaps if gap.start <= place < gap.end), None)
+
+    def clock(self, place: float) -> float:
+        """Recorded nanoseconds until a place: without the gaps before it."""
+        return place - sum(min(gap.end, place) - gap.start for gap in self.gaps if gap.start < place)
+
+    def place(self, clock: float) -> float:
+        """The place at which so many nanoseconds were recorded."""
+        for gap in self.gaps:
+            if gap.start <= clock:
+                clock += gap.end - gap.start
+        return clock
+
+
+def spans(graphs: tuple[GraphInfo, ...], tokens: Sequence[TokenRecord], before: Spans | None = None) -> Spans:
+    """Lay evaluations one behind the other. `before` is what was laid of the same run the last time."""
+    kinds = before.kind_table if before is not None and before.graphs is graphs else _kinds(graphs)
+    kept = tuple(tokens)
+    length = np.array([t.eval_ns for t in kept], np.float64)
+    sampling = np.array([t.sample_ns for t in kept], np.float64)
+    break_ns = max(float(np.median(length + sampling)), 1.0) if kept else 0.0
+    start, gaps = np.zeros(len(kept)), []
+    at = 0.0
+    for i, token in enumerate(kept):
+        text = _missing(kept[i - 1], token) if i else ""
+        if text:
+            gaps.append(Gap(at, at + break_ns, text))
+            at += break_ns
+        start[i] = at
+        at += token.eval_ns + token.sample_ns
+    return Spans(graphs, kept, start, length, sampling, tuple(gaps), kinds)
+
+
+def _missing(before: TokenRecord, token: TokenRecord) -> str:
+    """What lies between two evaluations; nothing where one follows the other."""
+    follows = before.n_past + before.n_tokens
+    if token.n_past > follows:
+        return f"{token.n_past - follows} not kept"
+    return f"back to {token.n_past}" if token.n_past < follows else ""
+
+
+def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
+    """The lanes of evaluations `first` to `last` - 1. What is recorded past the end of an evaluation is cut off."""
+    tokens = of.tokens[first:last]
+    start, length, sampling = (a[first:last] for a in (of.start, of.length, of.sampling))
+    stop = start + length
+    tables = [Records.of(t.records).table for t in tokens]
+    counts = [len(table) for table in tables]
+    columns = np.concatenate([*tables, np.zeros((0, len(COLUMNS)), np.int64)]).T.copy()
+    of_token = np.repeat(np.arange(len(tokens)), counts)
+    begin, end = start[of_token], stop[of_token]
+    placed = [np.minimum(columns[i] + begin, end) for i in (3, 4, 5)]
+    graph = np.array([t.graph for t in tokens], np.int64)[of_token]
+    kinds = of.kind_table[graph, columns[0], columns[1]]
+    partial = np.array([not n or t.dropped > 0 for n, t in zip(counts, tokens, strict=True)], np.bool_)
+    between = np.array([gap[:2] for gap in of.gaps if gap.end >= start[0] and gap.start <= of.total], np.float64)
+    between = between.reshape(-1, 2)
+    lanes = []
+    for thread in range(of.n_threads):
+        mine = np.flatnonzero(columns[2] == thread)
+        begins = placed[0][mine]
+        if (begins[1:] < begins[:-1]).any():
+            mine = mine[np.argsort(begins, kind="stable")]
+        begins, ends, done = (places[mine] for places in placed)
+        token, kind = of_token[mine], kinds[mine]
+        order = np.argsort(kind, kind="stable")
+        bounds = np.searchsorted(kind[order], range(len(KINDS) + 1)).tolist()
+        pieces = {k: (begins[order[a:b]], ends[order[a:b]]) for k, (a, b) in enumerate(pairwise(bounds)) if b > a}
+        waited = done > ends
+        pieces[WAIT] = ends[waited], done[waited]
+        pieces[UNKEPT] = between[:, 0], between[:, 1]
+        if partial.any():
+            seen = start.copy()
+            np.maximum.at(seen, token, done)
+            pieces[UNSEEN] = seen[partial], stop[partial]
+        if thread == 0:
+            pieces[SAMPLE] = stop, stop + sampling
+        sums = {k: _until(*piece) for k, piece in pieces.items() if (piece[1] > piece[0]).any()}
+        lanes.append(Lane(begins, ends, done, columns[0][mine], columns[1][mine], token + first, sums))
+    return tuple(lanes)
+
+
+def _kinds(graphs: tuple[GraphInfo, ...]) -> NDArray[np.int8]:
+    """The kind of each part of each node of each graph; the last node, which -1 means too, is waking up."""
+    n_nodes = max((len(graph.nodes) for graph in graphs), default=0)
+    n_parts = max((len(node.parts) for graph in graphs for node in graph.nodes), default=1)
+    kinds = np.full((len(graphs), n_nodes + 1, n_parts), OTHER, np.int8)
+    for i, graph in enumerate(graphs):
+        for node in graph.nodes:
+            kinds[i, node.id, : len(node.parts)] = [kind_of(op) for op in node.parts]
+    kinds[:, WAKE] = WAKING
+    return kinds
+
+
+def _until(begins: Floats, ends: Floats) -> tuple[Floats, Floats]:
+    """The times at which pieces begin and end, and how long they were together until then."""
+    until = np.cumsum(ends - begins)
+    times = np.stack([begins, ends], axis=1).reshape(-1)
+    return times, np.stack([np.concatenate([[0.0], until[:-1]]), until], axis=1).reshape(-1)

@@ -1,0 +1,315 @@
+"""The Timeline as lines of text: a ruler, the threads' rows, what lies under the cursor, the legend, the totals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import ceil, floor, log10
+
+import numpy as np
+from rich.text import Text
+
+from ggtui.core.trace import WAKE, NodeInfo
+from ggtui.viz.tables import duration, percent
+from ggtui.viz.text import printable_line
+from ggtui.viz.tui.widgets.plot import columns
+from ggtui.viz.tui.widgets.spans import KINDS, N_WORK, WAIT, WAKING, Floats, Lane, Spans
+from ggtui.viz.tui.widgets.window import Window
+
+GUTTER = 8  # columns left of the axis
+
+
+def _mixed(ink: str, ground: str) -> str:
+    pairs = ((int(ink[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(0.45 * a + 0.55 * b):02x}" for a, b in pairs)
+
+
+_NAMED = [f"{k.ink} on {k.ground}" if k.ground else k.ink for k in KINDS] + [""]
+# Letters stand back behind names: their ink is mixed with the ground.
+_STYLES = [f"{_mixed(k.ink, k.ground)} on {k.ground}" if k.ground else k.ink for k in KINDS] + [""]
+_LETTERS = np.array([*(k.letter for k in KINDS), " "])
+_TICK = 14  # columns between times on the ruler, at least
+
+
+def _blank(line: str) -> Text:
+    return Text(line, no_wrap=True, end="")
+
+
+# ---- ruler ----
+
+
+def ruler(spans: Spans, window: Window) -> list[Text]:
+    """Two lines: recorded time, and where evaluations begin, with their n_past."""
+    times, tokens = [" "] * window.columns, [" "] * window.columns
+    for gap in spans.gaps:
+        for column in range(max(window.column(gap.start), 0), min(window.column(gap.end - 1) + 1, window.columns)):
+            times[column] = tokens[column] = "/"
+    step = _round(_TICK * window.cell)
+    first, last = spans.clock(window.left), spans.clock(min(window.right, spans.total))
+    free = 0
+    for i in range(ceil(first / step), floor(last / step) + 1):
+        column, text = window.column(spans.place(i * step)), "|" + _tick(i * step, step, last)
+        if free <= column and times[column : column + len(text)] == [" "] * len(text):
+            times[column : column + len(text)] = text
+            free = column + len(text) + 1
+    for column, text in _boundaries(spans, window):
+        tokens[column : column + len(text)] = text
+    named = (("time", times), ("n_past", tokens))
+    return [_blank(f"{name:<{GUTTER}}" + "".join(cells)) for name, cells in named]
+
+
+def _round(ns: float) -> float:
+    """The least of 1, 2, 5 and their multiples by powers of ten that is at least `ns`."""
+    power = 10.0 ** floor(log10(max(ns, 1.0)))
+    return next(s * power for s in (1.0, 2.0, 5.0, 10.0) if s * power >= ns)
+
+
+def _tick(ns: float, step: float, last: float) -> str:
+    """A time in the unit that fits the `last` of its kind, with the digits that tell it from its neighbours."""
+    unit, scale = next((u for u in (("s", 1e9), ("ms", 1e6), ("us", 1e3)) if last >= u[1]), ("ns", 1.0))
+    return f"{ns / scale:,.{max(0, -floor(log10(step / scale)))}f} {unit}"
+
+
+def _boundaries(spans: Spans, window: Window) -> Iterator[tuple[int, str]]:
+    """Where evaluations begin: all of them as marks if there is room for that, with n_past where that has room too."""
+    first = int(np.searchsorted(spans.start, window.left))
+    last = int(np.searchsorted(spans.start, window.right))
+    apart = window.span and (last - first) * 2 <= window.columns
+    free = 0
+    for i in range(first, last):
+        column, token = window.column(float(spans.start[i])), spans.tokens[i]
+        text = f"|{token.n_past}" + (f"+{token.n_tokens}" if token.n_tokens > 1 else "")
+        until = window.column(float(spans.start[i + 1])) if i + 1 < last and apart else window.columns
+        if free <= column and column + len(text) <= until:
+            yield column, text
+            free = column + len(text) + (0 if apart else 1)
+        elif apart and free <= column < window.columns:
+            yield column, "|"
+
+
+# ---- rows ----
+
+
+def thread_rows(spans: Spans, window: Window, thread: int, height: int, chosen: bool) -> list[Text]:
+    """The row of a thread, `height` lines high: each cell shows what took most of its time; of a row of several lines
+    each stands for its part of the column."""
+    lane = spans.lanes(window.left, window.right)[thread]
+    edges: Floats = window.left + window.cell * np.arange(window.columns + 1, dtype=np.float64)
+    cells = lane.cells(edges, spans.total, height)
+    letters = _LETTERS[cells].tolist()
+    names = list(_names(spans, window, thread))
+    for column, text in names:
+        letters[0][column : column + len(text)] = text
+    mark = f"{'>' if chosen else ' '} t{thread}"
+    cursor = window.column(window.at) if chosen and not window.follow else -1
+    lines = []
+    for i, (row, kinds) in enumerate(zip(letters, cells.tolist(), strict=True)):
+        line = _blank(f"{mark if i == 0 else '':<{GUTTER}}")
+        for start, end, kind in _runs(kinds):
+            line.append("".join(row[start:end]), _STYLES[kind])
+        for column, text in names if i == 0 else ():
+            line.stylize(_NAMED[kinds[column]], GUTTER + column, GUTTER + column + len(text))
+        if 0 <= cursor < window.columns:
+            line.stylize("reverse", GUTTER + cursor, GUTTER + cursor + 1)
+        lines.append(line)
+    return lines
+
+
+def _runs(kinds: list[int]) -> Iterator[tuple[int, int, int]]:
+    start = 0
+    for i in range(1, len(kinds) + 1):
+        if i == len(kinds) or kinds[i] != kinds[start]:
+            yield start, i, kinds[start]
+            start = i
+
+
+def _names(spans: Spans, window: Window, thread: int) -> Iterator[tuple[int, str]]:
+    """What fits into the spans that are wide enough: names of nodes, waits, samplings, gaps."""
+    lane = spans.lanes(window.left, window.right)[thread]
+    here = lane.within(window.left, window.right)
+    if len(here) <= window.columns:
+        for i in here:
+            node = node_of(spans, lane, i)
+            names = _short(node, int(lane.part[i])) if node is not None else ["wake"]
+            yield from _fitting(window, float(lane.start[i]), float(lane.end[i]), names)
+            wait = float(lane.done[i] - lane.end[i])
+            yield from _fitting(window, float(lane.end[i]), float(lane.done[i]), [f"wait {duration(wait)}", "wait"])
+    if thread == 0:
+        first, last = (spans.token_at(place) for place in (window.left, window.right))
+        for t in range(first, last + 1):
+            end = float(spans.start[t] + spans.length[t])
+            yield from _fitting(window, end, end + float(spans.sampling[t]), ["sample"])
+    for gap in spans.gaps:
+        yield from _fitting(window, gap.start, gap.end, [gap.text, gap.text.partition(" ")[0]])
+
+
+def _fitting(window: Window, start: float, end: float, names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The first of the names that fits between two places, so that the letter of its kind still shows behind it."""
+    left, right = max(window.column(start), 0), min(window.column(end), window.columns)
+    if start >= window.left and window.left + left * window.cell < start:
+        left += 1  # the first column belongs in part to what was before
+    for name in names:
+        if len(name) + 2 <= right - left:
+            yield left, f"{name} "
+            return
+
+
+def node_of(spans: Spans, lane: Lane, record: int) -> NodeInfo | None:
+    """The node of a record; None: waking up."""
+    node = int(lane.node[record])
+    return None if node == WAKE else spans.graphs[spans.tokens[int(lane.token[record])].graph].nodes[node]
+
+
+def _name(node: NodeInfo) -> str:
+    return printable_line(node.key or node.name)
+
+
+def _short(node: NodeInfo, part: int) -> list[str]:
+    """Names of a part of a node, the longest first: without its layer, and a preparing part by its op alone."""
+    name = _name(node)
+    if part + 1 < len(node.parts):
+        return [f"{name} {node.parts[part]}", node.parts[part]]
+    return [name, name.split(".", 2)[-1]] if node.layer is not None else [name]
+
+
+def cursor_line(window: Window) -> Text:
+    """A mark under the cursor's column."""
+    column = window.column(window.at)
+    shown = not window.follow and 0 <= column < window.columns
+    return _blank(" " * (GUTTER + column) + "^" if shown else "")
+
+
+def legend(spans: Spans, width: int) -> list[Text]:
+    """The letters that there are, and what they stand for, in as many lines as they need."""
+    lines = [_blank("")]
+    for kind in (KINDS[i] for i in spans.kinds):
+        need = len(kind.word) + 4
+        if lines[-1].cell_len and lines[-1].cell_len + need > width:
+            lines.append(_blank(""))
+        lines[-1].append(kind.letter, f"{kind.ink} on {kind.ground}" if kind.ground else kind.ink)
+        lines[-1].append(f" {kind.word}  ")
+    return lines
+
+
+# ---- in words ----
+
+
+def status(spans: Spans, window: Window, saved: bool, threads: range) -> Text:
+    """What is seen, and whether it follows the newest token; `threads` are those that have room."""
+    first, last = spans.token_at(window.left), spans.token_at(min(window.right, spans.total) - 1)
+    seen, n = min(window.right, spans.total) - window.left, len(spans.tokens)
+    word = "FOLLOW" if window.follow and not saved else "SAVED" if saved else "HELD"
+    line = _blank("")
+    line.append(f"{word:<{GUTTER}}", "bold")
+    shown = f"evaluations {first + 1}-{last + 1} of {n} kept, {duration(seen)}, a cell {duration(window.cell)}"
+    if len(threads) < spans.n_threads:
+        shown += f", threads {threads.start}-{threads.stop - 1} of {spans.n_threads}"
+    line.append(shown)
+    return line
+
+
+def readout(spans: Spans, window: Window, thread: int) -> list[Text]:
+    """Two lines on the place of the cursor: the evaluation, and what the thread does there."""
+    t = spans.token_at(window.at)
+    token = spans.tokens[t]
+    size = f"{token.n_tokens} tokens, " if token.n_tokens > 1 else ""
+    words = f"n_past {token.n_past}: {size}evaluation {duration(float(spans.length[t]))}"
+    words += f", sampling {duration(float(spans.sampling[t]))}, from {duration(spans.clock(float(spans.start[t])))} on"
+    if token.dropped:
+        words += f"; {token.dropped} records did not fit"
+    here = _here(spans, window.at, thread) if not window.follow else _evaluation(spans, window, t)
+    gap = spans.gap_at(window.at)
+    if gap is not None and not window.follow:
+        words, here = "between the evaluations that are kept", f"{gap.text}; how long that took is not known"
+    return [_blank(words), _blank(here)]
+
+
+def _evaluation(spans: Spans, window: Window, t: int) -> str:
+    """What the threads did in an evaluation."""
+    edges = np.array([spans.start[t], spans.start[t] + spans.length[t]])
+    told = []
+    for i, lane in enumerate(spans.lanes(min(window.left, edges[0]), window.right)):
+        wait = shares(lane, edges, spans.total)[3]
+        told.append(f"t{i} waits {percent(wait)}")
+    return "newest: " + ", ".join(told[:6]) + (f", {len(told) - 6} more threads" if len(told) > 6 else "")
+
+
+def _here(spans: Spans, place: float, thread: int) -> str:
+    """What a thread does at a place of its lane."""
+    lane, t = spans.lanes(place, place)[thread], spans.token_at(place)
+    evaluation_end = float(spans.start[t] + spans.length[t])
+    if place >= evaluation_end:
+        return f"t{thread} chooses the next token" if thread == 0 else f"t{thread} is idle: the next token is chosen"
+    i = lane.at(place)
+    if i is None:
+        unseen = not len(spans.tokens[t].records) or spans.tokens[t].dropped
+        return f"t{thread}: no node times were recorded here" if unseen else f"t{thread} is idle, outside of nodes"
+    start, end, done = (float(a[i]) for a in (lane.start, lane.end, lane.done))
+    node = node_of(spans, lane, i)
+    since = f"+{duration(start - float(spans.start[t]))}"
+    if node is None:
+        return f"t{thread} wakes up: {duration(end - start)}"
+    part = int(lane.part[i])
+    op = node.parts[part] if part < len(node.parts) else node.op
+    which = f" part {part + 1}/{len(node.parts)}" if len(node.parts) > 1 else ""
+    what = f"{_name(node)} {op}{which}"
+    if place >= end:
+        return f"t{thread} waits {duration(done - end)} after {what}, which took {duration(end - start)}"
+    return f"t{thread} {what}: at {since} for {duration(end - start)}, then waits {duration(done - end)}"
+
+
+def shares(lane: Lane, edges: Floats, total: float) -> tuple[float, float, float, float]:
+    """Nanoseconds a thread works, waits and wakes up between two edges, and the waits' part of the three."""
+    spent = lane.spent(edges, total).sum(axis=1)
+    work, wait, wake = float(spent[:N_WORK].sum()), float(spent[WAIT]), float(spent[WAKING])
+    known = work + wait + wake
+    return work, wait, wake, wait / known if known else 0.0
+
+
+def totals(spans: Spans, window: Window, threads: Sequence[int]) -> list[Text]:
+    """What the threads did in the time that is seen, a line each under a heading."""
+    edges = np.array([window.left, window.right])
+    lanes = spans.lanes(window.left, window.right)
+    lines = [_blank(f"{'in view':<{GUTTER}}{'work':>9}{'wait':>11}{'wake':>11}{'waiting':>11}")]
+    lines[0].stylize("bold")
+    for i in threads:
+        work, wait, wake, share = shares(lanes[i], edges, spans.total)
+        cells = f"{duration(work):>9}{duration(wait):>11}{duration(wake):>11}{percent(share):>11}"
+        lines.append(_blank(f"  t{i:<{GUTTER - 3}}{cells}"))
+    return lines
+
+
+# ---- token times ----
+
+
+def token_bars(spans: Spans, at: int, width: int, height: int, *, ascii_only: bool) -> list[Text]:
+    """A heading with p50 and p95, then a column a token, the newest at the right, `height` lines high, and a mark under
+    token `at`. A prompt is a P, a gap a /."""
+    single = [t.n_tokens == 1 for t in spans.tokens]
+    times = spans.times[single]
+    if not len(times):
+        return [_blank("No token was generated yet.")]
+    p50, p95 = (float(np.percentile(times, p)) for p in (50, 95))
+    words = f"p50 {duration(p50)}   p95 {duration(p95)}   longest {duration(float(times.max()))}"
+    heading = _blank("")
+    heading.append("token".ljust(GUTTER), "bold").append(f"{words} (n_past {spans.tokens[spans.slowest].n_past})")
+    at_gap = {gap.end for gap in spans.gaps}
+    marks: list[tuple[str, float, int]] = []
+    for i, alone in enumerate(single):
+        if float(spans.start[i]) in at_gap:
+            marks.append(("/", 0.0, -1))
+        marks.append(("" if alone else "P", float(spans.times[i]) if alone else 0.0, i))
+    room = max(width - GUTTER, 1)
+    place = next(j for j, (_, _, i) in enumerate(marks) if i == at)
+    end = len(marks) if place >= len(marks) - room else max(place + room // 2, room)
+    shown = marks[max(end - room, 0) : end]
+    top = float(times.max())
+    body = columns([ns for _, ns, _ in shown], height, top, ascii_only=ascii_only)
+    body[-1] = "".join(mark or cell for cell, (mark, _, _) in zip(body[-1], shown, strict=True))
+    labels = [duration(top), *[""] * (height - 2), "0 ns"][:height]
+    lines = [heading]
+    for label, row in zip(labels, body, strict=True):
+        lines.append(_blank(f"{label:>{GUTTER - 1}} "))
+        lines[-1].append(row, "#7aa2f7")
+    under = next((j for j, (_, _, i) in enumerate(shown) if i == at), -1)
+    lines.append(_blank(" " * (GUTTER + under) + "^" if under >= 0 else ""))
+    return lines

@@ -1,0 +1,145 @@
+"""`ggtui bench`: its formats, what it measures, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from ggtui.core.native import usable_isas
+from ggtui.core.plan import Pool
+from ggtui.core.session import BUILT_IN
+from ggtui.core.trace import Limits
+from ggtui.perf.bench import Result
+
+Run = Callable[..., Any]
+QUICK = ("-p", "8", "-n", "2", "-r", "2")
+LLAMA_BENCH = (
+    "model_filename", "model_type", "model_size", "model_n_params", "n_batch", "n_threads", "type_k", "type_v",
+    "n_prompt", "n_gen", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
+)  # fmt: skip
+
+
+@pytest.fixture
+def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(pool: Pool, isa: str) -> Limits:
+        return Limits(isa, pool.threads, ((1 << 20, 1e10),), int8=1e12, f32=1e11, meeting_ns=100)
+
+    monkeypatch.setattr("ggtui.perf.roofline.measure", measure)
+
+
+def test_limits_are_measured(ggtui: Run) -> None:
+    (found,) = json.loads(ggtui("bench", "-p", "8", "-n", "0", "-r", "1", "-o", "json").out)
+    assert found["limit"] in ("memory", "compute") and found["of_limit"] > 0
+
+
+@pytest.mark.usefixtures("quick_limits")
+def test_markdown(ggtui: Run) -> None:
+    code, out, err = ggtui("bench", *QUICK, "-t", "1,2")
+    assert (code, err) == (0, "")
+    head, rule, *rows, blank, build = out.splitlines()
+    assert [c.strip() for c in head.strip("|").split("|")] == [
+        "model", "size", "params", "backend", "threads", "test", "t/s", "limit"
+    ]  # fmt: skip
+    assert re.fullmatch(r"(\| -+:? )+\|", rule)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    same = ["gpt2 5.9M Q8_0", "6.42 MiB", "5.92 M", "CPU"]
+    assert [c[:6] for c in cells] == [[*same, t, test] for t in "12" for test in ("pp8", "tg2")]
+    for c in cells:
+        assert re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d", c[6]) and re.fullmatch(r"(memory|compute) \d+%", c[7])
+    assert blank == "" and build.startswith("build: ggtui")
+
+
+@pytest.mark.usefixtures("quick_limits")
+def test_json_has_the_fields_of_llama_bench(ggtui: Run) -> None:
+    code, out, err = ggtui("bench", *QUICK, "-d", "0,5", "-o", "json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    wanted = [(8, 0, 0), (8, 0, 5), (0, 2, 0), (0, 2, 5)]
+    assert sorted((r["n_prompt"], r["n_gen"], r["n_depth"]) for r in found) == sorted(wanted)
+    for r in found:
+        assert set(LLAMA_BENCH) <= set(r) and list(r) == [f.name for f in fields(Result)]
+        assert len(r["samples_ns"]) == len(r["samples_ts"]) == 2
+        assert r["model_filename"] == str(BUILT_IN) and (r["n_threads"], r["type_k"]) == (1, "f16")
+        assert r["bytes_per_token"] > 0 and r["flops_per_token"] > 0 and r["of_limit"] > 0
+
+
+@pytest.mark.usefixtures("quick_limits")
+def test_sql_runs_and_csv_has_the_same(ggtui: Run) -> None:
+    database = sqlite3.connect(":memory:")
+    for _ in range(2):  # into the table that there is
+        database.executescript(ggtui("bench", *QUICK, "-o", "sql").out)
+    names = [row[1] for row in database.execute("PRAGMA table_info(test)")]
+    rows = database.execute('SELECT n_prompt, n_gen, avg_ts, "limit", model_filename FROM test').fetchall()
+    assert [row[:2] for row in rows] == [(8, 0), (0, 2)] * 2
+    assert all(row[2] > 0 and row[3] in ("memory", "compute") and row[4] == str(BUILT_IN) for row in rows)
+    head, *lines = csv.reader(io.StringIO(ggtui("bench", *QUICK, "-o", "csv").out))
+    assert head == names and set(LLAMA_BENCH) <= set(head)
+    assert [dict(zip(head, line, strict=True))["n_gen"] for line in lines] == ["0", "2"]
+
+
+@pytest.mark.usefixtures("quick_limits")
+def test_a_file_s_name_is_data(ggtui: Run, tmp_path: Any) -> None:
+    path = tmp_path / 'it\'s \x1b[31m, "a"\n.gguf'
+    path.write_bytes(BUILT_IN.read_bytes())
+    database = sqlite3.connect(":memory:")
+    sql = ggtui("bench", str(path), *QUICK, "-p", "0", "-o", "sql").out
+    database.executescript(sql)
+    (name,) = database.execute("SELECT model_filename FROM test").fetchone()
+    assert name.endswith("""/it's \\x1b[31m, "a"\\n.gguf""") and "\x1b" not in sql
+    out = ggtui("bench", str(path), *QUICK, "-p", "0", "-o", "csv").out
+    assert "\x1b" not in out and len(list(csv.reader(io.StringIO(out)))) == 2
+    assert json.loads(ggtui("bench", str(path), *QUICK, "-p", "0", "-o", "json").out)[0]["model_filename"] == str(path)
+
+
+@pytest.mark.usefixtures("quick_limits")
+def test_models_instruction_sets_and_types_in_lists(ggtui: Run) -> None:
+    two = ",".join(usable_isas()[:2])
+    out = ggtui("bench", str(BUILT_IN), str(BUILT_IN), *QUICK, "-p", "0", "--isa", two).out
+    rows = [row for row in out.splitlines() if " tg2 " in row]
+    assert len(rows) == 2 * len(two.split(",")) and all(name in out for name in two.split(","))
+    out = ggtui("bench", *QUICK, "-n", "0", "-r", "1", "--shape", "124M", "--type", "q4_0,q4_k_m").out
+    assert "gpt2 124M Q4_0 " in out and "gpt2 124M Q4_K_M " in out and " 124.44 M " in out
+
+
+@pytest.mark.usefixtures("quick_limits")
+def test_a_variable_stands_for_a_flag(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GGTUI_THREADS", "2")
+    monkeypatch.setenv("GGTUI_KV_TYPE", "f32")
+    (found,) = json.loads(ggtui("bench", *QUICK, "-n", "0", "-o", "json").out)
+    assert (found["n_threads"], found["type_v"]) == (2, "f32")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "problem"),
+    [
+        (("x.gguf", "--shape", "124M"), 2, "x.gguf: not together with --type or --shape"),
+        (("x.gguf", "--type", "q4_0"), 2, "x.gguf: not together with --type or --shape"),
+        (("--shape", "125M"), 2, "--shape '125M': must be 124M or 355M"),
+        (("--type", "q9"), 2, "tensor type 'q9': choose one of"),
+        (("-p", "513"), 2, "pp513: 513 tokens don't fit into the context of"),
+        (("-d", "500"), 2, "don't fit into the context of"),
+        (("--shape", "124M", "-p", "1025"), 2, "the context of random-124M-q4_0, 1024"),
+        (("-p", "0", "-n", "0"), 2, "there is nothing to measure"),
+        (("-p", "1,-1"), 2, "--n-prompt -1: must be 0"),
+        (("-n", "x"), 2, "--n-gen x: must be a whole number"),
+        (("-r", "0"), 2, "-r 0: must be 1 or more"),
+        (("-t", "1,0"), 2, "--threads 0: must be 1 to 512"),
+        (("-t", ""), 2, "--threads ''"),
+        (("--isa", "mmx"), 2, "--isa mmx: must be scalar"),
+        (("-o", "xml"), 2, "xml"),
+        (("none.gguf",), 4, "none.gguf: file: does not exist"),
+        (("--backend", "vulkan"), 5, "vulkan"),
+    ],
+)
+def test_refusals(ggtui: Run, args: tuple[str, ...], code: int, problem: str) -> None:
+    result = ggtui("bench", *args)
+    assert result.code == code and problem in result.err and result.err.count("\n") == 1
+    assert "±" not in result.out

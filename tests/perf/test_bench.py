@@ -1,0 +1,101 @@
+"""Speed tests: what is run, what it costs, and what is made of the times."""
+
+from __future__ import annotations
+
+from statistics import mean, stdev
+
+import pytest
+
+import ggtui
+from ggtui.core.errors import UsageError
+from ggtui.core.files import open_model
+from ggtui.core.session import BUILT_IN, Session
+from ggtui.core.trace import Limits
+from ggtui.perf.bench import Task, bench, check, model_of
+
+SIZES = ((1 << 10, 1e9), (1 << 30, 1e9))
+MEMORY = Limits("scalar", 1, SIZES, int8=1e30, f32=1e30, meeting_ns=0)
+COMPUTE = Limits("scalar", 1, ((1 << 10, 1e30), (1 << 30, 1e30)), int8=1e9, f32=1e9, meeting_ns=0)
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return ggtui.load(threads=1)
+
+
+def test_names() -> None:
+    tasks = (Task(512, 0), Task(0, 128), Task(0, 8, 100))
+    assert [t.name for t in tasks] == ["pp512", "tg128", "tg8 @ d100"]
+    assert [t.n_tokens for t in tasks] == [512, 128, 8]
+
+
+@pytest.mark.parametrize("task", [Task(24, 0), Task(0, 6), Task(8, 0, 40), Task(0, 3, 40)], ids=lambda t: t.name)
+def test_each_repetition_runs_the_same(session: Session, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    evals: list[tuple[int, int]] = []
+    original = Session.eval
+
+    def spied(self: Session, ids: list[int], all_logits: bool = False) -> object:
+        evals.append((self.n_past, len(ids)))
+        return original(self, ids, all_logits)
+
+    monkeypatch.setattr(Session, "eval", spied)
+    seen: list[tuple[int, int]] = []
+    result = bench(session, open_model(BUILT_IN), task, MEMORY, 3, lambda *done: seen.append(done))
+    depth = task.n_depth
+    once = [(depth, task.n_prompt)] if task.n_prompt else [(depth + i, 1) for i in range(task.n_gen)]
+    assert evals == [(0, depth)] * (depth > 0) + 3 * once
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert len(result.samples_ns) == len(result.samples_ts) == 3
+    assert result.task == task
+
+
+def test_figures_are_those_of_the_samples(session: Session) -> None:
+    result = bench(session, open_model(BUILT_IN), Task(16, 0), MEMORY, 4)
+    assert result.avg_ns == round(mean(result.samples_ns)) and result.stddev_ns == round(stdev(result.samples_ns))
+    assert result.samples_ts == tuple(16e9 / ns for ns in result.samples_ns)
+    assert result.avg_ts == pytest.approx(mean(result.samples_ts))
+    assert result.stddev_ts == pytest.approx(stdev(result.samples_ts))
+    assert bench(session, open_model(BUILT_IN), Task(16, 0), MEMORY, 1).stddev_ts == 0
+
+
+def test_what_a_token_costs_and_what_part_of_the_limit_that_is(session: Session) -> None:
+    file = open_model(BUILT_IN)
+    body = sum(info.n_bytes for name, info in file.tensors.items() if name.startswith("blk."))
+    weights = body + file.tensors["token_embd.weight"].n_bytes
+    near = bench(session, file, Task(0, 1), MEMORY, 1)
+    assert weights < near.bytes_per_token < 1.05 * weights
+    # 200 positions further on: their keys and values, and two products with each of them.
+    far = bench(session, file, Task(0, 1, 200), MEMORY, 1)
+    assert far.bytes_per_token - near.bytes_per_token == pytest.approx(200 * session.kv.bytes_per_token, rel=0.02)
+    assert far.flops_per_token > near.flops_per_token > 2 * 0.9 * model_of(file)[2]
+    # Costs grow evenly, so three tokens cost what the one in the middle does.
+    three, middle = (bench(session, file, task, MEMORY, 1) for task in (Task(0, 3, 99), Task(0, 1, 100)))
+    assert three.bytes_per_token == pytest.approx(middle.bytes_per_token)
+    assert near.limit == "memory"
+    assert near.of_limit == pytest.approx(near.bytes_per_token / 1e9 * 1e9 / near.samples_ns[0])
+    prompt = bench(session, file, Task(32, 0), COMPUTE, 1)
+    assert prompt.limit == "compute"
+    assert prompt.of_limit == pytest.approx(32 * prompt.flops_per_token / 1e9 * 1e9 / prompt.samples_ns[0])
+    assert prompt.bytes_per_token < near.bytes_per_token / 16
+
+
+def test_a_prompt_in_several_batches_reads_the_weights_for_each() -> None:
+    file = open_model(BUILT_IN)
+    small, large = (
+        bench(ggtui.load(threads=1, batch=batch), file, Task(32, 0), MEMORY, 1).bytes_per_token for batch in (8, 32)
+    )
+    assert small > 2 * large
+
+
+def test_the_model_is_described() -> None:
+    with open_model(BUILT_IN) as file:
+        kind, n_bytes, n_params = model_of(file)
+    assert kind == "gpt2 5.9M Q8_0"
+    assert n_bytes < BUILT_IN.stat().st_size and n_params == 5918720
+
+
+def test_what_the_context_has_no_room_for_is_refused() -> None:
+    with open_model(BUILT_IN) as file:
+        check(file, Task(0, 12, 500))
+        with pytest.raises(UsageError, match=r"tg13 @ d500: 513 tokens don't fit into the context of .*, 512"):
+            check(file, Task(0, 13, 500))

@@ -1,0 +1,251 @@
+"""The dialogs of the Chat screen: settings, saved chats, what could come next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from recorded import STORY, RecordedEngine, answer, check_snapshot, drive, lines, loaded, settle
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from ggtui.core.errors import UsageError
+from ggtui.viz import saved_chats
+from ggtui.viz.chat import Turn
+from ggtui.viz.live import Live
+from ggtui.viz.messages import (
+    Alternative,
+    Alternatives,
+    Choose,
+    Configure,
+    Configured,
+    Failed,
+    Likeliest,
+    Restore,
+    Turns,
+)
+from ggtui.viz.settings import SETTINGS
+from ggtui.viz.tui.app import GgtuiApp
+from ggtui.viz.tui.dialogs.base import HZ
+from ggtui.viz.tui.dialogs.settings import LIVE, parse
+from ggtui.viz.tui.screens.chat import ChatScreen
+
+
+def text(pilot: Pilot[int]) -> str:
+    return "\n".join(lines(pilot.app))  # type: ignore[arg-type]
+
+
+async def told(pilot: Pilot[int]) -> None:
+    """Let a dialog follow what the engine said."""
+    await settle(pilot)
+    await pilot.pause(2.5 / HZ)
+
+
+# ---- settings ----
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "value"),
+    [
+        ("temp", "0.5", 0.5),
+        ("temp", "", 0.9),
+        ("temp", "default", 0.9),
+        ("seed", "automatic", None),
+        ("seed", "7", 7),
+        ("stop", "a b", ("a b",)),
+        ("stop", r"'a', '\n'", ("a", "\n")),
+        ("stop", "'a'", ("a",)),
+        ("stop", "", ()),
+        ("ctx-shift", "on", True),
+        ("mode", "chat", "chat"),
+    ],
+)
+def test_a_text_stands_for_a_value(name: str, words: str, value: object) -> None:
+    assert parse(name, words, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "error"),
+    [
+        ("temp", "hot", "temp hot: must be a number, 0 or more"),
+        ("top-p", "1.5", "must be over 0 to 1"),
+        ("stop", "'a", "a quote is missing"),
+        ("stop", "'a', ''", "at least one character"),
+        ("stop", "'a', 5", "at least one character"),
+        ("ctx", "5", "only at the start"),
+        ("tmep", "5", "did you mean temp?"),
+    ],
+)
+def test_what_stands_for_none_is_refused(name: str, words: str, error: str) -> None:
+    with pytest.raises(UsageError, match=error.replace("?", r"\?")):
+        parse(name, words, name)
+
+
+def test_every_live_setting_reads_what_it_shows() -> None:
+    for name in LIVE:
+        setting = SETTINGS[name]
+        assert parse(name, "" if setting.many else setting.text(setting.default), name) == setting.default
+
+
+def test_settings_are_taken_and_checked() -> None:
+    engine = RecordedEngine(loaded(), *answer())
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+s", "down", "down", "down")
+        field = pilot.app.screen.query_one("#temp", Input)
+        assert field.has_focus and "temperature; 0 always takes" in text(pilot)
+        field.value = "hot"
+        await pilot.press("enter")
+        await settle(pilot)
+        check_snapshot(pilot.app, "chat-settings-80x24")  # type: ignore[arg-type]
+        assert "! temp hot: must be a number, 0 or more" in text(pilot) and field.value == "hot"
+        assert not engine.asked
+        engine.say(Configured({"top_k": 3}))
+        await told(pilot)
+        assert pilot.app.screen.query_one("#top-k", Input).value == "3"
+        field.value = "0.5"
+        await pilot.press("down")
+        await settle(pilot)
+        assert "must be a number" not in text(pilot)
+        assert engine.asked == [Configure({"temp": 0.5})]
+        await pilot.press("up", "up", "down")  # left as they are
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, ChatScreen)
+
+    drive(GgtuiApp(Live(), engine), script)
+
+
+def test_settings_fit_a_small_terminal() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+s", "up")
+        await settle(pilot)
+        assert "> ctx-shift" in text(pilot) and "Esc: close" in text(pilot)
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded())), script, (60, 16))
+
+
+# ---- saved chats ----
+
+
+def test_chats_are_saved_and_loaded(tmp_path: Path) -> None:
+    engine = RecordedEngine(loaded(), *answer())
+    saved_chats.save("other", [Turn("one", " two")], "tales")
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+o", *"mine", "ctrl+s")
+        await settle(pilot)
+        assert "Saved 1 turn:" in text(pilot) and saved_chats.names() == ["mine", "other"]
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert "mine is there already; ^S again writes over it." in text(pilot)
+        await pilot.press("ctrl+s", "down", "down", "down")
+        await settle(pilot)
+        assert "> other" in text(pilot)
+        await pilot.press("up", "down", "enter")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, ChatScreen) and "Loaded 1 turn." in text(pilot)
+
+    drive(GgtuiApp(Live(), engine), script)
+    assert [turn.prompt for turn in saved_chats.load("mine")] == ["Once upon a time"]
+    [restore] = engine.asked
+    assert isinstance(restore, Restore) and restore.turns[0].prompt == "one"
+
+
+def test_an_unsaved_chat_is_not_lost_by_loading() -> None:
+    engine = RecordedEngine(loaded(), *answer())
+    saved_chats.save("other", [Turn("one", " two")], "tales")
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+o", "down", "enter")
+        await settle(pilot)
+        assert "This chat is not saved" in text(pilot) and not engine.asked
+        await pilot.press("enter")
+        await settle(pilot)
+        assert len(engine.asked) == 1
+
+    drive(GgtuiApp(Live(), engine), script)
+
+
+def test_bad_names_are_told() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+o", "slash", "ctrl+s")
+        await settle(pilot)
+        assert "name '/': must be" in text(pilot)
+        await pilot.press("backspace", "x", "enter")
+        await settle(pilot)
+        assert "no saved chat 'x'; saved: none" in text(pilot)
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded())), script)
+
+
+# ---- what could come next ----
+
+
+def likeliest(keep: int, first: int = 7) -> Likeliest:
+    rows = (Alternative(first + n, f" {word}", 0.4 / (n + 1)) for n, word in enumerate(STORY[:10]))
+    return Likeliest(keep, tuple(rows))
+
+
+def test_another_way_is_chosen_at_the_end() -> None:
+    engine = RecordedEngine(loaded(), *answer(n=60))
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("escape", "a")
+        await settle(pilot)
+        assert engine.asked == [Alternatives(10, None)]
+        pilot.app.live.take(likeliest(60))  # type: ignore[attr-defined]
+        await told(pilot)
+        await pilot.press("down", "down")
+        await settle(pilot)
+        check_snapshot(pilot.app, "chat-next-80x24")  # type: ignore[arg-type]
+        await pilot.press(*["down"] * 12, "up", "enter")
+        assert isinstance(pilot.app.screen, ChatScreen)
+
+    drive(GgtuiApp(Live(), engine), script)
+    assert engine.asked[1:] == [Choose(60, 15)]
+
+
+def test_one_steps_through_the_tokens_of_the_answer() -> None:
+    engine = RecordedEngine(loaded(), *answer(n=40))
+
+    async def script(pilot: Pilot[int]) -> None:
+        live = pilot.app.live  # type: ignore[attr-defined]
+        await pilot.press("escape", "a", "left", "left", "left")
+        assert engine.asked == [Alternatives(10, None)]  # one question at a time
+        live.take(likeliest(40))
+        await told(pilot)
+        assert engine.asked[1:] == [Alternatives(10, 37)]
+        live.take(likeliest(37, first=130))
+        await told(pilot)
+        [said] = [line for line in lines(pilot.app) if line.rstrip().endswith("'  said")]  # type: ignore[arg-type]
+        assert " 5.0% " in said
+        await pilot.press("right", "right", "right")
+        await settle(pilot)
+        assert "[(the end)]" in text(pilot) and "40.0%" in text(pilot)  # known already
+        assert engine.asked[2:] == [Alternatives(10, 38)]  # on the way
+        await pilot.press("home")
+        live.take(likeliest(38))
+        await told(pilot)
+        assert "Once upon a time [there]" in text(pilot) and engine.asked[3:] == [Alternatives(10, 0)]
+        live.take(Failed("the context is full"))
+        await told(pilot)
+        assert "the context is full" in text(pilot)
+        await pilot.press("enter", "end", "left", "left", "left", "down", "enter")
+
+    drive(GgtuiApp(Live(), engine), script)
+    assert engine.asked[-1] == Choose(37, 131)
+
+
+def test_a_loaded_answer_has_no_tokens_to_step_through() -> None:
+    engine = RecordedEngine(loaded(), Turns((Turn("one", " two"),)))
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("escape", "a", "left")
+        await settle(pilot)
+        assert "The tokens of this answer are not known" in text(pilot)
+        pilot.app.live.take(likeliest(3))  # type: ignore[attr-defined]
+        await told(pilot)
+        await pilot.press("enter")
+
+    drive(GgtuiApp(Live(), engine), script)
+    assert engine.asked == [Alternatives(10, None), Choose(3, 7)]

@@ -1,0 +1,90 @@
+"""A node between its neighbours, and what its card says."""
+
+from __future__ import annotations
+
+from recorded import loaded, trace
+
+from ggtui.core.trace import GraphInfo, TensorInfo
+from ggtui.viz.tui.widgets.heat import Look
+from ggtui.viz.tui.widgets.neighbours import around, bytes_of, bytes_told, counted, picture
+from ggtui.viz.tui.widgets.node_card import card
+from ggtui.viz.tui.widgets.node_figures import NodeFigures
+
+
+def graph() -> GraphInfo:
+    return loaded().graphs[0]
+
+
+def test_what_a_node_reads_and_who_reads_it() -> None:
+    near = around(graph(), [6])
+    assert [(n.name, n.node) for n in near.sources] == [
+        ("blk.0.attn_qkv", 3), ("blk.0.k_store", 4), ("blk.0.v_store", 5), ("(KV cache)", None), ("(KV cache)", None),
+    ]  # fmt: skip
+    assert [(n.name, n.node, n.op) for n in near.readers] == [("blk.0.attn_output", 7, "mul_mat")]
+    assert near.stops == [3, 4, 5, 7]
+
+
+def test_neighbours_of_a_layer_are_outside_of_it() -> None:
+    near = around(graph(), range(3, 10))
+    assert [n.name for n in near.sources] == ["embd"]
+    assert [n.name for n in near.readers] == ["blk.1.attn_qkv", "blk.1.attn_output"]
+
+
+def test_bytes() -> None:
+    assert bytes_of(TensorInfo("w", "q8_0", (256, 768, 1, 1))) == 256 // 32 * 34 * 768
+    assert bytes_told(TensorInfo("w", "a type", (256, 1, 1, 1))) == "-"
+    assert bytes_told(TensorInfo("w", "q8_0", (5, 1, 1, 1))) == "-"  # no whole block
+    assert [counted(n, "node") for n in (0, 1, 2)] == ["no node", "1 node", "2 nodes"]
+
+
+def test_picture() -> None:
+    near = around(graph(), [2])
+    text, stops = picture("embd", "add", near, NodeFigures().of(trace(), 0), [2], 51, Look(), chosen=2)
+    assert text.plain.split("\n") == [
+        "  ┌─── token_embd         f32 256   1.0 KiB",
+        "  ├─── position_embd      f32 256   1.0 KiB",
+        " ┌─▼─ reads 2 nodes ──────────────────────────────┐",
+        " │ embd  add                      1.44 us    0.1% │",
+        " └─┬─ read by 2 nodes ────────────────────────────┘",
+        "  ├──▶ blk.0.attn_qkv     mul_mat   26.2 us    2.3%",
+        "  └─── blk.0.attn_output  mul_mat   10.3 us    0.9%",
+    ]
+    assert stops == [0, 1, 5, 6]
+
+
+def test_picture_without_times_in_ascii() -> None:
+    text, stops = picture("output", "mul_mat", around(graph(), [45]), None, [45], 44, Look(ascii_only=True))
+    assert text.plain.isascii() and stops == [0]
+    assert text.plain.split("\n")[-3:] == [
+        " +-v- reads 1 node and 3 tensors ----------+",
+        " | output  mul_mat                         |",
+        " +--- read by no node ---------------------+",
+    ]
+
+
+def test_card_of_a_node() -> None:
+    text = card(graph(), [3], NodeFigures().of(trace(), 0), "time", 90, Look()).plain
+    assert " time      26.2 us, 2.3% of an evaluation, median of 39\n" in text
+    assert "least 26.2 us, median 26.2 us, most 52.4 us" in text
+    assert "213.0 KiB read and written, 396,288 operations" in text
+    assert "quantize   1.10 us" in text
+    assert "f32 768, 3.0 KiB, as blk.0.attn_qkv.biased" in text
+    assert "norm     blk.0.attn_norm.norm    f32 256" in text
+
+
+def test_card_of_a_layer_tells_its_hottest_nodes() -> None:
+    text = card(graph(), range(3, 10), NodeFigures().of(trace(), 0), "limit", 90, Look()).plain
+    told = [line[11:].split()[0] for line in text.split("\n")[-7:]]
+    assert told[0] == "blk.0.attn" and sorted(told) == sorted(n.name for n in graph().nodes[3:10])
+
+
+def test_card_fits() -> None:
+    for width in (30, 44, 90):
+        for nodes in ([3], range(3, 10)):
+            text = card(graph(), list(nodes), NodeFigures().of(trace(), 0), "bytes", width, Look(ascii_only=True)).plain
+            assert text.isascii() and max(map(len, text.split("\n"))) <= width
+
+
+def test_card_without_times() -> None:
+    assert "time" not in card(graph(), [3], None, "time", 90, Look()).plain
+    assert card(graph(), range(3, 10), None, "time", 90, Look()).plain == ""

@@ -1,0 +1,77 @@
+"""The lines over the table of nodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from made_up import LIMITS, trace
+
+from ggtui.core.trace import Trace
+from ggtui.perf.aggregate import Stage, ThreadTime, stages
+from ggtui.viz.tui.widgets import roofline_bar
+from ggtui.viz.tui.widgets.roofline_bar import Place, head, limit_line, thread_line, title, words
+
+HINT = "L measures"
+
+
+def stage(run: Trace | None = None) -> Stage:
+    return stages(run or trace())[0]
+
+
+def lines(run: Trace, place: Place) -> list[str]:
+    return head(stage(run), place, "by node", paused=False, hint=HINT).plain.split("\n")
+
+
+def test_title_keeps_its_columns() -> None:
+    one, many = title(stage(trace(n=1))), title(stage(trace(n=40)))
+    assert one == "generation:   1 evaluation , 3.66 us a token, 273224.0 tok/s"
+    assert len(many) == len(one) and many.startswith("generation:  40 evaluations,")
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_every_size_has_as_many_lines_for_any_figures(size: tuple[int, int], ascii_only: bool) -> None:
+    place = Place(*size, ascii_only)
+    few, many = lines(trace(n=1), place), lines(trace(scale=300, n=30), place)
+    assert len(few) == len(many) == 2 + place.words + min(place.threads, 2)
+    assert any("limit" in line for line in few) and any("work" in line for line in few)
+    if ascii_only:
+        assert "\n".join(few).isascii()
+
+
+def test_the_limit() -> None:
+    made = stage()
+    binds, reached = made.bound
+    line = limit_line(made, Place(120, 40, True), HINT).plain
+    assert reached is not None and f"{binds} " in line and f"{reached:.0%} of" in line
+    assert line.count("#") == round(60 * min(reached, 1)) and line.count("#") + line.count("-") == 60
+    assert limit_line(stage(replace(trace(), limits=None)), Place(80, 24), HINT).plain == f" limit     {HINT}"
+    slow = replace(LIMITS, f32=1e7)
+    assert "GFLOP/s" in limit_line(stage(replace(trace(), limits=slow)), Place(80, 24), HINT).plain
+
+
+def test_a_thread() -> None:
+    line = thread_line("thread 0", ThreadTime(750.0, 200.0, 50.0), Place(120, 40)).plain
+    assert line.startswith(" thread 0  work  75.0%  wait  20.0%  wake   5.0%")
+    assert (line.count("█"), line.count("▒"), line.count("░")) == (45, 12, 3)
+    assert "0.0%" in thread_line("thread 0", ThreadTime(0.0, 0.0, 0.0), Place(80, 24)).plain
+
+
+def test_threads_that_have_no_room_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tuple(ThreadTime(100.0 - i, float(i), 0.0) for i in range(12))
+    monkeypatch.setattr(Stage, "threads", lambda self: many)
+    for height, names in ((16, ["all 12"]), (24, ["thread 0", "1 to 11"])):
+        drawn = [line.plain for line in roofline_bar.thread_lines(stage(), Place(80, height))]
+        assert [line[1:11].strip() for line in drawn] == names
+    assert "work  94.0%  wait   6.0%" in drawn[-1]
+    assert len(roofline_bar.thread_lines(stage(), Place(120, 40))) == 8
+
+
+def test_whole_sentences() -> None:
+    assert words(stage(), Place(200, 40))[1].startswith("generation: threads wait for each other")
+    narrow = words(stage(), Place(60, 24))
+    assert "generation is" in narrow[0] and "threads wait" not in " ".join(narrow)
+    broken = replace(trace(), tokens=(replace(trace().tokens[0], dropped=7), *trace().tokens[1:]))
+    assert "7 records did not fit" in words(stage(broken), Place(120, 40))[0]
+    assert words(stage(), Place(60, 16)) == []

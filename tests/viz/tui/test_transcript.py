@@ -1,0 +1,220 @@
+"""The transcript: lines broken as text comes, what is redrawn, scrolling, probabilities, selecting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded import RecordedEngine, answer, drive, lines, loaded, settle, step
+from rich.cells import cell_len
+from textual.geometry import Offset, Size
+from textual.pilot import Pilot
+from textual.selection import Selection
+
+from ggtui.viz.chat import Turn
+from ggtui.viz.live import Live, Spoken
+from ggtui.viz.messages import Batch, Began, TokenStep, Turns
+from ggtui.viz.tui.app import GgtuiApp
+from ggtui.viz.tui.widgets.blocks import Block
+from ggtui.viz.tui.widgets.transcript import Transcript
+from ggtui.viz.tui.widgets.wrapping import Lines
+
+TEXTS = st.text(alphabet="ab \n王e\u0301", max_size=60)
+
+
+def shown(made: Lines) -> list[str]:
+    return [made.line(i) for i in range(len(made.lines))]
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("", 10, [""]),
+        ("one two three", 8, ["one two", "three"]),
+        ("one two", 7, ["one two"]),
+        ("one  two", 6, ["one", "two"]),
+        ("abcdefgh", 3, ["abc", "def", "gh"]),
+        ("a abcdefgh", 4, ["a", "abcd", "efgh"]),
+        ("a\n\nb\n", 9, ["a", "", "b", ""]),
+        ("王王王", 4, ["王王", "王"]),
+    ],
+)
+def test_lines_break_between_words(text: str, width: int, expected: list[str]) -> None:
+    assert shown(Lines(width, text)) == expected
+
+
+@given(st.lists(TEXTS, max_size=8), st.integers(1, 12))
+def test_lines_are_the_same_however_the_text_comes(pieces: list[str], width: int) -> None:
+    grown = Lines(width)
+    for piece in pieces:
+        grown.add(piece)
+    whole = Lines(width, "".join(pieces))
+    assert grown.lines == whole.lines
+    for line in shown(whole):
+        assert cell_len(line.rstrip(" ")) <= max(width, 2)
+    between = [whole.text[a:b] for (_, a), (b, _) in zip(whole.lines, whole.lines[1:], strict=False)]
+    assert all(set(gap) <= {" ", "\n"} for gap in between)
+    assert whole.lines[0][0] == 0 and whole.lines[-1][1] == len(whole.text)
+
+
+def spoken(*pieces: str, prompt: str = "Once") -> Spoken:
+    steps = [TokenStep(n, text, -0.1, n, 1, 1) for n, text in enumerate(pieces)]
+    return Spoken(Turn(prompt, "".join(pieces)), steps)
+
+
+def test_a_block_takes_in_what_came() -> None:
+    one = spoken(" there", " was")
+    block = Block(one, 9)
+    assert (len(block), block.bring_up()) == (3, None)
+    one.steps.append(TokenStep(9, " a\x1b king", -3.0, 3, 1, 1))
+    one.turn.text += " a\x1b king"
+    assert block.bring_up() == 1
+    assert shown(block.answer) == ["there was", "a\\x1b", "king"]
+    one.turn = replace(one.turn)
+    assert block.bring_up() is None
+    assert block.levels(0, 100) == [(0, 5, 0), (5, 9, 0), (9, 20, 2)]
+    assert block.levels(7, 12) == [(7, 9, 0), (9, 12, 2)]
+
+
+def test_a_stop_text_is_taken_from_the_end() -> None:
+    one = spoken(" there", "\nUser:")
+    block = Block(one, 20)
+    assert shown(block.answer) == ["there", "User:"]
+    one.turn = Turn("Once", " there", reason="stop text")
+    assert block.bring_up() == 0
+    assert shown(block.answer) == ["there"]
+    assert block.levels(0, 5) == [(0, 5, 0)]
+    assert block.bring_up() is None
+
+
+def test_a_turn_without_tokens_has_its_text() -> None:
+    block = Block(Spoken(Turn("", "\n there was")), 20)
+    assert (len(block), shown(block.answer), block.levels(0, 9)) == (2, ["there was"], [])
+
+
+def many(live: Live, first: int, n: int) -> Batch:
+    return Batch(tuple(replace(step(i % 40, i % 40 + 1), n_past=1) for i in range(first, first + n)))
+
+
+def test_a_flush_draws_the_last_lines_alone() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        live = pilot.app.live  # type: ignore[attr-defined]
+        transcript = pilot.app.screen.query_one(Transcript)
+        live.take(Began("Once", "complete"))
+        live.take(many(live, 0, 3000))
+        pilot.app.screen.stream()  # type: ignore[attr-defined]
+        await pilot.pause()
+        drawn: list[int] = []
+        broken: list[int] = []
+        draw, add = transcript._line, Lines._break
+        transcript._line = lambda line: drawn.append(line) or draw(line)  # type: ignore[method-assign,func-returns-value]
+        Lines._break = lambda self, start: broken.append(len(self.text) - start) or add(self, start)  # type: ignore
+        try:
+            for i in range(10):
+                live.take(many(live, 3000 + 12 * i, 12))
+                pilot.app.screen.stream()  # type: ignore[attr-defined]
+                await pilot.pause()
+        finally:
+            Lines._break = add  # type: ignore[method-assign]
+        assert 0 < len(drawn) <= 60
+        assert len(broken) == 10 and max(broken) < 200
+        assert transcript.below == 0
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded())), script)
+
+
+def test_it_follows_the_end_until_one_scrolls() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        live = pilot.app.live  # type: ignore[attr-defined]
+        transcript = pilot.app.screen.query_one(Transcript)
+        live.take(Began("Once", "complete"))
+        live.take(many(live, 0, 600))
+        await settle(pilot)
+        assert transcript.below == 0
+        await pilot.press("pageup")  # in the prompt
+        await settle(pilot)
+        top, below = transcript.scroll_offset.y, transcript.below
+        assert below == transcript.size.height - 2
+        assert any(f"{below} more lines below: End" in line for line in lines(pilot.app))  # type: ignore[arg-type]
+        live.take(many(live, 600, 300))
+        await settle(pilot)
+        assert transcript.scroll_offset.y == top and transcript.below > below
+        await pilot.press("escape", "home")
+        assert transcript.scroll_offset.y == 0
+        await pilot.press("pagedown")
+        assert transcript.scroll_offset.y == transcript.size.height - 2
+        await pilot.press("end")
+        assert transcript.below == 0
+        live.take(many(live, 900, 300))
+        await settle(pilot)
+        assert transcript.below == 0
+        await pilot.resize_terminal(60, 16)
+        await settle(pilot)
+        assert transcript.below == 0 and transcript.size.width == 60
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded())), script)
+
+
+def test_turns_that_change_are_shown_as_they_are() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        app = pilot.app
+        live = app.live  # type: ignore[attr-defined]
+        for turns in ((), (Turn("one", " two"), Turn("three", " four")), (Turn("one", " two"),)):
+            live.take(Turns(turns))
+            await settle(pilot)
+            text = "\n".join(lines(app))  # type: ignore[arg-type]
+            for word in ("one", "two", "three", "four"):
+                assert (f" {word}\n" in text) == any(word in t.prompt + t.text for t in turns)
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
+
+
+def test_selected_text_is_unbroken_and_without_names() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        screen, transcript = pilot.app.screen, pilot.app.screen.query_one(Transcript)
+        at = transcript.indent
+        screen.selections = {transcript: Selection(Offset(at + 5, 0), Offset(at + 7, 2))}
+        await pilot.pause()
+        text = screen.get_selected_text()
+        assert text is not None
+        first, second = text.split("\n")
+        assert first == "upon a time" and second.startswith("there lived a king") and second.endswith("of them was so ")
+        screen.selections = {transcript: Selection(None, None)}
+        assert (screen.get_selected_text() or "").startswith("Once upon a time\nthere lived")
+        screen.clear_selection()
+        await pilot.mouse_down(Transcript, offset=(at, 0))
+        await pilot.hover(Transcript, offset=(at + 4, 0))
+        await pilot.mouse_up(Transcript, offset=(at + 4, 0))
+        await pilot.press("ctrl+c")
+        assert pilot.app.clipboard in ("Once", "Once ")
+        assert screen.get_selected_text() is None
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
+
+
+def test_unlikely_tokens_are_underlined() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        transcript = pilot.app.screen.query_one(Transcript)
+
+        def underlined() -> list[str]:
+            strips = [transcript.render_line(y) for y in range(8)]
+            return [s.text.strip() for strip in strips for s in strip if s.style and s.style.underline]
+
+        assert not underlined()
+        await pilot.press("escape", "p")
+        await settle(pilot)
+        assert underlined()[:3] == ["daughters", "and", "youngest"]
+        assert "odds: 50%+" in "\n".join(lines(pilot.app))  # type: ignore[arg-type]
+        await pilot.press("p")
+        await settle(pilot)
+        assert not underlined()
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
+
+
+def test_lines_kept_for_drawing_are_bounded() -> None:
+    transcript = Transcript()
+    assert transcript._strips.maxsize <= 512
+    assert transcript.virtual_size == Size(0, 0)
