@@ -39,7 +39,7 @@ class Terminal:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             with suppress(OSError):
-                os.execvpe(command[0], command, {**os.environ, "TERM": "xterm-256color", **(environment or {})})
+                os.execvpe(command[0], list(command), {**os.environ, "TERM": "xterm-256color", **(environment or {})})
             os._exit(127)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 

@@ -18,7 +18,7 @@ class KVCache:
     def __init__(self, n_layer: int, d_head: int, n_head_kv: int, n_ctx: int, type: str = "f16") -> None:
         if type not in KV_TYPES:
             raise UsageError(f"kv-type {type!r}: choose one of {', '.join(KV_TYPES)}")
-        self.context = Context()
+        self.context = Context(huge_pages=True)
         ne = (d_head, n_ctx, n_head_kv)
         self.k = [self.context.new_tensor(type, ne, f"blk.{i}.k_cache", packed=True) for i in range(n_layer)]
         self.v = [self.context.new_tensor(type, ne, f"blk.{i}.v_cache") for i in range(n_layer)]

@@ -111,7 +111,7 @@ class Session:
         self.hparams: Any = arch.hparams(self._file)
         specs = arch.tensors(self.hparams)
         check_tensors(self._file, specs)
-        self._context = Context()
+        self._context = Context(huge_pages=True)
         with ThreadPoolExecutor(1) as packing:  # in C, while Python reads the vocabulary
             weights = packing.submit(load_weights, self._file, specs, self._context, self.pool.threads)
             self.tokenizer = Tokenizer.from_metadata(self._file.metadata, self._file.path)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WAKE = -1  # the node number of waking up
 
@@ -93,7 +94,7 @@ class Records(Sequence[NodeRecord]):
     """The node records of an evaluation, as rows of one array; `table` has COLUMNS, int64 (n, 6).
 
     Made from the array, or from a function that makes it when it is first looked at, so that taking records costs a
-    run next to nothing.
+    run next to nothing. numpy loads when records are made or compared, so that a screen can show itself without it.
     """
 
     __slots__ = ("_table",)
@@ -106,12 +107,14 @@ class Records(Sequence[NodeRecord]):
         """Any sequence of records as this kind."""
         if isinstance(records, Records):
             return records
+        import numpy as np
+
         rows = [[getattr(r, name) for name in COLUMNS] for r in records]
         return cls(np.array(rows, np.int64).reshape(-1, len(COLUMNS)))
 
     @property
     def table(self) -> NDArray[np.int64]:
-        if not isinstance(self._table, np.ndarray):
+        if callable(self._table):
             self._table = self._table()
         return self._table
 
@@ -130,6 +133,8 @@ class Records(Sequence[NodeRecord]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or len(self) != len(other):
             return NotImplemented if not isinstance(other, Sequence) else False
+        import numpy as np
+
         return bool(np.array_equal(self.table, Records.of(other).table))
 
 

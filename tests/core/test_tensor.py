@@ -44,6 +44,18 @@ def test_a_view_keeps_the_memory_alive() -> None:
     assert view.sum() == 3e6
 
 
+@pytest.mark.parametrize("n_bytes", [1, 64 << 10, 20 << 20])
+def test_memory_in_huge_pages(n_bytes: int) -> None:
+    """Zeroed, aligned, apart from one another and counted like any other; whether pages are huge is the system's say."""
+    context = Context(huge_pages=True)
+    pieces = [context.allocate(n_bytes) for _ in range(3)]
+    assert context.used_mem() == 3 * -(-n_bytes // 64) * 64
+    for i, piece in enumerate(pieces):
+        assert piece.nbytes == n_bytes and piece.__array_interface__["data"][0] % 64 == 0 and not piece.any()
+        piece[:] = i + 1
+    assert [int(piece.min()) for piece in pieces] == [int(piece.max()) for piece in pieces] == [1, 2, 3]
+
+
 def test_memory_is_counted_and_aligned() -> None:
     ctx = Context()
     assert ctx.used_mem() == 0

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable
 from functools import partial
+from importlib import import_module
 from typing import ClassVar, Protocol
 
 from textual.app import App, SystemCommand
@@ -96,6 +97,7 @@ class GgtuiApp(App[int]):
         self._interrupted = -TWICE
         self.failed: Gone | None = None  # why there was nothing to show
         self._shown = -1
+        self.prepared = threading.Event()
         self._mouse = True
 
     def on_mount(self) -> None:
@@ -109,9 +111,21 @@ class GgtuiApp(App[int]):
         self.push_screen((ChatScreen if self.engine is not None else PerfScreen).TAB)
         self.set_interval(1 / STREAM_HZ, self._pump)
         self.set_interval(1 / SHOW_HZ, self._show)
+        self.call_after_refresh(threading.Thread(target=self._prepare, daemon=True).start)
+        if self.is_web:  # a server that was killed leaves its screens behind
+            parent = os.getppid()
+            self.set_interval(2, lambda: self.exit() if os.getppid() != parent else None)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP):  # so that the terminal is put in order first
                 asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
+
+    def _prepare(self) -> None:
+        """Load what the first figures need, numpy above all, while the person reads the first frame. Until then no
+        event is taken in: two threads that import the same may find it half imported."""
+        try:
+            import_module("ggtui.perf.aggregate")
+        finally:
+            self.prepared.set()
 
     def ask(self, command: Command) -> None:
         """Ask something of the engine."""
@@ -120,6 +134,8 @@ class GgtuiApp(App[int]):
 
     def _pump(self) -> None:
         """Take in what the engine said."""
+        if not self.prepared.is_set():
+            return
         events = self.engine.receive() if self.engine is not None else []
         for event in events:
             self.live.take(event)
@@ -133,7 +149,7 @@ class GgtuiApp(App[int]):
             self.front.stream()
 
     def _show(self) -> None:
-        if self.live.version != self._shown:
+        if self.prepared.is_set() and self.live.version != self._shown:
             self._shown = self.live.version
             self.front.draw()
 

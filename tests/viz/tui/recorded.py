@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from textual import _wait
 from textual.pilot import Pilot
 
 from ggtui.core.trace import WAKE, GraphInfo, Limits, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
@@ -147,6 +148,11 @@ class RecordedEngine:
         self.closed = True
 
 
+# Pilots wait until the process is idle, looked at fifty times a second; most of the time of these tests is that.
+_wait.SLEEP_GRANULARITY, _wait.SLEEP_IDLE = 0.004, 0.0008
+_wait.wait_for_idle.__defaults__ = (0.004, 1)
+
+
 def drive(app: GgtuiApp, script: Callable[[Pilot[int]], Awaitable[None]], size: tuple[int, int] = (80, 24)) -> None:
     """Run the app without a terminal, and `script` over it."""
 
@@ -163,6 +169,8 @@ async def settle(pilot: Pilot[int]) -> None:
     app = pilot.app
     assert isinstance(app, GgtuiApp)
     await pilot.pause()
+    while not app.prepared.is_set():
+        await asyncio.sleep(0.001)
     app.refresh_now()
     await pilot.pause()
 
