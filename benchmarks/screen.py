@@ -303,11 +303,10 @@ def speed(kind: str, out: Path) -> float:
 
 def start(words: str) -> tuple[float, float]:
     """Seconds from the start of `ggtui chat` to the first frame, and to the first words of an answer to a prompt that
-    is typed as soon as the model is there."""
+    is typed as soon as that is there."""
     terminal = Terminal(chat_command(), *SIZE)
     try:
         frame = terminal.wait(lambda t: "[1 chat]" in t.text()[0])
-        terminal.wait(ready)
         terminal.type(f"{PROMPT}\r")
         token = terminal.wait(lambda t: any(words in line for line in t.text()))
         terminal.type("\x03")

@@ -50,6 +50,7 @@ _EPILOG = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, without the program's name, and return the exit code. An error is one line on stderr."""
     started = time.perf_counter_ns()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's own threads do nothing here but make its start slower
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         with terminable():

@@ -39,6 +39,7 @@ from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_outpu
 from ggtui.core.errors import UsageError
 from ggtui.viz.settings import LOADING, Setting, values_of
 from ggtui.viz.terminal import full_screen
+from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
     from ggtui.core.session import Session
@@ -277,7 +278,7 @@ def _print(args: argparse.Namespace, trace: Trace) -> None:
         if stage.graph.threads > 1:
             tables.write(sys.stdout, *tables.thread_table(stage), ascii_only=args.ascii)
     for line in tables.notes(trace):
-        print(line)
+        print(printable_line(line))
 
 
 def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
@@ -289,17 +290,14 @@ def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
     print(file=out)
     tables.write(out, *tables.comparison_table(found, args.top), ascii_only=args.ascii)
     for problem in differences(base, trace):
-        print(f"compared all the same: {problem}", file=out)
+        print(printable_line(f"compared all the same: {problem}"), file=out)
     for what, names in (("only in the base", found.missing), ("not in the base", found.new)):
         if names:
-            print(
-                f"{what}: {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}", file=out
-            )
+            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+            print(printable_line(f"{what}: {', '.join(names[:10])}{more}"), file=out)
     if not found.worse:
         return 0
     worst = max(found.worse, key=lambda c: c.delta)
-    print(
-        f"slower by more than {args.fail_above:.1%}: {len(found.worse)}, most of all {worst.key} ({worst.stage})",
-        file=out,
-    )
+    most = printable_line(f"most of all {worst.key} ({worst.stage})")
+    print(f"slower by more than {args.fail_above:.1%}: {len(found.worse)}, {most}", file=out)
     return REGRESSION

@@ -81,6 +81,7 @@ class Session:
     n_past  tokens in the context; tokens  which they are, and after them, when a generation has ended, the last token
             chosen, which the model has not read yet
     logits  of the last token read, float32 (n_vocab,)
+    metadata  of the model file, without its lists
     stop_reason  why the last generation ended: "n_predict", "end of text", "stop text" or "context full"
     """
 
@@ -105,20 +106,22 @@ class Session:
         if isinstance(record, str) and record not in PROFILES:
             raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
         self.pool = Pool(usable_cores() if threads is None else threads)
-        self._file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
-        self.path = self._file.path
-        arch = architecture(self._file)
-        self.hparams: Any = arch.hparams(self._file)
+        file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
+        self.path = file.path
+        arch = architecture(file)
+        self.hparams: Any = arch.hparams(file)
         specs = arch.tensors(self.hparams)
-        check_tensors(self._file, specs)
+        check_tensors(file, specs)
         self._context = Context(huge_pages=True)
         with ThreadPoolExecutor(1) as packing:  # in C, while Python reads the vocabulary
-            weights = packing.submit(load_weights, self._file, specs, self._context, self.pool.threads)
-            self.tokenizer = Tokenizer.from_metadata(self._file.metadata, self._file.path)
+            weights = packing.submit(load_weights, file, specs, self._context, self.pool.threads)
+            self.tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
             if self.tokenizer.n_vocab > self.hparams.n_vocab:
                 problem = f"{self.tokenizer.n_vocab} tokens, but logits for {self.hparams.n_vocab}"
                 raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
             self.weights = weights.result()
+        # The file itself is let go: what is used of its map keeps that alive, and the tokenizer has the vocabulary.
+        self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list)}
         self.n_ctx = min(ctx or self.hparams.n_ctx, self.hparams.n_ctx)
         self.batch = min(batch, self.n_ctx)
         h = self.hparams
@@ -148,11 +151,6 @@ class Session:
     @property
     def isa(self) -> str:
         return ISAS[self._one.plan.isa]
-
-    @property
-    def metadata(self) -> Any:
-        """The model file's metadata."""
-        return self._file.metadata
 
     def _runner(self, n_tokens: int, *, all_logits: bool) -> _Runner:
         """The runner for so many tokens: one for a single token and one for all larger batches."""

@@ -242,11 +242,12 @@ class _Parts:
         if not all(isinstance(merge, str) for merge in merges):
             self.refuse(field, "is no list of texts")
         made: dict[int, None] = {}
-        for i, (left, _, right) in enumerate([merge.partition(" ") for merge in merges]):
+        for i, merge in enumerate(merges):
+            left, _, right = merge.partition(" ")
             whole = left + right
             if left not in normal or right not in normal or whole not in normal:
                 part = next(part for part in (left, right, whole) if part not in normal)
-                self.refuse(f"{field}[{i}]", f"{merges[i]!r}: there is no token {part!r}")
+                self.refuse(f"{field}[{i}]", f"{merge!r}: there is no token {part!r}")
             made[normal[whole]] = None
         if len(set(merges)) < len(merges):
             merge = next(merge for merge, n in Counter(merges).items() if n > 1)

@@ -22,6 +22,7 @@ from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Spread, Stage
 from ggtui.viz.labels import CARD, INK, LINE, Line, Markup, Plain, Swatch, plain
 from ggtui.viz.tables import duration, percent, shape, size
+from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -92,7 +93,7 @@ def typical(spread: Spread) -> float:
 
 def tensor_text(t: TensorInfo) -> str:
     """Type and sizes: f32 768 x 4."""
-    return f"{t.type} {shape(t.ne)}"
+    return f"{printable_line(t.type)} {shape(t.ne)}"
 
 
 # ---- DOT text ----

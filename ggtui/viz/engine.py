@@ -153,7 +153,7 @@ class EngineProcess:
         try:
             self._start()
         except OSError as error:
-            self._failed = f"the engine does not start: {printable_line(str(error))}"
+            self._failed, self._told = f"the engine does not start: {printable_line(str(error))}", True
 
     def close(self) -> None:
         """End the process and wait for it."""

@@ -57,12 +57,14 @@ class Live:
     state    "loading", "idle", "busy" (the model speaks) or "gone" (no engine); "saved" for a trace from a file
     version  grows with every event, so that who draws can tell whether there is anything new
     message  the last thing to tell the person, one line
+    n_told   grows with every message, also with the same one again
     """
 
     def __init__(self) -> None:
         self.state = "loading"
         self.version = 0
         self.message = ""
+        self.n_told = 0
         self.loaded: Loaded | None = None
         self.chat: list[Spoken] = []
         self.next: tuple[Alternative, ...] = ()
@@ -108,6 +110,11 @@ class Live:
         return Trace(self.graphs, tokens, self.memory, self.run, limits=self.limits)
 
     @property
+    def unprofiled(self) -> bool:
+        """Whether there were evaluations, but no node times of any."""
+        return bool(self.unrecorded or self.evaluations) and not any(len(t.records) for t in self.evaluations)
+
+    @property
     def tokens_per_s(self) -> float:
         """Of the newest tokens generated: evaluation and sampling; 0 before there are any."""
         total = sum(self._recent)
@@ -128,7 +135,7 @@ class Live:
                 self.settings = dict(event.settings)
                 self._prompts.clear()
                 self.evaluations.clear()  # after a restart: of graphs that are not there yet
-                self.n_past = 0
+                self.n_past = self.unrecorded = 0
             case Began():
                 self._begin(event)
             case Batch():
@@ -145,19 +152,26 @@ class Live:
             case Measured():
                 self.limits = event.limits
             case Failed():
-                self.message = event.message
+                self._tell(event.message)
             case Gone():
                 if self.state == "busy" and self.chat and not self.chat[-1].steps:
                     self._take_back()
-                self.state, self.message = "gone", event.message
+                self.state = "gone"
+                self._tell(event.message)
 
     def restarting(self) -> None:
         """Another engine begins; what was said stays."""
-        self.state, self.message = "loading", ""
+        self.state = "loading"
+        self._tell("")
         self.version += 1
 
+    def _tell(self, message: str) -> None:
+        self.n_told += bool(message or self.message)
+        self.message = message
+
     def _begin(self, event: Began) -> None:
-        self.state, self.message, self.next = "busy", "", ()
+        self.state, self.next = "busy", ()
+        self._tell("")
         self._replaced = self.chat.pop() if event.replaces and self.chat else None
         seen = self._replaced.steps if self._replaced else []
         steps = list(event.kept)
@@ -197,7 +211,8 @@ class Live:
             self._every *= 2
 
     def _end(self, event: Ended) -> None:
-        self.state, self.message = "idle", event.note
+        self.state = "idle"
+        self._tell(event.note)
         self.n_past = event.n_past
         if self.chat and event.turn is not None:
             self.chat[-1].turn = replace(event.turn)

@@ -18,10 +18,14 @@ MAX_NAME = 100
 
 def _path(name: str) -> Path:
     """Raises UsageError for a name that could lead elsewhere or that a terminal could not show."""
-    bad = not name or name.startswith(".") or any(c in "/\\" for c in name) or not name.isprintable()
-    if bad or len(name.encode("utf-8", "replace")) > MAX_NAME:
+    if not _is_name(name):
         raise UsageError(f"name {name!r}: must be 1 to {MAX_NAME} bytes of printable text, no / or \\, no dot in front")
     return chats() / f"{name}.json"
+
+
+def _is_name(text: str) -> bool:
+    bad = not text or text.startswith(".") or any(c in "/\\" for c in text) or not text.isprintable()
+    return not bad and len(text.encode("utf-8", "replace")) <= MAX_NAME
 
 
 def save(name: str, turns: Sequence[Turn], model: str) -> Path:
@@ -62,5 +66,5 @@ def load(name: str) -> tuple[Turn, ...]:
 
 
 def names() -> list[str]:
-    """The saved chats, in alphabetical order."""
-    return sorted(path.stem for path in chats().glob("*.json"))
+    """The saved chats, in alphabetical order; files of names that `save` refuses are none."""
+    return sorted(path.stem for path in chats().glob("*.json") if _is_name(path.stem))

@@ -219,9 +219,11 @@ class _Screens(Server):
             await screen.start(*size)
             await self._process_messages(websocket, screen)
         finally:
-            await screen.stop()
-            self._open.discard(websocket)
-            await websocket.close()
+            try:
+                await screen.stop()
+            finally:
+                self._open.discard(websocket)
+                await websocket.close()
         return websocket
 
     async def on_startup(self, app: web.Application) -> None:

@@ -135,7 +135,7 @@ class Shell:
 
     def _undo(self, _: str) -> None:
         turn = self.chat.undo()
-        self.say(f"Took back {_short(turn.prompt)} and its answer; {_turns(self.chat.turns)} left.")
+        self.say(f"Took back {_short(turn.prompt)} and its answer; {turns_told(self.chat.turns)} left.")
 
     def _edit(self, _: str) -> None:
         if not self.chat.turns:
@@ -148,7 +148,7 @@ class Shell:
 
     def _save(self, name: str) -> None:
         path = saved_chats.save(name, self.chat.turns, str(self.chat.session.path))
-        self.say(f"Saved {_turns(self.chat.turns)}: {path}")
+        self.say(f"Saved {turns_told(self.chat.turns)}: {path}")
 
     def _load(self, name: str) -> None:
         turns = saved_chats.load(name)
@@ -158,7 +158,7 @@ class Shell:
             self.wrapped.write(printable(mode.text(turn.prompt, first=not self.chat.turns) + turn.text))
             self.chat.add(turn)
         self.wrapped.write("\n")
-        self.say(f"Loaded {_turns(turns)}.")
+        self.say(f"Loaded {turns_told(turns)}.")
 
     def _sessions(self, _: str) -> None:
         self._say_all(saved_chats.names() or ["No chats are saved; /save NAME does."])
@@ -261,7 +261,7 @@ _KEYS = (
 )
 
 
-def _turns(turns: Sequence[Turn]) -> str:
+def turns_told(turns: Sequence[Turn]) -> str:
     return "1 turn" if len(turns) == 1 else f"{len(turns)} turns"
 
 

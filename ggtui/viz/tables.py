@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ggtui.core.trace import Trace
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Row, Stage
+from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,8 +54,8 @@ def cells(row: Row) -> dict[str, str]:
     """What the columns say of a row, without its key."""
     t = row.time
     return {
-        "op": row.op,
-        "type": row.type,
+        "op": printable_line(row.op),
+        "type": printable_line(row.type),
         "shape": shape(row.shape),
         "calls": str(row.calls),
         "time": duration(t.mean),
@@ -151,7 +152,9 @@ def fitted(columns: Columns, lines: Lines, width: int, gap: int = 3) -> tuple[Co
 
 
 def write(out: TextIO, title: str, columns: Columns, lines: Lines, *, ascii_only: bool = False) -> None:
-    """A table to a terminal, with as many columns as it has room for; else as plain text with all of them."""
+    """A table to a terminal, with as many columns as it has room for; else as plain text with all of them. Names in it
+    are data: what could act on a terminal is shown escaped."""
+    title, lines = printable_line(title), [[printable_line(cell) for cell in line] for line in lines]
     if not out.isatty():
         out.write(text_table(title, columns, lines) + "\n\n")
         return

@@ -305,6 +305,22 @@ def test_killed_and_begun_anew() -> None:
         listener.engine.close()
 
 
+def test_a_restart_that_fails_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(12, "no memory")
+
+    listener = started()
+    try:
+        listener.until(Loaded)
+        monkeypatch.setattr("ggtui.viz.engine.subprocess.Popen", refuse)
+        listener.engine.restart()
+        assert [event for _ in range(3) for event in listener.engine.receive()] == [
+            Gone("the engine does not start: [Errno 12] no memory")
+        ]
+    finally:
+        listener.engine.close()
+
+
 def test_an_error_of_its_own_ends_it_with_one_line() -> None:
     listener = started()
     try:

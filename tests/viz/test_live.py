@@ -126,6 +126,24 @@ def test_what_is_only_told(live: Live) -> None:
     assert live.message == "what to do"
 
 
+def test_the_same_message_again_is_another_one(live: Live) -> None:
+    before = live.n_told
+    tell(live, Failed("no"), Failed("no"))
+    assert live.n_told == before + 2
+    tell(live, *answer(n=3))
+    assert live.message == "" and live.n_told == before + 3
+
+
+def test_without_node_times(live: Live) -> None:
+    assert not live.unprofiled, "nothing ran yet"
+    tell(live, Batch((step(0, 1),), unrecorded=1))
+    assert live.unprofiled
+    tell(live, *answer(n=3))
+    assert not live.unprofiled
+    tell(live, Gone("it ended"), loaded())
+    assert not live.unprofiled
+
+
 def test_a_saved_run() -> None:
     saved = trace(10)
     live = Live.of(saved)

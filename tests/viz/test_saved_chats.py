@@ -25,6 +25,8 @@ def test_what_is_saved_is_loaded() -> None:
     save("my chat", TURNS[:1], "m.gguf")
     assert load("my chat") == TURNS[:1]
     assert [p.suffix for p in chats().iterdir()] == [".json", ".json"], "no temporary file is left"
+    (chats() / "a\x1b[2J.json").touch()
+    assert names() == ["my chat", "Änderung"], "what could not be loaded is not listed"
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,13 @@ def test_a_narrow_terminal_gets_fewer_columns(width: int, monkeypatch: pytest.Mo
     assert ("limit" in text) == (width >= 60) and ("sd" in text) == (width >= 200)
 
 
+@pytest.mark.parametrize("out", [Terminal(), io.StringIO()])
+def test_names_are_data(out: io.StringIO) -> None:
+    tables.write(out, "a\x1b[2J", [("node", "left")], [["b\x1b]0;x\x07"]])
+    assert "a\\x1b[2J" in out.getvalue() and "b\\x1b]0;x\\x07" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue() and "\x1b]" not in out.getvalue()
+
+
 def test_threads_and_changes() -> None:
     _, columns, lines = tables.thread_table(stages(trace())[0])
     assert len(lines) == 2 and len(lines[0]) == len(columns)

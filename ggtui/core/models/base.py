@@ -110,7 +110,7 @@ def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:
 
 def load_weights(file: ModelFile, specs: Mapping[str, TensorSpec], context: Context, threads: int) -> dict[str, Tensor]:
     """The file's tensors: matrices packed for the kernels, small ones as f32, the rest where the file's map has
-    them."""
+    them. Of the map as little as possible stays in memory."""
     present = [name for name in specs if name in file.tensors]
     weights = {name: _place(file, name, specs[name], context) for name in present}
     matrices = [name for name in present if weights[name].packed]
@@ -121,6 +121,8 @@ def load_weights(file: ModelFile, specs: Mapping[str, TensorSpec], context: Cont
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(pack, matrices))
+    for name in matrices:  # again: reading a neighbour maps what the system holds in one piece with it
+        file.release(name)
     return weights
 
 
@@ -128,7 +130,7 @@ def _place(file: ModelFile, name: str, spec: TensorSpec, context: Context) -> Te
     info: TensorInfo = file.tensors[name]
     if spec.matrix and not info.type.own:
         return context.new_tensor(info.type, info.ne[: len(spec.ne)], name, packed=True)
-    if spec.any_type or info.type.own or info.type.name == "f32":
+    if spec.any_type or info.type.own:  # read by a row now and then, from the map
         t = Tensor(info.type, info.ne[: len(spec.ne)], name=name)
         t.buffer = file.data(name)
         return t

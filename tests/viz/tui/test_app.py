@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from recorded import RecordedEngine, answer, drive, lines, loaded, settle, trace
+from textual.binding import Binding
 from textual.pilot import Pilot
 
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Batch, Began, Configure, Gone, Profile, Restore, Stop
 from ggtui.viz.tui.app import DARK, LIGHT, SCREENS, GgtuiApp, light_terminal
-from ggtui.viz.tui.base import bar
+from ggtui.viz.tui.base import RunScreen, bar
 from ggtui.viz.tui.help import Help, key_name
 
 
@@ -133,6 +134,13 @@ def test_the_palette_has_what_keys_do_not() -> None:
         assert app.screen.name == "mem"
 
     drive(GgtuiApp(Live(), engine), script)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_palette_has_the_keys_of_the_footer(screen: type[RunScreen]) -> None:
+    """By their tooltips."""
+    shown = [b for b in screen.BINDINGS if isinstance(b, Binding) and b.show and b.key_display != "arrows"]
+    assert shown and all(b.tooltip or b.action.startswith("app.") for b in shown)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

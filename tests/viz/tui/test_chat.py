@@ -180,6 +180,14 @@ def test_copy_is_of_the_last_answer() -> None:
     drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
 
 
+def test_what_is_copied_cannot_act_on_a_terminal() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+y")
+        assert pilot.app.clipboard == "a\\x1b[2Jb"
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns((Turn("", " a\x1b[2Jb"),)))), script)
+
+
 def test_ctrl_c_copies_from_the_prompt_and_stops() -> None:
     engine = RecordedEngine(loaded())
 
@@ -288,7 +296,11 @@ def test_states_are_told() -> None:
         assert "Loading" in text(pilot)
         await pilot.press("enter")
         await settle(pilot)
-        assert "still loading" in text(pilot)
+        assert not engine.asked, "there is no text to go on with yet"
+        await pilot.press("a", "enter", "b", "enter")
+        await settle(pilot)
+        assert engine.asked == [Say("a")] and prompt.text == "b" and "still loading" in text(pilot)
+        await pilot.press("backspace")
         engine.say(loaded())
         await settle(pilot)
         assert "Type the beginning of a tale" in text(pilot) and prompt.has_focus
@@ -317,6 +329,35 @@ def test_states_are_told() -> None:
     drive(GgtuiApp(Live(), engine), script)
     assert engine.asked[-1] == Say("kept")
     assert any(isinstance(command, Restore) for command in engine.asked)
+
+
+def test_the_same_error_is_told_again() -> None:
+    engine = RecordedEngine(loaded())
+
+    async def script(pilot: Pilot[int]) -> None:
+        for _ in range(2):
+            engine.say(Began("Once", "complete"), Ended("failed", None), Turns(()), Failed("the context is full"))
+            await settle(pilot)
+            assert "the context is full" in text(pilot)
+            pilot.app.screen.tell("")
+
+    drive(GgtuiApp(Live(), engine), script)
+
+
+def test_nothing_is_set_without_an_engine() -> None:
+    engine = RecordedEngine(loaded(), Gone("killed"))
+
+    async def script(pilot: Pilot[int]) -> None:
+        prompt = pilot.app.screen.query_one(Prompt)
+        for line in ("/set temp 1", "/set", "/perf off"):
+            prompt.focus()
+            prompt.put(line)
+            await pilot.press("enter")
+            await settle(pilot)
+            assert isinstance(pilot.app.screen, ChatScreen) and "The engine stopped (killed)" in text(pilot)
+
+    drive(GgtuiApp(Live(), engine), script)
+    assert not engine.asked
 
 
 def test_names_and_text_are_data() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from recorded import STORY, RecordedEngine, answer, check_snapshot, drive, lines, loaded, settle
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from ggtui.core.errors import UsageError
 from ggtui.viz import saved_chats
@@ -113,6 +113,16 @@ def test_settings_are_taken_and_checked() -> None:
         assert isinstance(pilot.app.screen, ChatScreen)
 
     drive(GgtuiApp(Live(), engine), script)
+
+
+def test_a_value_that_is_only_looked_at_stays_as_it_is() -> None:
+    engine = RecordedEngine(loaded(), Configured({"temp": 0.123456789}))
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+s", *["down"] * len(LIVE), "escape")
+
+    drive(GgtuiApp(Live(), engine), script)
+    assert not engine.asked
 
 
 def test_settings_fit_a_small_terminal() -> None:
@@ -234,6 +244,41 @@ def test_one_steps_through_the_tokens_of_the_answer() -> None:
 
     drive(GgtuiApp(Live(), engine), script)
     assert engine.asked[-1] == Choose(37, 131)
+
+
+def test_an_error_that_was_told_before_is_told_again() -> None:
+    engine = RecordedEngine(loaded(), *answer(), Failed("the context is full"))
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("escape", "a")
+        await settle(pilot)
+        pilot.app.live.take(Failed("the context is full"))  # type: ignore[attr-defined]
+        await told(pilot)
+        assert "the context is full" in str(pilot.app.screen.query_one(".note", Static).content)
+        await pilot.press("left")
+
+    drive(GgtuiApp(Live(), engine), script)
+    assert engine.asked == [Alternatives(10, None), Alternatives(10, 39)]
+
+
+def test_what_a_dialog_before_asked_for_is_not_shown() -> None:
+    engine = RecordedEngine(loaded(), *answer(n=40))
+
+    async def script(pilot: Pilot[int]) -> None:
+        live = pilot.app.live  # type: ignore[attr-defined]
+        await pilot.press("escape", "a", "escape", "a")
+        live.take(likeliest(40))
+        await told(pilot)
+        await pilot.press("left")
+        live.take(likeliest(40))
+        await told(pilot)
+        assert "..." in str(pilot.app.screen.query_one(".rows", Static).content)
+        live.take(likeliest(39, first=130))
+        await told(pilot)
+        await pilot.press("enter")
+
+    drive(GgtuiApp(Live(), engine), script)
+    assert engine.asked[-1] == Choose(39, 130)
 
 
 def test_a_loaded_answer_has_no_tokens_to_step_through() -> None:

@@ -337,7 +337,13 @@ def test_save(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("", "the name of a file"), ("graph.txt", "must end in one of"), ("no/graph.svg", "is no folder")],
+    [
+        ("", "the name of a file"),
+        ("graph.txt", "must end in one of"),
+        ("no/graph.svg", "is no folder"),
+        ("~no-such-person/graph.svg", "home directory"),
+        (f"{'x' * 300}/graph.svg", "name too long"),
+    ],
 )
 def test_a_name_that_will_not_do(tmp_path: Path, name: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "empty"

@@ -192,6 +192,17 @@ def test_space_pauses() -> None:
     perf(script)
 
 
+def test_nothing_is_not_paused() -> None:
+    async def script(pilot: Pilot[int], app: GgtuiApp) -> None:
+        await keys(pilot, "space")
+        assert isinstance(app.engine, RecordedEngine)
+        app.engine.say(*answer())
+        await settle(pilot)
+        assert "generation: " in lines(app)[1] and "PAUSED" not in lines(app)[1]
+
+    perf(script, loaded())
+
+
 def test_the_cursor_moves_and_stays_on_its_node() -> None:
     async def script(pilot: Pilot[int], app: GgtuiApp) -> None:
         assert cursor(app) == "output"
@@ -238,11 +249,15 @@ def test_L_measures_the_limits() -> None:
         await settle(pilot)
         assert [note.message for note in app._notifications] == ["limits: no room"]
         await keys(pilot, "L")
+        engine.say(Failed("limits: no room"))  # the same once more
+        await settle(pilot)
+        assert not any("measuring what" in line for line in lines(app))
+        await keys(pilot, "L")
         engine.say(Measured(LIMITS))
         await settle(pilot)
         assert any(line.startswith(" limit     memory   21% of  34.1 GB/s") for line in lines(app))
         await keys(pilot, "L")
-        assert len(engine.asked) == 2
+        assert len(engine.asked) == 3
 
     perf(script, replace(loaded(), limits=None), *answer())
 

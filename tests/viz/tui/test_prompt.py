@@ -60,6 +60,15 @@ def test_a_paste_is_kept_whole_and_escaped() -> None:
     assert said(engine) == [pasted.replace("\r\n", "\n") + "\\x1b[2J"]
 
 
+def test_what_was_copied_here_is_pasted_escaped() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        pilot.app.copy_to_clipboard("one\r\ntwo\x1b[2J")
+        await pilot.press("ctrl+v")
+        assert pilot.app.screen.query_one(Prompt).text == "one\ntwo\\x1b[2J"
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded())), script)
+
+
 def test_arrows_walk_through_what_was_typed() -> None:
     engine = RecordedEngine(loaded(), replies=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -212,6 +213,12 @@ def test_unlikely_tokens_are_underlined() -> None:
         assert not underlined()
 
     drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
+
+
+def test_tokens_of_unknown_probability_have_no_mark() -> None:
+    steps = [TokenStep(1, " one", math.nan, 1, 0, 0), TokenStep(2, " two", -9.0, 2, 0, 0)]
+    block = Block(Spoken(Turn("", " one two"), steps), 40)
+    assert block.levels(0, 7) == [(3, 7, 3)]
 
 
 def test_lines_kept_for_drawing_are_bounded() -> None:

@@ -70,7 +70,7 @@ class Next(Dialog):
         self._keep: int | None = None
         self._at = 0
         self._waiting: tuple[int | None] | None = None  # the place asked about
-        self._message, self._answer = live.message, live.likeliest
+        self._n_told, self._answer = live.n_told, live.likeliest
 
     def content(self) -> ComposeResult:
         yield Static(classes="where", markup=False)
@@ -101,16 +101,20 @@ class Next(Dialog):
         return found.rows[: max(self.size.height - 10, 1)]
 
     def follow(self) -> None:
-        if self.live.message != self._message:
-            self._message = self.live.message
-            self.query_one(".note", Static).update(printable_line(self._message))
-            self._waiting = None if self._message else self._waiting
-            if self._message:
+        if self.live.n_told != self._n_told:
+            self._n_told = self.live.n_told
+            message = self.live.message
+            self.query_one(".note", Static).update(printable_line(message))
+            self._waiting = None if message else self._waiting
+            if message:
                 return
         answer = self.live.likeliest
         if self._waiting is not None and answer is not None and answer is not self._answer:
             self._answer = answer
-            self._rows[self._waiting[0]] = answer
+            (keep,) = self._waiting
+            if answer.keep != keep and (keep is not None or answer.keep < len(self._spoken.steps)):
+                return  # it was asked by a dialog before this one
+            self._rows[keep] = answer
             self._waiting = None
             self._show()
 

@@ -1,4 +1,4 @@
-"""What the dialogs share: a box over the chat that follows the run by itself."""
+"""What the dialogs share: a box over a screen that follows the run by itself."""
 
 from __future__ import annotations
 

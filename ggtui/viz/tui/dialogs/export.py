@@ -26,7 +26,7 @@ _ENDINGS = {"chrome": ".chrome.json", "speedscope": ".speedscope.json", "sqlite"
 
 def file_name(exporter: Exporter, trace: Trace) -> str:
     """A name for the file, after the model."""
-    model = Path(trace.run.model).stem or "ggtui"
+    model = printable_line(Path(trace.run.model).stem) or "ggtui"
     return f"{model}-perf{_ENDINGS.get(exporter.name, f'.{exporter.name}')}"
 
 

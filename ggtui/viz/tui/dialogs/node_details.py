@@ -37,7 +37,7 @@ def details(stage: Stage, row: Row, by: str, *, ascii_only: bool = False) -> Tex
     text = Text()
     text.append(printable_line(row.key), style="bold")
     kind = " ".join(dict.fromkeys(word for word in (row.op, row.type) if word != row.key))
-    text.append(f"  {kind}  in {stage.name}\n\n")
+    text.append(f"  {printable_line(kind)}  in {stage.name}\n\n")
     facts: list[tuple[str, Iterable[str]]] = []
     if by == "node" and len(nodes) == 1:
         facts += _made_of(stage, nodes[0])
@@ -58,7 +58,7 @@ def details(stage: Stage, row: Row, by: str, *, ascii_only: bool = False) -> Tex
 
 
 def _pad(word: str) -> str:
-    return f"{word:16} "
+    return f"{printable_line(word):16} "
 
 
 def _tensor(t: TensorInfo) -> str:

@@ -71,11 +71,17 @@ class SaveGraph(ModalScreen[Path | None]):
         if not event.value.strip():
             self._tell(f"the name of a file; {_HINT}")
             return
-        path = Path(event.value.strip()).expanduser()
-        against = objection(path)
+        try:
+            path = Path(event.value.strip()).expanduser()
+            against = objection(path)
+            there = not against and written(path).exists()
+        except (OSError, RuntimeError, ValueError) as error:  # no such home, too long, not allowed to look
+            reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+            self._tell(printable_line(f"{reason}; choose another name"))
+            return
         if against:
             self._tell(against)
-        elif written(path).exists() and self._asked != path:
+        elif there and self._asked != path:
             self._asked = path
             self._tell(f"{printable_line(written(path).name)} is there already: enter overwrites it, esc goes back")
         else:

@@ -104,9 +104,12 @@ class Settings(Dialog):
         line.set_class(bool(error), "-shown")
 
     def _take(self, field: Input) -> None:
-        name = str(field.id)
+        name, text = str(field.id), field.value.strip()
+        if text == shown(SETTINGS[name], self._value(name)):  # which may have less digits than the value
+            self._say(name, "")
+            return
         try:
-            value = parse(name, field.value.strip(), name)
+            value = parse(name, text, name)
         except UsageError as error:
             self._say(name, str(error))
             return

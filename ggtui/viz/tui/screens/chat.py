@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -14,11 +13,10 @@ from textual.widgets import Static
 
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz import saved_chats
-from ggtui.viz.chat import Turn
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Clear, Command, Configure, Edit, Regen, Restore, Say, Stop, Undo
-from ggtui.viz.shell import MODE_HELP
-from ggtui.viz.text import printable_line
+from ggtui.viz.shell import MODE_HELP, turns_told
+from ggtui.viz.text import printable, printable_line
 from ggtui.viz.tui.base import RunScreen, Send
 from ggtui.viz.tui.dialogs.alternatives import Next
 from ggtui.viz.tui.dialogs.sessions import Sessions
@@ -35,7 +33,7 @@ HINTS = {
     "chat": ("Type a question, and Enter: the model answers it.", "F1 shows all keys."),
 }  # fmt: skip
 LEGEND = ("50%+", "10%+", "1%+ underlined", "rarer bold underlined")
-LOADING = "The model is still loading."
+LOADING = "The model is still loading; it answers what was sent as soon as it can."
 SAVED = "This is a saved run; there is no model to talk to. F3-F6 show it."
 BUSY = "The model is still writing; ^C stops it. What you typed is kept."
 
@@ -85,7 +83,7 @@ class ChatScreen(RunScreen):
     def __init__(self, live: Live, send: Send) -> None:
         super().__init__(live, send)
         self._note, self._noted = "", ""  # what to tell, and what is told
-        self._message, self._state = "", ""
+        self._n_told, self._state = 0, ""
         self._asked = -1  # the version at which the model was asked to speak
         self._draft: str | None = None  # what was in the prompt when editing began
         self._saved: tuple[tuple[str, str], ...] = ()  # the chat as it was saved or loaded
@@ -154,8 +152,8 @@ class ChatScreen(RunScreen):
                 self.set_focus(None)  # so that r is a key
             elif live.state == "idle" and before == "loading" and self.app.screen is self:
                 self.prompt.focus()
-        if live.message != self._message:
-            self._message = live.message
+        if live.n_told != self._n_told:
+            self._n_told = live.n_told
             self.tell(live.message)
         self._draw_note()
 
@@ -229,15 +227,15 @@ class ChatScreen(RunScreen):
             self._run(self.prompt.take())
         elif state == "gone":
             self._draw_note()
-        elif state in ("loading", "saved"):
-            self.tell(LOADING if state == "loading" else SAVED)
+        elif state == "saved":
+            self.tell(SAVED)
         elif self.busy:
-            self.tell(BUSY)
+            self.tell(LOADING if state == "loading" else BUSY)
         elif self._draft is not None:
             self._ask(Edit(self.prompt.take()))
             self._end_edit()
-        elif text.strip() or self.mode == "complete":
-            self._ask(Say(self.prompt.take()))
+        elif text.strip() or (self.mode == "complete" and state != "loading"):
+            self._ask(Say(self.prompt.take()))  # one that still loads answers as soon as it can
         if self.prompt.past.trouble:
             self.tell(self.prompt.past.trouble)
             self.prompt.past.trouble = ""
@@ -286,13 +284,17 @@ class ChatScreen(RunScreen):
 
     def command(self, command: Command, done: str) -> None:
         """Something that changes the chat; an answer under way ends first."""
-        if self.live.state not in ("idle", "busy"):
-            self._ready(something=False)
-            return
         if self.busy:
             self.send(Stop())
-        self.send(command)
-        self.tell(done)
+        self.change(command, done)
+
+    def change(self, command: Command, done: str) -> None:
+        """Something that an answer under way need not end for."""
+        if self.live.state in ("idle", "busy"):
+            self.send(command)
+            self.tell(done)
+        else:
+            self._ready(something=False)
 
     # ---- keys ----
 
@@ -340,12 +342,15 @@ class ChatScreen(RunScreen):
         if not self.live.chat:
             self.tell("Nothing was said yet.")
             return
-        text = self.live.chat[-1].turn.text.strip()
+        text = printable(self.live.chat[-1].turn.text.strip())  # also for the terminal it may be pasted into
         self.app.copy_to_clipboard(text)
         self.tell(f"Copied the last answer, {len(text)} characters.")
 
     def action_settings(self) -> None:
-        self.app.push_screen(Settings(self.live, self.send))
+        if self.live.state in ("gone", "saved"):
+            self._ready(something=False)
+        else:
+            self.app.push_screen(Settings(self.live, self.send))
 
     def action_alternatives(self) -> None:
         if self._ready():
@@ -360,11 +365,7 @@ class ChatScreen(RunScreen):
 
     def set_mode(self, mode: str) -> None:
         """How prompts from now on become text for the model."""
-        if self.live.state not in ("idle", "busy"):
-            self._ready(something=False)
-            return
-        self.send(Configure({"mode": mode}))
-        self.tell(f"Mode {mode}: {MODE_HELP[mode]}")
+        self.change(Configure({"mode": mode}), f"Mode {mode}: {MODE_HELP[mode]}")
 
     def action_page(self, pages: int) -> None:
         self.transcript.move(pages)
@@ -388,7 +389,7 @@ class ChatScreen(RunScreen):
         turns = [spoken.turn for spoken in self.live.chat]
         path = saved_chats.save(name, turns, self.live.loaded.path if self.live.loaded is not None else "")
         self._saved = tuple((turn.prompt, turn.text) for turn in turns)
-        return f"Saved {_turns(turns)}: {path}"
+        return f"Saved {turns_told(turns)}: {path}"
 
     def load(self, name: str) -> str:
         """Go on with a saved chat; returns what to tell. Raises GgtuiError, OSError."""
@@ -396,8 +397,8 @@ class ChatScreen(RunScreen):
             raise UsageError("there is no model to go on with it")
         turns = saved_chats.load(name)
         self._saved = tuple((turn.prompt, turn.text) for turn in turns)
-        self.command(Restore(turns), f"Loaded {_turns(turns)}.")
-        return f"Loaded {_turns(turns)}."
+        self.command(Restore(turns), f"Loaded {turns_told(turns)}.")
+        return f"Loaded {turns_told(turns)}."
 
     # ---- selected text ----
 
@@ -405,7 +406,3 @@ class ChatScreen(RunScreen):
         """Also of the prompt, so that Ctrl+C copies it; while the model speaks, that stops it."""
         selected = super().get_selected_text()
         return selected or (None if self.live.state == "busy" else self.prompt.selected_text or None)
-
-
-def _turns(turns: Sequence[Turn]) -> str:
-    return "1 turn" if len(turns) == 1 else f"{len(turns)} turns"

@@ -7,25 +7,24 @@ from typing import Protocol
 
 from ggtui.core.errors import UsageError
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Configure, Profile
+from ggtui.viz.messages import Command, Configure, Profile
 from ggtui.viz.settings import SETTINGS, nearest
 from ggtui.viz.shell import COMMANDS, MODE_HELP
-from ggtui.viz.tui.base import Send
 from ggtui.viz.tui.dialogs.settings import parse
 from ggtui.viz.tui.widgets.status import p95
 
-WHERE = {"info": "F1 and the bar at the top", "params": "^S", "graph": "F4", "mem": "F6"}
+WHERE = {"info": "the bar at the top", "params": "^S", "graph": "F4", "mem": "F6"}
 
 
 class Actions(Protocol):
     """What commands need of the Chat screen."""
 
     live: Live
-    send: Send
 
     @property
     def mode(self) -> str: ...
     def tell(self, line: str) -> None: ...
+    def change(self, command: Command, done: str) -> None: ...
     def set_mode(self, mode: str) -> None: ...
     def save(self, name: str) -> str: ...
     def load(self, name: str) -> str: ...
@@ -48,7 +47,7 @@ def run(screen: Actions, line: str) -> None:
             DO[command.names[0]](screen, rest.strip())
             return
     meant = nearest(word, [name for command in COMMANDS for name in command.names])
-    hint = f"did you mean {meant}?" if meant else "F1 lists the keys"
+    hint = f"did you mean {meant}?" if meant else "F1 lists the keys."
     raise UsageError(f"{word}: no such command; {hint} A text that begins with / needs a space before it.")
 
 
@@ -62,10 +61,9 @@ def _set(screen: Actions, words: str) -> None:
     value = parse(name, text, f"/set {name}")
     assert setting is not None
     if text:
-        screen.send(Configure({setting.key: value}))
+        screen.change(Configure({setting.key: value}), f"{name} = {setting.text(value)}")
     else:
-        value = screen.live.settings.get(setting.key, setting.default)
-    screen.tell(f"{name} = {setting.text(value)}")
+        screen.tell(f"{name} = {setting.text(screen.live.settings.get(setting.key, setting.default))}")
 
 
 def _mode(screen: Actions, name: str) -> None:
@@ -96,8 +94,8 @@ def _show(screen: Actions, subject: str) -> None:
 
 def _perf(screen: Actions, words: str) -> None:
     if words in ("on", "off"):
-        screen.send(Profile(words == "on"))
-        screen.tell(f"Node times are {'' if words == 'on' else 'not '}recorded from now on.")
+        told = f"Node times are {'' if words == 'on' else 'not '}recorded from now on."
+        screen.change(Profile(words == "on"), told)
     else:
         screen.tell("F3 shows node times; there, e writes them into a file.")
 

@@ -163,10 +163,11 @@ class GraphScreen(RunScreen):
             text.append(f"heat: {MEANING[self._heat]}")
         elif not self.live.n_evaluations:
             text.append(NOTHING)
-        elif any(len(t.records) for t in self.live.evaluations) or not self.live.evaluations:
-            text.append("no evaluation of it is among the recorded ones")
+        elif self.live.unprofiled:
+            what_to_do = ": Ctrl+P, Profile on" if self.live.state != "saved" else ""
+            text.append(f"node times are not recorded{what_to_do}")
         else:
-            text.append("node times are not recorded: Ctrl+P, Profile on")
+            text.append("no evaluation of it is among the recorded ones")
         self._say(text)
 
     def _say(self, text: Text) -> None:
@@ -307,7 +308,7 @@ class GraphScreen(RunScreen):
         if self._graph is None:
             self.app.notify(NOTHING)
             return
-        model = Path(self.live.run.model).stem or "graph"
+        model = printable_line(Path(self.live.run.model).stem) or "graph"
         name = self._graph_name()
         self.app.push_screen(SaveGraph(f"A picture of the {name} graph", f"{model}-{name}.svg"), self._save)
 

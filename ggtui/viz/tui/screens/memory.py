@@ -46,8 +46,8 @@ class MemoryScreen(RunScreen):
 
     TAB: ClassVar[str] = "mem"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "group", "layer/type/tensor"),
-        Binding("b", "unit", "bytes/MiB"),
+        Binding("t", "group", "layer/type/tensor", tooltip="the model's bytes by layer, type or tensor"),
+        Binding("b", "unit", "bytes/MiB", tooltip="sizes in bytes or in MiB"),
         Binding("up", "scroll_model(-1)", "scroll", key_display="arrows"),
         Binding("down", "scroll_model(1)", "scroll down", show=False),
         Binding("pageup", "page(-1)", "page up", show=False),

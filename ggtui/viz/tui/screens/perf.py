@@ -63,7 +63,7 @@ class PerfScreen(RunScreen):
         self._by = "node"
         self._sort, self._reverse = "time", False
         self._frozen: Trace | None = None
-        self._measuring: str | None = None  # the message that stood when limits were asked for
+        self._measuring: int | None = None  # how many messages there were when limits were asked for
         self._known: tuple[tuple[int, bool, str, str], tuple[Stage, list[Row]] | None] | None = None
         self._base = ""  # the saved run compared with last
 
@@ -149,7 +149,7 @@ class PerfScreen(RunScreen):
             return "Nothing has run yet: 1 opens the chat." if live.state != "saved" else "This run has no evaluations."
         shown, other = ("a prompt", "generation") if self._stage == "prompt" else ("generation", "the prompts")
         kept = "the newest evaluations" if live.state != "saved" else "this run"
-        why = "; the profile is off, Ctrl+P has Profile on" if live.run.profile == "off" else ""
+        why = "; they are not recorded: Ctrl+P, Profile on" if live.unprofiled and live.state != "saved" else ""
         return f"There are no node times of {shown} in {kept}{why}. p shows {other}."
 
     def _hint(self) -> str:
@@ -161,7 +161,7 @@ class PerfScreen(RunScreen):
 
     def _end_measuring(self) -> None:
         live = self.live
-        if self._measuring is not None and (live.limits is not None or live.message != self._measuring):
+        if self._measuring is not None and (live.limits is not None or live.n_told != self._measuring):
             if live.limits is None and live.message:
                 self.notify(printable_line(live.message), severity="error", markup=False)
             self._measuring = None
@@ -200,7 +200,10 @@ class PerfScreen(RunScreen):
         if self.live.state == "saved":
             self.notify("A saved run does not go on.", timeout=2)
             return
-        self._frozen = None if self._frozen is not None else self.live.trace()
+        if self._frozen is not None:
+            self._frozen = None
+        elif self._something():
+            self._frozen = self.live.trace()
         self._known = None
         self.show()
 
@@ -229,7 +232,7 @@ class PerfScreen(RunScreen):
         if live.state != "idle":
             self.notify("Limits are measured while the model does not write.", timeout=3)
             return
-        self._measuring = live.message
+        self._measuring = live.n_told
         self.send(MeasureLimits())
         self.show()
 

@@ -53,17 +53,20 @@ class TimelineScreen(RunScreen):
 
     TAB: ClassVar[str] = "time"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("plus,equals_sign", "zoom(0.5)", "zoom", key_display="+ -"),
-        Binding("minus", "zoom(2)", "zoom out", show=False),
+        Binding("plus", "zoom(0.5)", "zoom", key_display="+ -", tooltip="show less time, larger"),
+        Binding("equals_sign", "zoom(0.5)", show=False),
+        Binding("minus", "zoom(2)", "zoom out", show=False, tooltip="show more time, smaller"),
         Binding("left", "move(-1)", "move", key_display="arrows"),
         Binding("right", "move(1)", "move right", show=False),
-        Binding("left_square_bracket", "token(-1)", "token", key_display="[ ]"),
-        Binding("right_square_bracket", "token(1)", "next token", show=False),
-        Binding("n", "wait(1)", "wait", key_display="n N"),
-        Binding("N", "wait(-1)", "previous wait", show=False),
-        Binding("w", "slowest", "slowest"),
-        Binding("f", "follow", "follow"),
-        Binding("0", "whole", "whole"),
+        Binding(
+            "left_square_bracket", "token(-1)", "token", key_display="[ ]", tooltip="to the evaluation before this one"
+        ),
+        Binding("right_square_bracket", "token(1)", "next token", show=False, tooltip="to the next evaluation"),
+        Binding("n", "wait(1)", "wait", key_display="n N", tooltip="to the next long wait of any thread"),
+        Binding("N", "wait(-1)", "previous wait", show=False, tooltip="to the long wait before this one"),
+        Binding("w", "slowest", "slowest", tooltip="to the generated token that took longest"),
+        Binding("f", "follow", "follow", tooltip="keep the newest token in view"),
+        Binding("0", "whole", "whole", tooltip="show all that is kept"),
         Binding("up", "thread(-1)", "thread above", show=False),
         Binding("down", "thread(1)", "thread below", show=False),
         Binding("shift+left,pageup", "page(-1)", "back a screen", show=False),

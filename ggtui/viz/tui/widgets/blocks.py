@@ -84,14 +84,16 @@ class Block:
         return Place("answer", line, self.answer) if line < len(self.answer.lines) else None
 
     def levels(self, start: int, end: int) -> list[tuple[int, int, int]]:
-        """The tokens between two places of the answer: where they begin and end, and which of LEVELS they reach."""
+        """The tokens between two places of the answer: where they begin and end, and which of LEVELS they reach. Those
+        whose probability was not told are not among them."""
         found = []
         i = bisect_right(self.ends, start)
         at = start
         while i < len(self.ends) and at < end:
-            p = math.exp(min(self.spoken.steps[i].logprob, 0.0))
+            logprob = self.spoken.steps[i].logprob
             until = min(self.ends[i], end)
-            if until > at:
+            if until > at and not math.isnan(logprob):
+                p = math.exp(min(logprob, 0.0))
                 found.append((at, until, next(n for n, least in enumerate(LEVELS) if p >= least)))
             at, i = until, i + 1
         return found

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ggtui.core.trace import Trace
 from ggtui.viz.text import printable_line
+
+if TYPE_CHECKING:
+    from ggtui.perf.aggregate import Row
 
 NEWEST = 64  # evaluations that the figures are of
 
@@ -29,7 +32,8 @@ class Hot(NamedTuple):
 
 
 def hottest(trace: Trace, n: int) -> Hot | None:
-    """The `n` hottest nodes of generation; None where nothing was recorded."""
+    """The `n` hottest nodes of generation by their median time, which an evaluation that was put aside for a while
+    does not move; None where nothing was recorded."""
     from ggtui.perf import aggregate  # not before there is something to add up
 
     stage = next((s for s in aggregate.stages(trace) if s.name == "generation"), None)
@@ -37,10 +41,21 @@ def hottest(trace: Trace, n: int) -> Hot | None:
         return None
     threads = stage.threads()
     total = sum(t.work + t.wait + t.wake for t in threads)
-    nodes = tuple(
-        HotNode(printable_line(row.key), row.share, row.bytes_per_s, row.of_limit) for row in aggregate.rows(stage)[:n]
-    )
-    return Hot(nodes, sum(t.wait for t in threads) / total if total else 0.0)
+    evaluation = stage.evals.median or stage.evals.mean
+    rows = sorted(aggregate.rows(stage), key=lambda row: -_typical(row))[:n]
+    return Hot(tuple(_hot(row, evaluation) for row in rows), sum(t.wait for t in threads) / total if total else 0.0)
+
+
+def _typical(row: Row) -> float:
+    return row.time.mean if row.time.median is None else row.time.median
+
+
+def _hot(row: Row, evaluation: float) -> HotNode:
+    ns = _typical(row)
+    faster = row.time.mean / ns if ns else 0.0
+    of_limit = None if row.of_limit is None else row.of_limit * faster
+    share = ns / evaluation if evaluation else 0.0
+    return HotNode(printable_line(row.key), share, row.bytes_per_s * faster, of_limit)
 
 
 def clip(text: str, width: int) -> str:

@@ -9,6 +9,11 @@ from textual.content import Content, Span
 from textual.widgets import Static
 
 
+def text_line(text: str, style: str = "") -> Text:
+    """A line of its own, to which more can be appended."""
+    return Text(no_wrap=True, end="").append(text, style)
+
+
 class Lines(Static):
     """Lines of text; hidden while there are none."""
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ggtui.viz.messages import TensorFact
 from ggtui.viz.text import printable_line
+from ggtui.viz.tui.widgets.lines import text_line
 from ggtui.viz.tui.widgets.owners import amount
 from ggtui.viz.tui.widgets.plot import bar
 
@@ -98,11 +99,12 @@ def table(
     room = free - share_width - 2
     shown = range(first, min(first + height - 1, len(rows)))
     seen = f"{first + 1}-{shown.stop} of {len(rows)}" if len(shown) < len(rows) else f"{len(rows)} in all"
-    lines = [_line(f"{by:<{name_width}}{'size':>{number}}{'share':>8}"[: name_width + number + share_width], "bold")]
+    heading = f"{by:<{name_width}}{'size':>{number}}{'share':>8}"[: name_width + number + share_width]
+    lines = [text_line(heading, "bold")]
     lines[0].append(f"  {seen}, {amount(total, mib)}")
     for i in shown:
         group = rows[i]
-        line = _line(f"{names[i][:name_width]:<{name_width}}{amounts[i]:>{number}}")
+        line = text_line(f"{names[i][:name_width]:<{name_width}}{amounts[i]:>{number}}")
         if share_width:
             line.append(f"{group.n_bytes / max(total, 1):>{share_width}.1%}")
         if room >= _BAR_LEAST:
@@ -111,8 +113,3 @@ def table(
             line.append(f"  {notes[i][:note_width]}")
         lines.append(line)
     return lines
-
-
-def _line(text: str, style: str = "") -> Text:
-    line = Text(no_wrap=True, end="")
-    return line.append(text, style)

@@ -68,7 +68,7 @@ def around(graph: GraphInfo, nodes: Sequence[int]) -> Around:
 
 
 def _node(n: NodeInfo) -> Neighbour:
-    return Neighbour(printable_line(n.name), n.id, n.result, n.op)
+    return Neighbour(printable_line(n.name), n.id, n.result, printable_line(n.op))
 
 
 def _input_name(graph: GraphInfo, node: NodeInfo, tensor: TensorInfo) -> str:

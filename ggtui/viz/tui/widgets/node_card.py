@@ -74,11 +74,12 @@ def _parts(node: NodeInfo, figures: Figures) -> list[Fact]:
     """The loops of a node. Its costs belong to the last one, which makes its result."""
     if len(node.parts) < 2:
         return []
-    longest = max(map(len, node.parts))
+    parts = [printable_line(part) for part in node.parts]
+    longest = max(map(len, parts))
     facts: list[Fact] = []
-    for i, (part, ns) in enumerate(zip(node.parts, figures.part_times(node.id), strict=False)):
+    for i, (part, ns) in enumerate(zip(parts, figures.part_times(node.id), strict=False)):
         line = f"{part:{longest}} {duration(ns):>9}"
-        if i + 1 == len(node.parts):
+        if i + 1 == len(parts):
             line += f"  {size(round(figures.traffic[node.id]))}, {figures.flops[node.id]:,.0f} operations"
         facts.append(("" if i else "parts", line))
     return facts

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ggtui.core.trace import MemoryUse
 from ggtui.viz.live import Live, Point
+from ggtui.viz.tui.widgets.lines import text_line
 from ggtui.viz.tui.widgets.plot import bar, plot
 
 NAME = 23  # columns of names
@@ -53,13 +54,13 @@ def owner_table(memory: MemoryUse, rss: int, width: int, *, mib: bool, ascii_onl
     rows = owners(memory, rss)
     whole = max(rss, sum(owner.n_bytes or 0 for owner in rows[:6]), 1)
     room = width - NAME - NUMBER - _SHARE - 2
-    lines = [_line(f"{'owner':<{NAME}}{'size':>{NUMBER}}{'share':>{_SHARE}}", "bold")]
+    lines = [text_line(f"{'owner':<{NAME}}{'size':>{NUMBER}}{'share':>{_SHARE}}", "bold")]
     for i, (name, n_bytes) in enumerate(rows):
         if n_bytes is None:
-            lines.append(_line(f"{name:<{NAME}}{UNKNOWN:>{NUMBER}}"))
+            lines.append(text_line(f"{name:<{NAME}}{UNKNOWN:>{NUMBER}}"))
             continue
         share = n_bytes / whole
-        line = _line(f"{name:<{NAME}}{amount(n_bytes, mib):>{NUMBER}}{share:>{_SHARE}.1%}")
+        line = text_line(f"{name:<{NAME}}{amount(n_bytes, mib):>{NUMBER}}{share:>{_SHARE}.1%}")
         if room >= 4 and i < 7 and name != "all of them":
             line.append("  ").append(bar(share, room, ascii_only=ascii_only), _BLUE)
         if i >= 6:
@@ -74,10 +75,10 @@ def kv_lines(live: Live, width: int, *, mib: bool, ascii_only: bool) -> list[Tex
     told = f"{amount(used, mib)} of {amount(live.memory.kv, mib)}" if live.memory.kv else amount(used, mib)
     words = f"{live.n_past} of {n_ctx} tokens" if n_ctx else f"{live.n_past} tokens"
     words += f", {each:,} B a token" if each else ""
-    line = _line("KV cache  ", "bold")
+    line = text_line("KV cache  ", "bold")
     line.append(told)
     wide = line.cell_len + 2 + len(words) <= width - 6
-    lines = [line.append(f", {words}")] if wide else [line, _line(" " * 10 + words)]
+    lines = [line.append(f", {words}")] if wide else [line, text_line(" " * 10 + words)]
     room = width - line.cell_len - 2
     if n_ctx and room >= 4:
         line.append("  ").append(bar(live.n_past / n_ctx, room, ascii_only=ascii_only), _BLUE)
@@ -102,7 +103,7 @@ def growth(points: Sequence[Point], width: int, height: int, *, mib: bool, ascii
     if height < 4:
         return []
     if len(points) < 2:
-        return [_line("growth", "bold"), _line("Curves begin with the second evaluation.")]
+        return [text_line("growth", "bold"), text_line("Curves begin with the second evaluation.")]
     kv = [(float(p.evaluations), float(p.kv)) for p in points]
     rss = [(float(p.evaluations), float(p.rss)) for p in points if p.rss]
     # An axis may end at twice the greatest of its values.
@@ -124,7 +125,7 @@ def growth(points: Sequence[Point], width: int, height: int, *, mib: bool, ascii
     if height >= 10:
         half = height // 2
         upper = _curve("KV cache in use", kv, width, half, _BLUE, 0.0, gutter, mib, ascii_only)
-        between = [_line("")] if height >= 12 else []
+        between = [text_line("")] if height >= 12 else []
         return [
             *upper,
             *between,
@@ -155,14 +156,9 @@ def _curve(
     drawn = plot(
         scaled, width, height - 1, y_text=told, x_name="evaluations", low=low, gutter=gutter, ascii_only=ascii_only
     )
-    lines = [_line(name, "bold")]
+    lines = [text_line(name, "bold")]
     for i, text in enumerate(drawn):
-        lines.append(_line(text))
+        lines.append(text_line(text))
         if i < len(drawn) - 2:
             lines[-1].stylize(style, gutter + 1)
     return lines
-
-
-def _line(text: str, style: str = "") -> Text:
-    line = Text(no_wrap=True, end="")
-    return line.append(text, style)

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from math import floor, log10
 
-_EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
+EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
 _EIGHTHS_RIGHT = " ▏▎▍▌▋▊▉█"
 _BRAILLE = 0x2800
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # of the left and right half of a cell, from the top
@@ -37,7 +37,7 @@ def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
 def columns(values: Sequence[float], height: int, top: float, *, ascii_only: bool = False) -> list[str]:
     """Lines from the top of one column a value, `height` lines high at `top`; more is cut, and nothing is blank."""
     steps = 1 if ascii_only else 8
-    glyphs = " #" if ascii_only else _EIGHTHS_UP
+    glyphs = " #" if ascii_only else EIGHTHS_UP
     filled = [0 if v <= 0 else max(1, min(round(v / top * height * steps), height * steps)) for v in values]
     return ["".join(glyphs[min(max(f - line * steps, 0), steps)] for f in filled) for line in reversed(range(height))]
 

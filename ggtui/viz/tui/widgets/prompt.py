@@ -93,10 +93,17 @@ class Prompt(TextArea, inherit_bindings=False):
             self.put(text)
 
     async def _on_paste(self, event: events.Paste) -> None:
-        """A pasted text is kept whole; what could act on a terminal is shown escaped."""
         event.stop()
         event.prevent_default()
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        self._insert(event.text)
+        self.focus()
+
+    def action_paste(self) -> None:
+        """What was copied here, as ctrl+v has it."""
+        self._insert(self.app.clipboard)
+
+    def _insert(self, text: str) -> None:
+        """A pasted text is kept whole; what could act on a terminal is shown escaped."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
         if result := self._replace_via_keyboard(printable(text), *self.selection):
             self.move_cursor(result.end_location)
-            self.focus()

@@ -58,7 +58,7 @@ def words(stage: Stage, place: Place) -> list[str]:
         said = [said[-1], *said[:-1]]
     lines: list[str] = []
     for sentence in said:
-        wrapped = wrap(printable_line(sentence), place.width - 2)
+        wrapped = wrap(printable_line(sentence), max(place.width - 2, 1))
         if not lines or len(lines) + len(wrapped) <= place.words:
             lines += wrapped
     return (lines + [""] * place.words)[: place.words]

@@ -9,11 +9,12 @@ from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets.hot import Hot, clip, hot_table
+from ggtui.viz.tui.widgets.plot import EIGHTHS_UP
 
 MIB = 1 << 20
 OWNERS = {"weights": "weights", "kv": "KV cache", "activations": "activations", "batch_activations": "batch",
           "scratch": "scratch", "records": "records"}  # fmt: skip
-BLOCKS, ASCII_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*##"
+ASCII_BLOCKS = " .:-=+*##"
 
 
 def bar(part: float, width: int, ascii_only: bool) -> str:
@@ -24,7 +25,7 @@ def bar(part: float, width: int, ascii_only: bool) -> str:
 
 def sparkline(values: Sequence[float], width: int, ascii_only: bool) -> str:
     """The newest `width` values, each as high as it is of the largest."""
-    marks = ASCII_BLOCKS if ascii_only else BLOCKS
+    marks = ASCII_BLOCKS if ascii_only else EIGHTHS_UP
     shown = list(values)[-width:]
     top = max(shown, default=0.0)
     return "".join(marks[max(round(v / top * 8), 1)] if top and v else marks[0] for v in shown).ljust(width)

@@ -11,6 +11,7 @@ from rich.text import Text
 from ggtui.core.trace import WAKE, NodeInfo
 from ggtui.viz.tables import duration, percent
 from ggtui.viz.text import printable_line
+from ggtui.viz.tui.widgets.lines import text_line
 from ggtui.viz.tui.widgets.plot import columns
 from ggtui.viz.tui.widgets.spans import KINDS, N_WORK, WAIT, WAKING, Floats, Lane, Spans
 from ggtui.viz.tui.widgets.window import Window
@@ -28,10 +29,6 @@ _NAMED = [f"{k.ink} on {k.ground}" if k.ground else k.ink for k in KINDS] + [""]
 _STYLES = [f"{_mixed(k.ink, k.ground)} on {k.ground}" if k.ground else k.ink for k in KINDS] + [""]
 _LETTERS = np.array([*(k.letter for k in KINDS), " "])
 _TICK = 14  # columns between times on the ruler, at least
-
-
-def _blank(line: str) -> Text:
-    return Text(line, no_wrap=True, end="")
 
 
 # ---- ruler ----
@@ -54,7 +51,7 @@ def ruler(spans: Spans, window: Window) -> list[Text]:
     for column, text in _boundaries(spans, window):
         tokens[column : column + len(text)] = text
     named = (("time", times), ("n_past", tokens))
-    return [_blank(f"{name:<{GUTTER}}" + "".join(cells)) for name, cells in named]
+    return [text_line(f"{name:<{GUTTER}}" + "".join(cells)) for name, cells in named]
 
 
 def _round(ns: float) -> float:
@@ -103,7 +100,7 @@ def thread_rows(spans: Spans, window: Window, thread: int, height: int, chosen: 
     cursor = window.column(window.at) if chosen and not window.follow else -1
     lines = []
     for i, (row, kinds) in enumerate(zip(letters, cells.tolist(), strict=True)):
-        line = _blank(f"{mark if i == 0 else '':<{GUTTER}}")
+        line = text_line(f"{mark if i == 0 else '':<{GUTTER}}")
         for start, end, kind in _runs(kinds):
             line.append("".join(row[start:end]), _STYLES[kind])
         for column, text in names if i == 0 else ():
@@ -167,7 +164,8 @@ def _short(node: NodeInfo, part: int) -> list[str]:
     """Names of a part of a node, the longest first: without its layer, and a preparing part by its op alone."""
     name = _name(node)
     if part + 1 < len(node.parts):
-        return [f"{name} {node.parts[part]}", node.parts[part]]
+        op = printable_line(node.parts[part])
+        return [f"{name} {op}", op]
     return [name, name.split(".", 2)[-1]] if node.layer is not None else [name]
 
 
@@ -175,16 +173,16 @@ def cursor_line(window: Window) -> Text:
     """A mark under the cursor's column."""
     column = window.column(window.at)
     shown = not window.follow and 0 <= column < window.columns
-    return _blank(" " * (GUTTER + column) + "^" if shown else "")
+    return text_line(" " * (GUTTER + column) + "^" if shown else "")
 
 
 def legend(spans: Spans, width: int) -> list[Text]:
     """The letters that there are, and what they stand for, in as many lines as they need."""
-    lines = [_blank("")]
+    lines = [text_line("")]
     for kind in (KINDS[i] for i in spans.kinds):
         need = len(kind.word) + 4
         if lines[-1].cell_len and lines[-1].cell_len + need > width:
-            lines.append(_blank(""))
+            lines.append(text_line(""))
         lines[-1].append(kind.letter, f"{kind.ink} on {kind.ground}" if kind.ground else kind.ink)
         lines[-1].append(f" {kind.word}  ")
     return lines
@@ -198,7 +196,7 @@ def status(spans: Spans, window: Window, saved: bool, threads: range) -> Text:
     first, last = spans.token_at(window.left), spans.token_at(min(window.right, spans.total) - 1)
     seen, n = min(window.right, spans.total) - window.left, len(spans.tokens)
     word = "FOLLOW" if window.follow and not saved else "SAVED" if saved else "HELD"
-    line = _blank("")
+    line = text_line("")
     line.append(f"{word:<{GUTTER}}", "bold")
     shown = f"evaluations {first + 1}-{last + 1} of {n} kept, {duration(seen)}, a cell {duration(window.cell)}"
     if len(threads) < spans.n_threads:
@@ -220,7 +218,7 @@ def readout(spans: Spans, window: Window, thread: int) -> list[Text]:
     gap = spans.gap_at(window.at)
     if gap is not None and not window.follow:
         words, here = "between the evaluations that are kept", f"{gap.text}; how long that took is not known"
-    return [_blank(words), _blank(here)]
+    return [text_line(words), text_line(here)]
 
 
 def _evaluation(spans: Spans, window: Window, t: int) -> str:
@@ -251,7 +249,7 @@ def _here(spans: Spans, place: float, thread: int) -> str:
     part = int(lane.part[i])
     op = node.parts[part] if part < len(node.parts) else node.op
     which = f" part {part + 1}/{len(node.parts)}" if len(node.parts) > 1 else ""
-    what = f"{_name(node)} {op}{which}"
+    what = f"{_name(node)} {printable_line(op)}{which}"
     if place >= end:
         return f"t{thread} waits {duration(done - end)} after {what}, which took {duration(end - start)}"
     return f"t{thread} {what}: at {since} for {duration(end - start)}, then waits {duration(done - end)}"
@@ -269,12 +267,12 @@ def totals(spans: Spans, window: Window, threads: Sequence[int]) -> list[Text]:
     """What the threads did in the time that is seen, a line each under a heading."""
     edges = np.array([window.left, window.right])
     lanes = spans.lanes(window.left, window.right)
-    lines = [_blank(f"{'in view':<{GUTTER}}{'work':>9}{'wait':>11}{'wake':>11}{'waiting':>11}")]
+    lines = [text_line(f"{'in view':<{GUTTER}}{'work':>9}{'wait':>11}{'wake':>11}{'waiting':>11}")]
     lines[0].stylize("bold")
     for i in threads:
         work, wait, wake, share = shares(lanes[i], edges, spans.total)
         cells = f"{duration(work):>9}{duration(wait):>11}{duration(wake):>11}{percent(share):>11}"
-        lines.append(_blank(f"  t{i:<{GUTTER - 3}}{cells}"))
+        lines.append(text_line(f"  t{i:<{GUTTER - 3}}{cells}"))
     return lines
 
 
@@ -287,10 +285,10 @@ def token_bars(spans: Spans, at: int, width: int, height: int, *, ascii_only: bo
     single = [t.n_tokens == 1 for t in spans.tokens]
     times = spans.times[single]
     if not len(times):
-        return [_blank("No token was generated yet.")]
+        return [text_line("No token was generated yet.")]
     p50, p95 = (float(np.percentile(times, p)) for p in (50, 95))
     words = f"p50 {duration(p50)}   p95 {duration(p95)}   longest {duration(float(times.max()))}"
-    heading = _blank("")
+    heading = text_line("")
     heading.append("token".ljust(GUTTER), "bold").append(f"{words} (n_past {spans.tokens[spans.slowest].n_past})")
     at_gap = {gap.end for gap in spans.gaps}
     marks: list[tuple[str, float, int]] = []
@@ -308,8 +306,8 @@ def token_bars(spans: Spans, at: int, width: int, height: int, *, ascii_only: bo
     labels = [duration(top), *[""] * (height - 2), "0 ns"][:height]
     lines = [heading]
     for label, row in zip(labels, body, strict=True):
-        lines.append(_blank(f"{label:>{GUTTER - 1}} "))
+        lines.append(text_line(f"{label:>{GUTTER - 1}} "))
         lines[-1].append(row, "#7aa2f7")
     under = next((j for j, (_, _, i) in enumerate(shown) if i == at), -1)
-    lines.append(_blank(" " * (GUTTER + under) + "^" if under >= 0 else ""))
+    lines.append(text_line(" " * (GUTTER + under) + "^" if under >= 0 else ""))
     return lines
