@@ -49,7 +49,7 @@ HOMES = {
 # What draws and compares saved traces sees nothing of ours but the traces (and its own kind), so that a saved
 # trace opens without the compiled module.
 TRACE_READERS = ("perf.aggregate", "perf.compare", "perf.export", "viz.dot", "viz.labels", "viz.tables")
-SEEN_BY_TRACE_READERS = ("core.trace", "core.trace_file", "core.errors", *TRACE_READERS)
+SEEN_BY_TRACE_READERS = ("core.trace", "core.trace_file", "core.errors", "viz.text", *TRACE_READERS)
 
 MAX_LINES = 420
 SOURCES = ("ggtui", "tests", "examples", "benchmarks")

@@ -30,17 +30,18 @@ typedef struct {
     double int8_ops;
 } gg_loops;
 
-/* Eight loads a turn, of vectors of so many bytes, into four sums that do not depend on each other. */
+/* Four loads a turn, of vectors of so many bytes, in the order of their addresses and into four sums that do not depend on each
+ * other. Eight a turn, which gcc joins in pairs 0 and 4, 1 and 5 ..., come at 0.7 of the speed: what fetches ahead wants order. */
 #define READ(name, target, bytes)                                                                                        \
     target static uint64_t name(const uint8_t *p, int64_t n) {                                                           \
         typedef uint64_t vec __attribute__((vector_size(bytes)));                                                        \
         vec sum[4] = {{0}, {0}, {0}, {0}};                                                                               \
-        for (const uint8_t *end = p + n; p < end; p += 8 * (bytes)) {                                                    \
+        for (const uint8_t *end = p + n; p < end; p += 4 * (bytes)) {                                                    \
             const vec *v = (const vec *)(const void *)p;                                                                 \
-            sum[0] |= v[0] | v[4];                                                                                       \
-            sum[1] |= v[1] | v[5];                                                                                       \
-            sum[2] |= v[2] | v[6];                                                                                       \
-            sum[3] |= v[3] | v[7];                                                                                       \
+            sum[0] |= v[0];                                                                                              \
+            sum[1] |= v[1];                                                                                              \
+            sum[2] |= v[2];                                                                                              \
+            sum[3] |= v[3];                                                                                              \
         }                                                                                                                \
         sum[0] |= sum[1] | sum[2] | sum[3];                                                                              \
         return sum[0][0] | sum[0][1];                                                                                    \

@@ -17,7 +17,7 @@ from ggtui.core.native import ISAS, isa_index, last_error, lib
 from ggtui.core.plan import Pool
 from ggtui.core.trace import Limits
 
-VERSION = 2  # of the measurement; a file of another one is measured anew
+VERSION = 3  # of the measurement; a file of another one is measured anew
 # Bytes that all threads read together, over and over: from the innermost caches to far beyond them.
 READ_SIZES = tuple((1 << 18) << shift for shift in range(0, 11, 2))
 _MIN_STEP = 512
