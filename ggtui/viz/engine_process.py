@@ -361,13 +361,19 @@ def main(fd: int) -> None:
     outbox = Outbox(sock)
     settings = SimpleNamespace(**inbox.get()[1])
     try:
+        from ggtui.core.cores import usable_cores
         from ggtui.core.own_types import register_from
         from ggtui.core.session import load
         from ggtui.viz.chat import Chat
 
         for path in settings.type_from:
             register_from(path)
-        chat = Chat(load(settings.model, record=True, **values_of(settings, LOADING)), settings)
+        options = values_of(settings, LOADING)
+        if (
+            options["threads"] is None
+        ):  # the screen needs a core too; where it had none, all threads waited for one another
+            options["threads"] = max(1, usable_cores() - 1)
+        chat = Chat(load(settings.model, record=True, **options), settings)
         loaded = describe(chat)
     except (GgtuiError, OSError) as error:
         code = error.exit_code if isinstance(error, GgtuiError) else 1

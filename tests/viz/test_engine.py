@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from ggtui.core.cores import usable_cores
 from ggtui.viz.chat import Chat, Turn
 from ggtui.viz.engine import EngineProcess
 from ggtui.viz.live import Live
@@ -384,3 +385,9 @@ def alive(pid: int) -> bool:
     """Whether it runs: not as a zombie that nobody has taken notice of."""
     shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout.strip()[:1] not in ("", "Z")
+
+
+def test_without_a_number_one_core_is_the_screens() -> None:
+    engine = started(threads=None)
+    assert engine.until(Loaded).run.threads == max(1, usable_cores() - 1)
+    engine.engine.close()
