@@ -155,6 +155,7 @@ _wait.wait_for_idle.__defaults__ = (0.004, 1)
 
 def drive(app: GgtuiApp, script: Callable[[Pilot[int]], Awaitable[None]], size: tuple[int, int] = (80, 24)) -> None:
     """Run the app without a terminal, and `script` over it."""
+    app.animation_level = "none"  # what scrolls into sight is there at once
 
     async def run() -> None:
         async with app.run_test(size=size) as pilot:

@@ -84,6 +84,12 @@ class Settings(Dialog):
 
     def on_resize(self, event: Resize) -> None:
         self.query_one(".fields").styles.max_height = max(event.size.height - 9, 3)
+        self.call_after_refresh(self._see)
+
+    def _see(self) -> None:
+        """The field that has the focus, also where there is less room now."""
+        if self.focused is not None:
+            self.focused.scroll_visible(animate=False)
 
     def _value(self, name: str) -> object:
         setting = SETTINGS[name]

@@ -54,7 +54,7 @@ class TimelineScreen(RunScreen):
     TAB: ClassVar[str] = "time"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("plus", "zoom(0.5)", "zoom", key_display="+ -", tooltip="show less time, larger"),
-        Binding("equals_sign", "zoom(0.5)", show=False),
+        Binding("equals_sign", "zoom(0.5)", "zoom", show=False),
         Binding("minus", "zoom(2)", "zoom out", show=False, tooltip="show more time, smaller"),
         Binding("left", "move(-1)", "move", key_display="arrows"),
         Binding("right", "move(1)", "move right", show=False),
