@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 
 import hypothesis
 import pytest
+
+# A shell ignores it for what runs in its background, and so would every program that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: a loaded machine is not a bug. Derandomized: a failure repeats on every machine.
 hypothesis.settings.register_profile("ggtui", deadline=None, derandomize=True)

@@ -1,15 +1,10 @@
-"""The Chat screen: every key of it, its states, its looks at three sizes."""
+"""The Chat screen: every key of it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-
-import pytest
-from recorded import SIZES, RecordedEngine, answer, check_snapshot, drive, lines, loaded, settle, trace
+from recorded import RecordedEngine, answer, drive, lines, loaded, settle
 from textual.pilot import Pilot
 
-from ggtui.core.trace import Records
 from ggtui.viz.chat import Turn
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
@@ -19,13 +14,8 @@ from ggtui.viz.messages import (
     Configure,
     Configured,
     Edit,
-    Ended,
-    Failed,
-    Gone,
-    Loaded,
     Profile,
     Regen,
-    Restore,
     Say,
     Stop,
     Turns,
@@ -40,8 +30,6 @@ from ggtui.viz.tui.dialogs.settings import Settings
 from ggtui.viz.tui.screens import chat_commands
 from ggtui.viz.tui.screens.chat import ChatScreen
 from ggtui.viz.tui.widgets.prompt import Prompt
-
-Script = Callable[[Pilot[int]], Awaitable[None]]
 
 
 def text(pilot: Pilot[int]) -> str:
@@ -285,153 +273,4 @@ def test_the_empty_prompt_sends_nothing_in_chat_mode() -> None:
         await pilot.press("enter", "space", "enter")
 
     drive(GgtuiApp(Live(), engine), script)
-    assert not engine.asked
-
-
-def test_states_are_told() -> None:
-    engine = RecordedEngine()
-
-    async def script(pilot: Pilot[int]) -> None:
-        prompt = pilot.app.screen.query_one(Prompt)
-        assert "Loading" in text(pilot)
-        await pilot.press("enter")
-        await settle(pilot)
-        assert not engine.asked, "there is no text to go on with yet"
-        await pilot.press("a", "enter", "b", "enter")
-        await settle(pilot)
-        assert engine.asked == [Say("a")] and prompt.text == "b" and "still loading" in text(pilot)
-        await pilot.press("backspace")
-        engine.say(loaded())
-        await settle(pilot)
-        assert "Type the beginning of a tale" in text(pilot) and prompt.has_focus
-        engine.say(Configured({"mode": "chat"}))
-        await settle(pilot)
-        assert "Type a question" in text(pilot)
-        engine.say(Failed("top_k -1: must be\n0 or more"))
-        await settle(pilot)
-        assert "top_k -1: must be\\n0 or more" in text(pilot)
-        turn = Turn("Once", " there", reason="context full")
-        engine.say(*answer()[:2], Ended("context full", turn, "the context of 512 tokens is full"))
-        await settle(pilot)
-        assert "the context of 512 tokens is full" in text(pilot)
-        await pilot.press(*"kept")
-        engine.say(Gone("killed by signal 9"))
-        await settle(pilot)
-        assert "The engine stopped (killed by signal 9). Press r to start it again" in text(pilot)
-        await pilot.press("r")
-        await settle(pilot)
-        assert engine.restarts == 1 and prompt.text == "kept"
-        engine.say(loaded(), Turns((Turn("Once", " there"),)))
-        await settle(pilot)
-        assert prompt.has_focus and "The engine stopped" not in text(pilot)
-        await pilot.press("enter")
-
-    drive(GgtuiApp(Live(), engine), script)
-    assert engine.asked[-1] == Say("kept")
-    assert any(isinstance(command, Restore) for command in engine.asked)
-
-
-def test_the_same_error_is_told_again() -> None:
-    engine = RecordedEngine(loaded())
-
-    async def script(pilot: Pilot[int]) -> None:
-        for _ in range(2):
-            engine.say(Began("Once", "complete"), Ended("failed", None), Turns(()), Failed("the context is full"))
-            await settle(pilot)
-            assert "the context is full" in text(pilot)
-            pilot.app.screen.tell("")
-
-    drive(GgtuiApp(Live(), engine), script)
-
-
-def test_nothing_is_set_without_an_engine() -> None:
-    engine = RecordedEngine(loaded(), Gone("killed"))
-
-    async def script(pilot: Pilot[int]) -> None:
-        prompt = pilot.app.screen.query_one(Prompt)
-        for line in ("/set temp 1", "/set", "/perf off"):
-            prompt.focus()
-            prompt.put(line)
-            await pilot.press("enter")
-            await settle(pilot)
-            assert isinstance(pilot.app.screen, ChatScreen) and "The engine stopped (killed)" in text(pilot)
-
-    drive(GgtuiApp(Live(), engine), script)
-    assert not engine.asked
-
-
-def test_names_and_text_are_data() -> None:
-    evil = "\x1b[2J[red]x"
-    made: Loaded = replace(loaded(), run=replace(loaded().run, model=f"{evil}.gguf"))
-
-    async def script(pilot: Pilot[int]) -> None:
-        shown = text(pilot)
-        assert "\x1b" not in shown and shown.count("\\x1b[2J[red]x") >= 2
-
-    turns = Turns((Turn(evil, f" {evil}"),))
-    drive(GgtuiApp(Live(), RecordedEngine(made, turns)), script)
-
-
-@pytest.mark.parametrize("size", SIZES[:2])
-def test_ascii_alone_where_that_is_asked_for(size: tuple[int, int]) -> None:
-    async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("escape", "p")
-        for key in ("i", "ctrl+s", "ctrl+o", "a"):
-            await settle(pilot)
-            assert text(pilot).isascii()
-            await pilot.press("escape", key)
-        await settle(pilot)
-        assert text(pilot).isascii()
-
-    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer()), ascii_only=True), script, size)
-
-
-def test_without_colour_it_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    async def script(pilot: Pilot[int]) -> None:
-        check_snapshot(pilot.app, "chat-80x24")
-
-    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer(n=60))), script)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_looks(size: tuple[int, int]) -> None:
-    name = f"{size[0]}x{size[1]}"
-
-    async def script(pilot: Pilot[int]) -> None:
-        check_snapshot(pilot.app, f"chat-{name}")
-        await pilot.press("escape", "p")
-        await settle(pilot)
-        check_snapshot(pilot.app, f"chat-odds-{name}")
-
-    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer(n=60))), script, size)
-
-
-def test_looks_when_the_engine_is_gone() -> None:
-    engine = RecordedEngine(loaded(), *answer(n=60))
-
-    async def script(pilot: Pilot[int]) -> None:
-        engine.say(Gone("the engine was ended by SIGKILL"))
-        await settle(pilot)
-        await pilot.pause(0.1)
-        check_snapshot(pilot.app, "chat-gone-80x24")
-
-    drive(GgtuiApp(Live(), engine), script)
-
-
-def test_a_saved_run_has_no_chat() -> None:
-    engine = RecordedEngine()
-
-    async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("f2")
-        await settle(pilot)
-        assert "This is a saved run" in text(pilot)
-        await pilot.press(*"ab", "enter", "escape", "a", "m", "p", "ctrl+r", "ctrl+e")
-        await settle(pilot)
-        assert "This is a saved run" in text(pilot)
-
-    saved = trace()
-    tokens = tuple(replace(t, records=Records.of(t.records)) for t in saved.tokens)
-    drive(GgtuiApp(Live.of(replace(saved, tokens=tokens))), script)
     assert not engine.asked

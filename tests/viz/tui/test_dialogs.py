@@ -96,7 +96,7 @@ def test_settings_are_taken_and_checked() -> None:
         assert field.has_focus and "temperature; 0 always takes" in text(pilot)
         field.value = "hot"
         await pilot.press("enter")
-        await settle(pilot)
+        await told(pilot)
         check_snapshot(pilot.app, "chat-settings-80x24")  # type: ignore[arg-type]
         assert "! temp hot: must be a number, 0 or more" in text(pilot) and field.value == "hot"
         assert not engine.asked
@@ -128,7 +128,7 @@ def test_a_value_that_is_only_looked_at_stays_as_it_is() -> None:
 def test_settings_fit_a_small_terminal() -> None:
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("ctrl+s", "up")
-        await settle(pilot)
+        await told(pilot)
         assert "> ctx-shift" in text(pilot) and "Esc: close" in text(pilot)
 
     drive(GgtuiApp(Live(), RecordedEngine(loaded())), script, (60, 16))
