@@ -40,7 +40,7 @@ bench: $(VENV)/installed $(PEER)/made
 
 # docs/chat.svg and docs/perf.svg, best on a quiet machine.
 screenshots: $(VENV)/installed $(VENV)/built
-	@$(BIN)/python docs/screenshots.py $(ARGS)
+	@$(BIN)/python docs/screenshots.py --threads 1 $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info ggtui/_native.*

@@ -162,7 +162,7 @@ class Engine:
         from ggtui.viz.messages import Failed
 
         full = isinstance(error, ContextFullError) and self.chat.turns  # without them it is the prompt's length
-        self._outbox.put(Failed(summary.context_full(self.session) if full else one_line(error)))
+        self._outbox.put(Failed(summary.context_full(self.session, in_chat=True) if full else one_line(error)))
 
     def _tell_turns(self) -> None:
         from ggtui.viz.messages import Turns
@@ -240,7 +240,7 @@ class Engine:
             inbox.end()
         teller.tell(fresh, last=True)
         turn = chat.turns[-1] if teller.n_steps else None
-        note = summary.context_full(session) if turn and turn.reason == "context full" else ""
+        note = summary.context_full(session, in_chat=True) if turn and turn.reason == "context full" else ""
         self._outbox.put(Ended(turn.reason if turn else reason, turn, note, session.n_past))
         if turn is None:
             self._tell_turns()

@@ -91,21 +91,22 @@ class GgtuiApp(App[int]):
         Binding("f9", "release_mouse", "mouse", show=False, priority=True),
     ]
 
-    def __init__(self, live: Live, engine: Engine | None = None, *, ascii_only: bool = False) -> None:
+    def __init__(
+        self, live: Live, engine: Engine | None = None, *, mouse: bool = True, ascii_only: bool = False
+    ) -> None:
         super().__init__()
         self.live, self.engine, self.ascii_only = live, engine, ascii_only
         self._interrupted = -TWICE
         self.failed: Gone | None = None  # why there was nothing to show
         self._shown = -1
         self.prepared = threading.Event()
-        self._mouse = True
+        self._mouse = mouse
 
     def on_mount(self) -> None:
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         self.theme = LIGHT.name if light_terminal(os.environ.get("COLORFGBG", "")) else DARK.name
-        if self.ascii_only:
-            ScrollBar.renderer = AsciiScrollBar
+        ScrollBar.renderer = AsciiScrollBar if self.ascii_only else ScrollBarRender
         for cls in SCREENS:
             self.install_screen(cls(self.live, self.ask), cls.TAB)
         self.push_screen((ChatScreen if self.engine is not None else PerfScreen).TAB)
@@ -139,7 +140,7 @@ class GgtuiApp(App[int]):
         events = self.engine.receive() if self.engine is not None else []
         for event in events:
             self.live.take(event)
-            if isinstance(event, Gone) and event.loading:  # a model that does not load will not load again
+            if isinstance(event, Gone) and event.loading and self.live.loaded is None:  # there is no chat to keep
                 self.failed = event
                 self.exit(return_code=event.exit_code)
                 return
@@ -186,7 +187,7 @@ class GgtuiApp(App[int]):
 
     def action_help(self) -> None:
         if isinstance(self.screen, RunScreen):
-            self.push_screen(Help(self.screen.TAB, self.screen))
+            self.push_screen(Help(self.screen.TAB, self.screen, self.screen.MORE_KEYS))
 
     def action_restart_engine(self) -> None:
         """Begin anew with an engine that is gone; the chat and the settings are kept."""
@@ -234,7 +235,7 @@ def light_terminal(colors: str) -> bool:
 
 def run(engine: Engine | None, live: Live, *, mouse: bool = True, ascii_only: bool = False) -> int:
     """Run the app until the person leaves; the exit code. Raises GgtuiError for a model that does not load."""
-    app = GgtuiApp(live, engine, ascii_only=ascii_only)
+    app = GgtuiApp(live, engine, mouse=mouse, ascii_only=ascii_only)
     try:
         app.run(mouse=mouse)
     finally:

@@ -45,7 +45,8 @@ def bar(live: Live, name: str, width: int) -> Text:
     run = live.run
     heaviest = max(run.types, key=run.types.__getitem__) if run.types else ""
     model = printable_line(run.model.rsplit(".", 1)[0]) or "ggtui"
-    told = [model, heaviest, f"{run.backend}/{run.threads}t" if run.threads else ""]
+    computes = f"{run.backend}/{run.threads}t" if run.threads else ""
+    told = [model, printable_line(heaviest), printable_line(computes)]
     tabs = " ".join(f"[{n} {tab}]" if tab == name else f"{n} {tab}" for n, tab in TABS)
     rate = live.tokens_per_s
     state = "" if rate and width < NARROW - 9 else f"{STATES[live.state]:9}"
@@ -69,6 +70,7 @@ class RunScreen(Screen[None]):
     """
 
     TAB: ClassVar[str] = ""
+    MORE_KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()  # that its widgets know, for the help
     COMMANDS = Screen.COMMANDS | {ScreenKeys}
 
     def __init__(self, live: Live, send: Send) -> None:
@@ -86,7 +88,7 @@ class RunScreen(Screen[None]):
 
     def draw(self) -> None:
         """All of it anew."""
-        if self.query(TopBar):  # a screen that is being closed has no widgets any more
+        if self.is_mounted and self.query(TopBar):  # one that is being made or closed lacks some of its widgets
             self.query_one(TopBar).show()
             self.show()
 

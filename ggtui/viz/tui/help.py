@@ -20,8 +20,10 @@ EVERYWHERE = (
     ("F9", "give the mouse to the terminal, to select text with"),
     ("^Q", "leave"),
 )
-_NAMES = {"slash": "/", "space": "space", "enter": "Enter", "escape": "Esc", "plus": "+", "minus": "-", "asterisk": "*",
-          "left_square_bracket": "[", "right_square_bracket": "]", "question_mark": "?"}  # fmt: skip
+_NAMES = {
+    "slash": "/", "enter": "Enter", "escape": "Esc", "plus": "+", "minus": "-", "equals_sign": "=", "asterisk": "*",
+    "left_square_bracket": "[", "right_square_bracket": "]", "question_mark": "?",
+}  # fmt: skip
 
 
 def key_name(key: str) -> str:
@@ -67,11 +69,11 @@ class Help(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q,enter", "dismiss", "close", show=False)]
 
-    def __init__(self, tab: str, screen: Screen[None]) -> None:
+    def __init__(self, tab: str, screen: Screen[None], more: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__()
         common = {binding.action for binding in Screen.BINDINGS if isinstance(binding, Binding)}
         own = (active.binding for active in screen.active_bindings.values() if active.node is screen)
-        self._text = help_text(tab, key_rows(b for b in own if b.action not in common))
+        self._text = help_text(tab, [*more, *key_rows(b for b in own if b.action not in common)])
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 
 from textual import _wait
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
 
 from ggtui.core.trace import WAKE, GraphInfo, Limits, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
 from ggtui.viz.chat import Turn
@@ -173,7 +175,13 @@ async def settle(pilot: Pilot[int]) -> None:
     while not app.prepared.is_set():
         await asyncio.sleep(0.001)
     app.refresh_now()
-    await pilot.pause()
+    before: list[str] = []
+    for _ in range(50):  # on a busy machine the bar and the keys are laid out a moment later
+        await pilot.pause()
+        shown = lines(app)
+        if shown == before and (isinstance(app.screen, ModalScreen) or (shown[0].strip() and shown[-1].strip())):
+            break
+        before = shown
 
 
 def lines(app: GgtuiApp) -> list[str]:
@@ -181,12 +189,22 @@ def lines(app: GgtuiApp) -> list[str]:
     return [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]
 
 
+def _of_dialog(app: GgtuiApp) -> list[str]:
+    """The lines of the dialog in front, if there is one: what stands behind it is sometimes drawn and sometimes not."""
+    if not isinstance(app.screen, ModalScreen):
+        return []
+    x, y, width, height = app.screen.children[0].region
+    return [line.ljust(x + width)[x : x + width].rstrip() for line in lines(app)[y : y + height]]
+
+
 def check_snapshot(app: GgtuiApp, name: str) -> None:
     """Compare the screen with snapshots/NAME.txt; GGTUI_SNAPSHOTS=write makes it anew, to be looked at before it is
     kept."""
     path = SNAPSHOTS / f"{name}.txt"
-    shown = "\n".join(lines(app)) + "\n"
+    shown = "\n".join(_of_dialog(app) or lines(app)) + "\n"
     if WRITE:
         path.write_text(shown, encoding="utf-8")
     assert path.exists(), f"{path} is missing; make it with GGTUI_SNAPSHOTS=write and look at it"
-    assert shown == path.read_text(encoding="utf-8")
+    kept = path.read_text(encoding="utf-8")
+    changes = "\n".join(difflib.unified_diff(kept.splitlines(), shown.splitlines(), "kept", "shown", lineterm="", n=0))
+    assert shown == kept, f"{path.name}:\n{changes}"

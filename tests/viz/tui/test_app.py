@@ -73,6 +73,9 @@ def test_help_tells_of_the_screen_in_front() -> None:
             await pilot.press(f"f{n}", "f1")
             await settle(pilot)
             assert isinstance(app_of(pilot).screen, Help)
+            text = "\n".join(lines(app_of(pilot)))
+            assert "Keys of" in text and "equals_sign" not in text
+            assert ("a new line" in text) == (n == 2)
             await pilot.press("escape")
             assert not isinstance(app_of(pilot).screen, Help)
 
@@ -93,6 +96,33 @@ def test_an_engine_that_is_gone_comes_back_with_the_chat() -> None:
         assert isinstance(restored, Restore) and [t.prompt for t in restored.turns] == ["Once"]
 
     drive(app, script)
+
+
+def test_a_restart_that_fails_keeps_the_chat() -> None:
+    engine = RecordedEngine(loaded(), *answer("Once", 12), Gone("the engine was killed"))
+    app = GgtuiApp(Live(), engine)
+
+    async def script(pilot: Pilot[int]) -> None:
+        await app.run_action("app.restart_engine")
+        engine.say(Gone("tales.gguf: No such file or directory", loading=True, exit_code=4))
+        await settle(pilot)
+        assert app.is_running and app.live.state == "gone" and len(app.live.chat) == 1
+        assert "No such file" in "\n".join(lines(app))
+
+    drive(app, script)
+    assert app.failed is None
+
+
+@pytest.mark.parametrize("index", range(1, len(SCREENS)))
+def test_a_screen_may_be_asked_to_draw_before_it_is_made(index: int) -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        app = app_of(pilot)
+        app.action_tab(index)
+        app.front.draw()
+        await settle(pilot)
+        assert app.front.TAB == SCREENS[index].TAB
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
 
 
 def test_a_model_that_does_not_load_ends_the_app() -> None:
@@ -153,7 +183,7 @@ def test_the_bar_fits_and_escapes(width: int) -> None:
     assert text.cell_len <= width and "[3 graph]" in text.plain and "tok/s" in text.plain
     from dataclasses import replace
 
-    live.run = replace(live.run, model="\x1b[31mred.gguf")
+    live.run = replace(live.run, model="\x1b[31mred.gguf", backend="\x1b[1m", types={"\x1b[2m": 1})
     assert "\x1b" not in bar(live, "chat", width).plain
 
 

@@ -42,6 +42,12 @@ class ChatScreen(RunScreen):
     """Talk to the model."""
 
     TAB: ClassVar[str] = "chat"
+    MORE_KEYS = (
+        ("Enter", "send; without a text the model goes on with its own"),
+        ("^J", "a new line"),
+        ("up down", "at the first and last line: what was sent before"),
+        ("Esc i", "leave the prompt, and back"),
+    )
     AUTO_FOCUS = ""  # who leaves the prompt stays outside it, also after a dialog
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "prompt", "prompt", tooltip="back to the prompt"),

@@ -39,6 +39,7 @@ class GraphScreen(RunScreen):
     """What it needs to draw figures is imported when it is first opened, so that it delays no other screen."""
 
     TAB: ClassVar[str] = "graph"
+    MORE_KEYS = (("up down", "choose a node"), ("left right", "fold and unfold; Enter and space too"))
     CSS = """
     #graph-top { height: 1; }
     #graph-status { height: 1; width: 1fr; padding: 0 1; color: $text-muted; }
