@@ -189,6 +189,19 @@ def lines(app: GgtuiApp) -> list[str]:
     return [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]
 
 
+async def pressed(pilot: Pilot[int], *keys: str) -> list[str]:
+    """The screen's lines after some keys."""
+    await pilot.press(*keys)
+    await settle(pilot)
+    assert isinstance(pilot.app, GgtuiApp)
+    return lines(pilot.app)
+
+
+def starting(screen: list[str], word: str) -> str:
+    """The first line that begins so."""
+    return next(line for line in screen if line.startswith(word))
+
+
 def _of_dialog(app: GgtuiApp) -> list[str]:
     """The lines of the dialog in front, if there is one: what stands behind it is sometimes drawn and sometimes not."""
     if not isinstance(app.screen, ModalScreen):

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from recorded import SIZES, RecordedEngine, answer, batch, check_snapshot, drive, lines, loaded, settle, trace
+from recorded import (
+    SIZES,
+    RecordedEngine,
+    answer,
+    batch,
+    check_snapshot,
+    drive,
+    loaded,
+    pressed,
+    settle,
+    starting,
+    trace,
+)
 from textual.pilot import Pilot
 
 from ggtui.viz.live import Live
@@ -13,18 +25,6 @@ from ggtui.viz.tui.screens.memory import Heights, heights
 
 def app_of(engine: RecordedEngine | None = None, **options: bool) -> GgtuiApp:
     return GgtuiApp(Live(), engine or RecordedEngine(loaded(), *answer(n=20), batch(20, 20, 23)), **options)
-
-
-async def pressed(pilot: Pilot[int], *keys: str) -> list[str]:
-    """The screen's lines after some keys."""
-    await pilot.press(*keys)
-    await settle(pilot)
-    assert isinstance(pilot.app, GgtuiApp)
-    return lines(pilot.app)
-
-
-def starting(screen: list[str], word: str) -> str:
-    return next(line for line in screen if line.startswith(word))
 
 
 @pytest.mark.parametrize("size", SIZES)

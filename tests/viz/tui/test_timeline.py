@@ -13,7 +13,9 @@ from recorded import (
     evaluation,
     lines,
     loaded,
+    pressed,
     settle,
+    starting,
     trace,
 )
 from textual.pilot import Pilot
@@ -30,20 +32,9 @@ def app_of(engine: RecordedEngine | None = None, **options: bool) -> GgtuiApp:
     return GgtuiApp(Live(), engine or RecordedEngine(loaded(), *answer(n=40)), **options)
 
 
-async def pressed(pilot: Pilot[int], *keys: str) -> list[str]:
-    """The screen's lines after some keys."""
-    await pilot.press(*keys)
-    await settle(pilot)
-    return shown(pilot)
-
-
 def shown(pilot: Pilot[int]) -> list[str]:
     assert isinstance(pilot.app, GgtuiApp)
     return lines(pilot.app)
-
-
-def starting(screen: list[str], word: str) -> str:
-    return next(line for line in screen if line.startswith(word))
 
 
 @pytest.mark.parametrize("size", SIZES)
