@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("core.errors", "core.trace", "core.trace_file", "csrc.build_ffi"),
     ("core.native", "core.types", "core.cores"),
-    ("core.quant_fit", "core.quants_k", "core.quants", "core.mixes", "core.own_types", "core.tensor"),
+    ("core.quant_fit", "core.quants_k", "core.quants", "core.mixes", "core.own_types", "core.tensor", "core.texts"),
     ("core.ops",),
     ("core.graph", "core.grad", "core.optim"),
     ("core.passes",),

@@ -98,7 +98,11 @@ def _layer(name: str) -> str:
 
 
 def _cut(value: Any) -> Any:
-    return {"length": len(value), "first": value[:_CUT]} if isinstance(value, list) and len(value) > _CUT else value
+    from ggtui.core.texts import Texts
+
+    if isinstance(value, list | Texts):
+        return {"length": len(value), "first": value[:_CUT]} if len(value) > _CUT else list(value)
+    return value
 
 
 # ---- as text ----

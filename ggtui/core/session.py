@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,11 +19,13 @@ from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.kv_cache import KVCache
 from ggtui.core.models import architecture
-from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, load_weights, make_inputs
+from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, make_inputs
+from ggtui.core.models.loading import Packing, place_weights
 from ggtui.core.native import ISAS
 from ggtui.core.plan import Plan, Pool, TotalsBuffer, TraceBuffer, stamp_ns
 from ggtui.core.sampler import Sampler, SamplerParams, StopTexts
 from ggtui.core.tensor import Context
+from ggtui.core.texts import Texts
 from ggtui.core.tokenizer import Tokenizer, TokenStream
 from ggtui.core.trace import GraphInfo, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
 
@@ -113,15 +114,8 @@ class Session:
         specs = arch.tensors(self.hparams)
         check_tensors(file, specs)
         self._context = Context(huge_pages=True)
-        with ThreadPoolExecutor(1) as packing:  # in C, while Python reads the vocabulary
-            weights = packing.submit(load_weights, file, specs, self._context, self.pool.threads)
-            self.tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
-            if self.tokenizer.n_vocab > self.hparams.n_vocab:
-                problem = f"{self.tokenizer.n_vocab} tokens, but logits for {self.hparams.n_vocab}"
-                raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
-            self.weights = weights.result()
         # The file itself is let go: what is used of its map keeps that alive, and the tokenizer has the vocabulary.
-        self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list)}
+        self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list | Texts)}
         self.n_ctx = min(ctx or self.hparams.n_ctx, self.hparams.n_ctx)
         self.batch = min(batch, self.n_ctx)
         h = self.hparams
@@ -141,7 +135,14 @@ class Session:
         self.logits: NDArray[np.float32] = np.zeros(h.n_vocab, np.float32)
         self.stop_reason = ""
         self.stats = Stats()
-        self._one = self._runner(1, all_logits=False)
+        self.weights = place_weights(file, specs, self._context)
+        with Packing(file, self.weights, self.pool.threads) as packing:  # in C, while Python does the rest
+            self.tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
+            if self.tokenizer.n_vocab > self.hparams.n_vocab:
+                problem = f"{self.tokenizer.n_vocab} tokens, but logits for {self.hparams.n_vocab}"
+                raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
+            self._one = self._runner(1, all_logits=False)
+            packing.finish()
         self.stats.load_ns = time.perf_counter_ns() - started
 
     @property

@@ -209,11 +209,21 @@ class Tensor:
 
     def pack_from(self, plain: Bytes) -> None:
         """Fill a packed tensor from the bytes of the plain layout, as a model file holds them."""
+        jobs = ffi.new("gg_pack_job[]", self.pack_jobs(plain, max(len(plain), 1)))
+        check(lib.gg_pack_all(jobs, len(jobs), ffi.new("int64_t *")))
+
+    def pack_jobs(self, plain: Bytes, share: int) -> list[tuple[int, int, int, Any, Any]]:
+        """What gg_pack_all is to do for `pack_from`, in whole tiles of rows, about `share` bytes at a time."""
         row_bytes = self.type.row_bytes(self.ne[0])
-        matrix = self.ne[1] * row_bytes
+        step = max(1, share // max(row_bytes * lib.GG_TILE, 1)) * lib.GG_TILE
         data = self.bytes()
-        for i, at in enumerate(self._matrix_offsets()):
-            check(lib.gg_pack(self.type.id, self.ne[0], self.ne[1], _pointer(plain[i * matrix :]), _pointer(data[at:])))
+        jobs = []
+        for i, to in enumerate(self._matrix_offsets()):
+            for row in range(0, self.ne[1], step):
+                at, n_rows = (i * self.ne[1] + row) * row_bytes, min(step, self.ne[1] - row)
+                src, dst = _pointer(plain[at:]), _pointer(data[to + row * row_bytes :])
+                jobs.append((self.type.id, self.ne[0], n_rows, src, dst))
+        return jobs
 
     def __repr__(self) -> str:
         return f"<Tensor {self.name or '-'} {describe(self)} op={self.op}>"

@@ -8,17 +8,20 @@ token; with merges that come out of training that is the same as going by the me
 from __future__ import annotations
 
 import codecs
+import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import tiktoken
 
 from ggtui.core.errors import ModelFileError, UsageError
+from ggtui.core.native import check, ffi, lib
+from ggtui.core.texts import Texts
 
 # GGUF's types of tokens
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = _TYPES = range(1, 7)
@@ -80,17 +83,19 @@ class Tokenizer:
             known = ", ".join(PATTERNS)
             parts.refuse("tokenizer.ggml.pre", f"is {pre!r}, which ggtui does not know; it knows {known}")
         self.bos, self.eos = bos, eos
-        self._bytes = parts.token_bytes()
         # By rank: the 256 bytes, then what each merge makes, then the special tokens, which are never merged.
-        ranked = [*parts.byte_tokens(), *parts.merged(merges)]
+        ranked = parts.read(merges)
         special = parts.special(ranked, bos, eos)
-        ids = [*ranked, *special]
-        self._ids = None if ids == list(range(len(ids))) else ids  # None: the ranks are the ids
-        ranks = {self._bytes[id]: rank for rank, id in enumerate(ranked)}
+        ids = np.concatenate([ranked, np.array(special, np.int32)])
+        self._ids = None if np.array_equal(ids, np.arange(len(ids))) else ids.tolist()  # None: the ranks are the ids
+        self._bytes, self._ends, self._others = parts.bytes, parts.ends.data, parts.others
+        raw = list(map(BytesIO(self._bytes).read, np.diff(parts.ends).tolist()))
+        ranks = dict(zip(map(raw.__getitem__, ranked.tolist()), range(len(ranked)), strict=True))
         special_ranks = {tokens[id]: len(ranked) + i for i, id in enumerate(special)}
         self._encoding = tiktoken.Encoding(
             "ggtui", pat_str=PATTERNS[pre], mergeable_ranks=ranks, special_tokens=special_ranks
         )
+        ranks.clear()  # it has its own by now, and holds on to these
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any], path: str | Path) -> Tokenizer:
@@ -102,7 +107,7 @@ class Tokenizer:
 
         def get(key: str, kind: type, default: Any) -> Any:
             value = metadata.get(f"tokenizer.ggml.{key}", default)
-            if value is not default and not isinstance(value, kind):
+            if value is not default and not isinstance(value, (list, Texts) if kind is list else kind):
                 problem = f"is of type {type(value).__name__}, not {kind.__name__}"
                 raise ModelFileError(path, f"tokenizer.ggml.{key}", problem)
             return value
@@ -123,7 +128,7 @@ class Tokenizer:
 
     @property
     def n_vocab(self) -> int:
-        return len(self._bytes)
+        return len(self._ends) - 1
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """The tokens of `text`.
@@ -141,9 +146,10 @@ class Tokenizer:
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes of a token, maybe a part of a character. Raises UsageError if there is no such token."""
-        if not 0 <= id < len(self._bytes):
-            raise UsageError(f"token {id}: the vocabulary has 0 to {len(self._bytes) - 1}")
-        return self._bytes[id]
+        if not 0 <= id < self.n_vocab:
+            raise UsageError(f"token {id}: the vocabulary has 0 to {self.n_vocab - 1}")
+        other = self._others.get(id)
+        return self._bytes[self._ends[id] : self._ends[id + 1]] if other is None else other
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of tokens, U+FFFD for what is no UTF-8. Raises UsageError if there is no such token."""
@@ -183,7 +189,11 @@ def _parts_of(text: str) -> Iterator[str]:
 
 
 class _Parts:
-    """The parts of a vocabulary, and the checks that they fit together."""
+    """The parts of a vocabulary, and the checks that they fit together. csrc/vocabulary.c does most of the work.
+
+    bytes, ends  of all normal tokens, one after the other, and where each of all tokens ends, after a 0
+    others       the bytes of tokens that are not normal: these are plain text, not in the printable alphabet
+    """
 
     def __init__(
         self,
@@ -194,73 +204,85 @@ class _Parts:
         eos: int | None,
     ) -> None:
         self.path, self.tokens = path, tokens
-        if not tokens or not all(isinstance(t, str) for t in tokens):
+        if not tokens or not _all_texts(tokens):
             self.refuse("tokenizer.ggml.tokens", "is no list of texts" if tokens else "is missing or empty")
         for key, id in (("bos_token_id", bos), ("eos_token_id", eos)):
             if id is not None and not 0 <= id < len(tokens):
                 self.refuse(f"tokenizer.ggml.{key}", f"is {id}; the vocabulary has 0 to {len(tokens) - 1}")
-        self.types = [NORMAL] * len(tokens) if types is None else types
-        if len(self.types) != len(tokens):
-            self.refuse("tokenizer.ggml.token_type", f"has {len(self.types)} entries for {len(tokens)} tokens")
-        if not set(self.types) <= set(_TYPES):
-            id = next(id for id, kind in enumerate(self.types) if kind not in _TYPES)
-            self.refuse(f"tokenizer.ggml.token_type[{id}]", f"is {self.types[id]}, not 1 to 6")
-        if len(set(tokens)) < len(tokens):
-            token = next(token for token, n in Counter(tokens).items() if n > 1)
-            self.refuse("tokenizer.ggml.tokens", f"{token!r} is there more than once")
-        self.normal = {token: id for id, token in enumerate(tokens) if self.types[id] == NORMAL}
+        if types is None:
+            types = [NORMAL] * len(tokens)
+        if len(types) != len(tokens):
+            self.refuse("tokenizer.ggml.token_type", f"has {len(types)} entries for {len(tokens)} tokens")
+        if not set(types) <= set(_TYPES):
+            id = next(id for id, kind in enumerate(types) if kind not in _TYPES)
+            self.refuse(f"tokenizer.ggml.token_type[{id}]", f"is {types[id]}, not 1 to 6")
+        self.types = np.array(types, np.uint8)
+        self.normal = self.types == NORMAL
 
     def refuse(self, field: str, problem: str) -> NoReturn:
         raise ModelFileError(self.path, field, problem)
 
-    def token_bytes(self) -> list[bytes]:
-        """The bytes of each token. Normal ones are in the printable alphabet, the others plain text."""
-        codes = np.frombuffer("".join(self.tokens).encode("utf-32-le", "surrogatepass"), np.uint32)
-        raw = _BYTE_OF[np.minimum(codes, len(_BYTE_OF) - 1)]
-        ends = list(accumulate(map(len, self.tokens), initial=0))
-        known, joined = raw >= 0, raw.astype(np.uint8).tobytes()
-        unknown = {int(np.searchsorted(ends, at, "right")) - 1 for at in np.flatnonzero(~known)}
-        result = [joined[start:end] for start, end in pairwise(ends)]
-        for id, kind in enumerate(self.types):
-            if kind != NORMAL:
-                result[id] = self.tokens[id].encode("utf-8", "replace")
-            elif id in unknown:
-                problem = f"{self.tokens[id]!r} has characters that stand for no byte"
-                self.refuse(f"tokenizer.ggml.tokens[{id}]", problem)
-        return result
+    def read(self, merges: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Find the bytes of all tokens. Returns the ids of those of one byte, ascending, and of what the merges make,
+        in their order."""
+        texts = self.tokens if isinstance(self.tokens, Texts) else Texts.of(self.tokens)
+        are_texts = _all_texts(merges)
+        pairs = merges if isinstance(merges, Texts) else Texts.of(merges if are_texts else ())
+        made = np.empty(len(texts.data), np.uint8)
+        self.ends = np.empty(len(texts) + 1, np.int64)
+        ranked = np.empty(len(BYTE_ALPHABET) + len(pairs), np.int32)
+        v = ffi.new("gg_vocabulary *")
+        v.n_tokens, v.n_merges, v.n_codes = len(texts), len(pairs), len(_BYTE_OF)
+        v.key = int.from_bytes(os.urandom(8), "little")
+        arrays = {
+            "tokens": texts.data, "token_ends": texts.ends, "merges": pairs.data, "merge_ends": pairs.ends,
+            "normal": self.normal, "byte_of": _BYTE_OF, "bytes": made, "byte_ends": self.ends, "ranked": ranked,
+        }  # fmt: skip
+        for name, array in arrays.items():
+            setattr(v, name, ffi.cast("void *", ffi.from_buffer(array)))
+        check(lib.gg_read_vocabulary(v))
+        if v.problem != lib.GG_SOUND:
+            self._explain(v.problem, v.at, merges)
+        if not are_texts:
+            self.refuse("tokenizer.ggml.merges", "is no list of texts")
+        self.bytes = made[: self.ends[-1]].tobytes()
+        others = np.flatnonzero(~self.normal).tolist()
+        self.others = {id: self.tokens[id].encode("utf-8", "replace") for id in others}
+        return ranked[: v.n_ranked]
 
-    def byte_tokens(self) -> list[int]:
-        """The ids of the tokens of one byte, ascending."""
-        for byte, token in enumerate(BYTE_ALPHABET):
-            if token not in self.normal:
-                self.refuse("tokenizer.ggml.tokens", f"has no token for the byte {byte} ({token!r})")
-        return sorted(self.normal[token] for token in BYTE_ALPHABET)
+    def _explain(self, problem: int, at: int, merges: Sequence[str]) -> NoReturn:
+        tokens, field = self.tokens, "tokenizer.ggml.merges"
+        if problem == lib.GG_REPEATED_TOKEN:
+            self.refuse("tokenizer.ggml.tokens", f"{tokens[at]!r} is there more than once")
+        if problem == lib.GG_NO_BYTE:
+            self.refuse(f"tokenizer.ggml.tokens[{at}]", f"{tokens[at]!r} has characters that stand for no byte")
+        if problem == lib.GG_MISSING_BYTE:
+            self.refuse("tokenizer.ggml.tokens", f"has no token for the byte {at} ({BYTE_ALPHABET[at]!r})")
+        if problem == lib.GG_REPEATED_MERGE:
+            self.refuse(field, f"{merges[at]!r} is there more than once")
+        left, _, right = merges[at].partition(" ")
+        normal = {token for token, is_normal in zip(tokens, self.normal, strict=True) if is_normal}
+        part = next(part for part in (left, right, left + right) if part not in normal)
+        self.refuse(f"{field}[{at}]", f"{merges[at]!r}: there is no token {part!r}")
 
-    def merged(self, merges: Sequence[str]) -> list[int]:
-        """The ids of what the merges make, in the order of the merges."""
-        field, normal = "tokenizer.ggml.merges", self.normal
-        if not all(isinstance(merge, str) for merge in merges):
-            self.refuse(field, "is no list of texts")
-        made: dict[int, None] = {}
-        for i, merge in enumerate(merges):
-            left, _, right = merge.partition(" ")
-            whole = left + right
-            if left not in normal or right not in normal or whole not in normal:
-                part = next(part for part in (left, right, whole) if part not in normal)
-                self.refuse(f"{field}[{i}]", f"{merge!r}: there is no token {part!r}")
-            made[normal[whole]] = None
-        if len(set(merges)) < len(merges):
-            merge = next(merge for merge, n in Counter(merges).items() if n > 1)
-            self.refuse(field, f"{merge!r} is there more than once")
-        return list(made)
-
-    def special(self, ranked: list[int], bos: int | None, eos: int | None) -> list[int]:
+    def special(self, ranked: npt.NDArray[np.int32], bos: int | None, eos: int | None) -> list[int]:
         """The ids of the tokens that stand for themselves, ascending. All normal tokens must be `ranked`."""
-        unmade = {*self.normal.values()}.difference(ranked)
+        left = self.normal.copy()
+        left[ranked] = False
+        unmade = set(np.flatnonzero(left).tolist())
         special = {id for id in (bos, eos) if id in unmade}
         if unmade > special:
             id = min(unmade - special)
             problem = f"{self.tokens[id]!r} is neither a byte nor made by any of the merges"
             self.refuse(f"tokenizer.ggml.tokens[{id}]", problem)
-        special.update(id for id, kind in enumerate(self.types) if kind in _SPECIAL and self.tokens[id])
+        special.update(id for id in self.others if self.types[id] in _SPECIAL and _is_name(self.tokens[id]))
         return sorted(special)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can hold it."""
+    return bool(text) and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _all_texts(items: Sequence[Any]) -> bool:
+    return isinstance(items, Texts) or all(isinstance(item, str) for item in items)

@@ -13,6 +13,7 @@
 #define GG_MAX_SRC 6
 #define GG_MAX_PARAMS 12
 #define GG_TILE 16
+#define GG_TEXT_LENGTH 8 /* bytes of the length before a text of a model file */
 
 /* What a call came to; gg_last_error() has the sentence that goes with it. */
 enum gg_status {
@@ -57,6 +58,15 @@ int gg_quantize(int type, int64_t n, const float *src, void *dst);
  * of byte j belong to weight 4i + j (of 2-bit fields two such pieces hold 32 weights). Q8_0's quants and Q6_K's scales are
  * stored + 128. */
 int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst);
+typedef struct {
+    int32_t type;
+    int64_t ne0, ne1;
+    const void *src;
+    void *dst;
+} gg_pack_job;
+/* Does gg_pack for each job. Several threads may share the work: each does what no other has taken; *next is how many were
+ * taken, 0 at first. Returns a gg_status. */
+int gg_pack_all(const gg_pack_job *jobs, int64_t n, int64_t *next);
 int gg_packable(int type);
 /* Row i1 of a packed matrix, as floats. */
 int gg_unpack_row(int type, int64_t ne0, int64_t i1, const void *packed, float *dst);
@@ -179,6 +189,39 @@ enum gg_limit_kind {
 };
 /* With the widest instructions of an instruction set. n_bytes is for GG_LIMIT_READ alone. Negative on failure. */
 double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes);
+
+/* ---- vocabularies: see core/texts.py and core/tokenizer.py ---- */
+/* Looks for n texts, each GG_TEXT_LENGTH bytes of its length and then as many of its own. Returns how many there are before the
+ * first that ends beyond n_bytes or is longer than `longest`; text i is at [ends[i] + GG_TEXT_LENGTH, ends[i + 1]). */
+int64_t gg_find_texts(const uint8_t *data, int64_t n_bytes, int64_t n, int64_t longest, int64_t *ends);
+
+/* A vocabulary of byte-level BPE: its tokens and merges as gg_find_texts has found them, and what is made of them. Nothing
+ * is made of parts that don't fit together; then `problem` says what is the matter, and `at` with which part. */
+enum gg_vocabulary_problem {
+    GG_SOUND = 0,
+    GG_REPEATED_TOKEN = 1, /* the first token that is there more than once */
+    GG_NO_BYTE = 2,        /* the first normal token with characters that stand for no byte */
+    GG_MISSING_BYTE = 3,   /* the first byte that no normal token stands for */
+    GG_UNKNOWN_PART = 4,   /* the first merge of which a part, or the whole, is no normal token */
+    GG_REPEATED_MERGE = 5, /* the first merge that is there more than once */
+};
+typedef struct {
+    int64_t n_tokens, n_merges;
+    const uint8_t *tokens, *merges;              /* their texts */
+    const int64_t *token_ends, *merge_ends;
+    const uint8_t *normal;                       /* [n_tokens] whether it is in the printable alphabet */
+    const int16_t *byte_of;                      /* [n_codes] the byte of a character by its code point, or -1 */
+    int64_t n_codes;
+    uint64_t key;                                /* of the hashes: secret, so that nobody can make texts collide */
+    uint8_t *bytes;                              /* of each normal token, and the text of the others; room as for their texts */
+    int64_t *byte_ends;                          /* [n_tokens + 1] */
+    int32_t *ranked;                             /* [256 + n_merges] the ids of the bytes, then of what the merges make */
+    int64_t n_ranked;
+    int32_t problem;
+    int64_t at;
+} gg_vocabulary;
+/* Returns a gg_status, GG_OK also where there is a problem. */
+int gg_read_vocabulary(gg_vocabulary *v);
 
 /* ---- choosing the next token: see core/sampler.py ---- */
 typedef struct {

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ggtui.core.errors import ModelFileError, UsageError
 from ggtui.core.files import open_model
+from ggtui.core.texts import Texts
 from ggtui.core.tokenizer import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED, Tokenizer, printable
 
 DATA = Path(__file__).parents[1] / "data"
@@ -199,6 +200,58 @@ def test_a_damaged_vocabulary_is_refused(name: str) -> None:
     changes, field, problem = DAMAGED[name]
     with pytest.raises(ModelFileError, match=rf"^some\.gguf: tokenizer\.ggml\.{field}: .*{problem}"):
         Tokenizer(**vocabulary(**changes), path="some.gguf")
+
+
+def test_of_several_repeated_ones_the_first_is_named() -> None:
+    for part, words in (("tokens", [*TOKENS, "bc", "b", "ab"]), ("merges", [*MERGES, "b c", "Ġ ab", "ab c"])):
+        first = "b" if part == "tokens" else "ab c"
+        with pytest.raises(ModelFileError, match=f"{part}: '{first}' is there more than once"):
+            Tokenizer(**vocabulary(**{part: words}, types=None))
+
+
+def plainly(tokens: list[str], merges: list[str]) -> list[str]:
+    """The tokens by rank: the bytes by their ids, then what each merge makes."""
+    ranked = [t for t in tokens if len(t) == 1]
+    return ranked + list(dict.fromkeys(merge.replace(" ", "") for merge in merges))
+
+
+@given(st.data())
+def test_any_merges(data: st.DataObject) -> None:
+    """Vocabularies that are larger than those above, in any order, as strings and as a file has them."""
+    tokens, merges = list(BYTES), []
+    for _ in range(data.draw(st.integers(0, 60))):
+        left, right = (data.draw(st.sampled_from(tokens[-80:])) for _ in range(2))
+        if f"{left} {right}" not in merges:
+            merges.append(f"{left} {right}")
+            tokens += [left + right] if left + right not in tokens else []
+    shuffled = data.draw(st.permutations(tokens))
+    alphabet = {c: i for i, c in enumerate(BYTE_ALPHABET)}
+    for t in (Tokenizer(shuffled, merges), Tokenizer(Texts.of(shuffled), Texts.of(merges))):
+        assert [t.token_bytes(id) for id in range(t.n_vocab)] == [bytes(alphabet[c] for c in s) for s in shuffled]
+        for text in ("".join(plainly(shuffled, merges)[-3:]), "abc", "ü"):
+            assert t.decode(t.encode(text)) == text
+        ids = t._ids or list(range(t.n_vocab))
+        assert [shuffled[id] for id in ids] == plainly(shuffled, merges)
+
+
+@pytest.mark.parametrize("n", [1, 6, 7, 8, 13, 14, 15, 100])
+def test_long_tokens_are_told_apart(n: int) -> None:
+    runs = ["a" * i for i in range(2, n + 3)]
+    merges = [f"a {'a' * i}" for i in range(1, n + 2)]
+    t = Tokenizer([*BYTES, *runs, "b" * 2], [*merges, "b b"])
+    assert [t.token_bytes(256 + i) for i in range(len(runs))] == [run.encode() for run in runs]
+    with pytest.raises(ModelFileError, match=f"there is no token '{'a' * (n + 3)}'"):
+        Tokenizer([*BYTES, *runs], [*merges, f"a {'a' * (n + 2)}"])
+
+
+def test_names_that_are_no_text() -> None:
+    """Bytes that are no UTF-8 in the name of a control token become question marks."""
+    raw = Texts.of([*TOKENS, "<x>"])
+    damaged = raw.data.replace(b"<x>", b"<\xff>")
+    t = Tokenizer(Texts(damaged, raw.ends), MERGES, [*vocabulary()["types"], CONTROL])
+    assert t.token_bytes(261) == b"<?>"
+    with pytest.raises(ModelFileError, match=r"tokens\[261\]: '<\\udcff>' has characters that stand for no byte"):
+        Tokenizer(Texts(damaged, raw.ends), MERGES, [*vocabulary()["types"], NORMAL])
 
 
 def metadata(**changes: Any) -> dict[str, Any]:

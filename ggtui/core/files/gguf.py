@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ggtui.core.files.model_file import ModelFile, TensorInfo
+from ggtui.core.texts import Texts, find_texts
 from ggtui.core.types import TYPES, TensorType, type_by_id
 
 MAGIC = b"GGUF"
@@ -28,7 +29,7 @@ MAX_DIMS = 4
 MAX_KEY = 65535
 MAX_STRING = 1 << 24
 MAX_ARRAY = 1 << 24
-MAX_STRINGS = 1 << 22  # strings an array may hold; each becomes a Python object
+MAX_STRINGS = 1 << 22  # strings an array may hold; each may become a Python object
 MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 16
 # Types of a user's own: number OWN_TYPE + i in a file is the type whose name is entry i of a list of the metadata, and
@@ -85,7 +86,7 @@ def _what_version(version: int) -> str:
 
 
 class GgufFile(ModelFile):
-    """A GGUF file. Arrays of its metadata are lists, numbers Python's own."""
+    """A GGUF file. Arrays of its metadata are lists, of strings Texts; numbers are Python's own."""
 
     version: int
 
@@ -173,7 +174,7 @@ class GgufFile(ModelFile):
     def _own_type(self, i: int, name: str, metadata: dict[str, Any], at: int) -> TensorType | None:
         """Entry `i` of the list of types of a user's own; None if there is no such entry."""
         names, sizes = metadata.get(OWN_NAMES), metadata.get(OWN_SIZES)
-        if not isinstance(names, list) or not isinstance(sizes, list) or not i < len(names) == len(sizes) // 3:
+        if not isinstance(names, Texts) or not isinstance(sizes, list) or not i < len(names) == len(sizes) // 3:
             return None
         type = TYPES.get(names[i])
         field, (head, block, n_bytes) = f"type of {name}", sizes[3 * i : 3 * i + 3]
@@ -270,7 +271,7 @@ class _Cursor:
             return self.array(key)
         self.file.refuse(f"type of {key}", f"is {kind}, which GGUF does not have", at)
 
-    def array(self, key: str) -> list[Any]:
+    def array(self, key: str) -> list[Any] | Texts:
         at = self.pos
         kind = self.number(_U32, f"element type of {key}")
         if kind == STRING:
@@ -285,23 +286,10 @@ class _Cursor:
         values: list[Any] = (numbers != 0).tolist() if kind == BOOL else numbers.tolist()
         return values
 
-    def strings(self, n: int, key: str) -> list[str]:
-        """As `string` n times, in a loop of its own: a vocabulary holds 100,000."""
-        buffer, end, length_at = self.buffer, self.end, _U64.unpack_from
-        values: list[str] = []
-        at = self.pos
-        try:
-            for _ in range(n):
-                (length,) = length_at(buffer, at)
-                start = at + 8
-                stop = start + length
-                if stop > end or length > MAX_STRING:
-                    break
-                values.append(str(buffer[start:stop], "utf-8", "surrogateescape"))
-                at = stop
-        except struct.error:
-            pass
-        self.pos = at
-        if len(values) < n:  # `string` says what is wrong there
-            self.string(f"{key}[{len(values)}]", MAX_STRING)
-        return values
+    def strings(self, n: int, key: str) -> Texts:
+        """As `string` n times, in C: a vocabulary holds 100,000."""
+        ends = find_texts(self.buffer, n, MAX_STRING, self.pos)
+        start, self.pos = self.pos, self.pos + int(ends[-1])
+        if len(ends) <= n:  # `string` says what is wrong there
+            self.string(f"{key}[{len(ends) - 1}]", MAX_STRING)
+        return Texts(self.buffer[start : self.pos], ends)

@@ -31,6 +31,7 @@ from ggtui.core.files.gguf import (
     STRING,
     data_start,
 )
+from ggtui.core.texts import Texts
 from ggtui.core.types import TensorType
 
 _VERSION = 3
@@ -61,7 +62,7 @@ class OutTensor:
 def write_gguf(path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[OutTensor]) -> None:
     """Write a model file. Whatever `path` was stays as it is until the new file is complete.
 
-    Values of `metadata` are str, bool, int, float, a list of one of these, or a numpy number or array where
+    Values of `metadata` are str, bool, int, float, a list of one of these, Texts, or a numpy number or array where
     the exact type counts. A float becomes a f32, an int the first that holds it of u32, i32, u64, i64 (in a
     list of i32, u32, i64, u64). Tensors are aligned to 32 bytes, so a `general.alignment` of `metadata` is
     left out. The types of a user's own are listed in `ggtui.own_types`. Raises UsageError for what GGUF cannot
@@ -147,6 +148,8 @@ def _string(text: str) -> bytes:
 def _value(key: str, value: Any) -> bytes:
     if isinstance(value, str):
         return _U32.pack(STRING) + _string(value)
+    if isinstance(value, Texts):
+        return _U32.pack(ARRAY) + _U32.pack(STRING) + _U64.pack(len(value)) + value.data
     if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
         return _U32.pack(ARRAY) + _U32.pack(STRING) + _U64.pack(len(value)) + b"".join(map(_string, value))
     numbers = _numbers(value)

@@ -1,21 +1,16 @@
-"""What every architecture shares: its weights in memory, the inputs of its graph, and checks of its file."""
+"""What every architecture shares: the inputs of its graph, and checks of its file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ggtui.core.backend import Graph
 from ggtui.core.errors import ModelFileError
-from ggtui.core.files import ModelFile, TensorInfo
+from ggtui.core.files import ModelFile
 from ggtui.core.native import lib
-from ggtui.core.quants import dequantize
 from ggtui.core.tensor import Context, Dim, Tensor
-from ggtui.core.types import TYPES
 
 Weights = Mapping[str, Tensor]
 _FLOATS = ("f32", "f16", "bf16")
@@ -106,33 +101,3 @@ def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:
     extra = next((name for name in file.tensors if name not in specs), None)
     if extra is not None:
         raise ModelFileError(file.path, extra, "this architecture has no such tensor", file.tensors[extra].offset)
-
-
-def load_weights(file: ModelFile, specs: Mapping[str, TensorSpec], context: Context, threads: int) -> dict[str, Tensor]:
-    """The file's tensors: matrices packed for the kernels, small ones as f32, the rest where the file's map has
-    them. Of the map as little as possible stays in memory."""
-    present = [name for name in specs if name in file.tensors]
-    weights = {name: _place(file, name, specs[name], context) for name in present}
-    matrices = [name for name in present if weights[name].packed]
-
-    def pack(name: str) -> None:
-        weights[name].pack_from(file.data(name))
-        file.release(name)  # the packed copy is the only one
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(pack, matrices))
-    for name in matrices:  # again: reading a neighbour maps what the system holds in one piece with it
-        file.release(name)
-    return weights
-
-
-def _place(file: ModelFile, name: str, spec: TensorSpec, context: Context) -> Tensor:
-    info: TensorInfo = file.tensors[name]
-    if spec.matrix and not info.type.own:
-        return context.new_tensor(info.type, info.ne[: len(spec.ne)], name, packed=True)
-    if spec.any_type or info.type.own:  # read by a row now and then, from the map
-        t = Tensor(info.type, info.ne[: len(spec.ne)], name=name)
-        t.buffer = file.data(name)
-        return t
-    values = dequantize(file.data(name), info.type, info.ne[0])
-    return context.tensor(np.ascontiguousarray(values).reshape(-1), name, TYPES["f32"])
