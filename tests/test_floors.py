@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. A name stands for a module or for a package with all it holds. Imports point to the same floor
 # or down.
 FLOORS = (
-    ("core.errors", "core.trace", "core.trace_file", "csrc.build_ffi"),
+    ("core.errors", "core.trace", "core.trace_file", "core.pcg64", "core.memory", "csrc.build_ffi"),
     ("core.native", "core.types", "core.cores"),
     ("core.quant_fit", "core.quants_k", "core.quants", "core.mixes", "core.own_types", "core.tensor", "core.texts"),
     ("core.ops",),

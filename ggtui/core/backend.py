@@ -84,6 +84,7 @@ class Graph:
         The result is the same to the bit for any number of threads. Raises UsageError for threads below 1.
         """
         plan = self.plan(isa=isa, fused=fused)
+        plan.use_huge_pages()
         plan.show()
         plan.run(shared_pool(threads), values)
 

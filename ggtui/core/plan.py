@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.core.graph import Dag, Node
 from ggtui.core.lower import lower
+from ggtui.core.memory import HUGE_PAGE, HugePages, aligned_zeros
 from ggtui.core.native import ISAS, check, ffi, isa_index, last_error, lib
 from ggtui.core.ops import OPS
 from ggtui.core.ops.base import bytes_of
-from ggtui.core.tensor import _NUMPY_TYPES, Dim, Tensor, aligned_zeros
+from ggtui.core.tensor import _NUMPY_TYPES, Dim, Tensor
 from ggtui.core.trace import WAKE, GraphInfo, NodeInfo, NodeTotal, OriginalInfo, Records, TensorInfo
 from ggtui.core.types import type_by_id
 
@@ -164,7 +165,8 @@ class Plan:
         self.dag = dag
         self.isa = isa_index(isa)
         self.values: dict[str, int] = {}
-        self.arena = aligned_zeros(max(dag.arena_bytes, 1))
+        self._pages = HugePages(dag.arena_bytes, later=True) if dag.arena_bytes >= HUGE_PAGE else None
+        self.arena = self._pages.data if self._pages else aligned_zeros(max(dag.arena_bytes, 1))
         self._calls = {n.dst: _custom_call(n) for n in dag.nodes if n.op == "map_custom"}
         handles = {t: ffi.new_handle(call) for t, call in self._calls.items()}
         lowered = lower(dag, self.arena.__array_interface__["data"][0], handles)
@@ -223,6 +225,12 @@ class Plan:
             if errors:
                 raise errors[0]
         check(status)
+
+    def use_huge_pages(self) -> None:
+        """To be called before a run that uses much of the memory. Until then what no run has touched takes none."""
+        if self._pages is not None:
+            self._pages.use(len(self.arena))
+            self._pages = None
 
     def scratch_bytes(self, threads: int) -> int:
         """Bytes of temporaries that so many threads need."""

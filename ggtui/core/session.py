@@ -108,23 +108,21 @@ class Session:
             raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
         self.pool = Pool(usable_cores() if threads is None else threads)
         file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
-        self.path = file.path
         arch = architecture(file)
-        self.hparams: Any = arch.hparams(file)
-        specs = arch.tensors(self.hparams)
+        h: Any = arch.hparams(file)
+        self.path, self.hparams = file.path, h
+        specs = arch.tensors(h)
         check_tensors(file, specs)
         self._context = Context(huge_pages=True)
         # The file itself is let go: what is used of its map keeps that alive, and the tokenizer has the vocabulary.
         self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list | Texts)}
-        self.n_ctx = min(ctx or self.hparams.n_ctx, self.hparams.n_ctx)
+        self.n_ctx = min(ctx or h.n_ctx, h.n_ctx)
         self.batch = min(batch, self.n_ctx)
-        h = self.hparams
         self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type)
         self._kv_bytes_per_token = self.kv.bytes_per_token
-        self.kv_type = kv_type
         self._build = arch.build
         self._options: dict[str, Any] = {"isa": isa, "backend_name": backend, "fused": fused}
-        self._backend, self._fused = backend, fused
+        self.kv_type, self._backend, self._fused = kv_type, backend, fused
         self.profile = record if isinstance(record, str) else "full" if record else "off"
         self.recording = True
         self._runners: dict[tuple[int, bool], _Runner] = {}
@@ -229,6 +227,9 @@ class Session:
     def _run(self, runner: _Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
         """One run of a plan; the logits are those of its memory, overwritten by the next."""
         n, n_past, inputs = len(part), self.n_past, runner.inputs
+        self.kv.make_room(n_past + n)
+        if 4 * n > runner.capacity:
+            runner.plan.use_huge_pages()
         inputs.tokens.bytes().view(np.int32)[:n] = part
         inputs.positions.bytes().view(np.int32)[:n] = np.arange(self.n_past, self.n_past + n)
         if inputs.outputs is not None:

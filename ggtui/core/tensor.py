@@ -6,8 +6,6 @@ bytes from one element to the next along it. A numpy array of shape (n, k) is a 
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Protocol
@@ -17,15 +15,14 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from ggtui.core.errors import GgtuiError, ShapeError, UsageError
+from ggtui.core.memory import ALIGNMENT, Bytes, HugePages, aligned_zeros
 from ggtui.core.native import check, ffi, lib
 from ggtui.core.own_types import decode_rows, encode_rows
 from ggtui.core.types import TensorType, type_of
 
-Bytes = NDArray[np.uint8]
 Param = int | float
-ALIGNMENT = 64  # of every tensor in an arena: a cache line, and the widest vector
 _CHUNK = 1 << 20
-_HUGE_CHUNK, _HUGE_PAGE = 64 << 20, 2 << 20
+_HUGE_CHUNK = 64 << 20
 _NUMPY_TYPES: dict[str, Any] = {"f32": np.float32, "f16": np.float16, "i32": np.int32}
 
 
@@ -260,11 +257,12 @@ def _float_pointer(data: NDArray[np.float32]) -> Any:
 class Context:
     """Owns the memory of tensors: an arena that grows by chunks and is given back as a whole.
 
-    `huge_pages` is for what every token reads: in pages of 2 MiB its addresses are looked up much faster.
+    `huge_pages` is for what every token reads, see HugePages; `later`: not before `use_huge_pages` says so.
     """
 
-    def __init__(self, *, huge_pages: bool = False) -> None:
-        self._huge_pages = huge_pages
+    def __init__(self, *, huge_pages: bool = False, later: bool = False) -> None:
+        self._huge_pages, self._later = huge_pages, later
+        self._pages: list[HugePages] = []
         self._chunk: Bytes = np.empty(0, np.uint8)
         self._used = 0  # of the chunk
         self._total = 0
@@ -277,13 +275,22 @@ class Context:
         """`n_bytes` of zeroed memory, aligned to 64 bytes, owned by this context's arena."""
         size = -(-n_bytes // ALIGNMENT) * ALIGNMENT
         self._total += size
-        zeros, chunk = (huge_zeros, _HUGE_CHUNK) if self._huge_pages else (aligned_zeros, _CHUNK)
+        zeros, chunk = (self._huge_zeros, _HUGE_CHUNK) if self._huge_pages else (aligned_zeros, _CHUNK)
         if size > chunk // 4:
             return zeros(size)[:n_bytes]
         if self._used + size > len(self._chunk):
             self._chunk, self._used = zeros(chunk), 0
         self._used += size
         return self._chunk[self._used - size : self._used][:n_bytes]
+
+    def _huge_zeros(self, n_bytes: int) -> Bytes:
+        self._pages.append(HugePages(n_bytes, later=self._later))
+        return self._pages[-1].data
+
+    def use_huge_pages(self) -> None:
+        """Move what lies in small pages until now."""
+        for pages in self._pages:
+            pages.use(self._used if pages.data is self._chunk else len(pages.data))
 
     def new_tensor(self, type: str | TensorType, ne: Sequence[int], name: str = "", *, packed: bool = False) -> Tensor:
         """A tensor of the given sizes, ne[0] the row, filled with zeros.
@@ -330,21 +337,3 @@ class Context:
         t = self.new_tensor(type, tuple(reversed(values.shape)), name, packed=packed)
         t.set(values)
         return t
-
-
-def aligned_zeros(n_bytes: int) -> Bytes:
-    """Zeroed memory whose first byte is aligned; its pages are only taken when they are touched."""
-    raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
-    skip = -raw.__array_interface__["data"][0] % ALIGNMENT
-    return raw[skip : skip + n_bytes]
-
-
-def huge_zeros(n_bytes: int) -> Bytes:
-    """The same at a multiple of 2 MiB, in pages of that size where the system grants them."""
-    memory = mmap.mmap(-1, n_bytes + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    raw = np.frombuffer(memory, np.uint8)
-    skip = -raw.__array_interface__["data"][0] % _HUGE_PAGE
-    return raw[skip : skip + n_bytes]

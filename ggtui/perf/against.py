@@ -114,6 +114,7 @@ def _run(session: Session, tokens: Sequence[int]) -> _Run:
     inputs.tokens.bytes().view(np.int32)[:n] = tokens
     inputs.positions.bytes().view(np.int32)[:n] = np.arange(n)
     buffer = TraceBuffer(session.threads, plan.n_steps + 1)
+    plan.use_huge_pages()
     records = []
     for _ in range(ROUNDS):
         started = time.perf_counter_ns()

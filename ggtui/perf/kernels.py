@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ggtui.core.memory import aligned_zeros
 from ggtui.core.native import ISAS, check, ffi, lib, text
-from ggtui.core.tensor import Context, Tensor, aligned_zeros
+from ggtui.core.tensor import Context, Tensor
 from ggtui.core.trace import Limits
 from ggtui.core.types import TYPES, TensorType
 from ggtui.perf.aggregate import read_rate

@@ -32,6 +32,19 @@ def test_bytes(type: str, size: int, n_ctx: int) -> None:
     assert kv.n_bytes == 2 * 3 * 64 * size * (tiles + n_ctx)
 
 
+def test_a_fuller_cache_moves_to_huge_pages_and_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    kv = KVCache(n_layer=2, d_head=64, n_head_kv=3, n_ctx=1024)
+    moves: list[int] = []
+    monkeypatch.setattr(kv.context, "use_huge_pages", lambda: moves.append(1) or Context.use_huge_pages(kv.context))
+    for i, t in enumerate((*kv.k, *kv.v)):
+        t.bytes()[::100] = i + 1
+    for n in (1, 256, 257, 300, 1024):
+        kv.make_room(n)
+        assert len(moves) == (n > 256)
+        assert all((t.bytes()[::100] == i + 1).all() for i, t in enumerate((*kv.k, *kv.v)))
+    assert kv.n_bytes == 1024 * kv.bytes_per_token
+
+
 def test_types() -> None:
     assert KV_TYPES == ("f16", "f32")
     with pytest.raises(UsageError, match="kv-type 'q8_0': choose one of f16, f32"):

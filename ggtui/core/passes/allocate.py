@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from ggtui.core.graph import Dag, Node
+from ggtui.core.memory import ALIGNMENT
 from ggtui.core.passes.fuse import mul_mat_src
 from ggtui.core.passes.schedule import prepares_together
-from ggtui.core.tensor import ALIGNMENT, Tensor
+from ggtui.core.tensor import Tensor
 from ggtui.core.types import TYPES
 
 
