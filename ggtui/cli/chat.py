@@ -19,9 +19,7 @@ examples:
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import secrets
 import select
 import sys
 import time
@@ -155,7 +153,7 @@ def _generate_once(args: argparse.Namespace) -> int:
 
     prompt = _prompt(args)
     if args.seed is None:  # chosen here, so that it can be told
-        args.seed = secrets.randbits(32)
+        args.seed = int.from_bytes(os.urandom(4), "little")
     echo = args.echo
     if not prompt:
         prompt, echo = _opening(args.seed), not args.json
@@ -177,6 +175,8 @@ def _generate_once(args: argparse.Namespace) -> int:
 
 
 def _stream(chat: Chat, prompt: str, *, as_json: bool) -> None:
+    import json
+
     with stop_on_signal(chat.session.stop):
         for step in chat.say(prompt):
             if not as_json:
@@ -205,6 +205,8 @@ def _conclude(args: argparse.Namespace, chat: Chat, prompt: str) -> None:
     reason = chat.turns[-1].reason if chat.turns else "interrupted"
     figures = summary.measured(session, time.perf_counter_ns() - args.started)
     if args.json:
+        import json
+
         stats: dict[str, Any] = {"prompt": prompt, "seed": args.seed, "stop_reason": reason, **figures}
         _write(json.dumps({"stats": stats}) + "\n")
     if args.quiet or sys.stderr is None:

@@ -80,7 +80,7 @@ def gather(file: ModelFile) -> dict[str, Any]:
         layers[_layer(info.name)] += info.n_bytes
     return {
         "path": str(file.path),
-        "format": next(reader.name for reader in READERS if type(file) is reader.open),
+        "format": next(reader.name for reader in READERS if reader.opened(file)),
         "metadata": {key: _cut(value) for key, value in file.metadata.items()},
         "tensors": tensors,
         "types": dict(types),

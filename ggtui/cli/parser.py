@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -40,6 +39,8 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """With the paragraphs of the description filled to the width; the examples stay as they are."""
+        import textwrap
+
         self.fill()
         text = self.description or ""
         self.description = "\n\n".join(textwrap.fill(paragraph, _width()) for paragraph in text.split("\n\n"))

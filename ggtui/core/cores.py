@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import platform
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ggtui.core.trace import RunInfo
+if TYPE_CHECKING:
+    from ggtui.core.trace import RunInfo
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -25,6 +24,8 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 def processor(root: Path = Path("/")) -> str:
     """The processor's own name, as far as the system tells it."""
+    import platform  # here, since few need it
+
     try:
         lines = (root / "proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -89,7 +90,11 @@ def _v1_limit(folder: Path) -> float | None:
 
 def here(**run: Any) -> RunInfo:
     """A RunInfo with the fields of `run`, and of this machine, this ggtui and this moment."""
+    import platform
+    from datetime import UTC, datetime
     from importlib.metadata import PackageNotFoundError, version
+
+    from ggtui.core.trace import RunInfo
 
     try:
         ggtui = version("ggtui")

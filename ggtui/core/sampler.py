@@ -7,7 +7,7 @@ before it left. csrc/sample.c does the work.
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ggtui.core.errors import UsageError
 from ggtui.core.native import check, ffi, lib
+from ggtui.core.pcg64 import Pcg64
 
 Logits = npt.NDArray[np.float32]  # (n_vocab,)
 
@@ -74,8 +75,8 @@ class Sampler:
 
     def __init__(self, params: SamplerParams | None = None) -> None:
         self.params = p = params or SamplerParams()
-        self.seed = secrets.randbits(32) if p.seed is None else p.seed
-        self._random = np.random.Generator(np.random.PCG64(self.seed)).random
+        self.seed = int.from_bytes(os.urandom(4), "little") if p.seed is None else p.seed
+        self._random = Pcg64(self.seed).random
         self._c = ffi.new("gg_sampler *")
         self._c.temp, self._c.top_p, self._c.min_p = float(p.temp), float(p.top_p), float(p.min_p)
         self._c.repeat_penalty = float(p.repeat_penalty)

@@ -1,38 +1,68 @@
-"""Model files. `open_model` tells the formats apart by their content, never by the name of the file."""
+"""Model files. `open_model` tells the formats apart by their content, never by the name of the file.
+
+The module of a format is imported when such a file is opened.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggtui.core.errors import ModelFileError
-from ggtui.core.files import gguf, legacy, safetensors
-from ggtui.core.files.gguf import GgufFile
-from ggtui.core.files.gguf_writer import OutTensor, write_gguf
-from ggtui.core.files.huggingface import AS_SAFETENSORS, CONFIG, IS_PICKLE, HuggingFaceFile
-from ggtui.core.files.legacy import LegacyFile
 from ggtui.core.files.model_file import ModelFile, TensorInfo
+
+if TYPE_CHECKING:
+    from ggtui.core.files.gguf_writer import OutTensor, write_gguf
 
 __all__ = ["READERS", "ModelFile", "OutTensor", "Reader", "TensorInfo", "open_model", "write_gguf"]
 
 _HEAD = 64  # bytes that `matches` gets to see
+_WRITER = ("OutTensor", "write_gguf")
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A format: its name, whether a file that begins with `head` is one, and what opens it."""
+def __getattr__(name: str) -> Any:
+    if name in _WRITER:
+        return getattr(import_module("ggtui.core.files.gguf_writer"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Reader(NamedTuple):
+    """A format: its name, whether a file that begins with `head` is one, and the class that opens it, in which
+    module."""
 
     name: str
     matches: Callable[[bytes], bool]
-    open: Callable[[Path], ModelFile]
+    module: str
+    file: str
+
+    def open(self, path: Path) -> ModelFile:
+        made: ModelFile = getattr(import_module(self.module), self.file)(path)
+        return made
+
+    def opened(self, file: ModelFile) -> bool:
+        """Whether `file` came from here."""
+        return (type(file).__module__, type(file).__name__) == (self.module, self.file)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
 
 
 READERS: tuple[Reader, ...] = (
-    Reader("GGUF", gguf.matches, GgufFile),
-    Reader("legacy ggml GPT-2", legacy.matches, LegacyFile),
-    Reader("safetensors", safetensors.matches, HuggingFaceFile),  # with the rest of its folder
+    Reader("GGUF", lambda head: head[:4] == b"GGUF", "ggtui.core.files.gguf", "GgufFile"),
+    Reader("legacy ggml GPT-2", lambda head: head[:4] == b"lmgg", "ggtui.core.files.legacy", "LegacyFile"),
+    # with the rest of its folder
+    Reader("safetensors", _is_safetensors, "ggtui.core.files.huggingface", "HuggingFaceFile"),
+)
+
+CONFIG = "config.json"
+IS_PICKLE = "is a pickle (a PyTorch checkpoint), which can run code and is never read"
+AS_SAFETENSORS = (
+    "write it as safetensors with: python -c 'from transformers import AutoModelForCausalLM as M; "
+    'M.from_pretrained("FOLDER").save_pretrained("FOLDER")\''
 )
 
 # Kinds that people try and that no reader takes: how they begin, and what to say.
@@ -64,7 +94,7 @@ def open_model(path: str | Path) -> ModelFile:
         if not os.path.exists(path / CONFIG):
             problem = f"has no {CONFIG} in it, so it is no Hugging Face model; name a model file"
             raise ModelFileError(path, "folder", problem)
-        return HuggingFaceFile(path)
+        return READERS[-1].open(path)
     with ModelFile(path) as file:
         head = file.head(_HEAD)
     for reader in READERS:

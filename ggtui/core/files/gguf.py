@@ -66,11 +66,6 @@ class _Description(NamedTuple):
     at: int
 
 
-def matches(head: bytes) -> bool:
-    """Whether a file that begins with `head` is GGUF."""
-    return head[:4] == MAGIC
-
-
 def data_start(end_of_header: int, alignment: int) -> int:
     """Where the tensors' data begins: after the header, at the next multiple of the alignment."""
     return -(-end_of_header // alignment) * alignment

@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.errors import ModelFileError
+from ggtui.core.files import AS_SAFETENSORS, CONFIG, IS_PICKLE
 from ggtui.core.files.gpt2_names import MAX_LAYERS, gguf_names
 from ggtui.core.files.hf_vocabulary import vocabulary
 from ggtui.core.files.json_file import parse_json, read_json
 from ggtui.core.files.model_file import ModelFile, TensorInfo
 from ggtui.core.files.safetensors import SafetensorsFile
 
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 MAX_CONFIG = 1 << 20
 MAX_INDEX = 16 << 20
@@ -30,11 +31,6 @@ MAX_SIZE = 1 << 24  # of a hyper-parameter
 MAX_VOCAB = 1 << 22
 _CHUNK = 1 << 20
 
-IS_PICKLE = "is a pickle (a PyTorch checkpoint), which can run code and is never read"
-AS_SAFETENSORS = (
-    "write it as safetensors with: python -c 'from transformers import AutoModelForCausalLM as M; "
-    'M.from_pretrained("FOLDER").save_pretrained("FOLDER")\''
-)
 _ACTIVATIONS = ("gelu_new", "gelu", "relu")
 # Attention that differs from GPT-2's where the config has another value than this.
 _ATTENTION = {

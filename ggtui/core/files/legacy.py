@@ -39,11 +39,6 @@ _GGML_TYPES |= {10: "q2_k", 11: "q3_k", 12: "q4_k", 13: "q5_k", 14: "q6_k"}
 HEADER = {"n_vocab": 1 << 22, "n_ctx": 1 << 24, "n_embd": 1 << 24, "n_head": 1 << 16, "n_layer": MAX_LAYERS}
 
 
-def matches(head: bytes) -> bool:
-    """Whether a file that begins with `head` is a legacy ggml model."""
-    return head[:4] == MAGIC
-
-
 class LegacyFile(ModelFile):
     """A legacy ggml GPT-2 file."""
 

@@ -36,11 +36,6 @@ class Entry(NamedTuple):
     n_bytes: int
 
 
-def matches(head: bytes) -> bool:
-    """Whether a file that begins with `head` is safetensors."""
-    return len(head) > 8 and head[8:9] == b"{" and _LENGTH.unpack_from(head)[0] < 1 << 32
-
-
 class SafetensorsFile(ModelFile):
     """A safetensors file: its `entries` by name. It does not say what they are to a model: `tensors` stays empty."""
 
