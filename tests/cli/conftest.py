@@ -52,6 +52,7 @@ def start() -> Callable[..., subprocess.Popen[bytes]]:
     def popen(*args: str, **options: Any) -> subprocess.Popen[bytes]:
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         # bufsize: what `read` leaves is there for `communicate`
-        return subprocess.Popen([sys.executable, "-m", "ggtui", *args], bufsize=0, **{**streams, **options})
+        command = [sys.executable, "-c", "from ggtui.cli import program; program()", *args]
+        return subprocess.Popen(command, bufsize=0, **{**streams, **options})
 
     return popen

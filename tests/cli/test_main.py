@@ -133,6 +133,21 @@ def test_closed_stdout_is_one_line(start: Run) -> None:
     assert err == b"ggtui: standard output is closed; there is nowhere to write to\n"
 
 
+@pytest.mark.parametrize(
+    ("args", "code", "said"), [(["--version"], 0, f"ggtui {__version__}\n"), (["cht"], 2, ""), (["info", "-x"], 2, "")]
+)
+def test_the_program_ends_with_the_exit_code_and_all_it_said(start: Run, args: list[str], code: int, said: str) -> None:
+    program = start(*args)
+    out, err = program.communicate()
+    assert (program.returncode, out.decode()) == (code, said)
+    assert err.count(b"\n") == (code > 0)
+
+
+def test_python_m_is_the_same_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "ggtui", "cht"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("ggtui: cht: no such command")
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from ggtui.cli import main; main(['--help']); "
