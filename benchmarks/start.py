@@ -2,8 +2,9 @@
 
     python benchmarks/start.py [--shape 124M] [--type q4_0] [--rounds 7]
 
-Each figure is the median of so many fresh processes, with their range. "Cached" is a model file that lies in the
-system's memory, "from disk" one that was thrown out of it. The first token is that of `ggtui chat` after a prompt of 16
+Each figure is the median of so many fresh processes, with their range. They find Python's compiled files, as those of
+an installed program do, also where PYTHONDONTWRITEBYTECODE is set. "Cached" is a model file that lies in the system's
+memory, "from disk" one that was thrown out of it. The first token is that of `ggtui chat` after a prompt of 16
 tokens, with all the program does besides. Memory is the process's resident size right after 16 tokens and with a full
 context, less the weights and the part of the KV cache in use.
 """
@@ -26,6 +27,7 @@ from random_model import write_random
 from ggtui.perf.random_model import SHAPES
 
 PROMPT = "! " * 15  # 16 tokens of the made-up vocabulary
+COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 GGTUI = Path(sys.executable).with_name("ggtui")
 
 MEMORY = """
@@ -50,7 +52,7 @@ print(json.dumps(rows))
 
 def seconds(command: Sequence[str | Path]) -> float:
     started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=COMPILED)
     took = time.perf_counter() - started
     if done.returncode:
         raise SystemExit(f"{command}: {done.stderr.strip()}")
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        COMPILED["PYTHONPYCACHEPREFIX"] = folder
         path = Path(folder) / "model.gguf"
         write_random(path, args.shape, args.type)
         check_prompt(path)
@@ -103,7 +106,7 @@ def main() -> None:
         beyond: dict[str, list[float]] = {}
         for _ in range(args.rounds):
             out = subprocess.run(
-                [sys.executable, "-c", MEMORY, path], check=True, capture_output=True, text=True
+                [sys.executable, "-c", MEMORY, path], check=True, capture_output=True, text=True, env=COMPILED
             ).stdout
             for name, (resident, weights, kv) in json.loads(out).items():
                 beyond.setdefault(name, []).append((resident - weights - kv) / 1e6)
