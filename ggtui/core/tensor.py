@@ -84,14 +84,16 @@ class Tensor:
             raise ShapeError(f"{op}: a tensor has 1 to 4 dimensions, not {len(ne)}")
         self.type = type
         self.ne: tuple[int, ...] = (*ne, *[1] * (4 - len(ne)))
-        if any(size < 0 for size in self.ne):
+        if min(self.ne) < 0:
             raise ShapeError(f"{op}: sizes {self.ne} must not be negative")
         if self.ne[0] % type.block:
             raise ShapeError(
                 f"{op}: a row of {self.ne[0]} is no whole number of {type.name} blocks ({type.block} each)"
             )
         self.nb: tuple[int, ...] = tuple(nb) if nb is not None else contiguous_nb(type, self.ne)
-        used = max((i + 1 for i in range(4) if self.ne[i] != 1 or isinstance(self.ne[i], Dim)), default=1)
+        used = 4
+        while used > 1 and self.ne[used - 1] == 1 and not isinstance(self.ne[used - 1], Dim):
+            used -= 1
         self.n_dims = max(used, n_dims or len(ne))
         self.op = op
         self.src: tuple[Tensor | None, ...] = tuple(src)

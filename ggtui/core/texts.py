@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ggtui.core.native import ffi, lib
 
-LENGTH_BYTES = 8  # of each text, before it
+LENGTH_BYTES = int(lib.GG_TEXT_LENGTH)  # of each text, before it
 
 
 class Texts(Sequence[str]):

@@ -13,7 +13,6 @@
 #define GG_MAX_SRC 6
 #define GG_MAX_PARAMS 12
 #define GG_TILE 16
-#define GG_TEXT_LENGTH 8 /* bytes of the length before a text of a model file */
 
 /* What a call came to; gg_last_error() has the sentence that goes with it. */
 enum gg_status {
@@ -191,6 +190,7 @@ enum gg_limit_kind {
 double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes);
 
 /* ---- vocabularies: see core/texts.py and core/tokenizer.py ---- */
+#define GG_TEXT_LENGTH 8 /* bytes of the length before a text of a model file */
 /* Looks for n texts, each GG_TEXT_LENGTH bytes of its length and then as many of its own. Returns how many there are before the
  * first that ends beyond n_bytes or is longer than `longest`; text i is at [ends[i] + GG_TEXT_LENGTH, ends[i + 1]). */
 int64_t gg_find_texts(const uint8_t *data, int64_t n_bytes, int64_t n, int64_t longest, int64_t *ends);
