@@ -27,7 +27,7 @@ FLOORS = (
     ("core.lower", "core.plan", "core.backend"),
     ("core.files", "core.tokenizer", "core.sampler", "core.kv_cache"),
     ("core.models",),
-    ("core.session", "core.perplexity", "core.probe"),
+    ("core.session", "core.runner", "core.perplexity", "core.probe"),
     ("perf",),
     ("viz",),
     ("cli", "__init__", "__main__"),

@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import os
 import re
+import sys
 from functools import cache
 
 import numpy as np
@@ -52,6 +53,11 @@ class HugePages:
             self._advise()
             with contextlib.suppress(OSError):  # none is free
                 self._map.madvise(_MADV_COLLAPSE, self._start, -(-n_bytes // HUGE_PAGE) * HUGE_PAGE)
+
+    def give_back(self) -> None:
+        """Let the system have the memory; what is written to it next finds zeros there."""
+        if hasattr(mmap, "MADV_DONTNEED") and sys.platform == "linux":  # elsewhere it may mean less
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def _address(data: Bytes) -> int:

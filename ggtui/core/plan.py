@@ -230,7 +230,11 @@ class Plan:
         """To be called before a run that uses much of the memory. Until then what no run has touched takes none."""
         if self._pages is not None:
             self._pages.use(len(self.arena))
-            self._pages = None
+
+    def give_back(self) -> None:
+        """Let go of the results of the last run: the system has their memory until the next."""
+        if self._pages is not None:
+            self._pages.give_back()
 
     def scratch_bytes(self, threads: int) -> int:
         """Bytes of temporaries that so many threads need."""

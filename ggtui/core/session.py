@@ -22,7 +22,8 @@ from ggtui.core.models import architecture
 from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, make_inputs
 from ggtui.core.models.loading import Packing, place_weights
 from ggtui.core.native import ISAS
-from ggtui.core.plan import Plan, Pool, TotalsBuffer, TraceBuffer, stamp_ns
+from ggtui.core.plan import Pool, TotalsBuffer, TraceBuffer, stamp_ns
+from ggtui.core.runner import Runner
 from ggtui.core.sampler import Sampler, SamplerParams, StopTexts
 from ggtui.core.tensor import Context
 from ggtui.core.texts import Texts
@@ -62,18 +63,6 @@ class Stats:
     n_prompt: int = 0
     predict_ns: int = 0
     n_predicted: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """The model's graph for up to `capacity` tokens, ready to run."""
-
-    index: int
-    inputs: Inputs
-    graph: ModelGraph
-    plan: Plan
-    trace: TraceBuffer | TotalsBuffer | None
-    capacity: int
 
 
 class Session:
@@ -120,13 +109,14 @@ class Session:
         self.batch = min(batch, self.n_ctx)
         self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type)
         self._kv_bytes_per_token = self.kv.bytes_per_token
+        self.kv_type = kv_type
         self._build = arch.build
         self._options: dict[str, Any] = {"isa": isa, "backend_name": backend, "fused": fused}
-        self.kv_type, self._backend, self._fused = kv_type, backend, fused
+        self._backend, self._fused = backend, fused
         self.profile = record if isinstance(record, str) else "full" if record else "off"
         self.recording = True
-        self._runners: dict[tuple[int, bool], _Runner] = {}
-        self._running: _Runner | None = None
+        self._runners: dict[tuple[int, bool], Runner] = {}
+        self._running: Runner | None = None
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
         self.tokens: list[int] = []
         self.n_past = 0
@@ -151,7 +141,7 @@ class Session:
     def isa(self) -> str:
         return ISAS[self._one.plan.isa]
 
-    def _runner(self, n_tokens: int, *, all_logits: bool) -> _Runner:
+    def _runner(self, n_tokens: int, *, all_logits: bool) -> Runner:
         """The runner for so many tokens: one for a single token and one for all larger batches."""
         capacity = 1 if n_tokens == 1 else self.batch
         key = (capacity, all_logits and capacity > 1)
@@ -163,7 +153,7 @@ class Session:
                 trace = TraceBuffer(self.threads, plan.n_steps + 1)
             elif self.profile == "light":
                 trace = TotalsBuffer(self.threads, plan.n_steps)
-            self._runners[key] = _Runner(len(self._runners), inputs, graph, plan, trace, capacity)
+            self._runners[key] = Runner(len(self._runners), inputs, graph, plan, trace, capacity)
         return self._runners[key]
 
     def new_graph(self, n_tokens: int, *, last_only: bool = False) -> tuple[ModelGraph, Inputs]:
@@ -224,12 +214,14 @@ class Session:
         self.logits = rows[-1]
         return (rows if all_logits else rows[0]), tuple(runs)
 
-    def _run(self, runner: _Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
+    def _run(self, runner: Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
         """One run of a plan; the logits are those of its memory, overwritten by the next."""
         n, n_past, inputs = len(part), self.n_past, runner.inputs
         self.kv.make_room(n_past + n)
-        if 4 * n > runner.capacity:
-            runner.plan.use_huge_pages()
+        runner.wake(n)
+        if runner.capacity == 1:
+            for other in self._runners.values():
+                other.rest()
         inputs.tokens.bytes().view(np.int32)[:n] = part
         inputs.positions.bytes().view(np.int32)[:n] = np.arange(self.n_past, self.n_past + n)
         if inputs.outputs is not None:
