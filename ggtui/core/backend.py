@@ -64,11 +64,15 @@ class Graph:
         ]
         return Dag(nodes, list(self._outputs), set(self._kept))
 
-    def plan(self, *, isa: str | None = None, fused: bool = True, backend_name: str = "cpu") -> Plan:
-        """The graph made ready to run; the same one when asked again."""
-        key = (isa, fused, backend_name)
+    def plan(
+        self, *, isa: str | None = None, fused: bool = True, backend_name: str = "cpu", threads: int | None = None
+    ) -> Plan:
+        """The graph made ready to run; the same one when asked again. Any number of threads can run it; `threads` says
+        for how many it is to be fast."""
+        key = (isa, fused, backend_name, threads)
         if key not in self._plans:
-            self._plans[key] = backend(backend_name)(run_passes(self.dag(), fused=fused), isa)
+            dag = run_passes(self.dag(), fused=fused, threads=threads)
+            self._plans[key] = backend(backend_name)(dag, isa)
         return self._plans[key]
 
     def compute(

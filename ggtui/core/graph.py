@@ -14,6 +14,7 @@ class Node:
     originals.
 
     phase   nodes of one phase run without the threads meeting; set by the schedule pass
+    heads   of a node that threads share by heads: how many, and the values of each; set by that pass too
     """
 
     dst: Tensor
@@ -22,6 +23,7 @@ class Node:
     params: tuple[Param, ...]
     replaced: tuple[Tensor, ...] = ()
     phase: int = 0
+    heads: tuple[int, int] | None = None
 
     @property
     def originals(self) -> tuple[Tensor, ...]:

@@ -43,6 +43,7 @@ class Step:
     part: str
     meet: bool = False
     every: bool = False
+    heads: tuple[int, int] | None = None
     user: Any = None
     number: int = 0
 
@@ -89,7 +90,8 @@ def _single(dag: Dag, arena: int, node: Node, index: int, users: dict[Tensor, An
     params = node.params
     if node.op == "mul_mat":
         src, params = src[:4], (mul_mat_params(node)[0],)
-    return Step(node.op, _place(dag, arena, node.dst), src, params, index, node.op, user=users.get(node.dst))
+    dst, user = _place(dag, arena, node.dst), users.get(node.dst)
+    return Step(node.op, dst, src, params, index, node.op, heads=node.heads, user=user)
 
 
 def _mul_mat_in_two(dag: Dag, arena: int, node: Node, index: int) -> tuple[Step, Step]:
@@ -108,7 +110,8 @@ def _mul_mat_in_two(dag: Dag, arena: int, node: Node, index: int) -> tuple[Step,
         op = next(name for name, number in OP_NUMBERS.items() if number == norm)
         first = Step(op, ready, sources, (eps,), index, op, every=not together)
     rest = [_place(dag, arena, a), ready, *_places(dag, arena, bias, residual)]
-    second = Step("mul_mat", _place(dag, arena, node.dst), rest, (activation,), index, "mul_mat", meet=together)
+    dst = _place(dag, arena, node.dst)
+    second = Step("mul_mat", dst, rest, (activation,), index, "mul_mat", meet=together, heads=node.heads)
     return first, second
 
 
@@ -164,6 +167,9 @@ def _array(steps: list[Step]) -> Any:
                 c.params[i].i = value
         c.op, c.node, c.part = OP_NUMBERS[step.op], step.node, step.number
         c.flags = (lib.GG_MEET if step.meet else 0) | (lib.GG_EVERY if step.every else 0)
+        if step.heads is not None:
+            c.n_head, c.d_head = step.heads
+            c.flags |= lib.GG_TAKE_HEADS if step.op == "mul_mat" else lib.GG_SAME_HEADS
         if step.user is not None:
             c.user = step.user
     return array

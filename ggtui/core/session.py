@@ -111,7 +111,7 @@ class Session:
         self._kv_bytes_per_token = self.kv.bytes_per_token
         self.kv_type = kv_type
         self._build = arch.build
-        self._options: dict[str, Any] = {"isa": isa, "backend_name": backend, "fused": fused}
+        self._options: dict[str, Any] = {"isa": isa, "backend_name": backend, "fused": fused, "threads": self.threads}
         self._backend, self._fused = backend, fused
         self.profile = record if isinstance(record, str) else "full" if record else "off"
         self.recording = True

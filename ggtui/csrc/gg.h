@@ -12,6 +12,7 @@
 #define GG_MAX_DIMS 4
 #define GG_MAX_SRC 6
 #define GG_MAX_PARAMS 12
+#define GG_MAX_HEADS 256
 #define GG_TILE 16
 
 /* What a call came to; gg_last_error() has the sentence that goes with it. */
@@ -96,6 +97,10 @@ typedef union {
 enum gg_step_flags {
     GG_MEET = 1,   /* all threads meet before this step */
     GG_EVERY = 2,  /* every thread does the whole step, into its own scratch */
+    /* Threads share the step by heads, as they come free, and each remembers which it took; and each does the heads that it
+     * took. What is computed head by head needs no meeting between such steps. */
+    GG_TAKE_HEADS = 4,
+    GG_SAME_HEADS = 8,
 };
 
 typedef struct {
@@ -107,6 +112,8 @@ typedef struct {
     int32_t flags;
     int32_t node;    /* index of the graph's node */
     int32_t part;    /* 0.. within the node */
+    int32_t n_head;  /* of a step by heads, at most GG_MAX_HEADS, ... */
+    int32_t d_head;  /* ... each of which is so many rows of a mul_mat in a row, and again every n_head * d_head rows */
 } gg_step;
 
 /* Before a run, the value of a run-time variable (n_tokens, n_kv, ...) is written to every place that depends on it. */

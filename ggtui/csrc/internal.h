@@ -9,6 +9,13 @@
 #include "cpu/kernels/kernels.h"
 #include "gg.h"
 
+/* The heads that a thread took in a step with GG_TAKE_HEADS, and how far it has come with them in one with GG_SAME_HEADS. */
+typedef struct {
+    bool same;
+    int n, next;
+    int16_t taken[GG_MAX_HEADS];
+} gg_heads;
+
 /* One thread's share of a step. */
 typedef struct {
     int ith, nth;
@@ -16,6 +23,7 @@ typedef struct {
     uint8_t *own;              /* this thread's own tensors (gg_tensor.own) */
     void *tmp;                 /* this thread's room for temporaries, as much as the op's tmp function said */
     _Atomic int64_t *next;     /* the step's counter of chunks handed out, 0 when the step starts */
+    gg_heads *heads;           /* of a step that is shared by heads: a chunk is a head then; else NULL */
 } gg_share;
 
 typedef int (*gg_op_fn)(const gg_step *step, const gg_share *share);

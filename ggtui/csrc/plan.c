@@ -12,7 +12,7 @@
 #include "pool.h"
 #include "record.h"
 
-enum { CACHE_LINE = 64 };
+enum { CACHE_LINE = 64, BY_HEADS = GG_TAKE_HEADS | GG_SAME_HEADS };
 
 /* A step's counter of chunks handed out, on a cache line of its own. */
 typedef struct {
@@ -64,6 +64,25 @@ static int check_tensor(const gg_tensor *t, int step, const char *op, const char
     return GG_OK;
 }
 
+/* Whether each head is a part of its own of the step's work. */
+static bool has_heads(const gg_step *step) {
+    const gg_tensor *dst = &step->dst, *src = step->src;
+    if (step->n_head < 1 || step->n_head > GG_MAX_HEADS || step->d_head < 1) {
+        return false;
+    }
+    switch (step->op) {
+    case GG_OP_MUL_MAT: /* a head's rows are whole tiles */
+        return src[0].packed && step->d_head % GG_TILE == 0 && src[0].ne[1] % ((int64_t)step->n_head * step->d_head) == 0 &&
+               dst->ne[2] * dst->ne[3] == 1;
+    case GG_OP_SET_ROWS:
+        return src[0].ne[2] == step->n_head && src[0].ne[3] == 1;
+    case GG_OP_FLASH_ATTN_EXT:
+        return src[0].ne[1] == 1 && src[0].ne[2] == step->n_head && src[1].ne[2] == step->n_head && src[0].ne[3] == 1;
+    default:
+        return false;
+    }
+}
+
 static int check_step(const gg_step *step, int i, int64_t own_bytes) {
     static const char *const names[GG_MAX_SRC] = {"src0", "src1", "src2", "src3", "src4", "src5"};
     const char *op = gg_op_name(step->op);
@@ -73,8 +92,11 @@ static int check_step(const gg_step *step, int i, int64_t own_bytes) {
     if (gg_op_function(step->op) == NULL) {
         return gg_fail(GG_FAILED, "step %d: %s moves no data, so it cannot be a step", i, op);
     }
-    if (step->flags & ~(GG_MEET | GG_EVERY)) {
+    if (step->flags & ~(GG_MEET | GG_EVERY | BY_HEADS)) {
         return gg_fail(GG_FAILED, "step %d, %s: unknown flags %d", i, op, step->flags);
+    }
+    if (step->flags & BY_HEADS && !has_heads(step)) {
+        return gg_fail(GG_FAILED, "step %d, %s: can't be shared by %d heads of %d", i, op, step->n_head, step->d_head);
     }
     int status = check_tensor(&step->dst, i, op, "dst", own_bytes);
     for (int s = 0; s < GG_MAX_SRC && status == GG_OK; s++) {
@@ -225,14 +247,20 @@ static void meet_and_record(const gg_run *run, gg_recorder *recorder, int i, int
     gg_record_step(recorder, i, end, done);
 }
 
-/* One thread's share of step i. `alone` is for a step that this thread does wholly. */
-static int do_step(gg_plan *plan, int i, gg_share *share, gg_share *alone) {
+/* One thread's share of step i. `alone` is for a step that this thread does wholly, `heads` for those shared by heads. */
+static int do_step(gg_plan *plan, int i, gg_share *share, gg_share *alone, gg_heads *heads) {
     const gg_step *step = &plan->steps[i];
     if (share->nth == 1 || step->flags & GG_EVERY) {
         atomic_store_explicit(alone->next, 0, memory_order_relaxed);
         return gg_op_function(step->op)(step, alone);
     }
     share->next = &plan->counters[i].next;
+    share->heads = step->flags & BY_HEADS ? heads : NULL;
+    if (share->heads != NULL) {
+        heads->same = step->flags & GG_SAME_HEADS;
+        heads->n = heads->same ? heads->n : 0;
+        heads->next = 0;
+    }
     return gg_op_function(step->op)(step, share);
 }
 
@@ -242,12 +270,13 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
     gg_plan *plan = run->plan;
     uint8_t *own = plan->scratch + (size_t)ith * plan->scratch_bytes;
     _Atomic int64_t alone_next; /* not the plan's: every thread that works alone does all chunks */
-    gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL};
-    gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next};
+    gg_heads heads = {.n = 0};
+    gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL, NULL};
+    gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next, NULL};
 
     int i = 0;
     for (; i < plan->n_steps && !halted(plan); i++) {
-        const int status = do_step(plan, i, &share, &alone);
+        const int status = do_step(plan, i, &share, &alone, &heads);
         if (status != GG_OK) {
             fail(plan, status);
         }

@@ -10,7 +10,7 @@ import numpy as np
 from ggtui.core.native import ffi, last_error, lib
 
 OPS = {ffi.string(lib.gg_op_name(i)).decode(): i for i in range(lib.gg_n_ops())}
-MEET, EVERY = lib.GG_MEET, lib.GG_EVERY
+MEET, EVERY, TAKE_HEADS, SAME_HEADS = lib.GG_MEET, lib.GG_EVERY, lib.GG_TAKE_HEADS, lib.GG_SAME_HEADS
 THREADS = (1, 2, 3, 7)
 ONE = np.ones((1, 1), np.float32)
 

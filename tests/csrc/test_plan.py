@@ -8,11 +8,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plans import MEET, ONE, OPS, THREADS, Chain, Trace, custom_steps, matrix, own, plan_of, run, step
+from plans import (
+    MEET,
+    ONE,
+    OPS,
+    SAME_HEADS,
+    TAKE_HEADS,
+    THREADS,
+    Chain,
+    Trace,
+    custom_steps,
+    matrix,
+    own,
+    plan_of,
+    run,
+    step,
+)
 
 from ggtui.core.native import ffi, last_error, lib
 
 pytestmark = pytest.mark.pool
+
+ROW = np.zeros((1, 1), np.int32)
 
 
 def test_variables_reach_their_places(new_pool: Any) -> None:
@@ -53,7 +70,25 @@ def good_step() -> dict[str, Any]:
         ({"op": 9999}, "no op 9999"),
         ({"op": -1}, "no op -1"),
         ({"op": OPS["view"]}, "view moves no data"),
-        ({"flags": 8}, "unknown flags 8"),
+        ({"flags": 16}, "unknown flags 16"),
+        ({"flags": TAKE_HEADS, "n_head": 1, "d_head": 1}, "scale: can't be shared by 1 heads of 1"),
+        (
+            {**step("set_rows", matrix(ONE), matrix(ONE), matrix(ROW)), "flags": SAME_HEADS, "n_head": 2, "d_head": 1},
+            "set_rows: can't be shared by 2 heads",
+        ),
+        (
+            {
+                **step("set_rows", matrix(ONE), matrix(ONE), matrix(ROW)),
+                "flags": SAME_HEADS,
+                "n_head": 1 << 20,
+                "d_head": 1,
+            },
+            "set_rows: can't be shared by 1048576 heads",
+        ),
+        (
+            {**step("mul_mat", matrix(ONE), matrix(ONE), matrix(ONE)), "flags": TAKE_HEADS, "n_head": 1, "d_head": 16},
+            "mul_mat: can't be shared by 1 heads of 16",
+        ),
         ({"dst": {**own(0, 1, 1), "type": 4711}}, "dst has the unknown type 4711"),
         ({"src": [own(0, 1, 1), {**own(0, 1, 1), "type": 4}]}, "src1 has the unknown type 4"),
         ({"src": [own(0, -5, 1)]}, "src0 has ne[0] = -5"),

@@ -29,6 +29,7 @@ class Op:
     traffic bytes read and written in one run
     local   sources that a thread reads only in the rows that it writes itself, when both have the same rows:
             between such nodes threads need not meet
+    gathers whether threads share its rows in the same way, though its sources are other rows
     """
 
     name: str
@@ -36,6 +37,12 @@ class Op:
     flops: Cost
     traffic: Cost
     local: tuple[int, ...] = ()
+    gathers: bool = False
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether each thread writes the rows that gg_split gives it."""
+        return bool(self.local) or self.gathers
 
     @property
     def number(self) -> int:

@@ -205,6 +205,6 @@ SHAPE_OPS = (
     Op("cont", cont, no_cost, plain_traffic, local=(0,)),
     Op("repeat", repeat, no_cost, plain_traffic),
     Op("concat", concat, no_cost, plain_traffic),
-    Op("get_rows", get_rows, no_cost, _get_rows_traffic),
+    Op("get_rows", get_rows, no_cost, _get_rows_traffic, gathers=True),
     Op("set_rows", set_rows, no_cost, _set_rows_traffic),
 )

@@ -7,12 +7,13 @@ from ggtui.core.passes.prune import prune
 from ggtui.core.passes.schedule import schedule
 
 
-def run_passes(dag: Dag, *, fused: bool = True) -> Dag:
-    """All passes in their order; `fused=False` leaves every op a node of its own."""
+def run_passes(dag: Dag, *, fused: bool = True, threads: int | None = None) -> Dag:
+    """All passes in their order; `fused=False` leaves every op a node of its own. Any number of threads can run the
+    result; `threads` says for how many it is to be fast."""
     dag = prune(dag)
     if fused:
         dag = fuse(dag)
-    return allocate(schedule(dag))
+    return allocate(schedule(dag, threads))
 
 
 __all__ = ["allocate", "fuse", "prune", "run_passes", "schedule"]

@@ -2,7 +2,8 @@
 
 Every thread walks all nodes. Ops that work by rows split them in one way (gg_split), so a thread that reads, of an
 operand with the same rows, only the rows that it writes itself needs no one else. In every other case it must know that
-all have finished writing what it reads (and reading what it overwrites): the threads meet before the node.
+all have finished writing what it reads (and reading what it overwrites): the threads meet before the node. Nodes that
+are shared by heads, one after the other, are one phase: what they hand on stays with the thread.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from ggtui.core.graph import Dag, Node
 from ggtui.core.ops import OPS
 from ggtui.core.ops.base import same_shape
 from ggtui.core.passes.fuse import mul_mat_params, mul_mat_src
+from ggtui.core.passes.heads import share_heads
 from ggtui.core.tensor import Tensor
 
 
@@ -31,14 +33,20 @@ def prepares_together(node: Node) -> bool:
     return b is not None and prepares(node) and b.n_rows > 1
 
 
-def schedule(dag: Dag) -> Dag:
-    """Numbers the phases. A node that prepares together takes two of them."""
+def follows_heads(node: Node) -> bool:
+    """Whether each thread goes on with the heads that it took in the node before."""
+    return node.heads is not None and node.op != "mul_mat"
+
+
+def schedule(dag: Dag, threads: int | None = None) -> Dag:
+    """Numbers the phases. A node that prepares together takes two of them. `threads`: how many are going to run it."""
+    dag = share_heads(dag, threads)
     nodes: list[Node] = []
     phase = 0
     written: dict[Tensor, Node] = {}  # memory written, and who read what memory, in this phase
     read: dict[Tensor, list[Node]] = {}
     for node in dag.nodes:
-        if _must_meet(node, written, read):
+        if not follows_heads(node) and _must_meet(node, written, read):
             phase += 1
             written, read = {}, {}
         nodes.append(replace(node, phase=phase))
@@ -60,7 +68,7 @@ def _must_meet(node: Node, written: dict[Tensor, Node], read: dict[Tensor, list[
         if s is None or s.root not in written:
             continue
         maker = written[s.root]
-        if i not in OPS[node.op].local or not OPS[maker.op].local:
+        if i not in OPS[node.op].local or not OPS[maker.op].by_rows:
             return True
         if maker.dst is not s or not same_shape_rows(s, node.dst) or not same_shape_rows(maker.dst, node.dst):
             return True
@@ -75,7 +83,7 @@ def same_shape_rows(a: Tensor, b: Tensor) -> bool:
 def _reads_own_rows(reader: Node, writer: Node) -> bool:
     """Whether each thread reads, of the memory that `writer` writes, only the rows that it will write itself."""
     target = writer.dst
-    if not OPS[writer.op].local or not same_shape_rows(reader.dst, target):
+    if not OPS[writer.op].by_rows or not same_shape_rows(reader.dst, target):
         return False
     return all(
         i in OPS[reader.op].local and same_shape(s, target) and s.nb == target.nb and s.view_offs == target.view_offs

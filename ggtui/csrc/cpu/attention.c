@@ -1,7 +1,7 @@
 /* flash_attn_ext: dst[:, h, i] = softmax(scale * q[:, i, h] . k + slope(h) * mask[:, i]) . v, for each head h and
  * query i, without ever holding the n_kv x n_q scores. Query heads share key heads in groups.
  *
- * A chunk is one head's block of queries. What does not lie as the kernel wants it (keys that are not packed, a mask of
+ * A chunk is one head's block of queries; where the step is shared by heads there is one query, so a chunk is a head. What does not lie as the kernel wants it (keys that are not packed, a mask of
  * 2-byte floats, strided queries or values) is brought into that form in the thread's own temporaries. */
 #include "alibi.h"
 #include "rows.h"
@@ -117,7 +117,7 @@ int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
     };
     const int64_t n_blocks = gg_div_up(n_q, QUERIES), n_chunks = n_blocks * n_head * p.q->ne[3];
     gg_row_index last = {0, -1, -1}; // the key head that the temporaries hold
-    for (int64_t chunk; (chunk = gg_next_chunk(share)) < n_chunks;) {
+    for (int64_t chunk; (chunk = gg_next_chunk(share, n_chunks)) < n_chunks;) {
         const int64_t i = chunk % n_blocks * QUERIES, h = chunk / n_blocks % n_head, i3 = chunk / n_blocks / n_head;
         const gg_row_index head = {0, h / (n_head / n_head_kv), i3};
         const bool new_head = head.i2 != last.i2 || head.i3 != last.i3;

@@ -83,7 +83,8 @@ static void mul_mat_packed(const mul_mat *p, const gg_share *share) {
     }
     const cut c = cut_packed(p, n_matrices, share->nth);
     const int64_t per_matrix = c.n_ranges * c.n_blocks;
-    for (int64_t chunk; (chunk = gg_next_chunk(share)) < per_matrix * n_matrices;) {
+    const int64_t n_chunks = per_matrix * n_matrices;
+    for (int64_t chunk; (chunk = gg_next_chunk(share, n_chunks)) < n_chunks;) {
         const gg_row_index at = matrix_of_b(p, chunk / per_matrix);
         const int64_t range = chunk % c.n_ranges, col0 = chunk % per_matrix / c.n_ranges * c.cols;
         const int64_t row0 = c.n_tiles * range / c.n_ranges * GG_TILE;
@@ -91,6 +92,17 @@ static void mul_mat_packed(const mul_mat *p, const gg_share *share) {
         const uint8_t *w = (uint8_t *)gg_row(share, p->a, matrix_of_a(p, at)) + row0 * p->a->nb[1];
         const uint8_t *x = (uint8_t *)gg_row(share, p->b, at) + col0 * p->b->nb[1];
         run_kernel(p, share, at, w, p->a->nb[1], row0, row1 - row0, x, p->b->nb[1], col0, gg_min(c.cols, n - col0));
+    }
+}
+
+/* A chunk is what a head needs of one matrix: its rows for q, for k and for v. */
+static void mul_mat_heads(const mul_mat *p, const gg_share *share, int64_t n_head, int64_t d_head) {
+    const gg_row_index at = {0, 0, 0};
+    const uint8_t *w = gg_row(share, p->a, at), *x = gg_row(share, p->b, at);
+    for (int64_t head; (head = gg_next_chunk(share, n_head)) < n_head;) {
+        for (int64_t row = head * d_head; row < p->a->ne[1]; row += n_head * d_head) {
+            run_kernel(p, share, at, w + row * p->a->nb[1], p->a->nb[1], row, d_head, x, p->b->nb[1], 0, p->b->ne[1]);
+        }
     }
 }
 
@@ -142,7 +154,8 @@ static int mul_mat_strided(const mul_mat *p, const gg_share *share) {
     const bool gather = p->b->nb[0] != sizeof(float);
     float *tile = share->tmp;             // (GG_TILE, k)
     float *columns = tile + GG_TILE * k;  // (k, GATHERED); before that a row of a, or a tile of them
-    for (int64_t chunk; (chunk = gg_next_chunk(share)) < n_tiles * n_matrices;) {
+    const int64_t n_chunks = n_tiles * n_matrices;
+    for (int64_t chunk; (chunk = gg_next_chunk(share, n_chunks)) < n_chunks;) {
         gg_row_index at = matrix_of_b(p, chunk / n_tiles);
         const int64_t row0 = chunk % n_tiles * GG_TILE, n_rows = gg_min(GG_TILE, m - row0);
         const int status = pack_tile(p, share, matrix_of_a(p, at), row0, n_rows, tile, columns);
@@ -191,6 +204,10 @@ int gg_op_mul_mat(const gg_step *step, const gg_share *share) {
     if (!a->packed) {
         return mul_mat_strided(&p, share);
     }
-    mul_mat_packed(&p, share);
+    if (share->heads != NULL) {
+        mul_mat_heads(&p, share, step->n_head, step->d_head);
+    } else {
+        mul_mat_packed(&p, share);
+    }
     return GG_OK;
 }

@@ -116,16 +116,14 @@ size_t gg_tmp_set_rows(const gg_step *step) {
     return (size_t)step->src[0].ne[0] * (sizeof(float) + sizeof(uint16_t));
 }
 
-/* dst[:, rows[i, j % c1, l % c2], j, l] = src[:, i, j, l] */
-int gg_op_set_rows(const gg_step *step, const gg_share *share) {
+/* Rows [r0, r1) of src to their places in dst. Returns a gg_status. */
+static int set_rows(const gg_step *step, const gg_share *share, int64_t r0, int64_t r1) {
     const gg_tensor *dst = &step->dst;     // (ne0, n_rows, ne2, ne3) of any type, f32 f16 bf16 where packed
     const gg_tensor *src = &step->src[0];  // (ne0, n, ne2, ne3) f32
     const gg_tensor *rows = &step->src[1]; // (n, c1, c2) i32
     const int64_t ne0 = src->ne[0];
     float *gathered = share->tmp;                   // (ne0)
     uint16_t *half = (uint16_t *)(gathered + ne0);  // (ne0)
-    int64_t r0, r1;
-    gg_split(gg_n_rows(src), share, &r0, &r1);
     for (int64_t r = r0; r < r1; r++) {
         const gg_row_index at = gg_row_at(src, r);
         const int32_t row = index_at(share, rows, at.i1, at.i2 % rows->ne[1], at.i3 % rows->ne[2]);
@@ -145,4 +143,19 @@ int gg_op_set_rows(const gg_step *step, const gg_share *share) {
         }
     }
     return GG_OK;
+}
+
+/* dst[:, rows[i, j % c1, l % c2], j, l] = src[:, i, j, l]; heads are ne2. */
+int gg_op_set_rows(const gg_step *step, const gg_share *share) {
+    int64_t r0, r1;
+    if (share->heads == NULL) {
+        gg_split(gg_n_rows(&step->src[0]), share, &r0, &r1);
+        return set_rows(step, share, r0, r1);
+    }
+    const int64_t n = step->src[0].ne[1];
+    int status = GG_OK;
+    for (int64_t head; status == GG_OK && (head = gg_next_chunk(share, step->n_head)) < step->n_head;) {
+        status = set_rows(step, share, head * n, (head + 1) * n);
+    }
+    return status;
 }

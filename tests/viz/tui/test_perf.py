@@ -159,7 +159,7 @@ def test_p_and_tab_show_the_prompt() -> None:
         await keys(pilot, "p")
         assert "prompt:   2 evaluations," in lines(app)[1] and "a prompt," in lines(app)[1]
         await keys(pilot, "tab")
-        assert "generation:  39 evaluations, 1.31 ms a token,   762.5 tok/s" in lines(app)[1]
+        assert "generation:  39 evaluations, 1.31 ms a token,   764.7 tok/s" in lines(app)[1]
         await keys(pilot, "down")
         assert cursor(app) == "blk.0.attn"
 
