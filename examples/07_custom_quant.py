@@ -1,7 +1,7 @@
 """A tensor type of one's own: 6 bits a weight, one scale for each row.
 
 One class with a numpy codec is a type like any other: files hold it, `ggtui convert` writes it, and a model runs from
-it without ever being in memory as floats, since 16 rows at a time are decoded as they are multiplied. A command needs
+it without ever being in memory as floats, since 32 rows at a time are decoded as they are multiplied. A command needs
 only be told of this file:
 
     ggtui convert model.gguf small.gguf --type row6 --type-from examples/07_custom_quant.py

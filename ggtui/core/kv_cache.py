@@ -13,7 +13,7 @@ KV_TYPES = ("f16", "f32")
 class KVCache:
     """Room for n_ctx tokens.
 
-    k[layer]  (d_head, n_ctx, n_head_kv), packed: 16 positions side by side, so that one pass over d_head scores them
+    k[layer]  (d_head, n_ctx, n_head_kv), packed: 32 positions side by side, so that one pass over d_head scores them
     all v[layer]  (d_head, n_ctx, n_head_kv): a row for each position, heads apart
     """
 

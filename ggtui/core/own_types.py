@@ -1,7 +1,7 @@
 """Tensor types of a user's own: a class with a numpy codec becomes a type like any other.
 
-The kernels know nothing of such a type. As they multiply they have Python decode 16 rows of the weights at a time, so
-a model is never in memory as floats; it costs a call under the GIL for each 16 rows.
+The kernels know nothing of such a type. As they multiply they have Python decode 32 rows of the weights at a time, so
+a model is never in memory as floats; it costs a call under the GIL for each 32 rows.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Tensor:
     n_dims    how many of them count
     op, src, op_params   how it is made; op "none" for data that is simply there
     view_src, view_offs  the tensor whose memory it looks at, and where in it, in bytes
-    packed    rows lie in tiles of 16 for the fast kernels; nb is that of the plain layout all the same
+    packed    rows lie in tiles of 32 for the fast kernels; nb is that of the plain layout all the same
     """
 
     __slots__ = ("_view_offs", "buffer", "function", "kept", "n_dims", "name", "nb", "ne", "op", "op_params", "packed",
@@ -297,7 +297,7 @@ class Context:
     def new_tensor(self, type: str | TensorType, ne: Sequence[int], name: str = "", *, packed: bool = False) -> Tensor:
         """A tensor of the given sizes, ne[0] the row, filled with zeros.
 
-        `packed` lays its rows in tiles of 16, which the fast mul_mat kernels read. Raises UsageError for an unknown
+        `packed` lays its rows in tiles of 32, which the fast mul_mat kernels read. Raises UsageError for an unknown
         type or one that can't be packed, ShapeError for rows that are no whole number of blocks.
         """
         kind = type_of(type)

@@ -13,7 +13,7 @@
 #define GG_MAX_SRC 6
 #define GG_MAX_PARAMS 12
 #define GG_MAX_HEADS 256
-#define GG_TILE 16
+#define GG_TILE 32
 
 /* What a call came to; gg_last_error() has the sentence that goes with it. */
 enum gg_status {
@@ -52,11 +52,11 @@ const char *gg_last_error(void);  /* of the calling thread; "" when there was no
 int gg_dequantize(int type, int64_t n, const void *src, float *dst);
 int gg_quantize(int type, int64_t n, const float *src, void *dst);
 /* A packed matrix holds its rows in tiles of GG_TILE, the last one filled up with zero rows: rounded-up ne1 x row bytes.
- * Float types: [tile][k][row]. Block types: [tile][block], and in it for each field of the block (scale, quants ...) the field
- * of all 16 rows: 2-byte fields row by row, longer ones in pieces of 4 bytes, [piece][row]. First come 2-byte fields, then other
- * scales, then for each 32 weights their highest bits and their lower ones. Nibbles lie as in Q4_0; bit i, or bits 2i and 2i + 1,
- * of byte j belong to weight 4i + j (of 2-bit fields two such pieces hold 32 weights). Q8_0's quants and Q6_K's scales are
- * stored + 128. */
+ * Float types: [tile][k][row]. Block types: [tile][block][half of the tile's rows], and in it for each field of the block (scale,
+ * quants ...) the field of all 16 rows: 2-byte fields row by row, longer ones in pieces of 4 bytes, [piece][row]. First come
+ * 2-byte fields, then other scales, then for each 32 weights their highest bits and their lower ones. Nibbles lie as in Q4_0;
+ * bit i, or bits 2i and 2i + 1, of byte j belong to weight 4i + j (of 2-bit fields two such pieces hold 32 weights). Q8_0's
+ * quants and Q6_K's scales are stored + 128. */
 int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst);
 typedef struct {
     int32_t type;

@@ -9,6 +9,8 @@
 #include "cpu/kernels/kernels.h"
 #include "gg.h"
 
+_Static_assert(GG_TILE == (int)GG_TILE_ROWS, "a packed tile");
+
 /* The heads that a thread took in a step with GG_TAKE_HEADS, and how far it has come with them in one with GG_SAME_HEADS. */
 typedef struct {
     bool same;

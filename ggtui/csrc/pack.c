@@ -92,94 +92,97 @@ static void move_planes(const layout *l, uint8_t *groups, uint8_t *block, bool b
     }
 }
 
-/* Rows move in pieces of 2 or 4 bytes; those of one tile that belong together lie GG_TILE pieces after one another.
+/* Rows move in pieces of 2 or 4 bytes; those of one row that follow each other lie `rows` pieces apart in a tile.
  * tile points at the row's own first piece. flip: bits to change; 0x80808080 adds 128 to four 8-bit numbers. */
-static void put2(uint8_t *tile, const uint8_t *row, int64_t n) {
+static void put2(uint8_t *tile, int rows, const uint8_t *row, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        memcpy(tile + i * 2 * GG_TILE, row + i * 2, 2);
+        memcpy(tile + i * 2 * rows, row + i * 2, 2);
     }
 }
 
-static void put4(uint8_t *tile, const uint8_t *row, int64_t n, uint32_t flip) {
+static void put4(uint8_t *tile, int rows, const uint8_t *row, int64_t n, uint32_t flip) {
     for (int64_t i = 0; i < n; i++) {
         uint32_t piece;
         memcpy(&piece, row + i * 4, 4);
         piece ^= flip;
-        memcpy(tile + i * 4 * GG_TILE, &piece, 4);
+        memcpy(tile + i * 4 * rows, &piece, 4);
     }
 }
 
-static void take2(uint8_t *row, const uint8_t *tile, int64_t n) {
+static void take2(uint8_t *row, int rows, const uint8_t *tile, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        memcpy(row + i * 2, tile + i * 2 * GG_TILE, 2);
+        memcpy(row + i * 2, tile + i * 2 * rows, 2);
     }
 }
 
-static void take4(uint8_t *row, const uint8_t *tile, int64_t n, uint32_t flip) {
+static void take4(uint8_t *row, int rows, const uint8_t *tile, int64_t n, uint32_t flip) {
     for (int64_t i = 0; i < n; i++) {
         uint32_t piece;
-        memcpy(&piece, tile + i * 4 * GG_TILE, 4);
+        memcpy(&piece, tile + i * 4 * rows, 4);
         piece ^= flip;
         memcpy(row + i * 4, &piece, 4);
     }
 }
 
-/* A block of row r to its places in the tile's block, or back from there. */
-static void put_block(const layout *l, uint8_t *tile, int r, const uint8_t *block) {
-    for (int i = 0; i < l->n_halves; i++, tile += 2 * GG_TILE) {
-        put2(tile + r * 2, block + l->halves[i], 1);
+/* A block of row r to its places in half a tile's block, or back from there. */
+static void put_block(const layout *l, uint8_t *half, int r, const uint8_t *block) {
+    for (int i = 0; i < l->n_halves; i++, half += 2 * GG_ROWS) {
+        put2(half + r * 2, GG_ROWS, block + l->halves[i], 1);
     }
-    put4(tile + r * 4, block + l->whole.at, l->whole.n / 4, l->whole.flip * 0x01010101u);
+    put4(half + r * 4, GG_ROWS, block + l->whole.at, l->whole.n / 4, l->whole.flip * 0x01010101u);
     if (l->planes[0].bits) {
         uint8_t groups[GG_SUPER] = {0};
         move_planes(l, groups, (uint8_t *)block, false);
-        put4(tile + l->whole.n * GG_TILE + r * 4, groups, l->weights / 32 * group_bytes(l) / 4, 0);
+        put4(half + l->whole.n * GG_ROWS + r * 4, GG_ROWS, groups, l->weights / 32 * group_bytes(l) / 4, 0);
     }
 }
 
-static void take_block(const layout *l, uint8_t *block, const uint8_t *tile, int r) {
+static void take_block(const layout *l, uint8_t *block, const uint8_t *half, int r) {
     memset(block, 0, (size_t)l->bytes);
-    for (int i = 0; i < l->n_halves; i++, tile += 2 * GG_TILE) {
-        take2(block + l->halves[i], tile + r * 2, 1);
+    for (int i = 0; i < l->n_halves; i++, half += 2 * GG_ROWS) {
+        take2(block + l->halves[i], GG_ROWS, half + r * 2, 1);
     }
-    take4(block + l->whole.at, tile + r * 4, l->whole.n / 4, l->whole.flip * 0x01010101u);
+    take4(block + l->whole.at, GG_ROWS, half + r * 4, l->whole.n / 4, l->whole.flip * 0x01010101u);
     if (l->planes[0].bits) {
         uint8_t groups[GG_SUPER];
-        take4(groups, tile + l->whole.n * GG_TILE + r * 4, l->weights / 32 * group_bytes(l) / 4, 0);
+        take4(groups, GG_ROWS, half + l->whole.n * GG_ROWS + r * 4, l->weights / 32 * group_bytes(l) / 4, 0);
         move_planes(l, groups, block, true);
     }
 }
+
+/* Where block b of row r's half of a tile lies, from the tile's start. */
+static int64_t half_at(const layout *l, int64_t b, int r) { return (b * GG_TILE + r / GG_ROWS * GG_ROWS) * l->bytes; }
 
 /* Values [k, k + n) of row r, to their places in the tile or back from there; k and n are multiples of the type's block. */
 static void put(int type, uint8_t *tile, int r, int64_t k, int64_t n, const uint8_t *row) {
     switch (type) {
     case GG_TYPE_F32:
-        put4(tile + (k * GG_TILE + r) * 4, row, n, 0);
+        put4(tile + (k * GG_TILE + r) * 4, GG_TILE, row, n, 0);
         return;
     case GG_TYPE_F16:
     case GG_TYPE_BF16:
-        put2(tile + (k * GG_TILE + r) * 2, row, n);
+        put2(tile + (k * GG_TILE + r) * 2, GG_TILE, row, n);
         return;
     }
     const layout *l = layout_of(type);
     for (int64_t b = k / l->weights; b < (k + n) / l->weights; b++, row += l->bytes) {
-        put_block(l, tile + b * l->bytes * GG_TILE, r, row);
+        put_block(l, tile + half_at(l, b, r), r % GG_ROWS, row);
     }
 }
 
 static void take(int type, uint8_t *row, const uint8_t *tile, int r, int64_t k, int64_t n) {
     switch (type) {
     case GG_TYPE_F32:
-        take4(row, tile + (k * GG_TILE + r) * 4, n, 0);
+        take4(row, GG_TILE, tile + (k * GG_TILE + r) * 4, n, 0);
         return;
     case GG_TYPE_F16:
     case GG_TYPE_BF16:
-        take2(row, tile + (k * GG_TILE + r) * 2, n);
+        take2(row, GG_TILE, tile + (k * GG_TILE + r) * 2, n);
         return;
     }
     const layout *l = layout_of(type);
     for (int64_t b = k / l->weights; b < (k + n) / l->weights; b++, row += l->bytes) {
-        take_block(l, row, tile + b * l->bytes * GG_TILE, r);
+        take_block(l, row, tile + half_at(l, b, r), r % GG_ROWS);
     }
 }
 

@@ -50,21 +50,18 @@ static int usable_cores(void) {
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* Comes to the meeting without waiting for the others; returns whether it was the last one to come. */
-static bool arrive(gg_pool *pool) {
-    const bool last = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == pool->n_threads - 1;
-    if (last) {
+/* Comes to the meeting without waiting for the others. */
+static void arrive(gg_pool *pool) {
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == pool->n_threads - 1) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed); /* nobody comes to the next one before the gate opens */
         gg_gate_open(&pool->met);
     }
-    return last;
 }
 
-bool gg_pool_meet(gg_pool *pool, int ith) {
+void gg_pool_meet(gg_pool *pool, int ith) {
     const uint32_t seen = gg_gate_count(&pool->met); /* cannot change before this thread arrives */
-    const bool last = arrive(pool);
+    arrive(pool);
     gg_gate_wait(&pool->met, seen, &pool->workers[ith].meet);
-    return last;
 }
 
 static void *worker_main(void *arg) {

@@ -4,8 +4,6 @@
  * on the parent's is refused, freeing it frees the memory alone). Freeing a pool while a run is under way is not allowed. */
 #ifndef GG_POOL_H
 #define GG_POOL_H
-#include <stdbool.h>
-
 #include "gg.h"
 
 /* What every thread of the pool does in a run, ith counting from 0, the caller. */
@@ -18,7 +16,6 @@ void gg_pool_unlock(gg_pool *pool);
 /* With the lock: calls work(arg, ith) on every thread, and returns when all are done. What any thread wrote is visible then. */
 void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg);
 
-/* Within a run, by thread ith: returns when every thread of the pool has called it. True for the one that came last, which did
- * not have to wait. */
-bool gg_pool_meet(gg_pool *pool, int ith);
+/* Within a run, by thread ith: returns when every thread of the pool has called it. */
+void gg_pool_meet(gg_pool *pool, int ith);
 #endif

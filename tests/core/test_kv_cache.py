@@ -24,11 +24,11 @@ def test_a_tensor_of_each_kind_a_layer() -> None:
 
 
 @pytest.mark.parametrize(("type", "size"), [("f16", 2), ("f32", 4)])
-@pytest.mark.parametrize("n_ctx", [16, 33, 1024])
+@pytest.mark.parametrize("n_ctx", [16, 32, 33, 1024])
 def test_bytes(type: str, size: int, n_ctx: int) -> None:
     kv = KVCache(n_layer=2, d_head=64, n_head_kv=3, n_ctx=n_ctx, type=type)
     assert kv.bytes_per_token == 2 * 2 * 3 * 64 * size
-    tiles = -(-n_ctx // 16) * 16  # keys take whole tiles of 16 positions
+    tiles = -(-n_ctx // 32) * 32  # keys take whole tiles of 32 positions
     assert kv.n_bytes == 2 * 3 * 64 * size * (tiles + n_ctx)
 
 
@@ -56,7 +56,7 @@ def test_rows_written_are_rows_read(type: str) -> None:
     kv = KVCache(n_layer=1, d_head=8, n_head_kv=2, n_ctx=33, type=type)
     ctx, rng = Context(), np.random.default_rng(0)
     values = rng.integers(-100, 100, (2, 2, 4, 8)).astype(np.float32)  # k and v: (n_head_kv, n_tokens, d_head)
-    at = np.array([0, 15, 16, 32])
+    at = np.array([0, 15, 31, 32])
     g = Graph()
     for cache, x in zip((kv.k[0], kv.v[0]), values, strict=True):
         g.build_forward_expand(ops.set_rows(cache, ctx.tensor(x), ctx.tensor(at)))

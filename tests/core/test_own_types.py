@@ -164,7 +164,7 @@ def test_what_a_codec_raises_comes_out(error: type[BaseException]) -> None:
 
 def test_a_codec_of_the_wrong_shape() -> None:
     g = graph_of(lambda rows: np.zeros((len(rows), 63)), "test_shape")
-    with pytest.raises(ShapeError, match=r"type test_shape: decode gave \(16, 63\) for 16 rows, not \(16, 64\)"):
+    with pytest.raises(ShapeError, match=r"type test_shape: decode gave \(32, 63\) for 32 rows, not \(32, 64\)"):
         g.compute()
 
 

@@ -23,7 +23,7 @@ def test_ne_is_the_shape_turned_round() -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("type", ["f16", "bf16", "q4_0", "q8_0"])
-@pytest.mark.parametrize("rows", [1, 15, 16, 33])
+@pytest.mark.parametrize("rows", [1, 15, 16, 32, 33])
 def test_a_type_is_converted_to_on_the_way_in(type: str, rows: int, packed: bool) -> None:
     values = np.random.default_rng(0).standard_normal((rows, 64), dtype=np.float32)
     t = Context().tensor(values, type=type, packed=packed)

@@ -38,7 +38,7 @@ def pointer(data: Array | None, kind: str = "void *") -> Any:
 def pack(kind: int, weights: Array, ne0: int) -> Array:
     """Rows of a matrix as gg_pack lays them out, in bytes."""
     rows, row_bytes = weights.shape[0], weights.view(np.uint8).reshape(weights.shape[0], -1).shape[1]
-    packed = np.full(-(-rows // 16) * 16 * row_bytes, 0xA5, np.uint8)
+    packed = np.full(-(-rows // 32) * 32 * row_bytes, 0xA5, np.uint8)
     native.check(native.lib.gg_pack(kind, ne0, rows, pointer(weights), pointer(packed)))
     return packed
 
@@ -150,9 +150,9 @@ class Kernels:
         Places of k's last tile that hold no position are filled with `garbage`.
         """
         n_kv, d_k = k.shape
-        tiles = np.full((-(-n_kv // 16) * 16, d_k), garbage, k.dtype)
+        tiles = np.full((-(-n_kv // 32) * 32, d_k), garbage, k.dtype)
         tiles[:n_kv] = k
-        packed = at_end(tiles.reshape(-1, 16, d_k).transpose(0, 2, 1))
+        packed = at_end(tiles.reshape(-1, 32, d_k).transpose(0, 2, 1))
         q, v = at_end(q), at_end(v)
         mask = at_end(mask.astype(np.float32)) if mask is not None else None
         sinks = np.array([sink], np.float32) if sink is not None else None

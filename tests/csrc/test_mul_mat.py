@@ -86,8 +86,8 @@ def test_a_result_does_not_depend_on_its_neighbours(kernels: Any, name: str) -> 
     for n_cols in range(1, 41):
         kernels.assert_same(kernels.mul_mat(kind, k, 150, packed, x[:n_cols]), alone[:n_cols])
     row_bytes = data.shape[1]
-    for first, n_rows in ((0, 1), (16, 15), (32, 17), (64, 86), (144, 6)):
-        part = packed[first * row_bytes : (-(-(first + n_rows) // 16) * 16) * row_bytes]
+    for first, n_rows in ((0, 1), (32, 15), (32, 17), (64, 86), (128, 22)):
+        part = packed[first * row_bytes : (-(-(first + n_rows) // 32) * 32) * row_bytes]
         y = kernels.mul_mat(kind, k, n_rows, part, x[:7])
         kernels.assert_same(y, np.ascontiguousarray(alone[:7, first : first + n_rows]))
 

@@ -33,9 +33,9 @@ LAYOUTS: dict[str, tuple[tuple[int, ...], tuple[int, int, int], tuple[tuple[int,
 
 
 def packed(name: str, ne0: int, rows: np.ndarray) -> np.ndarray:
-    """Rows of bytes (ne1, row bytes), packed: (tiles, 16 * row bytes)."""
-    tiles = -(-len(rows) // 16)
-    out = np.full((tiles + 1, 16 * rows.shape[1]), 0xA5, np.uint8)
+    """Rows of bytes (ne1, row bytes), packed: (tiles, 32 * row bytes)."""
+    tiles = -(-len(rows) // 32)
+    out = np.full((tiles + 1, 32 * rows.shape[1]), 0xA5, np.uint8)
     pointers = (ffi.cast("void *", rows.ctypes.data), ffi.cast("void *", out.ctypes.data))
     native.check(lib.gg_pack(TYPES[name].id, ne0, len(rows), *pointers))
     assert (out[-1] == 0xA5).all()
@@ -47,8 +47,8 @@ def random_rows(name: str, ne0: int, n: int) -> np.ndarray:
     return np.random.default_rng(n).integers(0, 256, (n, bytes_), dtype=np.uint8)
 
 
-def tile_of(name: str, blocks: np.ndarray) -> np.ndarray:
-    """16 rows of blocks (16, k, bytes) as a tile."""
+def half_of(name: str, blocks: np.ndarray) -> np.ndarray:
+    """16 rows of blocks (16, k, bytes) as half a tile: (k, 16 * bytes)."""
     halves, (at, n, added), planes = LAYOUTS[name]
     parts = [blocks[:, :, half : half + 2].transpose(1, 0, 2) for half in halves]
     rest = [blocks[:, :, at : at + n] + np.uint8(added)]
@@ -63,20 +63,21 @@ def tile_of(name: str, blocks: np.ndarray) -> np.ndarray:
     return np.concatenate([part.reshape(blocks.shape[1], -1) for part in parts], axis=1)
 
 
-@pytest.mark.parametrize("n", [1, 16, 35])
+@pytest.mark.parametrize("n", [1, 16, 32, 67])
 @pytest.mark.parametrize("name", NAMES)
 def test_layout(name: str, n: int) -> None:
     block = TYPES[name].block
     ne0 = max(160, 3 * block)
     rows = random_rows(name, ne0, n)
-    filled = np.zeros((-(-n // 16) * 16, rows.shape[1]), np.uint8)
+    filled = np.zeros((-(-n // 32) * 32, rows.shape[1]), np.uint8)
     filled[:n] = rows
     tiles = packed(name, ne0, rows)
-    for tile, source in zip(tiles, filled.reshape(-1, 16, rows.shape[1]), strict=True):
+    for tile, source in zip(tiles, filled.reshape(-1, 32, rows.shape[1]), strict=True):
         if block == 1:  # [k][row]
-            expected = source.reshape(16, ne0, -1).transpose(1, 0, 2)
-        else:
-            expected = tile_of(name, source.reshape(16, ne0 // block, -1))
+            expected = source.reshape(32, ne0, -1).transpose(1, 0, 2)
+        else:  # [block][half]
+            halves = [half_of(name, half) for half in source.reshape(2, 16, ne0 // block, -1)]
+            expected = np.stack(halves, axis=1)
         np.testing.assert_array_equal(tile, expected.reshape(-1))
 
 
@@ -84,7 +85,7 @@ def test_layout(name: str, n: int) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_unpack_row_gives_what_dequantize_gives(name: str, ne0: int) -> None:
     ne0 = -(-ne0 // TYPES[name].block) * TYPES[name].block
-    rows = random_rows(name, ne0, 21)
+    rows = random_rows(name, ne0, 37)
     tiles = packed(name, ne0, rows)
     for i, row in enumerate(rows):
         expected, got = np.empty(ne0, np.float32), np.full(ne0 + 1, 77, np.float32)
@@ -105,9 +106,9 @@ def test_unpack_row_gives_what_dequantize_gives(name: str, ne0: int) -> None:
 
 
 def test_float_rows_of_any_length() -> None:
-    rows = random_rows("f16", 13, 17)
-    tiles = packed("f16", 13, rows).view(np.uint16).reshape(2, 13, 16)
-    np.testing.assert_array_equal(tiles[1, :, 0], rows[16].view(np.uint16))
+    rows = random_rows("f16", 13, 33)
+    tiles = packed("f16", 13, rows).view(np.uint16).reshape(2, 13, 32)
+    np.testing.assert_array_equal(tiles[1, :, 0], rows[32].view(np.uint16))
 
 
 def test_which_types_have_a_packed_form() -> None:

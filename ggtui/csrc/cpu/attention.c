@@ -6,7 +6,7 @@
 #include "alibi.h"
 #include "rows.h"
 
-enum { QUERIES = 32 }; /* of a chunk */
+enum { QUERIES = 48 }; /* of a chunk */
 
 typedef struct {
     const gg_tensor *dst;   // (d_v, n_head, n_q, ne3) f32
@@ -130,6 +130,9 @@ int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
         args.slope = gg_alibi_slope(max_bias, h, n_head);
         args.k = p.k->packed ? gg_row(share, p.k, head) : tmp + at.k;
         args.v = strided(p.v) ? tmp + at.v : gg_row(share, p.v, head);
+        const bool more = head.i2 + 1 < n_head_kv && p.k->packed && !strided(p.v);
+        args.next_k = more ? args.k + p.k->nb[2] : NULL; // mostly this thread's next
+        args.next_v = more ? args.v + p.v->nb[2] : NULL;
         if (new_head && !p.k->packed) {
             pack_keys(share, p.k, head, tmp + at.k);
         }

@@ -5,9 +5,10 @@
 #include "rows.h"
 
 enum {
-    CACHE = 256 * 1024, /* bytes of b that stay in the second-level cache beside the weights that stream by */
-    COLUMNS = 8,        /* column blocks are multiples of this, so that kernels work on full groups of columns */
-    GATHERED = 16,      /* columns gathered at a time where b is strided */
+    CACHE = 1024 * 1024,  /* bytes of b that stay in the second- or third-level cache while the weights pass */
+    CHUNK = 256 * 1024,   /* bytes of a that a thread takes at a time, at most */
+    COLUMNS = 12,         /* column blocks are multiples of this, so that kernels work on full groups of columns */
+    GATHERED = 16,        /* columns gathered at a time where b is strided */
 };
 
 typedef struct {
@@ -70,7 +71,7 @@ static cut cut_packed(const mul_mat *p, int64_t n_matrices, int nth) {
     // One column: memory is what takes the time, a few long runs a thread are best, but none so long that the others
     // wait for the last one. Many columns: a chunk is long, so more of them for an even end.
     const int64_t wanted = gg_div_up((n == 1 ? 4 : 16) * nth, c.n_blocks * n_matrices);
-    const int64_t by_size = p->a->ne[1] * p->a->nb[1] / CACHE;
+    const int64_t by_size = p->a->ne[1] * p->a->nb[1] / CHUNK;
     c.n_ranges = gg_max(1, gg_min(c.n_tiles, gg_max(wanted, by_size)));
     return c;
 }

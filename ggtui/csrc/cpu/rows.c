@@ -93,37 +93,40 @@ int gg_op_get_rows(const gg_step *step, const gg_share *share) {
     return GG_OK;
 }
 
-/* Row i1 of a packed matrix of floats: x as values of the type to every 16th place of its tile. half[n] is scratch. */
-static void store_packed_row(const gg_kernels *kernels, int type, int64_t n, const float *x, uint8_t *matrix,
-                             int64_t nb1, int64_t i1, uint16_t *half) {
-    uint8_t *tile = matrix + i1 / GG_TILE * GG_TILE * nb1; // (GG_TILE, n)
-    if (type == GG_TYPE_F32) {
-        float *y = (float *)tile + i1 % GG_TILE;
-        for (int64_t i = 0; i < n; i++) {
-            y[i * GG_TILE] = x[i];
+/* n values of each of n_rows rows, which follow each other in x, to row i1 on of a packed matrix, all in one tile: of each k
+ * the rows lie side by side there. size: bytes of a value, 2 or 4. */
+static void store_packed_rows(int64_t n, int64_t n_rows, int64_t size, const uint8_t *x, uint8_t *matrix, int64_t nb1,
+                              int64_t i1) {
+    uint8_t *y = matrix + i1 / GG_TILE * GG_TILE * nb1 + i1 % GG_TILE * size; // (GG_TILE, n)
+    for (int64_t k = 0; k < n; k++, y += GG_TILE * size, x += size) {
+        for (int64_t r = 0; r < n_rows; r++) {
+            if (size == 2) {
+                memcpy(y + r * 2, x + r * n * 2, 2);
+            } else {
+                memcpy(y + r * 4, x + r * n * 4, 4);
+            }
         }
-        return;
-    }
-    (type == GG_TYPE_F16 ? kernels->f32_to_f16 : kernels->f32_to_bf16)(n, half, x);
-    uint16_t *y = (uint16_t *)tile + i1 % GG_TILE;
-    for (int64_t i = 0; i < n; i++) {
-        y[i * GG_TILE] = half[i];
     }
 }
 
-/* A source row as floats, and the same as 2-byte floats. */
+/* A source row as floats, and a tile's rows in the type of a packed matrix. */
 size_t gg_tmp_set_rows(const gg_step *step) {
-    return (size_t)step->src[0].ne[0] * (sizeof(float) + sizeof(uint16_t));
+    const size_t rows = step->dst.packed ? GG_TILE + 1 : 1;
+    return (size_t)step->src[0].ne[0] * sizeof(float) * rows;
 }
 
-/* Rows [r0, r1) of src to their places in dst. Returns a gg_status. */
+/* Rows [r0, r1) of src to their places in dst. Rows that follow each other, and do so in a tile too, go there together.
+ * Returns a gg_status. */
 static int set_rows(const gg_step *step, const gg_share *share, int64_t r0, int64_t r1) {
     const gg_tensor *dst = &step->dst;     // (ne0, n_rows, ne2, ne3) of any type, f32 f16 bf16 where packed
     const gg_tensor *src = &step->src[0];  // (ne0, n, ne2, ne3) f32
     const gg_tensor *rows = &step->src[1]; // (n, c1, c2) i32
-    const int64_t ne0 = src->ne[0];
-    float *gathered = share->tmp;                   // (ne0)
-    uint16_t *half = (uint16_t *)(gathered + ne0);  // (ne0)
+    const int64_t ne0 = src->ne[0], row_bytes = (int64_t)gg_row_bytes(dst->type, ne0);
+    float *gathered = share->tmp;                // (ne0)
+    uint8_t *tile = (uint8_t *)(gathered + ne0); // (ne0, GG_TILE) of dst's type
+    int64_t n_held = 0;                          // rows in it, which go to `held` on of matrix `of`
+    int32_t held = 0;
+    uint8_t *of = NULL;
     for (int64_t r = r0; r < r1; r++) {
         const gg_row_index at = gg_row_at(src, r);
         const int32_t row = index_at(share, rows, at.i1, at.i2 % rows->ne[1], at.i3 % rows->ne[2]);
@@ -131,16 +134,22 @@ static int set_rows(const gg_step *step, const gg_share *share, int64_t r0, int6
             return out_of_range("set_rows", row, dst->ne[1]);
         }
         const float *x = gg_f32_row(share, src, at, gathered);
+        uint8_t *y = gg_row(share, dst, (gg_row_index){row, at.i2, at.i3});
         if (dst->packed) {
             uint8_t *matrix = gg_row(share, dst, (gg_row_index){0, at.i2, at.i3});
-            store_packed_row(share->kernels, dst->type, ne0, x, matrix, dst->nb[1], row, half);
-            continue;
+            if (matrix != of || row != held + n_held || row % GG_TILE == 0) {
+                store_packed_rows(ne0, n_held, row_bytes / ne0, tile, of, dst->nb[1], held);
+                of = matrix, held = row, n_held = 0;
+            }
+            y = tile + n_held++ * row_bytes;
         }
-        uint8_t *y = gg_row(share, dst, (gg_row_index){row, at.i2, at.i3});
         const int status = gg_store_row(share->kernels, dst->type, ne0, x, y);
         if (status != GG_OK) {
             return status;
         }
+    }
+    if (n_held > 0) {
+        store_packed_rows(ne0, n_held, row_bytes / ne0, tile, of, dst->nb[1], held);
     }
     return GG_OK;
 }

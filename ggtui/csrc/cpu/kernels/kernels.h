@@ -15,7 +15,9 @@
 #include "../../tables.h"
 
 enum {
-    GG_ROWS = 16,      /* rows of a packed tile */
+    GG_ROWS = 16,      /* of half a packed tile: a row is a lane */
+    GG_HALVES = 2,     /* of a tile: one stream from memory feeds two sums that do not wait for each other */
+    GG_TILE_ROWS = GG_HALVES * GG_ROWS,
     GG_ATTN_MAX_Q = 6, /* most queries that attention works on at once */
 };
 
@@ -50,7 +52,7 @@ _Static_assert(sizeof(gg_block_q8_a) == 48, "q8_a block");
 /* y[c][r] = act(sum over k of w[r][k] x[c][k] + bias[r]) + residual[c][r]. */
 typedef struct {
     int64_t k;
-    const uint8_t *w;       /* packed tiles of 16 rows: a tile takes 16 * w_nb bytes */
+    const uint8_t *w;       /* packed tiles of 32 rows: a tile takes 32 * w_nb bytes */
     int64_t w_nb;           /* bytes of one row */
     int64_t n_rows;         /* counted from w on; the last tile may be short */
     const uint8_t *x;       /* n_cols columns: f32[k], or q8_a blocks where w is of a block type */
@@ -74,7 +76,7 @@ typedef struct {
     const float *q;         /* n_q rows of d_k, q_nb bytes apart */
     int64_t q_nb;
     int kv_type;            /* GG_TYPE_F32 or GG_TYPE_F16, of k and v both */
-    const uint8_t *k;       /* packed: [n_kv / 16 rounded up][d_k][16] */
+    const uint8_t *k;       /* packed: [n_kv / 32 rounded up][d_k][32] */
     const uint8_t *v;       /* a row of d_v for each position, v_nb bytes apart */
     int64_t v_nb;
     float scale;            /* of q . k */
@@ -87,6 +89,8 @@ typedef struct {
     float *out;             /* n_q rows of d_v, out_nb bytes apart */
     int64_t out_nb;
     float *tmp;             /* gg_attention_tmp(d_k, d_v) floats */
+    const uint8_t *next_k;  /* the next keys and values to be worked on, to be fetched ahead by a single query; or NULL */
+    const uint8_t *next_v;
 } gg_attention_args;
 
 typedef struct gg_kernels {

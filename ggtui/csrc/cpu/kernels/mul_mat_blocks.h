@@ -1,5 +1,5 @@
 /* mul_mat of weights in blocks of 32, or in super-blocks of 256 that are cut into such groups: a group goes with a block of
- * activations. A tile's block is HEAD bytes of scales and minimums and then, for each group, GROUP bytes of weights; gg_pack
+ * activations. Half a tile's block is HEAD bytes of scales and minimums and then, for each group, GROUP bytes of weights; gg_pack
  * says what lies where.
  *
  * The including file has included mul_mat_fields.h and defined HEAD, GROUP and
@@ -38,48 +38,58 @@ _Static_assert(SCALES == 1 || OFFSET == 0, "no sum of 4 bits over a half has an 
 #define SUM_END(acc, x) v16q4_end(acc, (x).nsum, OFFSET)
 #endif
 
-GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols) {
-    const uint8_t *block = a->w + row * a->w_nb;
-    const gg_block_q8_a *x[GG_MAX_COLS];
-    v16 sums[GG_MAX_COLS];
+GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
+    enum { HALF_BLOCK = BYTES * GG_ROWS };
+    const uint8_t *block = tile_of(a, row) + row % GG_TILE_ROWS / GG_ROWS * HALF_BLOCK;
+    const gg_block_q8_a *x[GG_INT_COLS];
+    v16 sums[GG_INT_SUMS]; /* [half][column], as all that follows */
     GG_UNROLL for (int c = 0; c < n_cols; c++) x[c] = (const gg_block_q8_a *)(a->x + (col + c) * a->x_nb);
-    GG_UNROLL for (int c = 0; c < n_cols; c++) sums[c] = v16_set1(0.0f);
+    GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) sums[i] = v16_set1(0.0f);
 
-    for (int64_t b = 0; b < a->k / 32; block += BYTES * GG_ROWS) {
-        scales s;
-        get_scales(&s, block);
+    for (int64_t b = 0; b < a->k / 32; block += GG_HALVES * HALF_BLOCK) {
+        scales s[GG_HALVES];
+        GG_UNROLL for (int t = 0; t < n_halves; t++) get_scales(&s[t], block + t * HALF_BLOCK);
         const uint8_t *group = block + HEAD;
         for (int g = 0; g < GROUPS; g++, b++, group += GROUP) {
+            if (n_cols <= GG_FEW_COLS)
+                fetch_ahead(block + n_halves * HALF_BLOCK / GROUPS * g, n_halves * HALF_BLOCK / GROUPS);
             GG_UNROLL for (int h = 0; h < SCALES; h++) {
-                sum acc[GG_MAX_COLS];
-                GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = SUM_START(x[c][b], h);
+                sum acc[GG_INT_SUMS];
+                GG_UNROLL for (int t = 0; t < n_halves; t++) GG_UNROLL for (int c = 0; c < n_cols; c++)
+                    acc[t * n_cols + c] = SUM_START(x[c][b], h);
                 GG_UNROLL for (int j = 0; j < STEPS; j++) {
                     /* Both nibbles of a byte follow each other. */
                     const int i = SCALES == 1 ? j / 2 + j % 2 * 4 : h * STEPS + j;
-                    const v16w w = get_weights(group, i);
-                    GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = SUM_DOT(acc[c], w, x[c][b].qs + 4 * i);
+                    GG_UNROLL for (int t = 0; t < n_halves; t++) {
+                        const v16w w = get_weights(group + t * HALF_BLOCK, i);
+                        GG_UNROLL for (int c = 0; c < n_cols; c++)
+                            acc[t * n_cols + c] = SUM_DOT(acc[t * n_cols + c], w, x[c][b].qs + 4 * i);
+                    }
                 }
-                const v16 d = s.d[g * SCALES + h];
-                GG_UNROLL for (int c = 0; c < n_cols; c++) {
-                    const v16 products = v16_from_i32(SUM_END(acc[c], x[c][b]));
-                    sums[c] = v16_fma(products, v16_mul(d, v16_set1(x[c][b].d)), sums[c]);
+                GG_UNROLL for (int t = 0; t < n_halves; t++) {
+                    const v16 d = s[t].d[g * SCALES + h];
+                    GG_UNROLL for (int c = 0; c < n_cols; c++) {
+                        const v16 products = v16_from_i32(SUM_END(acc[t * n_cols + c], x[c][b]));
+                        sums[t * n_cols + c] = v16_fma(products, v16_mul(d, v16_set1(x[c][b].d)), sums[t * n_cols + c]);
+                    }
                 }
             }
 #if MINIMUMS == FLOATS
-            GG_UNROLL for (int c = 0; c < n_cols; c++) sums[c] = v16_fma(s.m[g], v16_set1(x[c][b].dnsum), sums[c]);
+            GG_UNROLL for (int t = 0; t < n_halves; t++) GG_UNROLL for (int c = 0; c < n_cols; c++)
+                sums[t * n_cols + c] = v16_fma(s[t].m[g], v16_set1(x[c][b].dnsum), sums[t * n_cols + c]);
 #elif MINIMUMS == PAIRS
-            GG_UNROLL for (int c = 0; c < n_cols; c++) {
-                const v16 products = v16_from_i32(v16i_dot_pairs(s.pairs[g], x[c][b].halves));
-                sums[c] = v16_fma(products, v16_mul(s.dmin, v16_set1(x[c][b].d)), sums[c]);
+            GG_UNROLL for (int t = 0; t < n_halves; t++) GG_UNROLL for (int c = 0; c < n_cols; c++) {
+                const v16 products = v16_from_i32(v16i_dot_pairs(s[t].pairs[g], x[c][b].halves));
+                sums[t * n_cols + c] = v16_fma(products, v16_mul(s[t].dmin, v16_set1(x[c][b].d)), sums[t * n_cols + c]);
             }
 #endif
         }
     }
 
-    float out[GG_MAX_COLS * GG_ROWS];
-    GG_UNROLL for (int c = 0; c < n_cols; c++) v16_store(out + c * GG_ROWS, sums[c]);
-    finish(a, row, col, n_tiles, n_cols, out);
+    float out[GG_INT_SUMS * GG_ROWS];
+    GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) v16_store(out + i * GG_ROWS, sums[i]);
+    finish(a, row, col, n_halves, n_cols, out);
 }
 
 /* The kernel called `name`. */
-#define GG_MUL_MAT_BLOCKS(name) GG_MUL_MAT(name, GG_INT_COLS, 0, a->k / 32 * (int64_t)sizeof(gg_block_q8_a))
+#define GG_MUL_MAT_BLOCKS(name) GG_MUL_MAT(name, GG_INT_COLS, GG_HALVES, GG_INT_SUMS)

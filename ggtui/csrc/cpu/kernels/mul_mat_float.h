@@ -1,25 +1,28 @@
-/* Float weights: a tile is [k][16]. The including file defines WEIGHT, the type of a weight, and v16_load_weights. */
+/* Float weights: a tile is [k][32]. The including file defines WEIGHT, the type of a weight, and v16_load_weights. */
 #include "mul_mat.h"
 
-GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols) {
-    const WEIGHT *w = (const WEIGHT *)(a->w + row * a->w_nb);
-    const int64_t tile = GG_ROWS * a->k;
+GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
+    const WEIGHT *w = (const WEIGHT *)tile_of(a, row) + row % GG_TILE_ROWS;
+    const int64_t tile = GG_TILE_ROWS * a->k;
     const float *x[GG_MAX_COLS];
-    v16 sums[GG_MAX_SUMS];
+    v16 sums[GG_MAX_SUMS]; /* [half][column] */
     GG_UNROLL for (int c = 0; c < n_cols; c++) x[c] = (const float *)(a->x + (col + c) * a->x_nb);
-    GG_UNROLL for (int i = 0; i < n_tiles * n_cols; i++) sums[i] = v16_set1(0.0f);
+    GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) sums[i] = v16_set1(0.0f);
 
-    for (int64_t k = 0; k < a->k; k++, w += GG_ROWS) {
-        v16 tiles[4];
-        GG_UNROLL for (int t = 0; t < n_tiles; t++) tiles[t] = v16_load_weights(w + t * tile);
+    for (int64_t k = 0; k < a->k; k++, w += GG_TILE_ROWS) {
+        if (n_cols <= GG_FEW_COLS)
+            fetch_ahead((const uint8_t *)w, n_halves * GG_ROWS * (int)sizeof(WEIGHT));
+        v16 halves[4];
+        GG_UNROLL for (int t = 0; t < n_halves; t++)
+            halves[t] = v16_load_weights(w + t / GG_HALVES * tile + t % GG_HALVES * GG_ROWS);
         GG_UNROLL for (int c = 0; c < n_cols; c++) {
             v16 one = v16_set1(x[c][k]);
-            GG_UNROLL for (int t = 0; t < n_tiles; t++)
-                sums[t * n_cols + c] = v16_fma(tiles[t], one, sums[t * n_cols + c]);
+            GG_UNROLL for (int t = 0; t < n_halves; t++)
+                sums[t * n_cols + c] = v16_fma(halves[t], one, sums[t * n_cols + c]);
         }
     }
 
     float out[GG_MAX_SUMS * GG_ROWS];
-    GG_UNROLL for (int i = 0; i < n_tiles * n_cols; i++) v16_store(out + i * GG_ROWS, sums[i]);
-    finish(a, row, col, n_tiles, n_cols, out);
+    GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) v16_store(out + i * GG_ROWS, sums[i]);
+    finish(a, row, col, n_halves, n_cols, out);
 }

@@ -1,34 +1,15 @@
-/* mul_mat of Q8_0 weights: a block of a tile is 16 scales and then 8 pieces of 64 bytes, [row][4], of which piece i holds
- * k = 4i .. 4i + 3, stored + 128. */
-#include "mul_mat.h"
+/* mul_mat of Q8_0 weights: d, bytes stored + 128. */
+#include "mul_mat_fields.h"
 
-enum { SCALES = 2 * GG_ROWS, TILE_BLOCK = 34 * GG_ROWS };
+enum { BYTES = 34, HEAD = HALF, GROUP = 8 * PIECE };
+#define BLOCK 32
+#define SCALES 1
+#define BITS 8
+#define OFFSET 128
+#define MINIMUMS NONE
 
-/* One tile at a time: even one column's work keeps up with the memory then, which is fastest when read in one stream. */
-GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_tiles, int n_cols) {
-    const uint8_t *w = a->w + row * a->w_nb;
-    const gg_block_q8_a *x[GG_MAX_COLS];
-    v16 sums[GG_MAX_COLS];
-    GG_UNROLL for (int c = 0; c < n_cols; c++) x[c] = (const gg_block_q8_a *)(a->x + (col + c) * a->x_nb);
-    GG_UNROLL for (int c = 0; c < n_cols; c++) sums[c] = v16_set1(0.0f);
+GG_INLINE void get_scales(scales *s, const uint8_t *block) { s->d[0] = load_half(block); }
+GG_INLINE v16w get_weights(const uint8_t *group, int i) { return v16w_load(group + i * PIECE); }
 
-    for (int64_t b = 0; b < a->k / 32; b++, w += TILE_BLOCK) {
-        v16q8 acc[GG_MAX_COLS];
-        GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = v16q8_start(x[c][b].nsum);
-        GG_UNROLL for (int i = 0; i < 8; i++) {
-            v16w q = v16w_load(w + SCALES + 64 * i);
-            GG_UNROLL for (int c = 0; c < n_cols; c++) acc[c] = v16q8_dot(acc[c], q, x[c][b].qs + 4 * i);
-        }
-        v16 d = v16_load_f16((const uint16_t *)w);
-        GG_UNROLL for (int c = 0; c < n_cols; c++) {
-            v16 products = v16_from_i32(v16q8_end(acc[c]));
-            sums[c] = v16_fma(products, v16_mul(d, v16_set1(x[c][b].d)), sums[c]);
-        }
-    }
-
-    float out[GG_MAX_COLS * GG_ROWS];
-    GG_UNROLL for (int c = 0; c < n_cols; c++) v16_store(out + c * GG_ROWS, sums[c]);
-    finish(a, row, col, n_tiles, n_cols, out);
-}
-
-GG_MUL_MAT(mul_mat_q8_0, GG_INT_COLS, 0, a->k / 32 * (int64_t)sizeof(gg_block_q8_a))
+#include "mul_mat_blocks.h"
+GG_MUL_MAT_BLOCKS(mul_mat_q8_0)

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 24, GG_INT_COLS = 12,
-       GG_ATTN_Q = 6, GG_ATTN_TILES = 4, GG_ATTN_V = 4 };
+enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 24, GG_INT_COLS = 6, GG_INT_SUMS = 12,
+       GG_ATTN_Q = 6, GG_ATTN_HALVES = 4, GG_ATTN_V = 4 };
 
 typedef __m512 v16;
 typedef __m512i v16i;

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 6, GG_INT_COLS = 4,
-       GG_ATTN_Q = 4, GG_ATTN_TILES = 1, GG_ATTN_V = 1 };
+enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 6, GG_INT_COLS = 4, GG_INT_SUMS = 4,
+       GG_ATTN_Q = 4, GG_ATTN_HALVES = 1, GG_ATTN_V = 1 };
 
 typedef float32x4x4_t v16;
 typedef int32x4x4_t v16i;

@@ -11,10 +11,11 @@
 
 enum {
     GG_FLOAT_COLS = 2, /* most columns that a mul_mat of floats works on at once */
-    GG_FLOAT_SUMS = 2, /* most columns times tiles of 16 rows: vectors of sums that registers hold */
-    GG_INT_COLS = 2,   /* most columns that an integer mul_mat works on at once */
+    GG_FLOAT_SUMS = 2, /* most columns times halves of tiles: vectors of sums that registers hold */
+    GG_INT_COLS = 2,   /* the same of an integer mul_mat */
+    GG_INT_SUMS = 2,
     GG_ATTN_Q = 2,     /* queries that attention works on at once ... */
-    GG_ATTN_TILES = 1, /* ... times tiles of 16 positions, where keys are used */
+    GG_ATTN_HALVES = 1, /* ... times halves of tiles, of 16 positions, where keys are used */
     GG_ATTN_V = 1,     /* ... times vectors of an output row, where values are */
 };
 
