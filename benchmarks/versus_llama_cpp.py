@@ -32,7 +32,7 @@ def ours(path: str, threads: int, n_prompt: int, n_gen: int) -> tuple[float, flo
     import ggtui
 
     session = ggtui.load(path, threads=threads)
-    session.eval(IDS[:32])
+    session.eval(IDS[:n_prompt])  # what is touched the first time is not measured, as in llama-bench
     session.eval([1])
     session.reset()
     started = time.perf_counter()
@@ -70,7 +70,8 @@ def theirs(path: str, threads: int, n_prompt: int, n_gen: int) -> tuple[float, f
     def forget() -> None:
         ll.llama_memory_clear(ll.llama_get_memory(context), True)
 
-    read(IDS[:32])
+    read(IDS[:n_prompt])
+    forget()
     read([1])
     forget()
     started = time.perf_counter()

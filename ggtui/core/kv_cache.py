@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from ggtui.core.errors import UsageError
 from ggtui.core.tensor import Context, Tensor
 
@@ -20,16 +18,14 @@ class KVCache:
     def __init__(self, n_layer: int, d_head: int, n_head_kv: int, n_ctx: int, type: str = "f16") -> None:
         if type not in KV_TYPES:
             raise UsageError(f"kv-type {type!r}: choose one of {', '.join(KV_TYPES)}")
-        self.context = Context(huge_pages=True, later=True)
-        self._n_small = n_ctx // 4  # tokens up to which most of a huge page would be empty
+        self.context = Context(huge_pages=False)
         ne = (d_head, n_ctx, n_head_kv)
         self.k = [self.context.new_tensor(type, ne, f"blk.{i}.k_cache", packed=True) for i in range(n_layer)]
         self.v = [self.context.new_tensor(type, ne, f"blk.{i}.v_cache") for i in range(n_layer)]
 
-    def make_room(self, n_tokens: int) -> None:
-        """To be called before so many tokens are in the cache."""
-        if n_tokens > self._n_small:
-            self._n_small = sys.maxsize
+    def make_room(self, n_past: int, n_tokens: int) -> None:
+        """To be called before so many tokens are added."""
+        if n_past == 0 and 4 * n_tokens > self.k[0].ne[1]:  # else most of a huge page would be empty
             self.context.use_huge_pages()
 
     @property

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.core.graph import Dag, Node
 from ggtui.core.lower import lower
-from ggtui.core.memory import HUGE_PAGE, HugePages, aligned_zeros
+from ggtui.core.memory import HUGE_PAGE, Pages, aligned_zeros
 from ggtui.core.native import ISAS, check, ffi, isa_index, last_error, lib
 from ggtui.core.ops import OPS
 from ggtui.core.ops.base import bytes_of
@@ -165,7 +165,7 @@ class Plan:
         self.dag = dag
         self.isa = isa_index(isa)
         self.values: dict[str, int] = {}
-        self._pages = HugePages(dag.arena_bytes, later=True) if dag.arena_bytes >= HUGE_PAGE else None
+        self._pages = Pages(dag.arena_bytes, huge=False) if dag.arena_bytes >= HUGE_PAGE else None
         self.arena = self._pages.data if self._pages else aligned_zeros(max(dag.arena_bytes, 1))
         self._calls = {n.dst: _custom_call(n) for n in dag.nodes if n.op == "map_custom"}
         handles = {t: ffi.new_handle(call) for t, call in self._calls.items()}
@@ -227,9 +227,10 @@ class Plan:
         check(status)
 
     def use_huge_pages(self) -> None:
-        """To be called before a run that uses much of the memory. Until then what no run has touched takes none."""
+        """To be called before the first run that uses much of the memory: until then what no run has touched takes
+        none. Results of runs before are lost."""
         if self._pages is not None:
-            self._pages.use(len(self.arena))
+            self._pages.use_huge()
 
     def give_back(self) -> None:
         """Let go of the results of the last run: the system has their memory until the next."""

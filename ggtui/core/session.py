@@ -217,7 +217,7 @@ class Session:
     def _run(self, runner: Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
         """One run of a plan; the logits are those of its memory, overwritten by the next."""
         n, n_past, inputs = len(part), self.n_past, runner.inputs
-        self.kv.make_room(n_past + n)
+        self.kv.make_room(n_past, n)
         runner.wake(n)
         if runner.capacity == 1:
             for other in self._runners.values():

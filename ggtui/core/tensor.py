@@ -15,14 +15,14 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from ggtui.core.errors import GgtuiError, ShapeError, UsageError
-from ggtui.core.memory import ALIGNMENT, Bytes, HugePages, aligned_zeros
+from ggtui.core.memory import ALIGNMENT, Bytes, Pages, aligned_zeros
 from ggtui.core.native import check, ffi, lib
 from ggtui.core.own_types import decode_rows, encode_rows
 from ggtui.core.types import TensorType, type_of
 
 Param = int | float
 _CHUNK = 1 << 20
-_HUGE_CHUNK = 64 << 20
+_LARGE_CHUNK = 64 << 20
 _NUMPY_TYPES: dict[str, Any] = {"f32": np.float32, "f16": np.float16, "i32": np.int32}
 
 
@@ -259,12 +259,13 @@ def _float_pointer(data: NDArray[np.float32]) -> Any:
 class Context:
     """Owns the memory of tensors: an arena that grows by chunks and is given back as a whole.
 
-    `huge_pages` is for what every token reads, see HugePages; `later`: not before `use_huge_pages` says so.
+    `huge_pages` is for what is large: True for what every token reads, False for what is filled little by little, see
+    Pages.
     """
 
-    def __init__(self, *, huge_pages: bool = False, later: bool = False) -> None:
-        self._huge_pages, self._later = huge_pages, later
-        self._pages: list[HugePages] = []
+    def __init__(self, *, huge_pages: bool | None = None) -> None:
+        self._huge_pages = huge_pages
+        self._pages: list[Pages] = []
         self._chunk: Bytes = np.empty(0, np.uint8)
         self._used = 0  # of the chunk
         self._total = 0
@@ -277,22 +278,24 @@ class Context:
         """`n_bytes` of zeroed memory, aligned to 64 bytes, owned by this context's arena."""
         size = -(-n_bytes // ALIGNMENT) * ALIGNMENT
         self._total += size
-        zeros, chunk = (self._huge_zeros, _HUGE_CHUNK) if self._huge_pages else (aligned_zeros, _CHUNK)
+        chunk = _CHUNK if self._huge_pages is None else _LARGE_CHUNK
         if size > chunk // 4:
-            return zeros(size)[:n_bytes]
+            return self._zeros(size)[:n_bytes]
         if self._used + size > len(self._chunk):
-            self._chunk, self._used = zeros(chunk), 0
+            self._chunk, self._used = self._zeros(chunk), 0
         self._used += size
         return self._chunk[self._used - size : self._used][:n_bytes]
 
-    def _huge_zeros(self, n_bytes: int) -> Bytes:
-        self._pages.append(HugePages(n_bytes, later=self._later))
+    def _zeros(self, n_bytes: int) -> Bytes:
+        if self._huge_pages is None:
+            return aligned_zeros(n_bytes)
+        self._pages.append(Pages(n_bytes, huge=self._huge_pages))
         return self._pages[-1].data
 
     def use_huge_pages(self) -> None:
-        """Move what lies in small pages until now."""
+        """Where they were small until now. What was written to them is lost."""
         for pages in self._pages:
-            pages.use(self._used if pages.data is self._chunk else len(pages.data))
+            pages.use_huge()
 
     def new_tensor(self, type: str | TensorType, ne: Sequence[int], name: str = "", *, packed: bool = False) -> Tensor:
         """A tensor of the given sizes, ne[0] the row, filled with zeros.

@@ -32,17 +32,17 @@ def test_bytes(type: str, size: int, n_ctx: int) -> None:
     assert kv.n_bytes == 2 * 3 * 64 * size * (tiles + n_ctx)
 
 
-def test_a_fuller_cache_moves_to_huge_pages_and_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_prompt_moves_an_empty_cache_to_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     kv = KVCache(n_layer=2, d_head=64, n_head_kv=3, n_ctx=1024)
     moves: list[int] = []
     monkeypatch.setattr(kv.context, "use_huge_pages", lambda: moves.append(1) or Context.use_huge_pages(kv.context))
-    for i, t in enumerate((*kv.k, *kv.v)):
-        t.bytes()[::100] = i + 1
-    for n in (1, 256, 257, 300, 1024):
-        kv.make_room(n)
-        assert len(moves) == (n > 256)
-        assert all((t.bytes()[::100] == i + 1).all() for i, t in enumerate((*kv.k, *kv.v)))
-    assert kv.n_bytes == 1024 * kv.bytes_per_token
+    for n_past, n in ((0, 256), (1, 257), (300, 700)):
+        for i, t in enumerate((*kv.k, *kv.v)):
+            t.bytes()[::100] = i + 1
+        kv.make_room(n_past, n)
+        assert not moves and all((t.bytes()[::100] == i + 1).all() for i, t in enumerate((*kv.k, *kv.v)))
+    kv.make_room(0, 257)
+    assert moves and not any(t.bytes().any() for t in (*kv.k, *kv.v))
 
 
 def test_types() -> None:
