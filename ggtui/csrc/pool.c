@@ -20,6 +20,7 @@ enum { MAX_THREADS = 512, CACHE_LINE = 64 };
 /* Spinning is worth it while the thread waited for is running on another core: then the wait is mostly shorter than waking
  * from sleep takes. It is worth nothing when that thread waits for this core, or for a core that another process has. */
 static const double SPIN_NS = 50e3, SPIN_NS_CROWDED = 1e3;
+static const double START_SPINS = 4; /* as long between runs, so that choosing a token and the like is no reason to sleep */
 
 typedef struct {
     _Alignas(CACHE_LINE) gg_pool *pool;
@@ -160,11 +161,12 @@ gg_pool *gg_pool_new(int n_threads) {
     worker_signals(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     const double spin_ns = n_threads <= usable_cores() ? SPIN_NS : SPIN_NS_CROWDED;
-    const gg_patience patience = {.most = (uint64_t)(spin_ns / gg_tick_ns())};
+    const gg_patience meet = {.most = (uint64_t)(spin_ns / gg_tick_ns())};
+    const gg_patience start = {.most = (uint64_t)(START_SPINS * spin_ns / gg_tick_ns())};
     int error = 0, ith = 0;
     for (; ith < n_threads; ith++) {
         gg_worker *worker = &pool->workers[ith];
-        *worker = (gg_worker){.pool = pool, .ith = ith, .start = patience, .meet = patience};
+        *worker = (gg_worker){.pool = pool, .ith = ith, .start = start, .meet = meet};
         if (ith > 0 && (error = pthread_create(&worker->thread, NULL, worker_main, worker)) != 0) {
             break;
         }
