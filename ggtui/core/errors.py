@@ -8,6 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def _one_line(text: str) -> str:
+    """What stands in a file may hold anything, line feeds too."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class GgtuiError(Exception):
     """Anything that ggtui itself refuses or fails at. `exit_code` is what `ggtui` ends with."""
 
@@ -40,7 +45,7 @@ class ModelFileError(GgtuiError):
     def __init__(self, path: str | Path, field: str, problem: str, offset: int | None = None) -> None:
         self.path, self.field, self.problem, self.offset = Path(path), field, problem, offset
         where = f"{path}" if offset is None else f"{path}: byte {offset}"
-        super().__init__(f"{where}: {field}: {problem}")
+        super().__init__(f"{where}: {_one_line(field)}: {_one_line(problem)}")
 
 
 class MissingPartError(GgtuiError):
