@@ -49,7 +49,8 @@ class Pages:
     def give_back(self) -> None:
         """Let the system have the memory; what is written to it next finds zeros there."""
         if hasattr(mmap, "MADV_DONTNEED") and sys.platform == "linux":  # elsewhere it may mean less
-            self._map.madvise(mmap.MADV_DONTNEED)
+            with contextlib.suppress(OSError):  # a process that has all its memory locked
+                self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def _address(data: Bytes) -> int:

@@ -203,6 +203,7 @@ class Session:
                 f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; "
                 f"use a shorter prompt{larger}"
             )
+        self.kv.make_room(self.n_past, len(tokens))
         rows = np.empty((len(tokens) if all_logits else 1, n_vocab), np.float32)
         runs = []
         for at in range(0, len(tokens), self.batch):
@@ -217,7 +218,6 @@ class Session:
     def _run(self, runner: Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
         """One run of a plan; the logits are those of its memory, overwritten by the next."""
         n, n_past, inputs = len(part), self.n_past, runner.inputs
-        self.kv.make_room(n_past, n)
         runner.wake(n)
         if runner.capacity == 1:
             for other in self._runners.values():

@@ -122,6 +122,22 @@ static gg_tensor *patched_tensor(gg_plan *plan, const gg_patch *patch) {
     return patch->tensor < 0 ? &step->dst : &step->src[patch->tensor];
 }
 
+/* The heads of such a step are those that were taken in the last one to take any. */
+static int check_heads(const gg_step *steps, int n_steps) {
+    const gg_step *taken = NULL;
+    for (int i = 0; i < n_steps; i++) {
+        const gg_step *step = &steps[i];
+        if (step->flags & GG_TAKE_HEADS) {
+            taken = step;
+        } else if (step->flags & GG_SAME_HEADS &&
+                   (taken == NULL || step->n_head != taken->n_head || step->d_head != taken->d_head)) {
+            return gg_fail(GG_FAILED, "step %d, %s: no step before it took %d heads of %d", i, gg_op_name(step->op), step->n_head,
+                           step->d_head);
+        }
+    }
+    return GG_OK;
+}
+
 static int check_plan(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa) {
     if (n_steps < 0 || n_patches < 0 || own_bytes < 0 || (steps == NULL && n_steps > 0) || (patches == NULL && n_patches > 0)) {
         return gg_fail(GG_FAILED, "a plan of %d steps, %d patches and %lld bytes of scratch", n_steps, n_patches,
@@ -137,7 +153,7 @@ static int check_plan(const gg_step *steps, int n_steps, const gg_patch *patches
     for (int i = 0; i < n_patches && status == GG_OK; i++) {
         status = check_patch(&patches[i], i, n_steps);
     }
-    return status;
+    return status == GG_OK ? check_heads(steps, n_steps) : status;
 }
 
 /* The most that any step needs for temporaries. */

@@ -37,7 +37,10 @@ static void read_both(uint64_t *ns, uint64_t *ticks) {
     }
 }
 
-enum { SPAN = 3000000 }; /* nanoseconds; both clocks are good to some 20: 1e-5 of it */
+enum {
+    SPAN = 3000000,        /* nanoseconds; both clocks are good to some 20: 1e-5 of it */
+    TOO_LONG = 1000000000, /* meanwhile the machine may have slept, and one clock with it */
+};
 static double tick_ns;
 static uint64_t ns0, ticks0;
 
@@ -46,7 +49,11 @@ __attribute__((constructor)) static void begin(void) { read_both(&ns0, &ticks0);
 
 static void calibrate(void) {
     uint64_t ns1 = 0, ticks1 = 0;
-    const uint64_t passed = clock_ns() - ns0;
+    uint64_t passed = clock_ns() - ns0;
+    if (passed > TOO_LONG) {
+        read_both(&ns0, &ticks0);
+        passed = 0;
+    }
     if (passed < SPAN) {
         const struct timespec rest = {.tv_nsec = (long)(SPAN - passed)};
         nanosleep(&rest, NULL);

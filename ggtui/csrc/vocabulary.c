@@ -101,7 +101,8 @@ static int64_t bytes_of(const gg_vocabulary *v, const uint8_t *text, int64_t n, 
     for (int64_t i = 0; i < n; made++) {
         int64_t code = text[i++];
         if (code >= 0x80) {
-            if (code < 0xC0 || code >= 0xE0 || i == n || (text[i] & 0xC0) != 0x80) {
+            /* C0 and C1 would begin a second text for the same character */
+            if (code < 0xC2 || code >= 0xE0 || i == n || (text[i] & 0xC0) != 0x80) {
                 return -1;
             }
             code = (code & 0x1F) << 6 | (text[i++] & 0x3F);
@@ -133,7 +134,7 @@ static void read_tokens(gg_vocabulary *v) {
                 found(v, GG_NO_BYTE, id);
                 return;
             }
-            if (n == 1) {
+            if (n == 1 && !there[v->bytes[end]]) { /* so no more than 256 */
                 there[v->bytes[end]] = true;
                 v->ranked[v->n_ranked++] = (int32_t)id;
             }

@@ -65,3 +65,11 @@ def test_rows_written_are_rows_read(type: str) -> None:
         want = np.zeros((2, 33, 8))
         want[:, at] = x
         assert np.array_equal(cache.numpy(), want)
+
+
+def test_set_rows_of_no_values() -> None:
+    ctx = Context()
+    table, rows = ctx.new_tensor("f16", (0, 32, 1), packed=True), ctx.tensor(np.zeros((1, 2, 0), np.float32))
+    g = Graph()
+    g.build_forward_expand(ops.set_rows(table, rows, ctx.tensor(np.array([1, 31], np.int32))))
+    g.compute(threads=2)

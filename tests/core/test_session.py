@@ -273,3 +273,12 @@ def test_memory_has_owners(session: Session) -> None:
     assert memory.weights > 6e6
     assert memory.kv == 2 * 6 * 256 * 512 * 2
     assert 0 < memory.activations < 1e6
+
+
+def test_a_long_prompt_in_batches_makes_room_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = ggtui.load(threads=1, batch=16)
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(session.kv, "make_room", lambda *sizes: asked.append(sizes))
+    session.eval(list(range(40)))
+    session.eval([1])
+    assert asked == [(0, 40), (40, 1)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ggtui.core.errors import ModelFileError, UsageError
 from ggtui.core.files import open_model
-from ggtui.core.texts import Texts
+from ggtui.core.texts import Texts, find_texts
 from ggtui.core.tokenizer import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED, Tokenizer, printable
 
 DATA = Path(__file__).parents[1] / "data"
@@ -290,3 +290,13 @@ def test_from_metadata() -> None:
 def test_metadata_of_another_kind_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ModelFileError, match=rf"^some\.gguf: tokenizer\.ggml\.{said}"):
         Tokenizer.from_metadata(metadata(**changes), "some.gguf")
+
+
+def test_a_character_has_one_text() -> None:
+    """In more bytes than it needs it is no UTF-8, and stands for no byte: else more than 256 were of one byte."""
+    raw = [c.encode() for c in BYTES] + [bytes([0xC0 | c >> 6, 0x80 | c & 0x3F]) for c in range(0x21, 0x7F)]
+    data = b"".join(len(r).to_bytes(8, "little") + r for r in raw)
+    tokens = Texts(data, find_texts(data, len(raw), len(data)))
+    assert len(tokens) == len(raw)
+    with pytest.raises(ModelFileError, match=r"tokens\[256\].*characters that stand for no byte"):
+        Tokenizer(tokens, [])

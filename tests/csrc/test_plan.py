@@ -101,6 +101,17 @@ def test_a_step_that_makes_no_sense_is_refused(change: dict[str, Any], message: 
     assert last_error().startswith("step 1") and message in last_error()
 
 
+def test_heads_that_nobody_took_are_refused() -> None:
+    rows = {**step("set_rows", matrix(ONE), matrix(ONE), matrix(ROW)), "n_head": 1, "d_head": 1}
+    assert plan_of([{**rows, "flags": TAKE_HEADS}, {**rows, "flags": SAME_HEADS}])
+    for steps in (
+        [{**rows, "flags": SAME_HEADS}],
+        [{**rows, "flags": TAKE_HEADS}, {**rows, "flags": SAME_HEADS, "d_head": 2}],
+    ):
+        assert plan_of(steps) == ffi.NULL
+        assert "set_rows: no step before it took 1 heads of" in last_error()
+
+
 @pytest.mark.parametrize(
     "change",
     [{"step": 1}, {"step": -1}, {"tensor": 6}, {"tensor": -2}, {"place": 2}, {"index": 4}, {"index": -1}, {"var": -1}],

@@ -220,6 +220,9 @@ class HuggingFaceFile(ModelFile):
         rows.flags.writeable = False
         return rows
 
+    def copies(self, name: str) -> bool:
+        return super().copies(name) or self._places[name].transpose
+
     def release(self, name: str) -> None:
         info = self._info(name)
         self._places[name].file.release_view(info)

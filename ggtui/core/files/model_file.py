@@ -89,6 +89,10 @@ class ModelFile:
             data.flags.writeable = False
         return data
 
+    def copies(self, name: str) -> bool:
+        """Whether `data` of a tensor is a copy. Raises UsageError for an unknown name."""
+        return self._info(name).offset % ALIGNMENT != 0
+
     def release(self, name: str) -> None:
         """Give back the memory that reading a tensor took; what `data` gave stays good and is read from the file anew.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from types import TracebackType
@@ -49,13 +49,15 @@ class Packing:
     """Packs the matrices of a file for the kernels, in threads that need no GIL, from when it is made on.
 
     `finish` lends a hand and waits for the end. Of the file's map as little as possible stays in memory. In a `with`,
-    so that no thread outlives the file.
+    so that no thread outlives the file; where that ends by an error, what is not packed yet stays so.
     """
 
     def __init__(self, file: ModelFile, weights: Weights, threads: int) -> None:
         self._file, self._weights = file, weights
         self._names = [name for name, t in weights.items() if t.packed]
-        self._groups, self._lock = self._all_groups(), Lock()
+        self._copied = [name for name in self._names if file.copies(name)]
+        self._mapped = [name for name in self._names if not file.copies(name)]
+        self._lock = Lock()
         self._group: _Group | None = None  # under way
         n = max(1, threads - 1)
         self._helps = threads > 1
@@ -66,6 +68,11 @@ class Packing:
         return self
 
     def __exit__(self, type: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if type is not None:
+            with self._lock:
+                self._copied, self._mapped = [], []
+                if self._group is not None:
+                    self._group.next[0] = len(self._group.jobs)
         self._pool.shutdown()
 
     def finish(self) -> None:
@@ -78,30 +85,34 @@ class Packing:
             self._file.release(name)
 
     def _work(self) -> None:
-        group = self._next(None)
+        while (name := self._next_copied()) is not None:  # each thread copies and packs matrices of its own
+            self._pack(self._group_of([name]))
+        group = self._next_group(None)
         while group is not None:
-            check(lib.gg_pack_all(group.jobs, len(group.jobs), group.next))
-            for name in group.names:
-                self._file.release(name)  # the packed copy is the only one
-            group = self._next(group)
+            self._pack(group)
+            group = self._next_group(group)
 
-    def _next(self, done: _Group | None) -> _Group | None:
+    def _pack(self, group: _Group) -> None:
+        check(lib.gg_pack_all(group.jobs, len(group.jobs), group.next))
+        for name in group.names:
+            self._file.release(name)  # the packed copy is the only one
+
+    def _next_copied(self) -> str | None:
+        with self._lock:
+            return self._copied.pop(0) if self._copied else None
+
+    def _next_group(self, done: _Group | None) -> _Group | None:
         """The group that is under way; once that is `done`, another."""
         with self._lock:
             if self._group is done:
-                self._group = next(self._groups, None)
+                names, n_bytes = [], 0
+                while self._mapped and n_bytes < _GROUP:
+                    names.append(self._mapped.pop(0))
+                    n_bytes += self._file.tensors[names[-1]].n_bytes
+                self._group = self._group_of(names) if names else None
             return self._group
 
-    def _all_groups(self) -> Iterator[_Group]:
-        left = list(self._names)
-        while left:
-            names: list[str] = []
-            data, jobs, n_bytes = [], [], 0
-            while left and n_bytes < _GROUP:
-                name = left.pop(0)
-                t, plain = self._weights[name], self._file.data(name)
-                jobs += t.pack_jobs(plain, _SHARE)
-                names.append(name)
-                data.append(plain)
-                n_bytes += len(plain)
-            yield _Group(names, data, ffi.new("gg_pack_job[]", jobs), ffi.new("int64_t *"))
+    def _group_of(self, names: list[str]) -> _Group:
+        data = [self._file.data(name) for name in names]
+        jobs = [job for name, d in zip(names, data, strict=True) for job in self._weights[name].pack_jobs(d, _SHARE)]
+        return _Group(names, data, ffi.new("gg_pack_job[]", jobs), ffi.new("int64_t *"))

@@ -13,17 +13,18 @@ from ggtui.core.graph import Dag, Node
 from ggtui.core.native import lib
 from ggtui.core.tensor import Dim, Tensor
 
+HEADS_NODES = 4  # that follow each other: mul_mat, set_rows twice, flash_attn_ext
 _MAX_UNEVEN = 1.25  # how much longer the thread with most heads may take than with the same share for all
 
 
 def share_heads(dag: Dag, threads: int | None) -> Dag:
     """Sets `heads` where it can be done, and where so many threads get about as many heads each."""
     nodes = list(dag.nodes)
-    for last in range(3, len(nodes)):
-        group = nodes[last - 3 : last + 1]
+    for first in range(len(nodes) - HEADS_NODES + 1):
+        group = nodes[first : first + HEADS_NODES]
         heads = _heads(*group)
         if heads is not None and (threads is None or _even(heads[0], threads)):
-            nodes[last - 3 : last + 1] = [replace(node, heads=heads) for node in group]
+            nodes[first : first + HEADS_NODES] = [replace(node, heads=heads) for node in group]
     return dag.with_nodes(nodes)
 
 

@@ -14,7 +14,7 @@ from ggtui.core.graph import Dag, Node
 from ggtui.core.ops import OPS
 from ggtui.core.ops.base import same_shape
 from ggtui.core.passes.fuse import mul_mat_params, mul_mat_src
-from ggtui.core.passes.heads import share_heads
+from ggtui.core.passes.heads import HEADS_NODES, share_heads
 from ggtui.core.tensor import Tensor
 
 
@@ -33,11 +33,6 @@ def prepares_together(node: Node) -> bool:
     return b is not None and prepares(node) and b.n_rows > 1
 
 
-def follows_heads(node: Node) -> bool:
-    """Whether each thread goes on with the heads that it took in the node before."""
-    return node.heads is not None and node.op != "mul_mat"
-
-
 def schedule(dag: Dag, threads: int | None = None) -> Dag:
     """Numbers the phases. A node that prepares together takes two of them. `threads`: how many are going to run it."""
     dag = share_heads(dag, threads)
@@ -45,8 +40,16 @@ def schedule(dag: Dag, threads: int | None = None) -> Dag:
     phase = 0
     written: dict[Tensor, Node] = {}  # memory written, and who read what memory, in this phase
     read: dict[Tensor, list[Node]] = {}
-    for node in dag.nodes:
-        if not follows_heads(node) and _must_meet(node, written, read):
+    shared = 0  # nodes to come that go on with the heads of the one before
+    for i, node in enumerate(dag.nodes):
+        together = dag.nodes[i : i + 1]
+        if shared:  # what else they depend on was looked at with the first of them
+            shared -= 1
+            together = []
+        elif node.heads is not None:
+            together = dag.nodes[i : i + HEADS_NODES]
+            shared = HEADS_NODES - 1
+        if any(_must_meet(n, written, read) for n in together):
             phase += 1
             written, read = {}, {}
         nodes.append(replace(node, phase=phase))

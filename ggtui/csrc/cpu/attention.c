@@ -1,8 +1,9 @@
 /* flash_attn_ext: dst[:, h, i] = softmax(scale * q[:, i, h] . k + slope(h) * mask[:, i]) . v, for each head h and
  * query i, without ever holding the n_kv x n_q scores. Query heads share key heads in groups.
  *
- * A chunk is one head's block of queries; where the step is shared by heads there is one query, so a chunk is a head. What does not lie as the kernel wants it (keys that are not packed, a mask of
- * 2-byte floats, strided queries or values) is brought into that form in the thread's own temporaries. */
+ * A chunk is one head's block of queries; where the step is shared by heads there is one query, so a chunk is a head. What
+ * does not lie as the kernel wants it (keys that are not packed, a mask of 2-byte floats, strided queries or values) is brought
+ * into that form in the thread's own temporaries. */
 #include "alibi.h"
 #include "rows.h"
 
@@ -60,7 +61,7 @@ static void gather_rows(const gg_share *share, const gg_tensor *t, gg_row_index 
     }
 }
 
-/* A head's keys as tiles[n_kv / 16 rounded up][d_k][16], with zeros past the last position. */
+/* A head's keys as tiles[n_kv / 32 rounded up][d_k][32], with zeros past the last position. */
 static void pack_keys(const gg_share *share, const gg_tensor *k, gg_row_index head, uint8_t *tiles) {
     const int64_t d_k = k->ne[0], n_kv = k->ne[1], size = value_bytes(k);
     const uint8_t *keys = gg_row(share, k, head);

@@ -97,6 +97,9 @@ int gg_op_get_rows(const gg_step *step, const gg_share *share) {
  * the rows lie side by side there. size: bytes of a value, 2 or 4. */
 static void store_packed_rows(int64_t n, int64_t n_rows, int64_t size, const uint8_t *x, uint8_t *matrix, int64_t nb1,
                               int64_t i1) {
+    if (n_rows == 0) {
+        return; // there is no matrix then
+    }
     uint8_t *y = matrix + i1 / GG_TILE * GG_TILE * nb1 + i1 % GG_TILE * size; // (GG_TILE, n)
     for (int64_t k = 0; k < n; k++, y += GG_TILE * size, x += size) {
         for (int64_t r = 0; r < n_rows; r++) {
@@ -121,7 +124,7 @@ static int set_rows(const gg_step *step, const gg_share *share, int64_t r0, int6
     const gg_tensor *dst = &step->dst;     // (ne0, n_rows, ne2, ne3) of any type, f32 f16 bf16 where packed
     const gg_tensor *src = &step->src[0];  // (ne0, n, ne2, ne3) f32
     const gg_tensor *rows = &step->src[1]; // (n, c1, c2) i32
-    const int64_t ne0 = src->ne[0], row_bytes = (int64_t)gg_row_bytes(dst->type, ne0);
+    const int64_t ne0 = src->ne[0], size = gg_type_info_of(dst->type)->bytes;
     float *gathered = share->tmp;                // (ne0)
     uint8_t *tile = (uint8_t *)(gathered + ne0); // (ne0, GG_TILE) of dst's type
     int64_t n_held = 0;                          // rows in it, which go to `held` on of matrix `of`
@@ -138,19 +141,17 @@ static int set_rows(const gg_step *step, const gg_share *share, int64_t r0, int6
         if (dst->packed) {
             uint8_t *matrix = gg_row(share, dst, (gg_row_index){0, at.i2, at.i3});
             if (matrix != of || row != held + n_held || row % GG_TILE == 0) {
-                store_packed_rows(ne0, n_held, row_bytes / ne0, tile, of, dst->nb[1], held);
+                store_packed_rows(ne0, n_held, size, tile, of, dst->nb[1], held);
                 of = matrix, held = row, n_held = 0;
             }
-            y = tile + n_held++ * row_bytes;
+            y = tile + n_held++ * ne0 * size;
         }
         const int status = gg_store_row(share->kernels, dst->type, ne0, x, y);
         if (status != GG_OK) {
             return status;
         }
     }
-    if (n_held > 0) {
-        store_packed_rows(ne0, n_held, row_bytes / ne0, tile, of, dst->nb[1], held);
-    }
+    store_packed_rows(ne0, n_held, size, tile, of, dst->nb[1], held);
     return GG_OK;
 }
 

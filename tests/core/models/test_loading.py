@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Barrier, Event, Timer, get_ident
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,45 @@ def test_what_reading_raises_comes_out(path: Path, monkeypatch: Any, threads: in
             packing.finish()
 
 
-def test_an_error_meanwhile_waits_for_the_threads(path: Path) -> None:
+def test_copies_are_made_by_each_thread(path: Path, monkeypatch: Any) -> None:
+    """Not one after the other: two threads wait for each other in their first one."""
+    data, meeting = ModelFile.data, Barrier(2)
+    waited: set[int] = set()
+
+    def met(self: ModelFile, name: str) -> Any:
+        if get_ident() not in waited:
+            waited.add(get_ident())
+            meeting.wait(60)
+        return data(self, name).copy()
+
     with open_model(path) as file:
         weights = place_weights(file, SPECS, Context())
+        monkeypatch.setattr(ModelFile, "copies", lambda *_: True)
+        monkeypatch.setattr(ModelFile, "data", met)
+        with Packing(file, weights, 2) as packing:
+            packing.finish()
+        for name in MATRICES:
+            info = file.tensors[f"m.{name}"]
+            wanted = dequantize(data(file, f"m.{name}"), info.type, info.ne[0])
+            np.testing.assert_array_equal(weights[f"m.{name}"].numpy().reshape(wanted.shape), wanted)
+
+
+def test_an_error_meanwhile_ends_it(path: Path, monkeypatch: Any) -> None:
+    """With what is under way; the rest is not begun."""
+    monkeypatch.setattr(loading, "_GROUP", 1)
+    began, failed, data = Event(), Event(), ModelFile.data
+
+    def slow(self: ModelFile, name: str) -> Any:
+        began.set()
+        assert failed.wait(60)
+        return data(self, name)
+
+    with open_model(path) as file:
+        weights = place_weights(file, SPECS, Context())
+        monkeypatch.setattr(ModelFile, "copies", lambda *_: True)
+        monkeypatch.setattr(ModelFile, "data", slow)
         with pytest.raises(GgtuiError, match="the vocabulary"), Packing(file, weights, 2):
+            began.wait(60)
+            Timer(0.2, failed.set).start()  # by then it waits for the thread
             raise GgtuiError("the vocabulary")
-        assert weights["m.f32"].numpy().any()
+        assert sum(bool(t.numpy().any()) for t in weights.values() if t.packed) == 1

@@ -96,6 +96,30 @@ def test_the_result_is_that_of_separate_nodes(type: str, parts: tuple[int, int, 
     assert len(set(results)) == 1
 
 
+def test_what_comes_from_outside_the_heads_is_waited_for() -> None:
+    """A mask that is made right before, a cache that is read right before it is written, and one that two share."""
+    a = Attention()
+    qkv = ops.add(ops.mul_mat(a.w, a.x), a.bias)
+    q, k, v = (a.part(qkv, i) for i in range(3))
+    ne = (D_HEAD, 1, 4)
+    before = ops.cont(a.v)
+    mask = ops.neg(a.ctx.tensor(np.ones((1, 1), np.float32)))
+    seen = [ops.view(ops.set_rows(to, rows, a.positions), ne) for to, rows in ((a.k, k), (a.v, v))]
+
+    def phases(*outputs: Tensor) -> list[tuple[str, int]]:
+        g = Graph()
+        for t in outputs:
+            g.build_forward_expand(t)
+        return [(n.op, n.phase) for n in nodes(g) if n.heads or n.op in ("neg", "cont")]
+
+    group = ["mul_mat", "set_rows", "set_rows", "flash_attn_ext"]
+    masked = ops.flash_attn_ext(q, *seen, mask)
+    assert phases(mask, masked) == [("neg", 0), *[(op, 1) for op in group]]
+    assert phases(before, ops.flash_attn_ext(q, *seen)) == [("cont", 0), *[(op, 1) for op in group]]
+    twice = [a.graph()[1] for _ in range(2)]
+    assert phases(*twice) == [(op, phase) for phase in (0, 1) for op in group]
+
+
 def test_a_model_s_token_takes_four_meetings_a_layer() -> None:
     session = load(threads=2)
     info = session.graphs()[0]

@@ -50,7 +50,8 @@ GG_INLINE void dot_halves(const gg_attention_args *a, const float *const *q, con
         v16_store(scores + i * BLOCK + GG_ROWS * (first + t), sums[i][t]);
 }
 
-/* out += weights v, over positions [j0, j1) of the block that starts at v. Those at `next`, if any, are asked for on the way. */
+/* out += weights v, over positions [j0, j1) of the block that starts at v. Those at `next`, if any, are asked for on the
+ * way. */
 GG_INLINE void add_values(const gg_attention_args *a, float *out, int64_t stride, const float *weights,
                           const uint8_t *v, int64_t j0, int64_t j1, int n_q, int f16, const uint8_t *next) {
     int64_t c = 0;

@@ -15,7 +15,7 @@
 enum {
     GG_MAX_COLS = 6,
     GG_MAX_SUMS = 24,
-    GG_FEW_COLS = 4,       /* so many are memory's work: the weights go by once, and are fetched ahead */
+    GG_FEW_COLS = 4,       /* a matrix of no more columns is memory's work: weights go by once, and are fetched ahead */
     GG_AHEAD = 8 * 1024,   /* by so many bytes */
     GG_LINE = 64,          /* bytes of a cache line */
 };

@@ -51,7 +51,7 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_h
         GG_UNROLL for (int t = 0; t < n_halves; t++) get_scales(&s[t], block + t * HALF_BLOCK);
         const uint8_t *group = block + HEAD;
         for (int g = 0; g < GROUPS; g++, b++, group += GROUP) {
-            if (n_cols <= GG_FEW_COLS)
+            if (n_cols <= GG_FEW_COLS && a->n_cols <= GG_FEW_COLS)
                 fetch_ahead(block + n_halves * HALF_BLOCK / GROUPS * g, n_halves * HALF_BLOCK / GROUPS);
             GG_UNROLL for (int h = 0; h < SCALES; h++) {
                 sum acc[GG_INT_SUMS];

@@ -3,7 +3,7 @@
 #define GG_KERNELS_MUL_MAT_FIELDS_H
 #include "mul_mat.h"
 
-enum { HALF = 2 * GG_ROWS, PIECE = 4 * GG_ROWS }; /* bytes that an f16 and that 4 bytes of each row take in a tile */
+enum { F16S = 2 * GG_ROWS, PIECE = 4 * GG_ROWS }; /* bytes that an f16 and that 4 bytes of each row take in half a tile */
 
 /* The scales and minimums of a tile's block, ready to multiply sums with. */
 typedef struct {
@@ -25,9 +25,9 @@ GG_INLINE v16w one_bit(const uint8_t *p, int i, int to) { return v16w_bits(v16w_
 
 /* Those of Q4_K and Q5_K: d, dmin, and 8 scales and 8 minimums of 6 bits. */
 GG_INLINE void get_scales_6_bits(scales *s, const uint8_t *block) {
-    const v16 d = load_half(block), dmin = load_half(block + HALF);
-    const v16w a = v16w_load(block + 2 * HALF), b = v16w_load(block + 2 * HALF + PIECE);
-    const v16w c = v16w_load(block + 2 * HALF + 2 * PIECE);
+    const v16 d = load_half(block), dmin = load_half(block + F16S);
+    const v16w a = v16w_load(block + 2 * F16S), b = v16w_load(block + 2 * F16S + PIECE);
+    const v16w c = v16w_load(block + 2 * F16S + 2 * PIECE);
     const v16w q[2] = {v16w_bits(a, 0, 63), v16w_or(v16w_low(c), v16w_bits(a, 2, 48))};
     const v16w m[2] = {v16w_bits(b, 0, 63), v16w_or(v16w_high(c), v16w_bits(b, 2, 48))};
     GG_UNROLL for (int i = 0; i < 8; i++) {

@@ -10,7 +10,7 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_h
     GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) sums[i] = v16_set1(0.0f);
 
     for (int64_t k = 0; k < a->k; k++, w += GG_TILE_ROWS) {
-        if (n_cols <= GG_FEW_COLS)
+        if (n_cols <= GG_FEW_COLS && a->n_cols <= GG_FEW_COLS)
             fetch_ahead((const uint8_t *)w, n_halves * GG_ROWS * (int)sizeof(WEIGHT));
         v16 halves[4];
         GG_UNROLL for (int t = 0; t < n_halves; t++)

@@ -1,7 +1,7 @@
 /* mul_mat of IQ4_NL weights: d, nibbles that are places in the codebook. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 18, HEAD = HALF, GROUP = 4 * PIECE };
+enum { BYTES = 18, HEAD = F16S, GROUP = 4 * PIECE };
 #define BLOCK 32
 #define SCALES 1
 #define BITS 8

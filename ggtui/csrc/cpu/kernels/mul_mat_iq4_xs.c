@@ -1,7 +1,7 @@
 /* mul_mat of IQ4_XS weights: d, 8 scales of 6 bits, high bits first, nibbles that are places in the codebook. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 136, HEAD = 2 * HALF + PIECE, GROUP = 4 * PIECE };
+enum { BYTES = 136, HEAD = 2 * F16S + PIECE, GROUP = 4 * PIECE };
 #define BLOCK 256
 #define SCALES 1
 #define BITS 8
@@ -10,7 +10,7 @@ enum { BYTES = 136, HEAD = 2 * HALF + PIECE, GROUP = 4 * PIECE };
 
 GG_INLINE void get_scales(scales *s, const uint8_t *block) {
     const v16 d = load_half(block);
-    const v16w high = v16w_load_pairs(block + HALF), low = v16w_load(block + 2 * HALF);
+    const v16w high = v16w_load_pairs(block + F16S), low = v16w_load(block + 2 * F16S);
     GG_UNROLL for (int i = 0; i < 8; i++) {
         const v16 l = v16_from_i32(v16w_number(low, 4 * i, 15)), h = v16_from_i32(v16w_number(high, 2 * i, 3));
         s->d[i] = v16_mul(d, v16_fma(h, v16_set1(16.0f), v16_sub(l, v16_set1(32.0f))));

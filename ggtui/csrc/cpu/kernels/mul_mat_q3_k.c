@@ -1,7 +1,7 @@
 /* mul_mat of Q3_K weights: d, 16 scales of 6 bits, highest bits, 2-bit fields. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 110, HEAD = HALF + 3 * PIECE, GROUP = PIECE + 2 * PIECE };
+enum { BYTES = 110, HEAD = F16S + 3 * PIECE, GROUP = PIECE + 2 * PIECE };
 #define BLOCK 256
 #define SCALES 2
 #define BITS 6 /* 3; sums of 6 bits can start anywhere */
@@ -10,9 +10,9 @@ enum { BYTES = 110, HEAD = HALF + 3 * PIECE, GROUP = PIECE + 2 * PIECE };
 
 GG_INLINE void get_scales(scales *s, const uint8_t *block) {
     const v16 d = load_half(block);
-    const v16w high = v16w_load(block + HALF + 2 * PIECE);
+    const v16w high = v16w_load(block + F16S + 2 * PIECE);
     GG_UNROLL for (int i = 0; i < 4; i++) {
-        const v16w low = v16w_bits(v16w_load(block + HALF + i % 2 * PIECE), i / 2 * 4, 15);
+        const v16w low = v16w_bits(v16w_load(block + F16S + i % 2 * PIECE), i / 2 * 4, 15);
         const v16w q = v16w_or(low, v16w_bits(high, 2 * i - 4, 48));
         GG_UNROLL for (int j = 0; j < 4; j++) {
             s->d[4 * i + j] = v16_mul(d, v16_from_i32(v16i_add(v16w_number(q, j * 8, 255), v16i_set1(-32))));

@@ -1,7 +1,7 @@
 /* mul_mat of Q4_0 weights: d, nibbles. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 18, HEAD = HALF, GROUP = 4 * PIECE };
+enum { BYTES = 18, HEAD = F16S, GROUP = 4 * PIECE };
 #define BLOCK 32
 #define SCALES 1
 #define BITS 4

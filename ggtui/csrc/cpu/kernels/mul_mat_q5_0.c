@@ -1,7 +1,7 @@
 /* mul_mat of Q5_0 weights: d, fifth bits, nibbles. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 22, HEAD = HALF, GROUP = PIECE + 4 * PIECE };
+enum { BYTES = 22, HEAD = F16S, GROUP = PIECE + 4 * PIECE };
 #define BLOCK 32
 #define SCALES 1
 #define BITS 6

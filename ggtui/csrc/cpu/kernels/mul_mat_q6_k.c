@@ -1,7 +1,7 @@
 /* mul_mat of Q6_K weights: d, 16 scale bytes stored + 128, 2-bit fields, nibbles. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 210, HEAD = HALF + 4 * PIECE, GROUP = 2 * PIECE + 4 * PIECE };
+enum { BYTES = 210, HEAD = F16S + 4 * PIECE, GROUP = 2 * PIECE + 4 * PIECE };
 #define BLOCK 256
 #define SCALES 2
 #define BITS 6
@@ -11,7 +11,7 @@ enum { BYTES = 210, HEAD = HALF + 4 * PIECE, GROUP = 2 * PIECE + 4 * PIECE };
 GG_INLINE void get_scales(scales *s, const uint8_t *block) {
     const v16 d = load_half(block);
     GG_UNROLL for (int i = 0; i < 16; i++) {
-        const v16w q = v16w_load(block + HALF + i / 4 * PIECE);
+        const v16w q = v16w_load(block + F16S + i / 4 * PIECE);
         s->d[i] = v16_mul(d, v16_from_i32(v16i_add(v16w_number(q, i % 4 * 8, 255), v16i_set1(-128))));
     }
 }

@@ -1,7 +1,7 @@
 /* mul_mat of Q8_0 weights: d, bytes stored + 128. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 34, HEAD = HALF, GROUP = 8 * PIECE };
+enum { BYTES = 34, HEAD = F16S, GROUP = 8 * PIECE };
 #define BLOCK 32
 #define SCALES 1
 #define BITS 8
