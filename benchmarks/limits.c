@@ -27,6 +27,7 @@ typedef struct {
     int kind; /* 0 read, 1 int8, 2 f32 */
     uint8_t *buffer;
     double work; /* bytes or multiply-adds */
+    double started, ended; /* by the thread's own clock: who waits for it may be told late */
     pthread_barrier_t *barrier;
 } job;
 
@@ -86,8 +87,9 @@ static void *work(void *arg) {
     job *j = arg;
     if (j->kind == 0) memset(j->buffer, 1, BUFFER);
     pthread_barrier_wait(j->barrier);
+    j->started = now();
     j->work = j->kind == 0 ? read_bytes(j->buffer, BUFFER) : j->kind == 1 ? int8_peak(40000000) : f32_peak(40000000);
-    pthread_barrier_wait(j->barrier);
+    j->ended = now();
     return NULL;
 }
 
@@ -95,22 +97,20 @@ static double rate(int kind, int threads, uint8_t **buffers) {
     pthread_t t[MAX_THREADS];
     job jobs[MAX_THREADS];
     pthread_barrier_t barrier;
-    pthread_barrier_init(&barrier, NULL, (unsigned)threads + 1);
+    pthread_barrier_init(&barrier, NULL, (unsigned)threads);
     for (int i = 0; i < threads; i++) {
-        jobs[i] = (job){kind, buffers[i], 0, &barrier};
+        jobs[i] = (job){kind, buffers[i], 0, 0, 0, &barrier};
         pthread_create(&t[i], NULL, work, &jobs[i]);
     }
-    pthread_barrier_wait(&barrier);
-    const double started = now();
-    pthread_barrier_wait(&barrier);
-    const double seconds = now() - started;
-    double total = 0;
+    double total = 0, started = 0, ended = 0;
     for (int i = 0; i < threads; i++) {
         pthread_join(t[i], NULL);
         total += jobs[i].work;
+        started = i == 0 || jobs[i].started < started ? jobs[i].started : started;
+        ended = i == 0 || jobs[i].ended > ended ? jobs[i].ended : ended;
     }
     pthread_barrier_destroy(&barrier);
-    return total / seconds;
+    return total / (ended - started);
 }
 
 int main(int argc, char **argv) {

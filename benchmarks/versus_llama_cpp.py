@@ -32,9 +32,9 @@ def ours(path: str, threads: int, n_prompt: int, n_gen: int) -> tuple[float, flo
     import ggtui
 
     session = ggtui.load(path, threads=threads)
-    session.eval(IDS[:n_prompt])  # what is touched the first time is not measured, as in llama-bench
-    session.eval([1])
-    session.reset()
+    for warm_up in (IDS[:n_prompt], [1]):  # what is touched the first time is not measured, as in llama-bench
+        session.eval(warm_up)
+        session.reset()
     started = time.perf_counter()
     session.eval(IDS[:n_prompt])
     prompt = n_prompt / (time.perf_counter() - started)
@@ -70,10 +70,9 @@ def theirs(path: str, threads: int, n_prompt: int, n_gen: int) -> tuple[float, f
     def forget() -> None:
         ll.llama_memory_clear(ll.llama_get_memory(context), True)
 
-    read(IDS[:n_prompt])
-    forget()
-    read([1])
-    forget()
+    for warm_up in (IDS[:n_prompt], [1]):
+        read(warm_up)
+        forget()
     started = time.perf_counter()
     read(IDS[:n_prompt])
     prompt = n_prompt / (time.perf_counter() - started)

@@ -11,11 +11,11 @@
 
 _Static_assert(GG_TILE == (int)GG_TILE_ROWS, "a packed tile");
 
-/* The heads that a thread took in a step with GG_TAKE_HEADS, and how far it has come with them in one with GG_SAME_HEADS. */
+/* The runs of heads that a thread took in a step with GG_TAKE_HEADS, and how far it has come with them in this step. */
 typedef struct {
-    bool same;
+    bool same; /* this one is with GG_SAME_HEADS */
     int n, next;
-    int16_t taken[GG_MAX_HEADS];
+    int16_t taken[GG_MAX_HEADS + 1]; /* room for the one that is not there any more */
 } gg_heads;
 
 /* One thread's share of a step. */
@@ -25,7 +25,7 @@ typedef struct {
     uint8_t *own;              /* this thread's own tensors (gg_tensor.own) */
     void *tmp;                 /* this thread's room for temporaries, as much as the op's tmp function said */
     _Atomic int64_t *next;     /* the step's counter of chunks handed out, 0 when the step starts */
-    gg_heads *heads;           /* of a step that is shared by heads: a chunk is a head then; else NULL */
+    gg_heads *heads;           /* of a step that is shared by heads; else NULL */
 } gg_share;
 
 typedef int (*gg_op_fn)(const gg_step *step, const gg_share *share);

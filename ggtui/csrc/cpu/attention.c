@@ -1,9 +1,8 @@
 /* flash_attn_ext: dst[:, h, i] = softmax(scale * q[:, i, h] . k + slope(h) * mask[:, i]) . v, for each head h and
  * query i, without ever holding the n_kv x n_q scores. Query heads share key heads in groups.
  *
- * A chunk is one head's block of queries; where the step is shared by heads there is one query, so a chunk is a head. What
- * does not lie as the kernel wants it (keys that are not packed, a mask of 2-byte floats, strided queries or values) is brought
- * into that form in the thread's own temporaries. */
+ * A chunk is one head's block of queries. What does not lie as the kernel wants it (keys that are not packed, a mask of 2-byte
+ * floats, strided queries or values) is brought into that form in the thread's own temporaries. */
 #include "alibi.h"
 #include "rows.h"
 
@@ -93,19 +92,76 @@ static int load_mask(const gg_share *share, const gg_tensor *mask, gg_row_index 
     return GG_OK;
 }
 
+/* Heads are counted before sequences (ne3), blocks of queries before heads. `last`: the key head that the temporaries hold. */
+static int attend(const attention *p, const gg_share *share, gg_attention_args args, const room *at, float max_bias,
+                  int64_t chunk, gg_row_index *last) {
+    const int64_t n_q = p->q->ne[1], n_head = p->q->ne[2], n_kv = p->k->ne[1], n_head_kv = p->k->ne[2];
+    const int64_t n_blocks = gg_div_up(n_q, QUERIES);
+    const int64_t i = chunk % n_blocks * QUERIES, h = chunk / n_blocks % n_head, i3 = chunk / n_blocks / n_head;
+    const gg_row_index head = {0, h / (n_head / n_head_kv), i3};
+    const bool new_head = head.i2 != last->i2 || head.i3 != last->i3;
+    uint8_t *tmp = share->tmp;
+    *last = head;
+
+    args.n_q = gg_min(QUERIES, n_q - i);
+    args.first = n_kv - n_q + i;
+    args.n_kv = args.causal ? args.first + args.n_q : n_kv; // what its last query sees
+    args.out = gg_row(share, p->dst, (gg_row_index){h, i, i3});
+    args.slope = gg_alibi_slope(max_bias, h, n_head);
+    args.k = p->k->packed ? gg_row(share, p->k, head) : tmp + at->k;
+    args.v = strided(p->v) ? tmp + at->v : gg_row(share, p->v, head);
+    if (head.i2 + 1 < n_head_kv && p->k->packed && !strided(p->v)) { // mostly what this thread does next
+        args.next_k = args.k + p->k->nb[2];
+        args.next_v = args.v + p->v->nb[2];
+    }
+    if (new_head && !p->k->packed) {
+        pack_keys(share, p->k, head, tmp + at->k);
+    }
+    if (strided(p->v)) {
+        args.v_nb = args.d_v * value_bytes(p->v);
+        if (new_head) {
+            gather_rows(share, p->v, head, n_kv, tmp + at->v);
+        }
+    }
+    args.q = gg_row(share, p->q, (gg_row_index){i, h, i3});
+    if (strided(p->q)) {
+        gather_rows(share, p->q, (gg_row_index){i, h, i3}, args.n_q, tmp + at->q);
+        args.q = (const float *)(tmp + at->q);
+        args.q_nb = args.d_k * (int64_t)sizeof(float);
+    }
+    if (gg_present(p->mask)) {
+        const gg_row_index mask_at = {i, h % p->mask->ne[2], i3 % p->mask->ne[3]};
+        args.mask = gg_row(share, p->mask, mask_at);
+        args.mask_nb = p->mask->nb[1];
+        if (convert_mask(p->mask)) {
+            float *converted = (float *)(tmp + at->mask); // (n_kv, QUERIES)
+            const int status = load_mask(share, p->mask, mask_at, args.n_q, args.n_kv, converted);
+            if (status != GG_OK) {
+                return status;
+            }
+            args.mask = converted;
+            args.mask_nb = args.n_kv * (int64_t)sizeof(float);
+        }
+    }
+    if (gg_present(p->sinks)) {
+        args.sink = (const float *)((uint8_t *)gg_data(p->sinks, share) + h * p->sinks->nb[0]);
+    }
+    share->kernels->attention(&args);
+    return GG_OK;
+}
+
 int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
     const attention p = attention_of(step);
     const room at = room_of(&p);
-    uint8_t *tmp = share->tmp;
     const float max_bias = step->params[1].f;
     const bool causal = step->params[2].i != 0;
-    const int64_t n_q = p.q->ne[1], n_head = p.q->ne[2], n_kv = p.k->ne[1], n_head_kv = p.k->ne[2];
+    const int64_t n_q = p.q->ne[1], n_head = p.q->ne[2], n_kv = p.k->ne[1];
     if (causal && n_q > n_kv) {
         return gg_fail(GG_FAILED, "flash_attn_ext: causal, but %lld queries for %lld positions", (long long)n_q,
                        (long long)n_kv);
     }
 
-    gg_attention_args args = {
+    const gg_attention_args args = {
         .d_k = p.q->ne[0],
         .d_v = p.v->ne[0],
         .q_nb = p.q->nb[1],
@@ -114,57 +170,21 @@ int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
         .scale = step->params[0].f,
         .causal = causal,
         .out_nb = p.dst->nb[2],
-        .tmp = (float *)(tmp + at.kernel),
+        .tmp = (float *)((uint8_t *)share->tmp + at.kernel),
     };
-    const int64_t n_blocks = gg_div_up(n_q, QUERIES), n_chunks = n_blocks * n_head * p.q->ne[3];
-    gg_row_index last = {0, -1, -1}; // the key head that the temporaries hold
-    for (int64_t chunk; (chunk = gg_next_chunk(share, n_chunks)) < n_chunks;) {
-        const int64_t i = chunk % n_blocks * QUERIES, h = chunk / n_blocks % n_head, i3 = chunk / n_blocks / n_head;
-        const gg_row_index head = {0, h / (n_head / n_head_kv), i3};
-        const bool new_head = head.i2 != last.i2 || head.i3 != last.i3;
-        last = head;
-
-        args.n_q = gg_min(QUERIES, n_q - i);
-        args.first = n_kv - n_q + i;
-        args.n_kv = causal ? args.first + args.n_q : n_kv; // what its last query sees
-        args.out = gg_row(share, p.dst, (gg_row_index){h, i, i3});
-        args.slope = gg_alibi_slope(max_bias, h, n_head);
-        args.k = p.k->packed ? gg_row(share, p.k, head) : tmp + at.k;
-        args.v = strided(p.v) ? tmp + at.v : gg_row(share, p.v, head);
-        const bool more = head.i2 + 1 < n_head_kv && p.k->packed && !strided(p.v);
-        args.next_k = more ? args.k + p.k->nb[2] : NULL; // mostly this thread's next
-        args.next_v = more ? args.v + p.v->nb[2] : NULL;
-        if (new_head && !p.k->packed) {
-            pack_keys(share, p.k, head, tmp + at.k);
-        }
-        if (new_head && strided(p.v)) {
-            gather_rows(share, p.v, head, n_kv, tmp + at.v);
-            args.v_nb = args.d_v * value_bytes(p.v);
-        }
-        args.q = gg_row(share, p.q, (gg_row_index){i, h, i3});
-        if (strided(p.q)) {
-            gather_rows(share, p.q, (gg_row_index){i, h, i3}, args.n_q, tmp + at.q);
-            args.q = (const float *)(tmp + at.q);
-            args.q_nb = args.d_k * (int64_t)sizeof(float);
-        }
-        if (gg_present(p.mask)) {
-            const gg_row_index mask_at = {i, h % p.mask->ne[2], i3 % p.mask->ne[3]};
-            args.mask = gg_row(share, p.mask, mask_at);
-            args.mask_nb = p.mask->nb[1];
-            if (convert_mask(p.mask)) {
-                float *converted = (float *)(tmp + at.mask); // (n_kv, QUERIES)
-                const int status = load_mask(share, p.mask, mask_at, args.n_q, args.n_kv, converted);
-                if (status != GG_OK) {
-                    return status;
-                }
-                args.mask = converted;
-                args.mask_nb = args.n_kv * (int64_t)sizeof(float);
+    gg_row_index last = {0, -1, -1};
+    int status = GG_OK;
+    if (share->heads != NULL) { // of one query: a chunk is a head
+        for (int64_t h0, h1; status == GG_OK && gg_next_heads(share, n_head, &h0, &h1);) {
+            for (int64_t h = h0; h < h1 && status == GG_OK; h++) {
+                status = attend(&p, share, args, &at, max_bias, h, &last);
             }
         }
-        if (gg_present(p.sinks)) {
-            args.sink = (const float *)((uint8_t *)gg_data(p.sinks, share) + h * p.sinks->nb[0]);
-        }
-        share->kernels->attention(&args);
+        return status;
     }
-    return GG_OK;
+    const int64_t n_chunks = gg_div_up(n_q, QUERIES) * n_head * p.q->ne[3];
+    for (int64_t chunk; status == GG_OK && (chunk = gg_next_chunk(share)) < n_chunks;) {
+        status = attend(&p, share, args, &at, max_bias, chunk, &last);
+    }
+    return status;
 }

@@ -84,8 +84,7 @@ static void mul_mat_packed(const mul_mat *p, const gg_share *share) {
     }
     const cut c = cut_packed(p, n_matrices, share->nth);
     const int64_t per_matrix = c.n_ranges * c.n_blocks;
-    const int64_t n_chunks = per_matrix * n_matrices;
-    for (int64_t chunk; (chunk = gg_next_chunk(share, n_chunks)) < n_chunks;) {
+    for (int64_t chunk; (chunk = gg_next_chunk(share)) < per_matrix * n_matrices;) {
         const gg_row_index at = matrix_of_b(p, chunk / per_matrix);
         const int64_t range = chunk % c.n_ranges, col0 = chunk % per_matrix / c.n_ranges * c.cols;
         const int64_t row0 = c.n_tiles * range / c.n_ranges * GG_TILE;
@@ -96,13 +95,14 @@ static void mul_mat_packed(const mul_mat *p, const gg_share *share) {
     }
 }
 
-/* A chunk is what a head needs of one matrix: its rows for q, for k and for v. */
+/* What heads need of one matrix: their rows for q, for k and for v. */
 static void mul_mat_heads(const mul_mat *p, const gg_share *share, int64_t n_head, int64_t d_head) {
     const gg_row_index at = {0, 0, 0};
     const uint8_t *w = gg_row(share, p->a, at), *x = gg_row(share, p->b, at);
-    for (int64_t head; (head = gg_next_chunk(share, n_head)) < n_head;) {
-        for (int64_t row = head * d_head; row < p->a->ne[1]; row += n_head * d_head) {
-            run_kernel(p, share, at, w + row * p->a->nb[1], p->a->nb[1], row, d_head, x, p->b->nb[1], 0, p->b->ne[1]);
+    for (int64_t h0, h1; gg_next_heads(share, n_head, &h0, &h1);) {
+        for (int64_t row = h0 * d_head; row < p->a->ne[1]; row += n_head * d_head) {
+            run_kernel(p, share, at, w + row * p->a->nb[1], p->a->nb[1], row, (h1 - h0) * d_head, x, p->b->nb[1], 0,
+                       p->b->ne[1]);
         }
     }
 }
@@ -155,8 +155,7 @@ static int mul_mat_strided(const mul_mat *p, const gg_share *share) {
     const bool gather = p->b->nb[0] != sizeof(float);
     float *tile = share->tmp;             // (GG_TILE, k)
     float *columns = tile + GG_TILE * k;  // (k, GATHERED); before that a row of a, or a tile of them
-    const int64_t n_chunks = n_tiles * n_matrices;
-    for (int64_t chunk; (chunk = gg_next_chunk(share, n_chunks)) < n_chunks;) {
+    for (int64_t chunk; (chunk = gg_next_chunk(share)) < n_tiles * n_matrices;) {
         gg_row_index at = matrix_of_b(p, chunk / n_tiles);
         const int64_t row0 = chunk % n_tiles * GG_TILE, n_rows = gg_min(GG_TILE, m - row0);
         const int status = pack_tile(p, share, matrix_of_a(p, at), row0, n_rows, tile, columns);

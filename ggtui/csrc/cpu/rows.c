@@ -164,8 +164,8 @@ int gg_op_set_rows(const gg_step *step, const gg_share *share) {
     }
     const int64_t n = step->src[0].ne[1];
     int status = GG_OK;
-    for (int64_t head; status == GG_OK && (head = gg_next_chunk(share, step->n_head)) < step->n_head;) {
-        status = set_rows(step, share, head * n, (head + 1) * n);
+    while (status == GG_OK && gg_next_heads(share, step->n_head, &r0, &r1)) {
+        status = set_rows(step, share, r0 * n, r1 * n);
     }
     return status;
 }
