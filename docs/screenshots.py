@@ -56,8 +56,7 @@ async def pictures(seed: int, threads: int | None) -> dict[str, str]:
             app.ask(MeasureLimits())
             await until(pilot, live, lambda: live.limits is not None)
             app.ask(Say(PROMPT))
-            await until(pilot, live, lambda: live.state == "busy")
-            await until(pilot, live, lambda: live.state == "idle")
+            await until(pilot, live, lambda: bool(live.chat) and live.state == "idle")
             for name, key in (("chat", "f2"), ("perf", "f3")):
                 await pilot.press(key)
                 await pilot.pause(0.5)
