@@ -42,6 +42,10 @@ def token_text(text: str) -> str:
     return shown.strip() or repr(text)
 
 
+def _ms(ms: float) -> str:
+    return f"{ms:4.1f}" if ms >= 1 else f"{ms:4.2f}"
+
+
 def p95(values: Sequence[float]) -> float:
     """What one value in twenty is above; 0 of none."""
     ordered = sorted(values)
@@ -62,7 +66,7 @@ def context(live: Live, ascii_only: bool, columns: int = 10) -> str:
 def token_time(live: Live) -> str:
     """Of the newest tokens: the mean, and what one in twenty takes longer than."""
     times = [ns / 1e6 for ns in live.token_times]
-    return f"token {sum(times) / len(times):4.1f} ms p95 {p95(times):4.1f}" if times else ""
+    return f"token {_ms(sum(times) / len(times))} ms p95 {_ms(p95(times))}" if times else ""
 
 
 def kv_line(live: Live, width: int, ascii_only: bool) -> str:
