@@ -74,10 +74,12 @@ GG_INLINE const uint8_t *tile_of(const gg_mul_mat_args *a, int64_t row) {
     return a->w + row / GG_TILE_ROWS * GG_TILE_ROWS * a->w_nb;
 }
 
-/* Asks for weights that are to be read soon, as much of them as is being read now. The processor's own fetching ahead stops
- * where a kernel works long on a few lines. */
-GG_INLINE void fetch_ahead(const uint8_t *w, int n_bytes) {
-    GG_UNROLL for (int i = 0; i < n_bytes; i += GG_LINE) __builtin_prefetch(w + GG_AHEAD + i);
+/* Asks for weights that are to be read soon, as much of them as is being read now: the part of n_bytes that belongs to step i
+ * of n_steps. The processor's own fetching ahead stops where a kernel works long on a few lines. */
+GG_INLINE void fetch_ahead(const uint8_t *w, int n_bytes, int i, int n_steps) {
+    const int n_lines = (n_bytes + GG_LINE - 1) / GG_LINE;
+    GG_UNROLL for (int line = n_lines * i / n_steps; line < n_lines * (i + 1) / n_steps; line++)
+        __builtin_prefetch(w + GG_AHEAD + line * GG_LINE);
 }
 
 static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX_COLS + 1], int max_cols, int max_halves,

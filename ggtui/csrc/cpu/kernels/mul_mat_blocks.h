@@ -46,13 +46,13 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_h
     GG_UNROLL for (int c = 0; c < n_cols; c++) x[c] = (const gg_block_q8_a *)(a->x + (col + c) * a->x_nb);
     GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) sums[i] = v16_set1(0.0f);
 
+    const int ahead = n_cols <= GG_FEW_COLS && a->n_cols <= GG_FEW_COLS;
     for (int64_t b = 0; b < a->k / 32; block += GG_HALVES * HALF_BLOCK) {
         scales s[GG_HALVES];
         GG_UNROLL for (int t = 0; t < n_halves; t++) get_scales(&s[t], block + t * HALF_BLOCK);
         const uint8_t *group = block + HEAD;
         for (int g = 0; g < GROUPS; g++, b++, group += GROUP) {
-            if (n_cols <= GG_FEW_COLS && a->n_cols <= GG_FEW_COLS)
-                fetch_ahead(block + n_halves * HALF_BLOCK / GROUPS * g, n_halves * HALF_BLOCK / GROUPS);
+            const uint8_t *now = block + n_halves * HALF_BLOCK / GROUPS * g; /* about what is read now */
             GG_UNROLL for (int h = 0; h < SCALES; h++) {
                 sum acc[GG_INT_SUMS];
                 GG_UNROLL for (int t = 0; t < n_halves; t++) GG_UNROLL for (int c = 0; c < n_cols; c++)
@@ -60,6 +60,8 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_h
                 GG_UNROLL for (int j = 0; j < STEPS; j++) {
                     /* Both nibbles of a byte follow each other. */
                     const int i = SCALES == 1 ? j / 2 + j % 2 * 4 : h * STEPS + j;
+                    if (ahead)
+                        fetch_ahead(now, n_halves * HALF_BLOCK / GROUPS, h * STEPS + j, 8);
                     GG_UNROLL for (int t = 0; t < n_halves; t++) {
                         const v16w w = get_weights(group + t * HALF_BLOCK, i);
                         GG_UNROLL for (int c = 0; c < n_cols; c++)
