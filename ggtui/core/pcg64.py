@@ -1,5 +1,5 @@
-"""The random numbers of numpy.random.Generator(PCG64(seed)), without the import of numpy.random: that takes 5 ms and
-6 MB, and one number a token is wanted.
+"""The random numbers of numpy.random.Generator(PCG64(seed)), without the import of numpy.random: that takes 11 ms, and
+one number a token is wanted.
 
 The generator is PCG XSL RR 128/64 (O'Neill 2014, https://www.pcg-random.org), seeded by numpy's SeedSequence.
 """

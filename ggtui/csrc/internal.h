@@ -62,6 +62,9 @@ size_t gg_tmp_flash_attn_ext(const gg_step *);
 gg_op_fn gg_op_function(int op); /* NULL where no data moves, or op is unknown */
 gg_tmp_fn gg_op_tmp(int op);     /* NULL for no temporaries */
 
+/* Returns a gg_status: GG_FAILED for what gg_plan_new refuses. */
+int gg_check_plan(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa);
+
 /* Leaves a message for gg_last_error() and returns status. */
 int gg_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gg_set_last_error(const char *message); /* hands the message of another thread on to this one */

@@ -40,15 +40,10 @@ def schedule(dag: Dag, threads: int | None = None) -> Dag:
     phase = 0
     written: dict[Tensor, Node] = {}  # memory written, and who read what memory, in this phase
     read: dict[Tensor, list[Node]] = {}
-    shared = 0  # nodes to come that go on with the heads of the one before
     for i, node in enumerate(dag.nodes):
-        together = dag.nodes[i : i + 1]
-        if shared:  # what else they depend on was looked at with the first of them
-            shared -= 1
-            together = []
-        elif node.heads is not None:
-            together = dag.nodes[i : i + HEADS_NODES]
-            shared = HEADS_NODES - 1
+        together = [node]
+        if node.heads is not None:  # the first of them waits for what any of them depends on
+            together = dag.nodes[i : i + HEADS_NODES] if node.op == "mul_mat" else []
         if any(_must_meet(n, written, read) for n in together):
             phase += 1
             written, read = {}, {}

@@ -69,7 +69,7 @@ int gg_load_row(const gg_share *share, const gg_tensor *t, gg_row_index at, floa
 /* n floats as values of a type, without gaps. Returns a gg_status. */
 int gg_store_row(const gg_kernels *kernels, int type, int64_t n, const float *x, void *y);
 
-/* The next of the step's n chunks that no thread has taken yet, n or more when none is left. */
+/* The next chunk of the step that no thread has taken yet. */
 static inline int64_t gg_next_chunk(const gg_share *share) {
     return atomic_fetch_add_explicit(share->next, 1, memory_order_relaxed);
 }

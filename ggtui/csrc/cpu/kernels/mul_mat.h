@@ -91,7 +91,7 @@ static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX
     int64_t size = a->n_cols / n_groups, larger = a->n_cols % n_groups;
     int largest = (int)size + (larger > 0);
     /* One tile at a time reads memory in one stream, the fastest way. */
-    int most = largest <= GG_FEW_COLS ? GG_HALVES : max_halves, log_halves = 2;
+    int most = a->n_cols <= GG_FEW_COLS ? GG_HALVES : max_halves, log_halves = 2;
     while (log_halves > 0 && (1 << log_halves > most || largest << log_halves > max_sums))
         log_halves--;
     for (int64_t row = 0; row < a->n_rows;) {
