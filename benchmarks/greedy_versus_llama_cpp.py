@@ -18,9 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ggtui.core.engine.session import BUILT_IN, Session
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
-from ggtui.core.session import BUILT_IN, Session
 
 PROMPTS = (
     "Once upon a time",

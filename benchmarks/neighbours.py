@@ -22,7 +22,7 @@ from statistics import median
 from random_model import write_random
 from versus_llama_cpp import measure, ratio
 
-from ggtui.core.cores import usable_cores
+from ggtui.core.runtime.cores import usable_cores
 from ggtui.perf.random_model import SHAPES
 
 N_PROMPT, N_GEN = 16, 32

@@ -19,12 +19,12 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from ggtui.core.engine.perplexity import Perplexity, perplexity
+from ggtui.core.engine.session import BUILT_IN, Session
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
-from ggtui.core.mixes import MIXES
-from ggtui.core.perplexity import Perplexity, perplexity
-from ggtui.core.session import BUILT_IN, Session
-from ggtui.core.types import TYPES
+from ggtui.core.files.mixes import MIXES
+from ggtui.core.graph.types import TYPES
 
 HELDOUT = Path(__file__).parent.parent / "tests/data/heldout.txt"
 BEGIN, END = "<!-- table of benchmarks/quant_table.py -->", "<!-- end of table -->"

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from ggtui.core.files.convert import convert
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
 from ggtui.perf.random_model import SHAPES, random_model
 
 

@@ -32,7 +32,7 @@ from types import SimpleNamespace
 import numpy as np
 from pseudo_terminal import Terminal
 
-from ggtui.core.trace import Records, TokenRecord
+from ggtui.core.runtime.record import Records, TokenRecord
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Batch, Began, Command, Event, Say
 from ggtui.viz.outbox import KEPT
@@ -150,7 +150,7 @@ class Timed:
 
 def settings() -> SimpleNamespace:
     """Of the generations whose speed is measured."""
-    from ggtui.viz.settings import SETTINGS
+    from ggtui.chat.settings import SETTINGS
 
     values = {s.key: s.default for s in SETTINGS.values()}
     return SimpleNamespace(
@@ -169,8 +169,8 @@ def settings() -> SimpleNamespace:
 
 def plain(out: Path) -> None:
     """A chat that only prints."""
-    from ggtui.core.session import load
-    from ggtui.viz.chat import Chat
+    from ggtui.chat.conversation import Chat
+    from ggtui.core.engine.session import load
 
     chat = Chat(load(threads=1), settings())
     times = []

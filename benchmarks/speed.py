@@ -19,7 +19,7 @@ from statistics import median
 from random_model import write_random
 
 import ggtui
-from ggtui.core.session import Session
+from ggtui.core.engine.session import Session
 from ggtui.perf.random_model import SHAPES
 
 HERE = Path(__file__).parent

@@ -117,10 +117,10 @@ def compare(path: Path, threads: int, rounds: int, python: str) -> str:
 def write_model(path: Path, model: str, kind: str) -> None:
     from random_model import write_random
 
+    from ggtui.core.engine.session import BUILT_IN
     from ggtui.core.files import open_model
     from ggtui.core.files.convert import convert
-    from ggtui.core.session import BUILT_IN
-    from ggtui.core.types import TYPES
+    from ggtui.core.graph.types import TYPES
 
     if model != "tales":
         write_random(path, model, kind)
@@ -132,7 +132,7 @@ def write_model(path: Path, model: str, kind: str) -> None:
 def versions(python: str) -> str:
     """The machine, both programs, and how they were compiled."""
     import ggtui
-    from ggtui.core.cores import processor, usable_cores
+    from ggtui.core.runtime.cores import processor, usable_cores
     from ggtui.csrc import build_ffi
 
     isa = ggtui.load(threads=1).isa

@@ -18,10 +18,10 @@ from types import SimpleNamespace
 
 from textual.pilot import Pilot
 
+from ggtui.chat.settings import SETTINGS
 from ggtui.viz.engine import EngineProcess
 from ggtui.viz.live import Live
 from ggtui.viz.messages import MeasureLimits, Say
-from ggtui.viz.settings import SETTINGS
 from ggtui.viz.tui.app import GgtuiApp
 
 SIZE = (120, 36)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui import load, register_type
+from ggtui.core.engine.session import BUILT_IN
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
-from ggtui.core.session import BUILT_IN
 
 
 @register_type

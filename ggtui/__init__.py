@@ -15,29 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ggtui import perf as perf
-    from ggtui.core import ops as ops
-    from ggtui.core.backend import Graph as Graph
+    from ggtui.core.engine.session import Session as Session
+    from ggtui.core.engine.session import load as load
     from ggtui.core.errors import GgtuiError as GgtuiError
-    from ggtui.core.own_types import register_type as register_type
-    from ggtui.core.session import Session as Session
-    from ggtui.core.session import load as load
-    from ggtui.core.tensor import Context as Context
-    from ggtui.core.tensor import Dim as Dim
-    from ggtui.core.tensor import Tensor as Tensor
+    from ggtui.core.graph import ops as ops
+    from ggtui.core.graph.own_types import register_type as register_type
+    from ggtui.core.graph.tensor import Context as Context
+    from ggtui.core.graph.tensor import Dim as Dim
+    from ggtui.core.graph.tensor import Tensor as Tensor
+    from ggtui.core.runtime.compute import Graph as Graph
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Context": "ggtui.core.tensor",
-    "Dim": "ggtui.core.tensor",
+    "Context": "ggtui.core.graph.tensor",
+    "Dim": "ggtui.core.graph.tensor",
     "GgtuiError": "ggtui.core.errors",
-    "Graph": "ggtui.core.backend",
-    "Session": "ggtui.core.session",
-    "Tensor": "ggtui.core.tensor",
-    "load": "ggtui.core.session",
-    "register_type": "ggtui.core.own_types",
+    "Graph": "ggtui.core.runtime.compute",
+    "Session": "ggtui.core.engine.session",
+    "Tensor": "ggtui.core.graph.tensor",
+    "load": "ggtui.core.engine.session",
+    "register_type": "ggtui.core.graph.own_types",
 }
-_MODULES = {"ops": "ggtui.core.ops", "perf": "ggtui.perf"}
+_MODULES = {"ops": "ggtui.core.graph.ops", "perf": "ggtui.perf"}
 
 __all__ = [
     "Context", "Dim", "GgtuiError", "Graph", "Session", "Tensor", "__version__", "load", "ops", "perf", "register_type",

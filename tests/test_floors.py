@@ -18,17 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. A name stands for a module or for a package with all it holds. Imports point to the same floor
 # or down.
 FLOORS = (
-    ("core.errors", "core.trace", "core.trace_file", "core.pcg64", "core.memory", "csrc.build_ffi"),
-    ("core.native", "core.types", "core.cores"),
-    ("core.quant_fit", "core.quants_k", "core.quants", "core.mixes", "core.own_types", "core.tensor", "core.texts"),
-    ("core.ops",),
-    ("core.graph", "core.grad", "core.optim"),
-    ("core.passes",),
-    ("core.lower", "core.plan", "core.backend"),
-    ("core.files", "core.tokenizer", "core.sampler", "core.kv_cache"),
+    ("core.errors", "core.runtime.cpu.native", "core.runtime.memory", "csrc.build_ffi"),
+    ("core.graph",),
+    ("core.runtime",),
+    ("core.files", "core.vocab"),
     ("core.models",),
-    ("core.session", "core.runner", "core.perplexity", "core.probe"),
-    ("perf",),
+    ("core.engine",),
+    ("perf", "chat"),
     ("viz",),
     ("cli", "__init__", "__main__"),
 )
@@ -40,16 +36,16 @@ HOMES = {
     "aiohttp": ("viz.serve",),
     "prompt_toolkit": ("viz.repl",),
     "graphviz": ("viz.dot",),
-    "tiktoken": ("core.tokenizer",),
-    "cffi": ("core.native", "csrc.build_ffi"),
-    "_cffi_backend": ("core.native",),
-    "ggtui._native": ("core.native",),
+    "tiktoken": ("core.vocab.bpe",),
+    "cffi": ("core.runtime.cpu.native", "csrc.build_ffi"),
+    "_cffi_backend": ("core.runtime.cpu.native",),
+    "ggtui._native": ("core.runtime.cpu.native",),
 }
 
 # What draws and compares saved traces sees nothing of ours but the traces (and its own kind), so that a saved
 # trace opens without the compiled module.
 TRACE_READERS = ("perf.aggregate", "perf.compare", "perf.export", "viz.dot", "viz.labels", "viz.tables")
-SEEN_BY_TRACE_READERS = ("core.trace", "core.trace_file", "core.errors", "viz.text", *TRACE_READERS)
+SEEN_BY_TRACE_READERS = ("core.runtime.record", "core.engine.trace_file", "core.errors", "viz.text", *TRACE_READERS)
 
 MAX_LINES = 420
 SOURCES = ("ggtui", "tests", "examples", "benchmarks")
@@ -192,48 +188,80 @@ def test_imports_of_ggtui() -> None:
     ("name", "source", "problem"),
     [
         (
-            "core.graph",
-            "from ggtui.core.plan import Plan",
-            "core.graph:1: imports core.plan, which lies on a higher floor",
+            "core.graph.dag",
+            "from ggtui.core.runtime.compute import Graph",
+            "core.graph.dag:1: imports core.runtime.compute, which lies on a higher floor",
         ),
-        ("core.graph", "from ggtui.core import plan", "imports core.plan, which lies on a higher floor"),
-        ("core.graph", "import ggtui.core.plan", "imports core.plan, which lies on a higher floor"),
-        ("core.graph", "from .plan import Plan", "imports core.plan, which lies on a higher floor"),
-        ("core.passes.fuse", "from ..plan import Plan", "imports core.plan, which lies on a higher floor"),
-        ("core.trace", "def f():\n    import ggtui.core.native", "core.trace:2: imports core.native"),
+        ("core.graph.dag", "from ggtui.core import runtime", "imports core.runtime, which lies on a higher floor"),
         (
-            "core.types",
+            "core.graph.dag",
+            "import ggtui.core.runtime.compute",
+            "imports core.runtime.compute, which lies on a higher floor",
+        ),
+        (
+            "core.graph.dag",
+            "from ..runtime.compute import Graph",
+            "imports core.runtime.compute, which lies on a higher floor",
+        ),
+        (
+            "core.graph.passes.prune",
+            "from ...runtime.compute import Graph",
+            "imports core.runtime.compute, which lies on a higher floor",
+        ),
+        (
+            "core.runtime.record",
+            "def f():\n    import ggtui.core.engine.session",
+            "core.runtime.record:2: imports core.engine.session",
+        ),
+        (
+            "core.graph.types",
             "from importlib import import_module as i\n__import__('ggtui.viz.dot')",
-            "core.types:2: imports viz.dot",
+            "core.graph.types:2: imports viz.dot",
         ),
         (
-            "core.tensor",
-            "if TYPE_CHECKING:\n    from ggtui.core.ops import Op",
-            "core.tensor:2: imports core.ops",
+            "core.graph.tensor",
+            "if TYPE_CHECKING:\n    from ggtui.core.models.base import Inputs",
+            "core.graph.tensor:2: imports core.models.base",
         ),
-        ("core.tensor", "from ggtui import load", "imports __init__, which lies on a higher floor"),
-        ("core", "from ggtui.core import trace", "imports core.trace, which lies on a higher floor"),
+        ("core.graph.tensor", "from ggtui import load", "imports __init__, which lies on a higher floor"),
+        ("core", "from ggtui.core import runtime", "imports core.runtime, which lies on a higher floor"),
         ("core.thing", "", "core.thing: has no floor"),
-        ("core.session", "import ggtui.core.thing", "imports core.thing, which has no floor"),
+        ("core.engine.session", "import ggtui.core.thing", "imports core.thing, which has no floor"),
         ("cli.chat", "import textual.app", "imports textual.app, which only viz.tui may"),
         ("viz.tables", "import prompt_toolkit", "which only viz.repl may"),
         ("viz.tui.app", "from graphviz import Digraph", "which only viz.dot may"),
-        ("core.session", "import tiktoken", "which only core.tokenizer may"),
-        ("core.plan", "from ggtui import _native", "imports ggtui._native, which only core.native may"),
-        ("core.plan", "from ggtui._native import lib", "imports ggtui._native, which only core.native may"),
-        ("core.plan", "from cffi import FFI", "which only core.native and csrc.build_ffi may"),
+        ("core.engine.session", "import tiktoken", "which only core.vocab.bpe may"),
+        (
+            "core.runtime.cpu.plan",
+            "from ggtui import _native",
+            "imports ggtui._native, which only core.runtime.cpu.native may",
+        ),
+        (
+            "core.runtime.cpu.plan",
+            "from ggtui._native import lib",
+            "imports ggtui._native, which only core.runtime.cpu.native may",
+        ),
+        ("core.runtime.cpu.plan", "from cffi import FFI", "which only core.runtime.cpu.native and csrc.build_ffi may"),
         (
             "perf.export",
-            "from ggtui.core.session import Session",
-            "imports core.session, but may see only core.trace",
+            "from ggtui.core.engine.session import Session",
+            "imports core.engine.session, but may see only core.runtime.record",
         ),
-        ("viz.dot", "from ggtui.core.graph import Graph", "imports core.graph, but may see only core.trace"),
+        (
+            "viz.dot",
+            "from ggtui.core.graph.dag import Dag",
+            "imports core.graph.dag, but may see only core.runtime.record",
+        ),
         (
             "__init__",
-            "from ggtui.core.session import load",
-            "imports core.session at once; ggtui exports lazily",
+            "from ggtui.core.engine.session import load",
+            "imports core.engine.session at once; ggtui exports lazily",
         ),
-        ("core.quants", "from ggtui.core.quants import x", "imports in a circle: core.quants -> core.quants"),
+        (
+            "core.graph.dag",
+            "from ggtui.core.graph.dag import x",
+            "imports in a circle: core.graph.dag -> core.graph.dag",
+        ),
     ],
 )
 def test_a_bad_import_is_found(name: str, source: str, problem: str) -> None:
@@ -243,14 +271,14 @@ def test_a_bad_import_is_found(name: str, source: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("core.plan", "from ggtui.core import graph, native"),
-        ("core.native", "from ggtui._native import ffi, lib"),
-        ("core.quants", "import numpy\nfrom .tensor import Tensor"),
+        ("core.runtime.cpu.plan", "from ggtui.core.graph import dag, tensor"),
+        ("core.runtime.cpu.native", "from ggtui._native import ffi, lib"),
+        ("core.graph.ops.base", "import numpy\nfrom ..tensor import Tensor"),
         ("viz.tui.app", "from textual.app import App\nfrom ggtui.viz import tables"),
-        ("viz.tables", "from ggtui.core.trace_file import load\nfrom ggtui.perf.aggregate import by_op"),
+        ("viz.tables", "from ggtui.core.engine.trace_file import load\nfrom ggtui.perf.aggregate import by_op"),
         ("cli.chat", "def run():\n    from ggtui.viz.repl import run"),
         ("__main__", "from ggtui.cli import main"),
-        ("__init__", "def __getattr__(name):\n    from ggtui.core.session import load"),
+        ("__init__", "def __getattr__(name):\n    from ggtui.core.engine.session import load"),
         ("core", '"""Nothing."""'),
     ],
 )
@@ -260,13 +288,15 @@ def test_a_good_import_passes(name: str, source: str) -> None:
 
 def test_circles_are_found() -> None:
     modules = {
-        "core.ops": Module("from .base import Op\nfrom ggtui.core.ops import shape", is_package=True),
-        "core.ops.base": Module("import math"),
-        "core.ops.shape": Module("from .base import Op"),
+        "core.graph.ops": Module("from .base import Op\nfrom ggtui.core.graph.ops import shape", is_package=True),
+        "core.graph.ops.base": Module("import math"),
+        "core.graph.ops.shape": Module("from .base import Op"),
     }
     assert problems(modules) == []
-    modules["core.ops.base"] = Module("def f():\n    from .shape import view")
-    assert problems(modules) == ["imports in a circle: core.ops.base -> core.ops.shape -> core.ops.base"]
+    modules["core.graph.ops.base"] = Module("def f():\n    from .shape import view")
+    assert problems(modules) == [
+        "imports in a circle: core.graph.ops.base -> core.graph.ops.shape -> core.graph.ops.base"
+    ]
 
 
 def too_long(root: Path) -> list[str]:

@@ -27,9 +27,9 @@ from dataclasses import asdict, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ggtui.chat.settings import SETTINGS, Setting, values_of
 from ggtui.cli.flags import FILE, add_output, add_setting, resolve
 from ggtui.core.errors import UsageError
-from ggtui.viz.settings import SETTINGS, Setting, values_of
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     resolve(args, ("model", "threads", "isa", *_LOADING))
-    from ggtui.core.cores import usable_cores
-    from ggtui.core.native import isa_index
+    from ggtui.core.runtime.cores import usable_cores
+    from ggtui.core.runtime.cpu.native import isa_index
     from ggtui.perf.bench import check
 
     threads = args.threads or usable_cores()
@@ -123,9 +123,9 @@ def _tasks(args: argparse.Namespace) -> list[Task]:
 
 
 def _models(args: argparse.Namespace) -> Iterator[ModelFile]:
+    from ggtui.core.engine.session import BUILT_IN
     from ggtui.core.files import open_model
     from ggtui.core.models import check_model
-    from ggtui.core.session import BUILT_IN
     from ggtui.perf.random_model import SHAPES, random_model
 
     if args.type is None and args.shape is None:
@@ -144,7 +144,7 @@ def _models(args: argparse.Namespace) -> Iterator[ModelFile]:
 
 
 def _results(args: argparse.Namespace, models: Sequence[ModelFile], tasks: Sequence[Task]) -> Iterator[Result]:
-    from ggtui.core.session import load
+    from ggtui.core.engine.session import load
     from ggtui.perf.bench import bench
     from ggtui.perf.roofline import measure
     from ggtui.viz.progress import progress_bar

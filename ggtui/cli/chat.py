@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ggtui.chat.settings import GENERATION, LOADING, Setting, values_of
 from ggtui.cli.flags import (
     CONFIG_NOTE,
     FILE,
@@ -40,13 +41,12 @@ from ggtui.cli.flags import (
 )
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.interrupt import Terminated, stop_on_signal
-from ggtui.viz.settings import GENERATION, LOADING, Setting, values_of
 from ggtui.viz.terminal import full_screen, on_terminal
 from ggtui.viz.text import printable, printable_line
 
 if TYPE_CHECKING:
-    from ggtui.core.session import Session
-    from ggtui.viz.chat import Chat
+    from ggtui.chat.conversation import Chat
+    from ggtui.core.engine.session import Session
 
 # What a text may begin with, when there is no prompt to begin it.
 OPENINGS = (
@@ -105,7 +105,7 @@ def _note(args: argparse.Namespace, text: str) -> None:
 
 
 def _load(args: argparse.Namespace, **options: Any) -> Session:
-    from ggtui.core.session import load
+    from ggtui.core.engine.session import load
 
     session = load(args.model, **values_of(args, LOADING), **options)
     largest = session.hparams.n_ctx
@@ -135,7 +135,7 @@ def _converse(args: argparse.Namespace) -> int:
         from ggtui.viz.tui.app import run
 
         return run(engine, Live(), mouse=not args.no_mouse, ascii_only=args.ascii)
-    from ggtui.viz.chat import Chat
+    from ggtui.chat.conversation import Chat
     from ggtui.viz.repl import Repl
 
     session = _load(args, record="full")
@@ -149,7 +149,7 @@ def _converse(args: argparse.Namespace) -> int:
 def _generate_once(args: argparse.Namespace) -> int:
     if sys.stdout is None:
         raise GgtuiError("standard output is closed; there is nowhere to write to")
-    from ggtui.viz.chat import Chat
+    from ggtui.chat.conversation import Chat
 
     prompt = _prompt(args)
     if args.seed is None:  # chosen here, so that it can be told

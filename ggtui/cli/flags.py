@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ggtui.chat.folders import config_file
+from ggtui.chat.settings import GENERATION, LOADING, SETTINGS, Setting, nearest
 from ggtui.core.errors import UsageError
-from ggtui.viz.folders import config_file
-from ggtui.viz.settings import GENERATION, LOADING, SETTINGS, Setting, nearest
 
 FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # shtab.FILE, without its import
 CONFIG_NOTE = (
@@ -103,7 +103,7 @@ def resolve(args: argparse.Namespace, names: Iterable[str], environ: Mapping[str
             value = setting.default
         setattr(args, setting.key, tuple(value) if setting.many else value)
     for path in getattr(args, "type_from", None) or ():
-        from ggtui.core.own_types import register_from
+        from ggtui.core.graph.own_types import register_from
 
         register_from(path)
 

@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ggtui.chat.folders import config_file
 from ggtui.cli.flags import add_output, add_setting, resolve
-from ggtui.core.cores import processor
 from ggtui.core.errors import GgtuiError
-from ggtui.viz.folders import config_file
+from ggtui.core.runtime.cores import processor
 from ggtui.viz.text import printable_line, size
 
 _SIZES = ("total", "available", "cgroup limit", "size")
@@ -95,7 +95,7 @@ def _libraries() -> dict[str, str]:
 
 def _compute(threads: int | None, isa: str | None, root: Path) -> dict[str, Any]:
     """Cores and instruction sets. A compiled module that does not load is a fact too."""
-    from ggtui.core.cores import cgroup_quota, usable_cores
+    from ggtui.core.runtime.cores import cgroup_quota, usable_cores
 
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     cores = {
@@ -106,7 +106,7 @@ def _compute(threads: int | None, isa: str | None, root: Path) -> dict[str, Any]
     }
     chosen = usable_cores(root) if threads is None else threads
     try:
-        from ggtui.core import native
+        from ggtui.core.runtime.cpu import native
     except GgtuiError as error:
         return {"cores": cores, "threads": chosen, "instructions": f"unknown: {error}", "limits": None}
     best = native.ISAS[native.isa_index(isa)]

@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     resolve(args, ("model",))
+    from ggtui.core.engine.session import BUILT_IN
     from ggtui.core.files import open_model
-    from ggtui.core.session import BUILT_IN
 
     with open_model(BUILT_IN if args.model is None else args.model) as file:
         if args.token_test is not None:
@@ -98,7 +98,7 @@ def _layer(name: str) -> str:
 
 
 def _cut(value: Any) -> Any:
-    from ggtui.core.texts import Texts
+    from ggtui.core.files.texts import Texts
 
     if isinstance(value, list | Texts):
         return {"length": len(value), "first": value[:_CUT]} if len(value) > _CUT else list(value)
@@ -155,7 +155,7 @@ def _tensors(tensors: list[dict[str, Any]]) -> Iterator[str]:
 def _check(file: ModelFile, *, quiet: bool) -> None:
     from ggtui.core.files.check import bad_blocks
     from ggtui.core.models import check_model
-    from ggtui.core.tokenizer import Tokenizer
+    from ggtui.core.vocab.bpe import Tokenizer
     from ggtui.viz.progress import progress_bar
 
     check_model(file)
@@ -171,7 +171,7 @@ def _check(file: ModelFile, *, quiet: bool) -> None:
 
 
 def _token_test(file: ModelFile, path: Path) -> int:
-    from ggtui.core.tokenizer import Tokenizer
+    from ggtui.core.vocab.bpe import Tokenizer
 
     tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
     cases, wrong = list(_cases(path)), 0

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ggtui.chat.settings import nearest
 from ggtui.core.errors import UsageError
-from ggtui.viz.settings import nearest
 from ggtui.viz.text import color_wanted
 
 

@@ -35,15 +35,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggtui.chat.settings import LOADING, Setting, values_of
 from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve, without
 from ggtui.core.errors import UsageError
-from ggtui.viz.settings import LOADING, Setting, values_of
 from ggtui.viz.terminal import full_screen
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
-    from ggtui.core.session import Session
-    from ggtui.core.trace import Trace
+    from ggtui.core.engine.session import Session
+    from ggtui.core.runtime.record import Trace
 
 REGRESSION = 3
 TOP = 20
@@ -169,7 +169,7 @@ def _screens(args: argparse.Namespace) -> int:
 
 
 def _disasm(args: argparse.Namespace) -> int:
-    from ggtui.core.native import ISAS, isa_index
+    from ggtui.core.runtime.cpu.native import ISAS, isa_index
     from ggtui.perf.disasm import hot_loop
 
     loop = hot_loop(args.disasm, ISAS[isa_index(args.isa)])
@@ -179,8 +179,8 @@ def _disasm(args: argparse.Namespace) -> int:
 
 
 def _kernels(args: argparse.Namespace) -> int:
-    from ggtui.core.native import ISAS, isa_index, usable_isas
-    from ggtui.core.plan import Pool
+    from ggtui.core.runtime.cpu.native import ISAS, isa_index, usable_isas
+    from ggtui.core.runtime.cpu.plan import Pool
     from ggtui.perf.kernels import kernel_times
     from ggtui.perf.roofline import limits
     from ggtui.viz import measured_tables, tables
@@ -197,7 +197,7 @@ def _kernels(args: argparse.Namespace) -> int:
 
 
 def _against(args: argparse.Namespace) -> int:
-    from ggtui.core.session import load
+    from ggtui.core.engine.session import load
     from ggtui.perf.against import against
     from ggtui.perf.measure import made_up_prompt
     from ggtui.viz import measured_tables, tables
@@ -241,7 +241,7 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
 
 
 def _session(args: argparse.Namespace) -> Session:
-    from ggtui.core.session import load
+    from ggtui.core.engine.session import load
 
     return load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record=args.profile)
 

@@ -26,13 +26,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggtui.chat.settings import LOADING, SETTINGS, Setting, values_of
 from ggtui.cli.flags import FILE, add_loading, add_output, add_setting, resolve
 from ggtui.core.errors import UsageError
-from ggtui.viz.settings import LOADING, SETTINGS, Setting, values_of
 
 if TYPE_CHECKING:
-    from ggtui.core.perplexity import Perplexity
-    from ggtui.core.session import Session
+    from ggtui.core.engine.perplexity import Perplexity
+    from ggtui.core.engine.session import Session
 
 _CTX = 512
 _CHUNKS = Setting("chunks", int, None, "read only the first N chunks", low=1)
@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     resolve(args, ("model", *LOADING))
     text = _text(args.file)
-    from ggtui.core.perplexity import perplexity
-    from ggtui.core.session import load
+    from ggtui.core.engine.perplexity import perplexity
+    from ggtui.core.engine.session import load
     from ggtui.viz.interrupt import stop_on_signal
     from ggtui.viz.progress import progress_bar
 

@@ -28,14 +28,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggtui.chat.settings import LOADING, Setting, values_of
 from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve
 from ggtui.core.errors import GgtuiError, UsageError
-from ggtui.viz.settings import LOADING, Setting, values_of
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
-    from ggtui.core.session import Session, Step
-    from ggtui.core.trace import Trace
+    from ggtui.core.engine.session import Session, Step
+    from ggtui.core.runtime.record import Trace
     from ggtui.perf.aggregate import Stage
 
 PROMPT = "Once upon a time"
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         from ggtui.viz.picture import check_ending
 
         check_ending(Path(args.dot))
-    from ggtui.core.session import load
+    from ggtui.core.engine.session import load
 
     session = load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record="full")
     ids = session.tokenizer.encode(args.prompt) or [session.tokenizer.eos or 0]
@@ -181,7 +181,7 @@ def _print_graph(args: argparse.Namespace, stage: Stage) -> None:
 
 def _print_values(args: argparse.Namespace, session: Session, ids: list[int]) -> bool:
     """Whether there is a NaN."""
-    from ggtui.core.probe import node_values
+    from ggtui.core.engine.probe import node_values
     from ggtui.viz import tables
 
     if len(ids) > session.n_ctx:
@@ -209,8 +209,8 @@ def _print_values(args: argparse.Namespace, session: Session, ids: list[int]) ->
 
 def _save_json(path: str, session: Session, steps: list[Step], trace: Trace) -> None:
     """The trace, and under "steps" what each token was chosen from and what each layer would have chosen."""
-    from ggtui.core.probe import predictions
-    from ggtui.core.trace_file import dumps
+    from ggtui.core.engine.probe import predictions
+    from ggtui.core.engine.trace_file import dumps
     from ggtui.viz.picture import write_bytes
 
     read = session.tokens[: session.n_past]

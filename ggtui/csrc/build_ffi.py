@@ -14,7 +14,8 @@ from typing import NamedTuple
 import cffi
 
 CSRC = Path("ggtui/csrc")
-KERNELS = CSRC / "cpu/kernels"
+FOLDERS = ("base", "codec", "cpu", "text")  # compiled once; each includes of the others only those before it
+KERNELS = CSRC / "cpu/kernels"  # compiled once for each instruction set
 MODULE = "ggtui._native"
 
 X86_64 = ("x86_64", "amd64")
@@ -86,9 +87,9 @@ def units(machine: str, objects: Path, environ: Mapping[str, str], root: Path = 
         return sorted(path.relative_to(root) for path in (root / folder).glob("*.c"))
 
     found = [
-        Unit(source, objects / "base" / source.relative_to(CSRC).with_suffix(".o"), (*flags, *have))
-        for folder in (CSRC, CSRC / "cpu")
-        for source in sources(folder)
+        Unit(source, objects / "any" / source.relative_to(CSRC).with_suffix(".o"), (*flags, *have))
+        for folder in FOLDERS
+        for source in sources(CSRC / folder)
     ]
     for isa in isas:
         # The folder of the instruction set comes first: it holds the simd.h that the kernels are written in.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ggtui.core import trace_file as _trace_file
+from ggtui.core.engine import trace_file as _trace_file
 from ggtui.core.errors import UsageError
-from ggtui.core.trace import Trace
+from ggtui.core.runtime.record import Trace
 
 
 def load(path: str | Path) -> Trace:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
-from ggtui.core.plan import TraceBuffer
-from ggtui.core.session import Session
-from ggtui.core.trace import GraphInfo, MemoryUse, TokenRecord, Trace
+from ggtui.core.runtime.cpu.plan import TraceBuffer
+from ggtui.core.runtime.record import GraphInfo, MemoryUse, TokenRecord, Trace
 from ggtui.perf import aggregate
 
 ROUNDS = 5

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.trace import WAKE, GraphInfo, Limits, NodeInfo, NodeTotal, Records, TokenRecord, Trace
+from ggtui.core.runtime.record import WAKE, GraphInfo, Limits, NodeInfo, NodeTotal, Records, TokenRecord, Trace
 
 BY = ("node", "op", "layer", "type")
 STAGES = ("generation", "prompt")

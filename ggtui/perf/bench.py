@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from math import prod
 from statistics import fmean, stdev
 
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
 from ggtui.core.files import ModelFile
-from ggtui.core.mixes import FILE_TYPES, MIXES
+from ggtui.core.files.mixes import FILE_TYPES, MIXES
 from ggtui.core.models import architecture
-from ggtui.core.session import Session
-from ggtui.core.trace import Limits, TokenRecord, Trace
+from ggtui.core.runtime.record import Limits, TokenRecord, Trace
 from ggtui.perf.aggregate import peak, read_rate
 from ggtui.perf.measure import made_up_prompt
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ggtui.core.errors import UsageError
-from ggtui.core.trace import RunInfo, Trace
+from ggtui.core.runtime.record import RunInfo, Trace
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Row, Stage
 

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 
 from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
-from ggtui.core.native import lib_file
+from ggtui.core.runtime.cpu.native import lib_file
 
 _SYMBOL = re.compile(r"([0-9a-f]+) .{6}F \.text\s+([0-9a-f]+)\s+(?:\.hidden )?(\S+)")
 _LINE = re.compile(r"\s*([0-9a-f]+):\s+(\S.*)")

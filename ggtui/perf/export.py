@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ggtui.core.trace import WAKE, NodeInfo, Records, TokenRecord, Trace
-from ggtui.core.trace_file import dumps
+from ggtui.core.engine.trace_file import dumps
+from ggtui.core.runtime.record import WAKE, NodeInfo, Records, TokenRecord, Trace
 from ggtui.perf import aggregate
 
 CSV_COLUMNS = (

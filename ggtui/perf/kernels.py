@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ggtui.core.memory import aligned_zeros
-from ggtui.core.native import ISAS, check, ffi, lib, text
-from ggtui.core.tensor import Context, Tensor
-from ggtui.core.trace import Limits
-from ggtui.core.types import TYPES, TensorType
+from ggtui.core.graph.tensor import Context, Tensor
+from ggtui.core.graph.types import TYPES, TensorType
+from ggtui.core.runtime.cpu.native import ISAS, check, ffi, lib, text
+from ggtui.core.runtime.memory import aligned_zeros
+from ggtui.core.runtime.record import Limits
 from ggtui.perf.aggregate import read_rate
 
 K, N_ROWS = 1024, 1024  # of the weights

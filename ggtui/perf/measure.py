@@ -9,9 +9,9 @@ from statistics import median
 
 import numpy as np
 
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
-from ggtui.core.session import Session
-from ggtui.core.trace import TokenRecord, Trace
+from ggtui.core.runtime.record import TokenRecord, Trace
 
 Progress = Callable[[int, int], None]
 SEED = 1

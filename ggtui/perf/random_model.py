@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.files import ModelFile, TensorInfo
-from ggtui.core.mixes import FILE_TYPES, Mix, fitting, mix_or_type
+from ggtui.core.files.mixes import FILE_TYPES, Mix, fitting, mix_or_type
+from ggtui.core.graph.own_types import encode_rows
+from ggtui.core.graph.types import TYPES, TensorType
 from ggtui.core.models.gpt2 import Hparams, tensors
-from ggtui.core.own_types import encode_rows
-from ggtui.core.tokenizer import BYTE_ALPHABET
-from ggtui.core.types import TYPES, TensorType
+from ggtui.core.vocab.bpe import BYTE_ALPHABET
 
 N_VOCAB, N_CTX = 50257, 1024
 # n_embd, n_head and n_layer of the published GPT-2s, by their parameters

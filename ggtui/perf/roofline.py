@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ggtui.core.cores import here
 from ggtui.core.errors import GgtuiError
-from ggtui.core.native import ISAS, isa_index, last_error, lib
-from ggtui.core.plan import Pool
-from ggtui.core.trace import Limits
+from ggtui.core.runtime.cores import here
+from ggtui.core.runtime.cpu.native import ISAS, isa_index, last_error, lib
+from ggtui.core.runtime.cpu.plan import Pool
+from ggtui.core.runtime.record import Limits
 
 VERSION = 3  # of the measurement; a file of another one is measured anew
 # Bytes that all threads read together, over and over: from the innermost caches to far beyond them.

@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ggtui.core.errors import UsageError
-from ggtui.core.trace import GraphInfo, NodeInfo, TensorInfo
+from ggtui.core.runtime.record import GraphInfo, NodeInfo, TensorInfo
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Spread, Stage
 from ggtui.viz.labels import CARD, INK, LINE, Line, Markup, Plain, Swatch, plain

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ggtui.viz.settings import GENERATION, LOADING, values_of
+from ggtui.chat.settings import GENERATION, LOADING, values_of
 from ggtui.viz.text import printable_line
 from ggtui.viz.wire import PackedBatch, frame, take_frames
 

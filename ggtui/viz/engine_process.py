@@ -19,14 +19,14 @@ from collections.abc import Generator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from ggtui.chat.settings import LOADING, SETTINGS, values_of
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
-from ggtui.viz.settings import LOADING, SETTINGS, values_of
 from ggtui.viz.text import printable_line
 from ggtui.viz.wire import StepRow, take_frames
 
 if TYPE_CHECKING:
-    from ggtui.core.session import Session, Step
-    from ggtui.viz.chat import Chat, Turn
+    from ggtui.chat.conversation import Chat, Turn
+    from ggtui.core.engine.session import Session, Step
     from ggtui.viz.messages import Began, Command, Loaded
     from ggtui.viz.outbox import Outbox
 
@@ -252,7 +252,7 @@ class _Teller:
     """Tells of an answer's steps. Of its evaluations it tells less often, and of the newest."""
 
     def __init__(self, session: Session, outbox: Outbox) -> None:
-        from ggtui.core.sampler import top
+        from ggtui.core.engine.sampler import top
         from ggtui.viz.outbox import Newest
 
         self._session, self._outbox, self._top = session, outbox, top
@@ -361,10 +361,10 @@ def main(fd: int) -> None:
     outbox = Outbox(sock)
     settings = SimpleNamespace(**inbox.get()[1])
     try:
-        from ggtui.core.cores import usable_cores
-        from ggtui.core.own_types import register_from
-        from ggtui.core.session import load
-        from ggtui.viz.chat import Chat
+        from ggtui.chat.conversation import Chat
+        from ggtui.core.engine.session import load
+        from ggtui.core.graph.own_types import register_from
+        from ggtui.core.runtime.cores import usable_cores
 
         for path in settings.type_from:
             register_from(path)

@@ -9,8 +9,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ggtui.core.trace import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord, Trace
-from ggtui.viz.chat import Turn
+from ggtui.chat.conversation import Turn
+from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord, Trace
 from ggtui.viz.messages import (
     Alternative,
     Batch,

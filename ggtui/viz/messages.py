@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ggtui.core.trace import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord
-from ggtui.viz.chat import Turn
+from ggtui.chat.conversation import Turn
+from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord
 
 # ---- commands ----
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.trace import GraphInfo, Records, TokenRecord
+from ggtui.core.runtime.record import GraphInfo, Records, TokenRecord
 from ggtui.viz.wire import EvaluationRow, PackedBatch, StepRow, frame
 
 if TYPE_CHECKING:
-    from ggtui.core.session import Session
+    from ggtui.core.engine.session import Session
 
 KEPT = 32  # evaluations of a batch: four times a second, so many are as much as a screen can show
 PROMPTS = 4  # of prompts

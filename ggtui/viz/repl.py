@@ -13,9 +13,9 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.shortcuts import CompleteStyle
 
+from ggtui.chat import folders
+from ggtui.chat.conversation import Chat
 from ggtui.core.errors import GgtuiError
-from ggtui.viz import folders
-from ggtui.viz.chat import Chat
 from ggtui.viz.shell import COMMANDS, MODE_HELP, Shell
 
 PROMPT = "> "

@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from ggtui.chat import saved as saved_chats
+from ggtui.chat.conversation import MODES, Chat, Turn
+from ggtui.chat.settings import SETTINGS, nearest
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
-from ggtui.viz import saved_chats, show, summary
-from ggtui.viz.chat import MODES, Chat, Turn
+from ggtui.viz import show, summary
 from ggtui.viz.interrupt import stop_on_signal
-from ggtui.viz.settings import SETTINGS, nearest
 from ggtui.viz.shell_perf import WAYS, Profile
 from ggtui.viz.terminal import Wrapped, keys_held
 from ggtui.viz.text import color_wanted, printable, printable_line
 
 if TYPE_CHECKING:
-    from ggtui.core.session import Stats, Step
+    from ggtui.core.engine.session import Stats, Step
 
 MAX_ALTERNATIVES = 100
 LIVE = tuple(s.name for s in SETTINGS.values() if s.live)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ggtui.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from ggtui.core.session import Session, Step
-    from ggtui.core.trace import TokenRecord, Trace
+    from ggtui.core.engine.session import Session, Step
+    from ggtui.core.runtime.record import TokenRecord, Trace
 
 KEPT = 256  # evaluations
 TOP = 10
@@ -39,7 +39,7 @@ class Profile:
         elif way == "save":
             if not rest:
                 raise UsageError("/perf save: name a file, such as run.json")
-            from ggtui.core.trace_file import save
+            from ggtui.core.engine.trace_file import save
 
             save(self._trace(), rest)
             yield f"Saved; ggtui perf --open {rest} shows it."

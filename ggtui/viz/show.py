@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from ggtui.viz.chat import Chat
-from ggtui.viz.settings import SETTINGS
+from ggtui.chat.conversation import Chat
+from ggtui.chat.settings import SETTINGS
 from ggtui.viz.text import size
 
 

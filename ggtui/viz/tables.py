@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ggtui.core.trace import Trace
+from ggtui.core.runtime.record import Trace
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Row, Stage
 from ggtui.viz.text import printable_line

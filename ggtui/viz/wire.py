@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from ggtui.core.trace import GraphInfo, MemoryUse
+    from ggtui.core.runtime.record import GraphInfo, MemoryUse
     from ggtui.viz.messages import Batch
 
 _LENGTH = struct.Struct("<Q")
@@ -51,7 +51,7 @@ class PackedBatch(NamedTuple):
     rss: int
 
     def unpacked(self) -> Batch:
-        from ggtui.core.trace import Records, TokenRecord
+        from ggtui.core.runtime.record import Records, TokenRecord
         from ggtui.viz.messages import Alternative, Batch, TokenStep
 
         return Batch(

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ggtui.core.native import usable_isas
-from ggtui.core.plan import Pool
-from ggtui.core.session import BUILT_IN
-from ggtui.core.trace import Limits
+from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.runtime.cpu.native import usable_isas
+from ggtui.core.runtime.cpu.plan import Pool
+from ggtui.core.runtime.record import Limits
 from ggtui.perf.bench import Result
 
 Run = Callable[..., Any]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ggtui.cli.chat import OPENINGS
-from ggtui.core.session import load
+from ggtui.core.engine.session import load
 from ggtui.viz.text import printable
 
 Run = Callable[..., Any]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ggtui.core.engine.session import BUILT_IN
 from ggtui.core.files import open_model
-from ggtui.core.session import BUILT_IN
 
 Run = Callable[..., Any]
 SRC = str(BUILT_IN)

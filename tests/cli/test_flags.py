@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ggtui.chat.settings import SETTINGS
 from ggtui.cli.flags import FILE, read_config, resolve
 from ggtui.core.errors import UsageError
-from ggtui.viz.settings import SETTINGS
 
 
 @pytest.fixture

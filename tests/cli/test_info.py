@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ggtui.cli.info import gather, memory, processor
-from ggtui.core.native import usable_isas
+from ggtui.core.runtime.cpu.native import usable_isas
 
 Run = Callable[..., Any]
 NAMES = (
@@ -38,7 +38,7 @@ def test_json(ggtui: Run) -> None:
 
 
 def test_limits(ggtui: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ggtui.core.plan import Pool
+    from ggtui.core.runtime.cpu.plan import Pool
     from ggtui.perf import roofline
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ggtui.core.engine.session import BUILT_IN
 from ggtui.core.files import OutTensor, open_model, write_gguf
-from ggtui.core.session import BUILT_IN
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
 
 Run = Callable[..., Any]
 DATA = Path(__file__).parent.parent / "data"

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import ggtui as package
-from ggtui.core.native import usable_isas
-from ggtui.core.trace import Trace
-from ggtui.core.trace_file import load, save
+from ggtui.core.engine.trace_file import load, save
+from ggtui.core.runtime.cpu.native import usable_isas
+from ggtui.core.runtime.record import Trace
 
 QUICK = ("perf", "-n", "4", "--n-prompt", "8", "-r", "1")
 

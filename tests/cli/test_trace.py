@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.engine.trace_file import load
 from ggtui.core.files import OutTensor, open_model, write_gguf
-from ggtui.core.session import BUILT_IN
-from ggtui.core.trace_file import load
 from ggtui.viz import picture
 
 Run = Callable[..., Any]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ggtui.core import native
+from ggtui.core.runtime.cpu import native
 
 Array = NDArray[Any]
 PAGE = mmap.PAGESIZE

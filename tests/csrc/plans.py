@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ggtui.core.native import ffi, last_error, lib
+from ggtui.core.runtime.cpu.native import ffi, last_error, lib
 
 OPS = {ffi.string(lib.gg_op_name(i)).decode(): i for i in range(lib.gg_n_ops())}
 MEET, EVERY, TAKE_HEADS, SAME_HEADS = lib.GG_MEET, lib.GG_EVERY, lib.GG_TAKE_HEADS, lib.GG_SAME_HEADS

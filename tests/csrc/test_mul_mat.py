@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ggtui.core import native
-from ggtui.core.quants import CODECS
-from ggtui.core.types import TYPES, type_by_id
+from ggtui.core.graph.types import TYPES, type_by_id
+from ggtui.core.runtime.cpu import native
+from ggtui.core.runtime.reference.quants import CODECS
 
 NAMES = [name for name, type in TYPES.items() if native.lib.gg_packable(type.id)]
 BLOCKS = [name for name in NAMES if TYPES[name].block > 1]

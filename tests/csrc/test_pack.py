@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ggtui.core import native
 from ggtui.core.errors import GgtuiError
-from ggtui.core.quants import CODECS
-from ggtui.core.quants_k import get_fields, put_fields
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
+from ggtui.core.runtime.cpu import native
+from ggtui.core.runtime.reference.quants import CODECS
+from ggtui.core.runtime.reference.quants_k import get_fields, put_fields
 
 ffi, lib = native.ffi, native.lib
 NAMES = list(CODECS)

@@ -25,7 +25,7 @@ from plans import (
     step,
 )
 
-from ggtui.core.native import ffi, last_error, lib
+from ggtui.core.runtime.cpu.native import ffi, last_error, lib
 
 pytestmark = pytest.mark.pool
 

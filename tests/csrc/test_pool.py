@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from plans import EVERY, ONE, THREADS, Chain, custom_steps, matrix, own, plan_of, run, step
 
-from ggtui.core.native import last_error, lib
+from ggtui.core.runtime.cpu.native import last_error, lib
 
 pytestmark = pytest.mark.pool
 
@@ -183,7 +183,7 @@ def test_threads_have_names_leave_signals_alone_and_end_with_their_pool(new_pool
 def test_threads_that_cannot_start_leave_nothing_behind() -> None:
     script = """
 import os, resource
-from ggtui.core.native import last_error, lib
+from ggtui.core.runtime.cpu.native import last_error, lib
 size = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGESIZE")
 resource.setrlimit(resource.RLIMIT_AS, (size + (200 << 20), resource.RLIM_INFINITY))
 before = len(os.listdir("/proc/self/task"))

@@ -10,11 +10,11 @@ import pytest
 from gguf.constants import GGMLQuantizationType
 from numpy.typing import NDArray
 
-from ggtui.core import native
 from ggtui.core.errors import GgtuiError
-from ggtui.core.quants import CODECS
-from ggtui.core.quants import quantize as numpy_quantize
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
+from ggtui.core.runtime.cpu import native
+from ggtui.core.runtime.reference.quants import CODECS
+from ggtui.core.runtime.reference.quants import quantize as numpy_quantize
 
 ffi, lib = native.ffi, native.lib
 NAMES = list(CODECS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from plans import THREADS, Chain, run
 
-from ggtui.core.native import ffi, lib
+from ggtui.core.runtime.cpu.native import ffi, lib
 
 pytestmark = pytest.mark.pool
 

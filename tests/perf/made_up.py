@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ggtui.core.trace import (
+from ggtui.core.runtime.record import (
     WAKE,
     GraphInfo,
     Limits,

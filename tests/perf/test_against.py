@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import ggtui
+from ggtui.core.engine.session import BUILT_IN, Session
 from ggtui.core.errors import UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
-from ggtui.core.session import BUILT_IN, Session
 from ggtui.perf.against import against
 
 TOKENS = [5, 17, 300, 42, 8, 99, 1000, 7]

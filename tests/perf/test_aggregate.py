@@ -12,12 +12,12 @@ import pytest
 from made_up import GRAPH, LIMITS, records, trace
 
 import ggtui
-from ggtui.core import ops
-from ggtui.core.backend import Graph, shared_pool
-from ggtui.core.plan import TraceBuffer
-from ggtui.core.session import Session
-from ggtui.core.tensor import Context
-from ggtui.core.trace import WAKE, MemoryUse, NodeTotal, TokenRecord, Trace
+from ggtui.core.engine.session import Session
+from ggtui.core.graph import ops
+from ggtui.core.graph.tensor import Context
+from ggtui.core.runtime.compute import Graph, shared_pool
+from ggtui.core.runtime.cpu.plan import TraceBuffer
+from ggtui.core.runtime.record import WAKE, MemoryUse, NodeTotal, TokenRecord, Trace
 from ggtui.perf.aggregate import BY, Groups, Spread, overhead, read_rate, rows, stage_summary, stages, summary
 
 

@@ -7,10 +7,10 @@ from statistics import mean, stdev
 import pytest
 
 import ggtui
+from ggtui.core.engine.session import BUILT_IN, Session
 from ggtui.core.errors import UsageError
 from ggtui.core.files import open_model
-from ggtui.core.session import BUILT_IN, Session
-from ggtui.core.trace import Limits
+from ggtui.core.runtime.record import Limits
 from ggtui.perf.bench import Task, bench, check, model_of
 
 SIZES = ((1 << 10, 1e9), (1 << 30, 1e9))

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from ggtui.core.errors import MissingPartError, UsageError
-from ggtui.core.native import usable_isas
+from ggtui.core.runtime.cpu.native import usable_isas
 from ggtui.perf import disasm
 
 needs_objdump = pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not installed")

@@ -17,8 +17,8 @@ import pytest
 from made_up import RUN, trace
 
 import ggtui
-from ggtui.core.trace import Trace
-from ggtui.core.trace_file import load
+from ggtui.core.engine.trace_file import load
+from ggtui.core.runtime.record import Trace
 from ggtui.perf.aggregate import rows, stages
 from ggtui.perf.export import EXPORTERS, spans, to_chrome, to_csv, to_markdown, to_speedscope
 

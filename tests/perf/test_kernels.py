@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ggtui.core.native import usable_isas
-from ggtui.core.trace import Limits
+from ggtui.core.runtime.cpu.native import usable_isas
+from ggtui.core.runtime.record import Limits
 from ggtui.perf import kernels
 from ggtui.perf.kernels import kernel_times
 

@@ -12,9 +12,9 @@ from ggtui.core.errors import UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.check import bad_blocks
 from ggtui.core.files.convert import convert
+from ggtui.core.graph.types import TYPES
 from ggtui.core.models.gpt2 import Hparams
-from ggtui.core.native import lib
-from ggtui.core.types import TYPES
+from ggtui.core.runtime.cpu.native import lib
 from ggtui.perf.bench import model_of
 from ggtui.perf.random_model import SHAPES, RandomModel, random_model
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ggtui.core.errors import GgtuiError
-from ggtui.core.native import ISAS, lib, usable_isas
-from ggtui.core.plan import Pool
-from ggtui.core.trace import Limits
+from ggtui.core.runtime.cpu.native import ISAS, lib, usable_isas
+from ggtui.core.runtime.cpu.plan import Pool
+from ggtui.core.runtime.record import Limits
 from ggtui.perf import roofline
 
 

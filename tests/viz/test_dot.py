@@ -12,7 +12,16 @@ import pytest
 
 import ggtui
 from ggtui.core.errors import UsageError
-from ggtui.core.trace import GraphInfo, MemoryUse, NodeInfo, NodeRecord, OriginalInfo, TensorInfo, TokenRecord, Trace
+from ggtui.core.runtime.record import (
+    GraphInfo,
+    MemoryUse,
+    NodeInfo,
+    NodeRecord,
+    OriginalInfo,
+    TensorInfo,
+    TokenRecord,
+    Trace,
+)
 from ggtui.perf.aggregate import Stage, stages
 from ggtui.viz import picture
 from ggtui.viz.dot import MAX_UNCOLLAPSED, dot_text

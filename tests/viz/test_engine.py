@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ggtui.core.cores import usable_cores
-from ggtui.viz.chat import Chat, Turn
+from ggtui.chat.conversation import Chat, Turn
+from ggtui.chat.settings import SETTINGS
+from ggtui.core.runtime.cores import usable_cores
 from ggtui.viz.engine import EngineProcess
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
@@ -41,7 +42,6 @@ from ggtui.viz.messages import (
     Turns,
     Undo,
 )
-from ggtui.viz.settings import SETTINGS
 
 LIMIT = 60.0  # seconds after which something is wrong
 N = 12

@@ -7,8 +7,8 @@ import math
 import pytest
 from recorded import LIMITS, answer, evaluation, loaded, step, trace
 
-from ggtui.core.trace import MemoryUse, Trace
-from ggtui.viz.chat import Turn
+from ggtui.chat.conversation import Turn
+from ggtui.core.runtime.record import MemoryUse, Trace
 from ggtui.viz.live import KEPT, POINTS, Live
 from ggtui.viz.messages import (
     Alternative,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ggtui.core.session import load
-from ggtui.core.trace import TokenRecord
+from ggtui.core.engine.session import load
+from ggtui.core.runtime.record import TokenRecord
 from ggtui.viz.messages import Batch, Began, Clear, Say
 from ggtui.viz.outbox import KEPT, Costs, Newest, Outbox, resident_bytes
 from ggtui.viz.wire import PackedBatch, frame, take_frames

@@ -21,10 +21,10 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from ggtui.viz.chat import Chat
-from ggtui.viz.folders import history
+from ggtui.chat.conversation import Chat
+from ggtui.chat.folders import history
+from ggtui.chat.saved import save
 from ggtui.viz.repl import Repl, _Commands
-from ggtui.viz.saved_chats import save
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

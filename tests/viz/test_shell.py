@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from ggtui.chat.conversation import Chat, Turn
+from ggtui.chat.folders import chats
+from ggtui.chat.settings import SETTINGS
 from ggtui.viz import show
-from ggtui.viz.chat import Chat, Turn
-from ggtui.viz.folders import chats
-from ggtui.viz.settings import SETTINGS
 from ggtui.viz.shell import COMMANDS, LIVE, Shell
 
 

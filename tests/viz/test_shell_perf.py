@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ggtui import perf
+from ggtui.chat.conversation import Chat
 from ggtui.core.errors import UsageError
-from ggtui.viz.chat import Chat
 from ggtui.viz.shell_perf import Profile
 
 

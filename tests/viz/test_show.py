@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ggtui.viz.chat import Chat
+from ggtui.chat.conversation import Chat
 from ggtui.viz.show import aligned, graph, info
 
 

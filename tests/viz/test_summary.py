@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ggtui.viz.chat import Chat
+from ggtui.chat.conversation import Chat
 from ggtui.viz.summary import context_full, lines, measured, per_second
 
 

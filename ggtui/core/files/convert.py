@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ggtui.core.cores import usable_cores
 from ggtui.core.errors import UsageError
 from ggtui.core.files.gguf_writer import OutTensor, write_gguf
 from ggtui.core.files.legacy_writer import write_legacy
+from ggtui.core.files.mixes import FILE_TYPES, Mix, fitting, mix_or_type
 from ggtui.core.files.model_file import ModelFile, TensorInfo
-from ggtui.core.mixes import FILE_TYPES, Mix, fitting, mix_or_type
-from ggtui.core.own_types import decode_rows, encode_rows
-from ggtui.core.types import TYPES, TensorType
+from ggtui.core.graph.own_types import decode_rows, encode_rows
+from ggtui.core.graph.types import TYPES, TensorType
+from ggtui.core.runtime.cores import usable_cores
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -83,7 +83,7 @@ def convert(
 ) -> Conversion:
     """Write `src` as GGUF or, where `dst` ends in .bin, as a legacy ggml file.
 
-    Matrices become `type`, or what the mix of that name says (see ggtui.core.mixes), or keep theirs without one;
+    Matrices become `type`, or what the mix of that name says (see ggtui.core.files.mixes), or keep theirs without one;
     vectors, norms and position embeddings become f32.
     metadata: keys to add or to replace. errors: measure those of each tensor. progress: called with the number of
     weights that are done and of all. Raises UsageError for a `dst` that exists (unless `overwrite`) and for what the

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ggtui.core.files.model_file import ModelFile, TensorInfo
-from ggtui.core.texts import Texts, find_texts
-from ggtui.core.types import TYPES, TensorType, type_by_id
+from ggtui.core.files.texts import Texts, find_texts
+from ggtui.core.graph.types import TYPES, TensorType, type_by_id
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

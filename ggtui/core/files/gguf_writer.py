@@ -31,8 +31,8 @@ from ggtui.core.files.gguf import (
     STRING,
     data_start,
 )
-from ggtui.core.texts import Texts
-from ggtui.core.types import TensorType
+from ggtui.core.files.texts import Texts
+from ggtui.core.graph.types import TensorType
 
 _VERSION = 3
 _U32, _U64 = NUMBERS[4], NUMBERS[10]

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files.json_file import read_json
 from ggtui.core.files.model_file import ModelFile
-from ggtui.core.tokenizer import CONTROL, NORMAL, UNUSED, USER_DEFINED
+from ggtui.core.vocab.bpe import CONTROL, NORMAL, UNUSED, USER_DEFINED
 
 _MOST = 64 << 20  # bytes of a file
 _SPECIAL = "<|endoftext|>"

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import AS_SAFETENSORS, CONFIG, IS_PICKLE
-from ggtui.core.files.gpt2_names import MAX_LAYERS, gguf_names
 from ggtui.core.files.hf_vocabulary import vocabulary
 from ggtui.core.files.json_file import parse_json, read_json
 from ggtui.core.files.model_file import ModelFile, TensorInfo
+from ggtui.core.files.names.gpt2 import MAX_LAYERS, gguf_names
 from ggtui.core.files.safetensors import SafetensorsFile
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

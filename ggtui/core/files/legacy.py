@@ -15,10 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ggtui.core.files.gpt2_names import MAX_LAYERS, gguf_names
 from ggtui.core.files.model_file import ModelFile, TensorInfo
-from ggtui.core.tokenizer import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED
-from ggtui.core.types import TYPES, type_by_id
+from ggtui.core.files.names.gpt2 import MAX_LAYERS, gguf_names
+from ggtui.core.graph.types import TYPES, type_by_id
+from ggtui.core.vocab.bpe import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED
 
 MAGIC = b"lmgg"  # 0x67676d6c, little endian
 END_OF_TEXT = "<|endoftext|>"

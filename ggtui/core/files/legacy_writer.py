@@ -11,9 +11,9 @@ import numpy as np
 
 from ggtui.core.errors import UsageError
 from ggtui.core.files.gguf_writer import OutTensor, replacing, write_data
-from ggtui.core.files.gpt2_names import gguf_names
 from ggtui.core.files.legacy import EPS, FTYPES, HEADER, MAGIC, MAX_TOKEN, QUANTIZATION_VERSION, UNQUANTIZED, vocabulary
-from ggtui.core.tokenizer import BYTE_ALPHABET, NORMAL, UNUSED
+from ggtui.core.files.names.gpt2 import gguf_names
+from ggtui.core.vocab.bpe import BYTE_ALPHABET, NORMAL, UNUSED
 
 _BYTES = {ord(c): b for b, c in enumerate(BYTE_ALPHABET)}
 _MATRICES = ("token_embd.weight", "output.weight", "attn_qkv.weight", "ffn_up.weight", "ffn_down.weight")  # endings

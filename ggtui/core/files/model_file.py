@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
-from ggtui.core.types import TensorType
+from ggtui.core.graph.types import TensorType
 
 ALIGNMENT = 8  # of the numbers that C reads
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ggtui.core.files.json_file import parse_json
 from ggtui.core.files.model_file import ModelFile, TensorInfo
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
 
 MAX_HEADER = 16 << 20
 MAX_TENSORS = 1 << 16

@@ -8,9 +8,9 @@ from typing import Any
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
-from ggtui.core.kv_cache import KVCache
 from ggtui.core.models import gpt2
 from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, check_tensors
+from ggtui.core.models.kv_cache import KVCache
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ggtui.core.backend import Graph
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
-from ggtui.core.native import lib
-from ggtui.core.tensor import Context, Dim, Tensor
+from ggtui.core.graph.tensor import Context, Dim, Tensor
+from ggtui.core.runtime.compute import Graph
+from ggtui.core.runtime.cpu.native import lib
 
 Weights = Mapping[str, Tensor]
 _FLOATS = ("f32", "f16", "bf16")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-from ggtui.core import ops
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
-from ggtui.core.kv_cache import KVCache
+from ggtui.core.graph import ops
+from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, positive_int
-from ggtui.core.tensor import Tensor
+from ggtui.core.models.kv_cache import KVCache
 
 MAX_LAYERS = 1024
 

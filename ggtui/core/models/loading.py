@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from ggtui.core.files import ModelFile, TensorInfo
+from ggtui.core.graph.own_types import decode_rows
+from ggtui.core.graph.tensor import Context, Tensor
+from ggtui.core.graph.types import TYPES
 from ggtui.core.models.base import TensorSpec, Weights
-from ggtui.core.native import check, ffi, lib
-from ggtui.core.own_types import decode_rows
-from ggtui.core.tensor import Context, Tensor
-from ggtui.core.types import TYPES
+from ggtui.core.runtime.cpu.native import check, ffi, lib
 
 _GROUP = 256 << 20  # bytes of a file that are looked at before they are given back
 _SHARE = 1 << 20  # bytes of a matrix that a thread packs at a time

@@ -3,8 +3,8 @@
  *
  * A chunk is one head's block of queries. What does not lie as the kernel wants it (keys that are not packed, a mask of 2-byte
  * floats, strided queries or values) is brought into that form in the thread's own temporaries. */
-#include "alibi.h"
-#include "rows.h"
+#include "cpu/alibi.h"
+#include "cpu/rows.h"
 
 enum { QUERIES = 48 }; /* of a chunk */
 

@@ -1,5 +1,5 @@
 /* Ops that only move values: dup, cpy and cont (to another type, layout or shape), repeat, concat. */
-#include "rows.h"
+#include "cpu/rows.h"
 
 /* One row of the source and one of dst, as floats. */
 size_t gg_tmp_copy(const gg_step *step) {

@@ -1,5 +1,5 @@
 /* Ops that make each value from the values at the same place: unary, binary, scale, clamp and the gated units. */
-#include "rows.h"
+#include "cpu/rows.h"
 
 /* dst = f(src), f by the op */
 int gg_op_unary(const gg_step *step, const gg_share *share) {

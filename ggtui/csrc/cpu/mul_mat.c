@@ -2,7 +2,7 @@
  *
  * The work is cut into chunks that threads take as they come free, so that a thread which the system has put aside
  * holds up no more than its chunk. A chunk is some rows of a times some columns of b; no sum over k is ever cut. */
-#include "rows.h"
+#include "cpu/rows.h"
 
 enum {
     CACHE = 1024 * 1024,  /* bytes of b that stay in the second- or third-level cache while the weights pass */

@@ -1,6 +1,6 @@
 /* Rows brought to a common size: norm (mean 0, variance 1), rms_norm (mean square 1), l2_norm (length 1), and quantize,
  * which makes the 8-bit activations of a mul_mat and can do the norm before it on the way. */
-#include "rows.h"
+#include "cpu/rows.h"
 
 /* y[n] = norm(x[n]) * w[n] + b[n]; w and b may be NULL. y may be x. */
 static void norm_row(const gg_kernels *kernels, int op, int64_t n, float *y, const float *x, float eps, const float *w,

@@ -1,5 +1,5 @@
 /* Ops that make one value of many: sum, sum_rows, mean, argmax. */
-#include "rows.h"
+#include "cpu/rows.h"
 
 /* The sum of a row whose values do not follow each other, by the same rule and so to the same bits as kernels->sum:
  * value i goes into lane i % 16, then the lanes are added in halves. */

@@ -2,7 +2,7 @@
  * pos * freq_scale * freq_base^(-2i / n_dims) / ff[i], so that q . k depends on their positions' distance alone. */
 #include <math.h>
 
-#include "rows.h"
+#include "cpu/rows.h"
 
 enum { NEOX = 2 };   /* the mode where pair i is (i, i + n_dims/2) and not (2i, 2i + 1) */
 enum { PAIRS = 64 }; /* whose angles are held at a time; all heads of a position share them */

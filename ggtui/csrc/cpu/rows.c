@@ -1,5 +1,5 @@
 /* Rows of any type to floats and back, and the ops that pick rows by index: get_rows, set_rows. */
-#include "rows.h"
+#include "cpu/rows.h"
 
 /* By value: cut towards zero, kept in range; a NaN becomes 0. */
 static int32_t to_i32(float x) {

@@ -4,7 +4,7 @@
 #define GG_CPU_ROWS_H
 #include <string.h>
 
-#include "../internal.h"
+#include "cpu/ops.h"
 
 typedef struct {
     int64_t i1, i2, i3;

@@ -1,8 +1,8 @@
 /* Attention's softmax over the keys of each query, and the causal mask as an op of its own. */
 #include <math.h>
 
-#include "alibi.h"
-#include "rows.h"
+#include "cpu/alibi.h"
+#include "cpu/rows.h"
 
 /* A row of the mask as floats. */
 size_t gg_tmp_soft_max(const gg_step *step) { return (size_t)step->src[0].ne[0] * sizeof(float); }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
+from ggtui.chat import folders
 from ggtui.core.errors import GgtuiError
-from ggtui.viz import folders
 
 MOST = 1 << 20  # bytes read of the file, its end
 

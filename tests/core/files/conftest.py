@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggtui.core.tokenizer import BYTE_ALPHABET
+from ggtui.core.vocab.bpe import BYTE_ALPHABET
 
 N_CTX, N_EMBD, N_HEAD, N_LAYER = 16, 64, 4, 2
 MERGES = ("h e", "t h", "he r", "Ġ t", "Ġt he", "Ġ Ġ", "ĠĠ ĠĠ")

@@ -9,8 +9,8 @@ import pytest
 
 from ggtui.core.files import OutTensor, open_model, write_gguf
 from ggtui.core.files.check import BadBlock, bad_blocks
-from ggtui.core.quants import quantize
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
+from ggtui.core.runtime.reference.quants import quantize
 
 NE0, ROWS = 64, 40_000  # more than is decoded at a time
 

@@ -16,9 +16,9 @@ from ggtui.core.files import ModelFile, OutTensor, TensorInfo, open_model, write
 from ggtui.core.files import convert as module
 from ggtui.core.files.convert import Conversion, convert
 from ggtui.core.files.gguf import GgufFile
-from ggtui.core.mixes import FILE_TYPES
-from ggtui.core.quants import dequantize, quantize
-from ggtui.core.types import TYPES
+from ggtui.core.files.mixes import FILE_TYPES
+from ggtui.core.graph.types import TYPES
+from ggtui.core.runtime.reference.quants import dequantize, quantize
 
 QUANTIZED = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]  # whose blocks fit the rows of the small model
 

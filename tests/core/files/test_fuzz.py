@@ -29,7 +29,7 @@ from ggtui.core.files import open_model
 from ggtui.core.files.check import bad_blocks
 from ggtui.core.files.convert import convert
 from ggtui.core.models import check_model
-from ggtui.core.tokenizer import Tokenizer
+from ggtui.core.vocab.bpe import Tokenizer
 
 SECONDS = float(os.environ.get("GGTUI_FUZZ_SECONDS", "2"))
 SEED = int(os.environ.get("GGTUI_FUZZ_SEED", "0"))

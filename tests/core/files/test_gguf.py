@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
 from ggtui.core.files.gguf import GgufFile
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
 
 VOCABULARY = Path(__file__).parents[2] / "data/ggml-vocab-gpt-2.gguf"
 

@@ -22,7 +22,7 @@ import pytest
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import open_model
 from ggtui.core.files.gguf import GgufFile
-from ggtui.core.types import TYPES, type_by_id
+from ggtui.core.graph.types import TYPES, type_by_id
 
 ALL_ONES = (1 << 64) - 1
 STRING, ARRAY, U32 = 8, 9, 4

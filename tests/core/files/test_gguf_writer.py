@@ -13,8 +13,8 @@ import pytest
 from ggtui.core.errors import GgtuiError, ShapeError, UsageError
 from ggtui.core.files.gguf import GgufFile
 from ggtui.core.files.gguf_writer import OutTensor, write_gguf
-from ggtui.core.quants import quantize
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
+from ggtui.core.runtime.reference.quants import quantize
 
 METADATA: dict[str, Any] = {
     "general.architecture": "gpt2",

@@ -12,7 +12,7 @@ import pytest
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import open_model
-from ggtui.core.tokenizer import CONTROL, NORMAL, UNUSED, USER_DEFINED, Tokenizer
+from ggtui.core.vocab.bpe import CONTROL, NORMAL, UNUSED, USER_DEFINED, Tokenizer
 
 
 def refusal(path: Path) -> ModelFileError:

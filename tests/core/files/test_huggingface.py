@@ -21,7 +21,7 @@ from ggtui.core.files import open_model
 from ggtui.core.files.huggingface import HuggingFaceFile
 from ggtui.core.models import architecture
 from ggtui.core.models.base import check_tensors
-from ggtui.core.quants import dequantize
+from ggtui.core.runtime.reference.quants import dequantize
 
 NAMES = {
     "token_embd.weight": "wte.weight",

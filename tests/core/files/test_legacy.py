@@ -17,11 +17,11 @@ from ggtui.core.errors import ModelFileError
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
 from ggtui.core.files.legacy import MAX_TOKEN, LegacyFile, vocabulary
+from ggtui.core.graph.types import TYPES
 from ggtui.core.models import architecture
 from ggtui.core.models.base import check_tensors
-from ggtui.core.quants import quantize
-from ggtui.core.tokenizer import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED, Tokenizer
-from ggtui.core.types import TYPES
+from ggtui.core.runtime.reference.quants import quantize
+from ggtui.core.vocab.bpe import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED, Tokenizer
 
 GPT2_VOCABULARY = Path(__file__).parents[2] / "data/ggml-vocab-gpt-2.gguf"
 END = b"<|endoftext|>"

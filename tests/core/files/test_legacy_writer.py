@@ -17,9 +17,9 @@ from ggtui.core.files.convert import convert
 from ggtui.core.files.gguf_writer import OutTensor
 from ggtui.core.files.legacy import LegacyFile
 from ggtui.core.files.legacy_writer import write_legacy
+from ggtui.core.graph.types import TYPES
 from ggtui.core.models import architecture
 from ggtui.core.models.base import check_tensors
-from ggtui.core.types import TYPES
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ggtui.core.engine.session import Session
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
-from ggtui.core.session import Session
 
 
 @pytest.fixture(params=[None, "f16", "q8_0"])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ggtui.core.kv_cache import KVCache
+from ggtui.core.graph.tensor import Context, Tensor
 from ggtui.core.models import gpt2
 from ggtui.core.models.base import ModelGraph, make_inputs
-from ggtui.core.native import usable_isas
-from ggtui.core.plan import Pool
-from ggtui.core.tensor import Context, Tensor
+from ggtui.core.models.kv_cache import KVCache
+from ggtui.core.runtime.cpu.native import usable_isas
+from ggtui.core.runtime.cpu.plan import Pool
 
 REFERENCES = Path(__file__).parents[2] / "references"
 

@@ -9,12 +9,12 @@ import pytest
 
 from ggtui.core.errors import GgtuiError
 from ggtui.core.files import ModelFile, OutTensor, open_model, write_gguf
+from ggtui.core.graph.tensor import Context
+from ggtui.core.graph.types import TYPES
 from ggtui.core.models import loading
 from ggtui.core.models.base import TensorSpec
 from ggtui.core.models.loading import Packing, place_weights
-from ggtui.core.quants import dequantize
-from ggtui.core.tensor import Context
-from ggtui.core.types import TYPES
+from ggtui.core.runtime.reference.quants import dequantize
 
 MATRICES = {"q4_0": (64, 50), "q8_0": (32, 16), "f16": (7, 33), "q6_k": (256, 1), "f32": (3, 129)}
 FLOATS = ("f32", "f16", "bf16")

@@ -9,7 +9,7 @@ from recorded import RecordedEngine, answer, drive, evaluation, lines, loaded, s
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from ggtui.core.trace import NodeTotal, Trace
+from ggtui.core.runtime.record import NodeTotal, Trace
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Batch, Event
 from ggtui.viz.tui.app import GgtuiApp

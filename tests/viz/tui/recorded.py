@@ -14,8 +14,8 @@ from textual import _wait
 from textual.pilot import Pilot
 from textual.screen import ModalScreen
 
-from ggtui.core.trace import WAKE, GraphInfo, Limits, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
-from ggtui.viz.chat import Turn
+from ggtui.chat.conversation import Turn
+from ggtui.core.runtime.record import WAKE, GraphInfo, Limits, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative, Batch, Began, Command, Ended, Event, Loaded, Say, TensorFact, TokenStep
 from ggtui.viz.tui.app import GgtuiApp
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 @cache
 def _built_in() -> tuple[tuple[GraphInfo, ...], MemoryUse, RunInfo, tuple[TensorFact, ...], int, int]:
-    from ggtui.core.session import load
+    from ggtui.core.engine.session import load
 
     session = load(threads=2, isa="avx2", record=True)
     session.eval([1, 2, 3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from recorded import RecordedEngine, answer, drive, lines, loaded, settle
 from textual.pilot import Pilot
 
-from ggtui.viz.chat import Turn
+from ggtui.chat.conversation import Turn
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Began,

@@ -8,8 +8,8 @@ import pytest
 from recorded import SIZES, RecordedEngine, answer, check_snapshot, drive, lines, loaded, settle, trace
 from textual.pilot import Pilot
 
-from ggtui.core.trace import Records
-from ggtui.viz.chat import Turn
+from ggtui.chat.conversation import Turn
+from ggtui.core.runtime.record import Records
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Began,

@@ -9,9 +9,10 @@ from recorded import STORY, RecordedEngine, answer, check_snapshot, drive, lines
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from ggtui.chat import saved as saved_chats
+from ggtui.chat.conversation import Turn
+from ggtui.chat.settings import SETTINGS
 from ggtui.core.errors import UsageError
-from ggtui.viz import saved_chats
-from ggtui.viz.chat import Turn
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Alternative,
@@ -24,7 +25,6 @@ from ggtui.viz.messages import (
     Restore,
     Turns,
 )
-from ggtui.viz.settings import SETTINGS
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.dialogs.base import HZ
 from ggtui.viz.tui.dialogs.settings import LIVE, parse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from recorded import answer, batch, loaded, trace
 
-from ggtui.core.trace import MemoryUse
+from ggtui.core.runtime.record import MemoryUse
 from ggtui.viz.live import Live, Point
 from ggtui.viz.messages import TensorFact
 from ggtui.viz.tui.widgets.model_bytes import Group, groups, layer_of, note, of_types, table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recorded import loaded, trace
 
-from ggtui.core.trace import GraphInfo, TensorInfo
+from ggtui.core.runtime.record import GraphInfo, TensorInfo
 from ggtui.viz.tui.widgets.heat import Look
 from ggtui.viz.tui.widgets.neighbours import around, bytes_of, bytes_told, counted, picture
 from ggtui.viz.tui.widgets.node_card import card

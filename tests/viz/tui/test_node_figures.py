@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from recorded import LIMITS, evaluation, loaded, trace
 
-from ggtui.core.trace import NodeTotal, Records, Trace
+from ggtui.core.runtime.record import NodeTotal, Records, Trace
 from ggtui.perf import aggregate
 from ggtui.viz.tui.widgets.heat import Look, told, value
 from ggtui.viz.tui.widgets.node_card import card

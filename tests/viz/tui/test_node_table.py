@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from made_up import NODES, trace
 
-from ggtui.core.trace import Trace
+from ggtui.core.runtime.record import Trace
 from ggtui.perf.aggregate import BY, Row, rows, stages
 from ggtui.viz import tables
 from ggtui.viz.tui.widgets.node_table import GAP, columns, heading, in_order, line, matching

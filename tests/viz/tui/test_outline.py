@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from recorded import loaded, trace
 
-from ggtui.core.trace import GraphInfo
+from ggtui.core.runtime.record import GraphInfo
 from ggtui.viz.tui.widgets.heat import Look
 from ggtui.viz.tui.widgets.node_figures import NodeFigures
 from ggtui.viz.tui.widgets.outline import Columns, fitted, head, hottest, items_of, line, matches, visible

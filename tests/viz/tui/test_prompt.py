@@ -11,7 +11,7 @@ from recorded import RecordedEngine, answer, drive, lines, loaded, settle
 from textual import events
 from textual.pilot import Pilot
 
-from ggtui.viz import folders
+from ggtui.chat import folders
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Began, Say
 from ggtui.viz.tui.app import GgtuiApp

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from recorded import drive, lines, settle
 from textual.pilot import Pilot
 
+from ggtui.chat.settings import SETTINGS
 from ggtui.viz.engine import EngineProcess
 from ggtui.viz.live import Live
-from ggtui.viz.settings import SETTINGS
 from ggtui.viz.tui.app import GgtuiApp
 
 PATIENCE = 60.0  # seconds

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from made_up import LIMITS, trace
 
-from ggtui.core.trace import Trace
+from ggtui.core.runtime.record import Trace
 from ggtui.perf.aggregate import Stage, ThreadTime, stages
 from ggtui.viz.tui.widgets import roofline_bar
 from ggtui.viz.tui.widgets.roofline_bar import Place, head, limit_line, thread_line, title, words

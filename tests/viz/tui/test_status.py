@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from recorded import answer, loaded, trace
 
-from ggtui.core.trace import Records
+from ggtui.core.runtime.record import Records
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative
 from ggtui.viz.tui.widgets.hot import Hot, HotNode, hot_line, hot_table, hottest

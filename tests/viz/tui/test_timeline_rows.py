@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up import GRAPH
 
-from ggtui.core.trace import WAKE, NodeRecord, Records, TokenRecord
+from ggtui.core.runtime.record import WAKE, NodeRecord, Records, TokenRecord
 from ggtui.viz.tui.widgets import timeline_rows as rows
 from ggtui.viz.tui.widgets.spans import IDLE, KINDS, NOTHING, WAIT, Spans, kind_of, spans
 from ggtui.viz.tui.widgets.window import Window

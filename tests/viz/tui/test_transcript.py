@@ -14,7 +14,7 @@ from textual.geometry import Offset, Size
 from textual.pilot import Pilot
 from textual.selection import Selection
 
-from ggtui.viz.chat import Turn
+from ggtui.chat.conversation import Turn
 from ggtui.viz.live import Live, Spoken
 from ggtui.viz.messages import Batch, Began, TokenStep, Turns
 from ggtui.viz.tui.app import GgtuiApp

@@ -32,15 +32,15 @@ GG_INLINE void fetch_kv(const uint8_t *p, int64_t i, int64_t n, int f16) {
  * at k. Those at `next`, if any, are asked for on the way. */
 GG_INLINE void dot_halves(const gg_attention_args *a, const float *const *q, const uint8_t *k, int first, int n_q,
                           int n_halves, int f16, const uint8_t *next, float *scores) {
-    const int64_t tile = GG_TILE_ROWS * a->d_k;
+    const int64_t tile = GG_TILE * a->d_k;
     v16 sums[GG_ATTN_Q][4];
     GG_UNROLL for (int i = 0; i < n_q; i++) GG_UNROLL for (int t = 0; t < n_halves; t++) sums[i][t] = v16_set1(0.0f);
     for (int64_t d = 0; d < a->d_k; d++) {
         if (next)
-            fetch_kv(next, first * GG_ROWS * a->d_k + d * GG_TILE_ROWS, GG_TILE_ROWS, f16);
+            fetch_kv(next, first * GG_ROWS * a->d_k + d * GG_TILE, GG_TILE, f16);
         v16 halves[4];
         GG_UNROLL for (int t = 0; t < n_halves; t++) halves[t] =
-            load_kv(k, (first + t) / GG_HALVES * tile + d * GG_TILE_ROWS + (first + t) % GG_HALVES * GG_ROWS, f16);
+            load_kv(k, (first + t) / GG_HALVES * tile + d * GG_TILE + (first + t) % GG_HALVES * GG_ROWS, f16);
         GG_UNROLL for (int i = 0; i < n_q; i++) {
             v16 one = v16_set1(q[i][d]);
             GG_UNROLL for (int t = 0; t < n_halves; t++) sums[i][t] = v16_fma(one, halves[t], sums[i][t]);
@@ -134,7 +134,7 @@ GG_INLINE void exponentiate(gg_online *state, float *scores, int64_t n) {
 
 /* Queries i0 .. i0 + n_q - 1 */
 GG_INLINE void group(const gg_attention_args *a, int64_t i0, int n_q, int f16) {
-    const int64_t stride = (a->d_v + 15) / 16 * 16, k_tile = GG_TILE_ROWS * a->d_k * (f16 ? 2 : 4);
+    const int64_t stride = (a->d_v + 15) / 16 * 16, k_tile = GG_TILE * a->d_k * (f16 ? 2 : 4);
     const float *q[GG_ATTN_Q];
     float scores[GG_ATTN_Q * BLOCK];
     gg_online states[GG_ATTN_Q];
@@ -153,11 +153,11 @@ GG_INLINE void group(const gg_attention_args *a, int64_t i0, int n_q, int f16) {
         end = a->first + i0 + n_q;
     for (int64_t j0 = 0; j0 < end; j0 += BLOCK) {
         const int n_halves = (int)((end - j0 < BLOCK ? end - j0 + GG_ROWS - 1 : BLOCK) / GG_ROWS);
-        const uint8_t *k = a->k + j0 / GG_TILE_ROWS * k_tile, *v = a->v + j0 * a->v_nb;
+        const uint8_t *k = a->k + j0 / GG_TILE * k_tile, *v = a->v + j0 * a->v_nb;
         /* For one query keys and values come from memory: the next ones are asked for while these are used. */
         const uint8_t *next_k = 0, *next_v = 0;
         if (n_q == 1) {
-            next_k = j0 + BLOCK < end ? k + BLOCK / GG_TILE_ROWS * k_tile : a->next_k;
+            next_k = j0 + BLOCK < end ? k + BLOCK / GG_TILE * k_tile : a->next_k;
             next_v = j0 + BLOCK < end ? v + BLOCK * a->v_nb : a->next_v;
         }
         int t = 0;

@@ -11,7 +11,7 @@
         if (i < n)                                                                                                       \
             v16_store_n(y + i, v16_##name(v16_load_n(x + i, n - i)), n - i);                                             \
     }
-#include "../../ops.def"
+#include "cpu/ops.def"
 #undef GG_OP
 #undef GG_UNARY
 

@@ -12,12 +12,11 @@
 #define GG_KERNELS_H
 #include <stdint.h>
 
-#include "../../tables.h"
+#include "codec/pack.h"
+#include "codec/types.h"
+#include "cpu/op_numbers.h"
 
 enum {
-    GG_ROWS = 16,      /* of half a packed tile: a row is a lane */
-    GG_HALVES = 2,     /* of a tile: one stream from memory feeds two sums that do not wait for each other */
-    GG_TILE_ROWS = GG_HALVES * GG_ROWS,
     GG_ATTN_MAX_Q = 6, /* most queries that attention works on at once */
 };
 

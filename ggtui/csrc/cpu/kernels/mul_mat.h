@@ -30,7 +30,7 @@ static v16 activate(int act, v16 v) {
 #define GG_UNARY(NAME, name)                                                                                             \
     case GG_OP_##NAME:                                                                                                   \
         return v16_##name(v);
-#include "../../ops.def"
+#include "cpu/ops.def"
 #undef GG_OP
 #undef GG_UNARY
     }
@@ -71,7 +71,7 @@ GG_INLINE void expect_y(const gg_mul_mat_args *a, int64_t row, int64_t col, int 
 
 /* The tile that a row is in. */
 GG_INLINE const uint8_t *tile_of(const gg_mul_mat_args *a, int64_t row) {
-    return a->w + row / GG_TILE_ROWS * GG_TILE_ROWS * a->w_nb;
+    return a->w + row / GG_TILE * GG_TILE * a->w_nb;
 }
 
 /* Asks for weights that are to be read soon, as much of them as is being read now: the part of n_bytes that belongs to step i

@@ -40,7 +40,7 @@ _Static_assert(SCALES == 1 || OFFSET == 0, "no sum of 4 bits over a half has an 
 
 GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
     enum { HALF_BLOCK = BYTES * GG_ROWS };
-    const uint8_t *block = tile_of(a, row) + row % GG_TILE_ROWS / GG_ROWS * HALF_BLOCK;
+    const uint8_t *block = tile_of(a, row) + row % GG_TILE / GG_ROWS * HALF_BLOCK;
     const gg_block_q8_a *x[GG_INT_COLS];
     v16 sums[GG_INT_SUMS]; /* [half][column], as all that follows */
     GG_UNROLL for (int c = 0; c < n_cols; c++) x[c] = (const gg_block_q8_a *)(a->x + (col + c) * a->x_nb);

@@ -2,14 +2,14 @@
 #include "mul_mat.h"
 
 GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
-    const WEIGHT *w = (const WEIGHT *)tile_of(a, row) + row % GG_TILE_ROWS;
-    const int64_t tile = GG_TILE_ROWS * a->k;
+    const WEIGHT *w = (const WEIGHT *)tile_of(a, row) + row % GG_TILE;
+    const int64_t tile = GG_TILE * a->k;
     const float *x[GG_MAX_COLS];
     v16 sums[GG_MAX_SUMS]; /* [half][column] */
     GG_UNROLL for (int c = 0; c < n_cols; c++) x[c] = (const float *)(a->x + (col + c) * a->x_nb);
     GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) sums[i] = v16_set1(0.0f);
 
-    for (int64_t k = 0; k < a->k; k++, w += GG_TILE_ROWS) {
+    for (int64_t k = 0; k < a->k; k++, w += GG_TILE) {
         if (n_cols <= GG_FEW_COLS && a->n_cols <= GG_FEW_COLS)
             fetch_ahead((const uint8_t *)w, n_halves * GG_ROWS * (int)sizeof(WEIGHT), 0, 1);
         v16 halves[4];

@@ -11,7 +11,7 @@
 
 #define GG_OP(NAME, name, function, tmp)
 #define GG_UNARY(NAME, name) void GG_KERNEL(name)(int64_t n, float *y, const float *x);
-#include "../../ops.def"
+#include "cpu/ops.def"
 #undef GG_OP
 #undef GG_UNARY
 

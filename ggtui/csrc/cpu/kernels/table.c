@@ -7,7 +7,7 @@ const gg_kernels GG_PASTE(gg_kernels, GG_ISA) = {
         {
 #define GG_OP(NAME, name, function, tmp)
 #define GG_UNARY(NAME, name) [GG_OP_##NAME] = GG_KERNEL(name),
-#include "../../ops.def"
+#include "cpu/ops.def"
 #undef GG_OP
 #undef GG_UNARY
         },

@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
 
 from ggtui.core.errors import GgtuiError
-from ggtui.core.trace import Trace
+from ggtui.core.runtime.record import Trace
 from ggtui.perf import load
 from ggtui.perf.compare import Comparison, compare, differences
 from ggtui.viz import tables

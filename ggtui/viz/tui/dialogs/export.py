@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from ggtui.core.errors import GgtuiError
-from ggtui.core.trace import Trace
+from ggtui.core.runtime.record import Trace
 from ggtui.perf.export import EXPORTERS, Exporter
 from ggtui.viz import tables
 from ggtui.viz.live import Live

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from ggtui.core.trace import NodeInfo, TensorInfo
+from ggtui.core.runtime.record import NodeInfo, TensorInfo
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Floats, Groups, Row, Stage
 from ggtui.viz import tables

@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
+from ggtui.chat import saved as saved_chats
 from ggtui.core.errors import GgtuiError
-from ggtui.viz import saved_chats
 from ggtui.viz.live import Live
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.base import Send

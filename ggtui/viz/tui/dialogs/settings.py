@@ -11,9 +11,9 @@ from textual.containers import Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus, Resize
 from textual.widgets import Input, Static
 
+from ggtui.chat.settings import SETTINGS, Setting, nearest
 from ggtui.core.errors import UsageError
 from ggtui.viz.messages import Configure
-from ggtui.viz.settings import SETTINGS, Setting, nearest
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.dialogs.base import Dialog
 

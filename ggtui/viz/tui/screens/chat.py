@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from ggtui.chat import saved as saved_chats
 from ggtui.core.errors import GgtuiError, UsageError
-from ggtui.viz import saved_chats
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Clear, Command, Configure, Edit, Regen, Restore, Say, Stop, Undo
 from ggtui.viz.shell import MODE_HELP, turns_told

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ggtui.chat.settings import SETTINGS, nearest
 from ggtui.core.errors import UsageError
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command, Configure, Profile
-from ggtui.viz.settings import SETTINGS, nearest
 from ggtui.viz.shell import COMMANDS, MODE_HELP
 from ggtui.viz.tui.dialogs.settings import parse
 from ggtui.viz.tui.widgets.status import p95

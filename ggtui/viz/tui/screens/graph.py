@@ -17,7 +17,7 @@ from ggtui.viz.text import printable_line
 from ggtui.viz.tui.base import RunScreen
 
 if TYPE_CHECKING:
-    from ggtui.core.trace import GraphInfo, Trace
+    from ggtui.core.runtime.record import GraphInfo, Trace
     from ggtui.viz.tui.widgets.heat import Look
     from ggtui.viz.tui.widgets.neighbours import Neighbours
     from ggtui.viz.tui.widgets.node_figures import Figures

@@ -17,7 +17,7 @@ from ggtui.viz.tui.base import RunScreen, Send
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ggtui.core.trace import Trace
+    from ggtui.core.runtime.record import Trace
     from ggtui.perf.aggregate import Row, Stage
     from ggtui.viz.tui.widgets.node_table import NodeTable
     from ggtui.viz.tui.widgets.roofline_bar import RooflineBar

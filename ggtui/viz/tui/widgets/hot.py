@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ggtui.core.trace import Trace
+from ggtui.core.runtime.record import Trace
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ggtui.core.errors import ShapeError
-from ggtui.core.trace import GraphInfo, NodeInfo, TensorInfo
-from ggtui.core.types import TYPES
+from ggtui.core.graph.types import TYPES
+from ggtui.core.runtime.record import GraphInfo, NodeInfo, TensorInfo
 from ggtui.viz.dot import tensor_text
 from ggtui.viz.tables import DASH, duration, size
 from ggtui.viz.text import printable_line

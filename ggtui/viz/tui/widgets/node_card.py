@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual.widgets import Static
 
-from ggtui.core.trace import GraphInfo, NodeInfo
+from ggtui.core.runtime.record import GraphInfo, NodeInfo
 from ggtui.viz.dot import tensor_text
 from ggtui.viz.tables import duration, rate, size
 from ggtui.viz.text import printable_line

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from ggtui.core.trace import GraphInfo, TokenRecord, Trace
+from ggtui.core.runtime.record import GraphInfo, TokenRecord, Trace
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Floats
 

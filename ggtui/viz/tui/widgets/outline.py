@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from ggtui.core.trace import GraphInfo, NodeInfo
+from ggtui.core.runtime.record import GraphInfo, NodeInfo
 from ggtui.viz.dot import tensor_text
 from ggtui.viz.tables import duration
 from ggtui.viz.text import printable_line

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ggtui.core.trace import GraphInfo
+from ggtui.core.runtime.record import GraphInfo
 from ggtui.viz.tui.widgets.heat import Look
 from ggtui.viz.tui.widgets.node_figures import Figures
 from ggtui.viz.tui.widgets.outline import Columns, Item, hottest, items_of, line, visible

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from ggtui.core.trace import MemoryUse
+from ggtui.core.runtime.record import MemoryUse
 from ggtui.viz.live import Live, Point
 from ggtui.viz.tui.widgets.lines import text_line
 from ggtui.viz.tui.widgets.plot import bar, plot

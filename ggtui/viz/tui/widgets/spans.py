@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.trace import COLUMNS, WAKE, GraphInfo, Records, TokenRecord
+from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, Records, TokenRecord
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

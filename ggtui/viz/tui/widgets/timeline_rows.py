@@ -8,7 +8,7 @@ from math import ceil, floor, log10
 import numpy as np
 from rich.text import Text
 
-from ggtui.core.trace import WAKE, NodeInfo
+from ggtui.core.runtime.record import WAKE, NodeInfo
 from ggtui.viz.tables import duration, percent
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets.lines import text_line

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "../half.h"
+#include "codec/f16.h"
 
 enum {
     GG_FLOAT_COLS = 2, /* most columns that a mul_mat of floats works on at once */

@@ -1,0 +1,256 @@
+"""A chat: what was said in turns, and what the model is given of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from itertools import takewhile
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from ggtui.chat.settings import GENERATION, MAX_SEED, values_of
+from ggtui.core.errors import GgtuiError, UsageError
+
+if TYPE_CHECKING:
+    from ggtui.core.engine.session import Session, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a prompt becomes text for the model. `before` and `after` go around it, `between` ahead of a turn that is
+    not the first; `stop` are texts that end an answer."""
+
+    before: str = ""
+    after: str = ""
+    between: str = ""
+    stop: tuple[str, ...] = ()
+
+    def text(self, prompt: str, first: bool) -> str:
+        return ("" if first else self.between) + self.before + prompt + self.after
+
+
+MODES: dict[str, Mode] = {
+    "complete": Mode(),
+    "chat": Mode("User: ", "\nAssistant:", "\n", ("\nUser:", "\nAssistant:")),
+}
+
+
+@dataclass(slots=True)
+class Turn:
+    """What was asked and what came.
+
+    reason   why the answer ended: "interrupted" or one of Session.stop_reason's
+    ids      the tokens of both; the first n_prompt are the prompt's
+    sampled  the tokens as they came: those of the answer, then those whose text is not part of it, as of a stop text
+    """
+
+    prompt: str
+    text: str = ""
+    mode: str = "complete"
+    reason: str = "interrupted"
+    ids: list[int] = field(default_factory=list)
+    n_prompt: int = 0
+    sampled: list[int] = field(default_factory=list)
+
+
+class Chat:
+    """Turns with a session. The turns are the truth; the session's context is brought in line with them before each
+    answer, and what it has read already is not read again.
+
+    settings  attributes n_predict, temp, ... seed, as Session.generate names them
+    """
+
+    def __init__(self, session: Session, settings: Any) -> None:
+        self.session = session
+        self.settings = SimpleNamespace(**values_of(settings, (*GENERATION, "seed")))
+        self.mode: str = settings.mode
+        self.turns: list[Turn] = []
+        self._offset = 0  # where in all tokens the context begins, after a shift
+        self._n_answers = 0
+
+    @property
+    def tokens(self) -> list[int]:
+        """The tokens of all turns."""
+        return [id for turn in self.turns for id in turn.ids]
+
+    def say(self, prompt: str) -> Generator[Step]:
+        """A new turn. An empty prompt lets the model go on.
+
+        The turn counts from its first token on; one that fails or is interrupted before leaves the chat as it was.
+        Raises what Session.generate raises.
+        """
+        return self._say(prompt, self.mode)
+
+    def _say(self, prompt: str, mode_name: str) -> Generator[Step]:
+        ids = self._prompt_ids(prompt, mode_name)
+        return self._answer(Turn(prompt, mode=mode_name, ids=ids, n_prompt=len(ids)))
+
+    def _prompt_ids(self, prompt: str, mode_name: str) -> list[int]:
+        tokenizer = self.session.tokenizer
+        first = not self.tokens
+        ids = tokenizer.encode(MODES[mode_name].text(prompt, first))
+        if first and not ids:  # a text begins as after another one
+            ids = [0 if tokenizer.eos is None else tokenizer.eos]
+        return ids
+
+    def _answer(self, turn: Turn, token: int | None = None) -> Generator[Step]:
+        """Generate the answer to a turn, or its rest; then `token` comes first."""
+        session = self.session
+        params = self._params(turn)
+        pieces = self.pieces(turn)
+        window = self._window([*self.tokens, *turn.ids])
+        first, n_read = self._offset, len(window)
+        answer = () if token is None else (*turn.sampled, token)
+        n_kept = len(turn.sampled)
+        try:
+            for step in session.generate(self._sync(window), answer=answer, **params):
+                if len(turn.sampled) == n_kept:
+                    self.turns.append(turn)
+                turn.sampled.append(step.token)
+                pieces.append(step.text)
+                turn.ids.append(step.token)
+                if session.stop_reason != "end of text":  # what a shift dropped is missing at the front
+                    self._offset = first + n_read + len(turn.sampled) - n_kept - len(session.tokens)
+                yield step
+            turn.reason = session.stop_reason
+        finally:
+            turn.text = "".join(pieces)
+            if turn.reason in ("stop text", "interrupted"):  # then tokens came whose text is not part of the answer
+                turn.ids[turn.n_prompt :] = self._ids_of(turn.text, turn.sampled)
+
+    def _params(self, turn: Turn) -> dict[str, Any]:
+        params = values_of(self.settings, GENERATION)
+        params["stop"] = (*params["stop"], *MODES[turn.mode].stop)
+        params["seed"] = self._next_seed()
+        if params["n_predict"] < 0:
+            params["n_predict"] = sys.maxsize
+        return params
+
+    def pieces(self, turn: Turn) -> list[str]:
+        """What each of a turn's `sampled` adds to its text: "" while a character, or what may become a stop text, is
+        not complete."""
+        from ggtui.core.engine.sampler import StopTexts
+
+        tokenizer = self.session.tokenizer
+        stream, stops = tokenizer.stream(), StopTexts((*self.settings.stop, *MODES[turn.mode].stop))
+        return ["" if id == tokenizer.eos else stops.push(stream.push(id)) for id in turn.sampled]
+
+    def _ids_of(self, text: str, sampled: list[int]) -> list[int]:
+        """The tokens of `text`, which is the beginning of what `sampled` say."""
+        tokenizer = self.session.tokenizer
+        kept = list(sampled)
+        while kept and not text.startswith(tokenizer.decode(kept)):
+            kept.pop()
+        return kept + tokenizer.encode(text[len(tokenizer.decode(kept)) :])
+
+    def _next_seed(self) -> int | None:
+        """Each answer draws other numbers, but the same ones in the same chat with the same seed."""
+        self._n_answers += 1
+        seed = self.settings.seed
+        return None if seed is None else (seed + self._n_answers - 1) & MAX_SEED
+
+    def _window(self, tokens: list[int]) -> list[int]:
+        """The end of `tokens` that the context is to hold."""
+        n_ctx = self.session.n_ctx
+        if self._offset >= len(tokens):
+            self._offset = 0
+        if len(tokens) - self._offset > n_ctx and self.settings.ctx_shift:
+            self._offset = len(tokens) - max(1, n_ctx // 2)
+        return tokens[self._offset :]
+
+    def _sync(self, window: list[int]) -> list[int]:
+        """Make the session's tokens a beginning of `window`; returns the rest of it."""
+        n_same = self._n_same(window)
+        self.session.rewind(n_same)
+        return window[n_same:]
+
+    def _n_same(self, window: list[int]) -> int:
+        pairs = zip(self.session.tokens, window, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    @property
+    def n_past(self) -> int:
+        """How many tokens of the turns are in the context."""
+        return min(self._n_same(self._window(self.tokens)), self.session.n_past)
+
+    def clear(self) -> None:
+        """Forget all turns."""
+        self.turns.clear()
+        self._offset = 0
+        self.session.reset()
+
+    def undo(self) -> Turn:
+        """Take the last turn back. Raises UsageError without one."""
+        if not self.turns:
+            raise UsageError("there is nothing to take back yet")
+        return self.turns.pop()
+
+    def regen(self) -> Generator[Step]:
+        """The last prompt again, for another answer."""
+        return self._instead(lambda old: self._say(old.prompt, old.mode))
+
+    def edit(self, prompt: str) -> Generator[Step]:
+        """The last turn again with another prompt."""
+        return self._instead(lambda old: self._say(prompt, old.mode))
+
+    def choose(self, keep: int, token: int) -> Generator[Step]:
+        """The last turn again: the first `keep` tokens that came, then `token`, which is the first step, then what the
+        model says to that. Raises UsageError where there are no such tokens."""
+        self.session.tokenizer.token_bytes(token)  # is there such a one?
+        return self._instead(lambda old: self._answer(self.cut(old, keep), token))
+
+    def cut(self, turn: Turn, keep: int) -> Turn:
+        """A turn with no more than the first `keep` tokens of its answer. Raises UsageError if it has less."""
+        if not 0 <= keep <= len(turn.sampled):
+            raise UsageError(f"keep {keep}: the answer has {len(turn.sampled)} tokens")
+        kept = turn.sampled[:keep]
+        ids = [*turn.ids[: turn.n_prompt], *kept]
+        made = Turn(turn.prompt, mode=turn.mode, ids=ids, n_prompt=turn.n_prompt, sampled=kept)
+        made.text = "".join(self.pieces(made))
+        return made
+
+    def _instead(self, speak: Callable[[Turn], Generator[Step]]) -> Generator[Step]:
+        """A new turn in place of the last, which comes back if not one token of the new one does."""
+        old = self.undo()
+        n_turns = len(self.turns)
+        try:
+            yield from speak(old)
+        finally:
+            if len(self.turns) == n_turns:
+                self.turns.append(old)
+
+    def alternatives(self, n: int, keep: int | None = None) -> list[tuple[int, str, float]]:
+        """The n likeliest next tokens, their text, and their probabilities under the model, before any filter: after
+        the first `keep` tokens that came in the last turn, or after all of it.
+
+        Raises UsageError where there are no such tokens, ContextFullError if the context has no room for the chat.
+        """
+        from ggtui.core.engine.sampler import top
+
+        session, tokens = self.session, self.tokens
+        eos = session.tokenizer.eos
+        if keep is not None:
+            last = self.turns[-1] if self.turns else Turn("")
+            tokens = [*tokens[: len(tokens) - len(last.ids)], *self.cut(last, keep).ids]
+        window = self._window(tokens or [0 if eos is None else eos])
+        self._sync(window)
+        session.rewind(min(session.n_past, len(window) - 1))
+        logits = session.eval(window[session.n_past :])[: session.tokenizer.n_vocab]
+        return [(id, session.tokenizer.decode([id]), p) for id, p in top(logits, n)]
+
+    def add(self, turn: Turn) -> None:
+        """Add a turn that was had before: a loaded one, or one of this model's with its tokens."""
+        if turn.mode not in MODES:
+            raise GgtuiError(f"mode {turn.mode!r}: choose one of {', '.join(MODES)}")
+        if not turn.ids:
+            tokenizer = self.session.tokenizer
+            turn.ids = self._prompt_ids(turn.prompt, turn.mode)
+            turn.n_prompt = len(turn.ids)
+            if not turn.sampled:
+                turn.sampled = tokenizer.encode(turn.text)
+                if turn.reason == "end of text" and tokenizer.eos is not None:
+                    turn.sampled.append(tokenizer.eos)
+            cut = turn.reason in ("stop text", "interrupted")
+            turn.ids += self._ids_of(turn.text, turn.sampled) if cut else turn.sampled
+        self.turns.append(turn)

@@ -1,0 +1,70 @@
+"""Chats as files: JSON under the user's data folder, one file a name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ggtui.chat.conversation import MODES, Turn
+from ggtui.chat.folders import chats, make_private
+from ggtui.core.errors import GgtuiError, UsageError
+
+SCHEMA = "ggtui-chat"
+VERSION = 1
+MAX_NAME = 100
+
+
+def _path(name: str) -> Path:
+    """Raises UsageError for a name that could lead elsewhere or that a terminal could not show."""
+    if not _is_name(name):
+        raise UsageError(f"name {name!r}: must be 1 to {MAX_NAME} bytes of printable text, no / or \\, no dot in front")
+    return chats() / f"{name}.json"
+
+
+def _is_name(text: str) -> bool:
+    bad = not text or text.startswith(".") or any(c in "/\\" for c in text) or not text.isprintable()
+    return not bad and len(text.encode("utf-8", "replace")) <= MAX_NAME
+
+
+def save(name: str, turns: Sequence[Turn], model: str) -> Path:
+    """Write the turns under `name`, over what was there. Raises UsageError for a bad name, OSError."""
+    path = _path(name)
+    make_private(path.parent)
+    rows = [{"prompt": t.prompt, "text": t.text, "mode": t.mode, "reason": t.reason} for t in turns]
+    temporary = path.with_name(path.name + ".part")
+    data = {"schema": SCHEMA, "version": VERSION, "model": model, "turns": rows}
+    temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def load(name: str) -> tuple[Turn, ...]:
+    """The turns saved under `name`, without tokens. Raises UsageError without any, GgtuiError for a damaged file."""
+    path = _path(name)
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        saved = names()
+        raise UsageError(f"no saved chat {name!r}; saved: {', '.join(saved) or 'none'}") from error
+    except (ValueError, RecursionError) as error:
+        raise GgtuiError(f"{path}: not a saved chat: {error}") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise GgtuiError(f"{path}: not a saved chat")
+    if data.get("version") != VERSION:
+        raise GgtuiError(f"{path}: version {data.get('version')}; this ggtui reads version {VERSION}")
+    try:
+        turns = tuple(Turn(t["prompt"], t["text"], t["mode"], t["reason"]) for t in data["turns"])
+    except (KeyError, TypeError) as error:
+        raise GgtuiError(f"{path}: a damaged chat: {error!r}") from error
+    for turn in turns:
+        texts = (turn.prompt, turn.text, turn.mode, turn.reason)
+        if not all(isinstance(t, str) for t in texts) or turn.mode not in MODES:
+            raise GgtuiError(f"{path}: a damaged chat: {turn.mode!r} is no mode, or a text is none")
+    return turns
+
+
+def names() -> list[str]:
+    """The saved chats, in alphabetical order; files of names that `save` refuses are none."""
+    return sorted(path.stem for path in chats().glob("*.json") if _is_name(path.stem))

@@ -1,0 +1,1 @@
+"""Models at work: sessions, sampling, and what is recorded of them."""

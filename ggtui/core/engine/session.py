@@ -1,0 +1,412 @@
+"""Sessions: a model in memory, the tokens it has read, and what it says next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.engine.runner import Runner
+from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts
+from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
+from ggtui.core.files import ModelFile, open_model
+from ggtui.core.files.texts import Texts
+from ggtui.core.graph.tensor import Context
+from ggtui.core.models import architecture
+from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, make_inputs
+from ggtui.core.models.kv_cache import KVCache
+from ggtui.core.models.loading import Packing, place_weights
+from ggtui.core.runtime.cores import here, usable_cores
+from ggtui.core.runtime.cpu.native import ISAS
+from ggtui.core.runtime.cpu.plan import Pool, TotalsBuffer, TraceBuffer, stamp_ns
+from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
+from ggtui.core.vocab.bpe import Tokenizer, TokenStream
+
+BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
+MAX_BATCH = 4096
+PROFILES = ("off", "light", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token that was chosen.
+
+    text     what it adds to the text: "" while a character, or what may become a stop text, is not complete
+    logprob  its log-probability under the model, at temperature 1 and before any filter
+    record   of the evaluation that led to it; runs: of each run of a plan in it, more than one where a prompt was read
+             in several batches. `record` has the time of all and the node records of the last
+    """
+
+    token: int
+    text: str
+    logprob: float
+    record: TokenRecord
+    runs: tuple[TokenRecord, ...] = ()
+
+
+@dataclass(slots=True)
+class Stats:
+    """Totals of a session, times in nanoseconds."""
+
+    load_ns: int = 0
+    sample_ns: int = 0
+    n_sampled: int = 0
+    prompt_ns: int = 0
+    n_prompt: int = 0
+    predict_ns: int = 0
+    n_predicted: int = 0
+
+
+class Session:
+    """A loaded model. `load` makes one.
+
+    n_past  tokens in the context; tokens  which they are, and after them, when a generation has ended, the last token
+            chosen, which the model has not read yet
+    logits  of the last token read, float32 (n_vocab,)
+    metadata  of the model file, without its lists
+    stop_reason  why the last generation ended: "n_predict", "end of text", "stop text" or "context full"
+    """
+
+    def __init__(
+        self,
+        path: str | Path | ModelFile | None = None,
+        *,
+        threads: int | None = None,
+        ctx: int | None = None,
+        kv_type: str = "f16",
+        batch: int = 512,
+        isa: str | None = None,
+        backend: str = "cpu",
+        fused: bool = True,
+        record: bool | str = False,
+    ) -> None:
+        started = time.perf_counter_ns()
+        if not 1 <= batch <= MAX_BATCH:
+            raise UsageError(f"batch {batch}: must be 1 to {MAX_BATCH}")
+        if ctx is not None and ctx < 1:
+            raise UsageError(f"ctx {ctx}: must be at least 1")
+        if isinstance(record, str) and record not in PROFILES:
+            raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
+        self.pool = Pool(usable_cores() if threads is None else threads)
+        file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
+        arch = architecture(file)
+        h: Any = arch.hparams(file)
+        self.path, self.hparams = file.path, h
+        specs = arch.tensors(h)
+        check_tensors(file, specs)
+        self._context = Context(huge_pages=True)
+        # The file itself is let go: what is used of its map keeps that alive, and the tokenizer has the vocabulary.
+        self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list | Texts)}
+        self.n_ctx = min(ctx or h.n_ctx, h.n_ctx)
+        self.batch = min(batch, self.n_ctx)
+        self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type)
+        self._kv_bytes_per_token = self.kv.bytes_per_token
+        self.kv_type = kv_type
+        self._build = arch.build
+        self._options: dict[str, Any] = {"isa": isa, "backend_name": backend, "fused": fused, "threads": self.threads}
+        self._backend, self._fused = backend, fused
+        self.profile = record if isinstance(record, str) else "full" if record else "off"
+        self.recording = True
+        self._runners: dict[tuple[int, bool], Runner] = {}
+        self._running: Runner | None = None
+        self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
+        self.tokens: list[int] = []
+        self.n_past = 0
+        self.logits: NDArray[np.float32] = np.zeros(h.n_vocab, np.float32)
+        self.stop_reason = ""
+        self.stats = Stats()
+        self.weights = place_weights(file, specs, self._context)
+        with Packing(file, self.weights, self.pool.threads) as packing:  # in C, while Python does the rest
+            self.tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
+            if self.tokenizer.n_vocab > self.hparams.n_vocab:
+                problem = f"{self.tokenizer.n_vocab} tokens, but logits for {self.hparams.n_vocab}"
+                raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
+            self._one = self._runner(1, all_logits=False)
+            packing.finish()
+        self.stats.load_ns = time.perf_counter_ns() - started
+
+    @property
+    def threads(self) -> int:
+        return self.pool.threads
+
+    @property
+    def isa(self) -> str:
+        return ISAS[self._one.plan.isa]
+
+    def _runner(self, n_tokens: int, *, all_logits: bool) -> Runner:
+        """The runner for so many tokens: one for a single token and one for all larger batches."""
+        capacity = 1 if n_tokens == 1 else self.batch
+        key = (capacity, all_logits and capacity > 1)
+        if key not in self._runners:
+            graph, inputs = self.new_graph(capacity, last_only=not all_logits)
+            plan = graph.plan(**self._options)
+            trace: TraceBuffer | TotalsBuffer | None = None
+            if self.profile == "full":
+                trace = TraceBuffer(self.threads, plan.n_steps + 1)
+            elif self.profile == "light":
+                trace = TotalsBuffer(self.threads, plan.n_steps)
+            self._runners[key] = Runner(len(self._runners), inputs, graph, plan, trace, capacity)
+        return self._runners[key]
+
+    def new_graph(self, n_tokens: int, *, last_only: bool = False) -> tuple[ModelGraph, Inputs]:
+        """The model's graph for up to `n_tokens` tokens, over this session's weights and cache, not planned yet.
+
+        `last_only`: logits of the last token alone.
+        """
+        inputs = make_inputs(n_tokens, self.n_ctx, last_only=last_only)
+        return self._build(self.hparams, self.weights, self.kv, inputs), inputs
+
+    def reset(self) -> None:
+        """Forget all tokens."""
+        self.rewind(0)
+
+    def rewind(self, n_tokens: int) -> None:
+        """Forget all but the first `n_tokens` tokens."""
+        if not 0 <= n_tokens <= len(self.tokens):
+            raise UsageError(f"rewind: {n_tokens} is not 0 to {len(self.tokens)}")
+        del self.tokens[n_tokens:]
+        self.n_past = min(self.n_past, n_tokens)
+
+    def eval(self, ids: Sequence[int], all_logits: bool = False) -> NDArray[np.float32]:
+        """Read `ids` after what was read before.
+
+        Returns the logits of the last token, float32 (n_vocab,), or of each of `ids`, (n_tokens, n_vocab).
+        Raises UsageError for no tokens or a token that does not exist, ContextFullError when they don't fit; then
+        nothing is read.
+        """
+        del self.tokens[self.n_past :]
+        logits, _ = self._eval(ids, all_logits=all_logits)
+        return logits
+
+    def _eval(
+        self, ids: Sequence[int], *, all_logits: bool = False
+    ) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
+        """`eval`, and the record of each batch."""
+        tokens = np.asarray(ids, np.int64).reshape(-1)
+        n_vocab = self.hparams.n_vocab
+        if not len(tokens):
+            raise UsageError("eval: no tokens")
+        if tokens.min() < 0 or tokens.max() >= n_vocab:
+            bad = int(tokens[(tokens < 0) | (tokens >= n_vocab)][0])
+            raise UsageError(f"eval: token {bad} is not 0 to {n_vocab - 1}")
+        if self.n_past + len(tokens) > self.n_ctx:
+            larger = " or a larger --ctx" if self.n_ctx < self.hparams.n_ctx else ""
+            raise ContextFullError(
+                f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; "
+                f"use a shorter prompt{larger}"
+            )
+        self.kv.make_room(self.n_past, len(tokens))
+        rows = np.empty((len(tokens) if all_logits else 1, n_vocab), np.float32)
+        runs = []
+        for at in range(0, len(tokens), self.batch):
+            part = tokens[at : at + self.batch]
+            runner = self._runner(len(part), all_logits=all_logits)
+            logits, record = self._run(runner, part)
+            runs.append(record)
+            rows[at if all_logits else 0 :][: len(logits)] = logits
+        self.logits = rows[-1]
+        return (rows if all_logits else rows[0]), tuple(runs)
+
+    def _run(self, runner: Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
+        """One run of a plan; the logits are those of its memory, overwritten by the next."""
+        n, n_past, inputs = len(part), self.n_past, runner.inputs
+        runner.wake(n)
+        if runner.capacity == 1:
+            for other in self._runners.values():
+                other.rest()
+        inputs.tokens.bytes().view(np.int32)[:n] = part
+        inputs.positions.bytes().view(np.int32)[:n] = np.arange(self.n_past, self.n_past + n)
+        if inputs.outputs is not None:
+            inputs.outputs.bytes().view(np.int32)[:] = n - 1
+        trace = runner.trace if self.recording else None
+        with self._stopping:
+            self._running = runner
+        started = time.perf_counter_ns()
+        try:
+            runner.plan.run(self.pool, {"n_tokens": n, "n_kv": n_past + n}, trace)
+        finally:
+            with self._stopping:
+                self._running = None
+                runner.plan.forget_stop()
+        ns = time.perf_counter_ns() - started
+        del self.tokens[self.n_past :]
+        self.tokens.extend(part.tolist())
+        self.n_past += n
+        records: Sequence[NodeRecord] = ()
+        dropped = 0
+        if isinstance(trace, TraceBuffer):
+            records, dropped = runner.plan.take_records(trace)
+        kv_bytes = self.n_past * self._kv_bytes_per_token
+        record = TokenRecord(n_past, n, ns, 0, runner.index, records, dropped, kv_bytes)
+        return runner.graph.logits.numpy().reshape(-1, self.hparams.n_vocab), record
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        n_predict: int = 200,
+        *,
+        temp: float = 0.9,
+        top_k: int = 40,
+        top_p: float = 0.9,
+        min_p: float = 0.0,
+        repeat_penalty: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        ctx_shift: bool = False,
+        ignore_eos: bool = False,
+        answer: Sequence[int] = (),
+    ) -> Iterator[Step]:
+        """Go on from what was read, then `prompt`, for up to `n_predict` tokens. Without any token at all it starts
+        from the model's end-of-text token, as a text begins after another one ended.
+
+        `stop`: texts at which to end; they are not part of the text. `ctx_shift`: with a full context drop the older
+        half and read the rest again, at new positions, rather than end. Afterwards `stop_reason` says why it ended.
+        `answer`: tokens of the text that were read before, and last of them the one that is to be chosen first.
+        Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context.
+        """
+        if n_predict < 0:
+            raise UsageError(f"n-predict {n_predict}: must be at least 0")
+        params = SamplerParams(temp, top_k, top_p, min_p, repeat_penalty, seed=seed)
+        sampler = Sampler(params)
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else [int(i) for i in prompt]
+        pending = [*self.tokens[self.n_past :], *ids]
+        if not pending and self.n_past == 0:
+            pending = [self.tokenizer.eos if self.tokenizer.eos is not None else 0]
+        elif not pending:
+            pending = [self.tokens[-1]]
+            self.rewind(self.n_past - 1)
+        texts = stream, stops = self.tokenizer.stream(), StopTexts(stop)
+        for token in answer[:-1]:
+            stops.push(stream.push(token))
+        return self._generate(pending, n_predict, sampler, texts, ctx_shift, ignore_eos, answer[-1:])
+
+    def _generate(
+        self, pending: list[int], n_predict: int, sampler: Sampler, texts: tuple[TokenStream, StopTexts],
+        ctx_shift: bool, ignore_eos: bool, chosen: Sequence[int],
+    ) -> Iterator[Step]:  # fmt: skip
+        self.stop_reason = "n_predict"
+        stream, stops = texts
+        for n in range(n_predict):
+            if n and self.n_past + len(pending) > self.n_ctx:
+                if not ctx_shift:
+                    self.stop_reason = "context full"
+                    break
+                pending = self.shift()
+            logits, runs = self._eval(pending)
+            record = runs[0] if len(runs) == 1 else _joined(runs)
+            self._count(record, prompt=n == 0)
+            started = time.perf_counter_ns()
+            # Some models have more logits than tokens, to round the matrix up.
+            token, logprob = sampler.sample(logits[: self.tokenizer.n_vocab], self.tokens)
+            if chosen and n == 0:
+                token, logprob = chosen[0], logprob + float(logits[chosen[0]]) - float(logits[token])
+            sample_ns = time.perf_counter_ns() - started
+            self.stats.sample_ns += sample_ns
+            self.stats.n_sampled += 1
+            record = replace(record, sample_ns=sample_ns)
+            runs = (record,) if len(runs) == 1 else (*runs[:-1], replace(runs[-1], sample_ns=sample_ns))
+            if token == self.tokenizer.eos and not ignore_eos:
+                self.stop_reason = "end of text"
+                yield Step(token, stops.push(stream.flush()) + stops.flush(), logprob, record, runs)
+                return
+            self.tokens.append(token)
+            pending = [token]
+            text = stops.push(stream.push(token))
+            if stops.found:
+                self.stop_reason = "stop text"
+                yield Step(token, text, logprob, record, runs)
+                return
+            last = n == n_predict - 1 or (self.n_past + 1 > self.n_ctx and not ctx_shift)
+            if last:
+                text += stops.push(stream.flush()) + stops.flush()
+            yield Step(token, text, logprob, record, runs)
+
+    def shift(self) -> list[int]:
+        """Make room in a full context: forget all, and return the newer half of the tokens, to be read anew."""
+        kept = self.tokens[-(self.n_ctx // 2) :] if self.n_ctx > 1 else self.tokens[-1:]
+        self.reset()
+        return kept
+
+    def _count(self, record: TokenRecord, *, prompt: bool) -> None:
+        if prompt:
+            self.stats.prompt_ns += record.eval_ns
+            self.stats.n_prompt += record.n_tokens
+        else:
+            self.stats.predict_ns += record.eval_ns
+            self.stats.n_predicted += record.n_tokens
+
+    def memory(self) -> MemoryUse:
+        """Bytes by owner, now."""
+        batch = [r.plan.dag.arena_bytes for r in self._runners.values() if r.capacity > 1]
+        mapped = sum(t.n_bytes for t in self.weights.values() if not t.packed)
+        records = sum(r.trace.n_bytes for r in self._runners.values() if r.trace)
+        scratch = sum(r.plan.scratch_bytes(self.threads) for r in self._runners.values())
+        packed = sum(t.n_bytes for t in self.weights.values() if t.packed)
+        return MemoryUse(packed + mapped, self.kv.n_bytes, self._one.plan.dag.arena_bytes, sum(batch), scratch, records)
+
+    def graphs(self) -> tuple[GraphInfo, ...]:
+        """The graphs that token records point at by `graph`."""
+        return tuple(r.plan.info(self.threads) for r in self._runners.values())
+
+    def costs(self, graph: int, n_tokens: int, n_kv: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Operations, and bytes read and written, of each node in a run of a graph with these sizes."""
+        return list(self._runners.values())[graph].plan.costs({"n_tokens": n_tokens, "n_kv": n_kv})
+
+    def clear_totals(self) -> None:
+        """Begin a light profile's sums anew."""
+        for runner in self._runners.values():
+            if isinstance(runner.trace, TotalsBuffer):
+                runner.trace.clear()
+
+    def trace(self, tokens: Iterable[TokenRecord]) -> Trace:
+        """A trace of the given evaluations, to save or show; of a light profile with the sums since clear_totals()."""
+        costs, told = cache(self.costs), []
+        for token in tokens:
+            flops, traffic = costs(token.graph, token.n_tokens, token.n_past + token.n_tokens)
+            told.append(replace(token, flops=flops, traffic=traffic))
+        light = [(r, r.trace) for r in self._runners.values() if isinstance(r.trace, TotalsBuffer)]
+        totals = [total for r, buffer in light for total in r.plan.node_totals(buffer, r.index)]
+        return Trace(self.graphs(), tuple(told), self.memory(), self.run_info(), tuple(totals))
+
+    def run_info(self) -> RunInfo:
+        """What this session runs, where and how."""
+        types: Counter[str] = Counter()
+        for t in self.weights.values():
+            types[t.type.name] += t.n_bytes if t.n_rows > 1 else 0
+        return here(
+            backend=self._backend, isa=self.isa, threads=self.threads, model=self.path.name,
+            architecture=str(self.metadata["general.architecture"]), types={k: n for k, n in types.items() if n},
+            kv_type=self.kv_type, n_ctx=self.n_ctx, batch=self.batch, fused=self._fused, profile=self.profile,
+            stamp_ns=stamp_ns(self.threads),
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End the evaluation under way, if there is one, at its next node; from any thread."""
+        with self._stopping:
+            if self._running is not None:
+                self._running.plan.stop()
+
+
+def _joined(runs: tuple[TokenRecord, ...]) -> TokenRecord:
+    """The record of an evaluation in several batches: the last one's, with the tokens and the time of all."""
+    n_tokens, ns = sum(r.n_tokens for r in runs), sum(r.eval_ns for r in runs)
+    return replace(runs[-1], n_past=runs[0].n_past, n_tokens=n_tokens, eval_ns=ns)
+
+
+def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
+    """Load a model, or without a path the built-in one. An open file stays open.
+
+    Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
+    which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, backend, fused, record ("full"
+    or True: node records in each Step; "light": only their sums, in `trace()`). Prints nothing. Raises UsageError,
+    ModelFileError, MissingPartError.
+    """
+    return Session(path, **options)

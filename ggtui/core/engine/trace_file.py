@@ -1,0 +1,200 @@
+"""Traces in files, as JSON (docs/trace-format.md). A file is checked in every field before anything relies on it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.runtime import record as kinds
+from ggtui.core.runtime.record import (
+    COLUMNS,
+    WAKE,
+    GraphInfo,
+    Limits,
+    MemoryUse,
+    NodeInfo,
+    NodeRecord,
+    NodeTotal,
+    OriginalInfo,
+    Records,
+    RunInfo,
+    TensorInfo,
+    TokenRecord,
+    Trace,
+)
+
+SCHEMA = "ggtui-trace"
+VERSION = 1
+MAX_THREADS = 4096  # of a trace that can be true
+
+
+def dumps(trace: Trace) -> str:
+    """A trace as JSON. Node records and totals are rows; docs/trace-format.md names their columns."""
+    data = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "run": asdict(trace.run),
+        "memory": asdict(trace.memory),
+        "limits": asdict(trace.limits) if trace.limits else None,
+        "graphs": [asdict(graph) for graph in trace.graphs],
+        "record_columns": COLUMNS,
+        "tokens": [_token_data(token) for token in trace.tokens],
+        "total_columns": _TOTAL_COLUMNS,
+        "totals": [[getattr(total, name) for name in _TOTAL_COLUMNS] for total in trace.totals],
+    }
+    return json.dumps(data, separators=(",", ":"))
+
+
+def save(trace: Trace, path: str | Path) -> None:
+    """Write a trace as JSON, under a temporary name first."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(dumps(trace), encoding="utf-8")
+    temporary.replace(path)
+
+
+def load(path: str | Path) -> Trace:
+    """Read what `save` wrote. Raises ValueError for anything else."""
+    try:
+        data: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a trace: {error}") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: not a trace that ggtui saved")
+    if data.get("version") != VERSION:
+        raise ValueError(f"{path}: trace version {data.get('version')}; this ggtui reads version {VERSION}")
+    try:
+        trace = Trace(
+            graphs=tuple(_graph(g) for g in data["graphs"]),
+            tokens=tuple(_token(t) for t in data["tokens"]),
+            memory=MemoryUse(**data["memory"]),
+            run=RunInfo(**data["run"]),
+            totals=tuple(NodeTotal(*row) for row in data["totals"]),
+            limits=_limits(data["limits"]) if data["limits"] else None,
+        )
+        _check(trace)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: a damaged trace: {error!r}") from error
+    return trace
+
+
+_TOTAL_COLUMNS = tuple(f.name for f in fields(NodeTotal))
+
+
+def _token_data(token: TokenRecord) -> dict[str, Any]:
+    data = {f.name: getattr(token, f.name) for f in fields(token)}
+    return {**data, "records": Records.of(token.records).table.tolist()}
+
+
+def _tensor(data: Any) -> TensorInfo:
+    return TensorInfo(data["name"], data["type"], tuple(data["ne"]))
+
+
+def _graph(data: Any) -> GraphInfo:
+    nodes = []
+    for n in data["nodes"]:
+        originals = tuple(OriginalInfo(o["name"], o["op"], _tensor(o["result"])) for o in n["originals"])
+        n = {**n, "result": _tensor(n["result"]), "src": tuple(n["src"]), "inputs": tuple(map(_tensor, n["inputs"]))}
+        nodes.append(NodeInfo(**{**n, "originals": originals, "parts": tuple(n["parts"])}))
+    return GraphInfo(**{**data, "nodes": tuple(nodes)})
+
+
+def _token(data: Any) -> TokenRecord:
+    rows = np.array(data["records"], np.int64).reshape(-1, len(COLUMNS))
+    lists = {name: tuple(data[name]) for name in ("flops", "traffic")}
+    return TokenRecord(**{**data, **lists, "records": Records(rows)})
+
+
+def _limits(data: Any) -> Limits:
+    return Limits(**{**data, "read": tuple((int(n), float(rate)) for n, rate in data["read"])})
+
+
+def _check(trace: Trace) -> None:
+    """Raise ValueError where a value is not of its field's kind, or a number points outside of what it counts."""
+    _check_kind(trace, Trace, "trace")
+    if trace.limits and min(trace.limits.int8, trace.limits.f32, *(n for row in trace.limits.read for n in row)) <= 0:
+        raise ValueError(f"limits of {trace.limits}")
+    for graph in trace.graphs:
+        if not 1 <= graph.threads <= MAX_THREADS:
+            raise ValueError(f"a graph on {graph.threads} threads")
+        for i, node in enumerate(graph.nodes):
+            if node.id != i or not node.parts or not all(0 <= s < len(graph.nodes) for s in node.src):
+                raise ValueError(f"node {i} has a wrong id, a wrong source or no parts")
+    for token in trace.tokens:
+        graph = _at(trace.graphs, token.graph, "graph")
+        n_nodes = len(graph.nodes)
+        counts = (token.n_past, token.n_tokens, token.eval_ns, token.sample_ns, token.dropped, token.kv_bytes)
+        if min(counts) < 0:
+            raise ValueError(f"an evaluation with the numbers {counts}")
+        table = Records.of(token.records).table
+        if len(table):
+            if not (table[:, 0].min() >= WAKE and table[:, 0].max() < n_nodes):
+                raise ValueError(f"a record of a node outside of the graph's {n_nodes}")
+            _check_places(graph, table)
+        if any(len(costs) not in (0, n_nodes) for costs in (token.flops, token.traffic)):
+            raise ValueError(f"the costs of an evaluation are not those of {n_nodes} nodes")
+    for total in trace.totals:
+        graph = _at(trace.graphs, total.graph, "graph")
+        if total.node != WAKE:
+            _at(graph.nodes, total.node, "node")
+        if not total.count > 0:
+            raise ValueError("a total of no evaluation")
+        _check_places(graph, np.array([[total.node, total.part, total.thread]], np.int64))
+
+
+def _check_kind(value: Any, kind: Any, where: str) -> None:
+    """Raise ValueError unless `value` is what the annotation `kind` of a field here says."""
+    origin, args = get_origin(kind), get_args(kind)
+    fits = True
+    if kind == Sequence[NodeRecord]:
+        return  # an array of numbers already
+    if isinstance(kind, type) and is_dataclass(kind):
+        fits = isinstance(value, kind)
+        for name, hint in _hints(kind.__name__).items() if fits else ():
+            _check_kind(getattr(value, name), hint, f"{where}.{name}")
+    elif origin is tuple:
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        for i, (item, hint) in enumerate(zip(value, kinds, strict=True)):
+            _check_kind(item, hint, f"{where}[{i}]")
+    elif origin is Mapping:
+        for key, item in value.items():
+            _check_kind(item, args[1], f"{where}[{key!r}]")
+    elif args:  # X | None
+        if value is not None:
+            _check_kind(value, args[0], where)
+    elif kind is float:
+        fits = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+    elif kind is int:
+        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 62
+    else:
+        fits = isinstance(value, kind)
+    if not fits:
+        raise ValueError(f"{where} is {value!r}")
+
+
+@cache
+def _hints(name: str) -> dict[str, Any]:
+    return get_type_hints(getattr(kinds, name))
+
+
+def _check_places(graph: GraphInfo, table: NDArray[np.int64]) -> None:
+    """Parts and threads of records whose nodes exist."""
+    n_parts = np.array([*(len(n.parts) for n in graph.nodes), 1])[table[:, 0]]
+    for column, what, limits in ((1, "part", n_parts), (2, "thread", graph.threads)):
+        bad = (table[:, column] < 0) | (table[:, column] >= limits)
+        if bad.any():
+            raise ValueError(f"there is no {what} {table[bad][0, column]} of node {table[bad][0, 0]}")
+
+
+def _at(items: Sequence[Any], index: int, what: str) -> Any:
+    if not isinstance(index, int) or not 0 <= index < len(items):
+        raise ValueError(f"there is no {what} {index!r}")
+    return items[index]

@@ -1,0 +1,126 @@
+"""Which tensor type each matrix of a model gets: the mixes that llama.cpp names, for GPT-2, and what stands in for a
+type that does not fit a row.
+
+A mix gives more bits to the matrices that lose most: the head, the values' part of attention, and the way down.
+The rules are those of llama.cpp's quantizer without an importance matrix, since it has attn_qkv go with attn_v.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ggtui.core.errors import UsageError
+from ggtui.core.graph.types import TYPES, TensorType, type_of
+
+# What takes the place of a type in rows that are no whole number of its blocks; f16 comes after these.
+FALLBACKS = {"q2_k": "q4_0", "q3_k": "q4_0", "q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "iq4_xs": "iq4_nl"}
+# GGUF's `general.file_type` of a model whose matrices are mostly of a type, as llama.cpp numbers them.
+FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k": 12}
+FILE_TYPES |= {"q4_k": 15, "q5_k": 17, "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "bf16": 32, "mxfp4": 38}
+
+_HEAD = "q6_k"
+_PART = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
+
+Layers = Callable[[int, int], bool]  # whether a rule holds in layer i of n
+
+
+def _all(i: int, n: int) -> bool:
+    return True
+
+
+def _more_bits(i: int, n: int) -> bool:
+    return i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2
+
+
+def _first(count: int) -> Layers:
+    return lambda i, n: i < count
+
+
+def _first_part(parts: int) -> Layers:
+    return lambda i, n: i < n // parts
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """A type for most matrices, and (part of a layer, type, layers) for others: the first rule that holds counts.
+
+    file_type: what GGUF's `general.file_type` says of it.
+    """
+
+    name: str
+    file_type: int
+    base: str
+    rules: tuple[tuple[str, str, Layers], ...] = ()
+
+    def type_of(self, name: str, n_layer: int, *, tied: bool) -> TensorType:
+        """The type of the matrix called `name`, wherever its rows fit (see `fitting`).
+
+        tied: the token embedding is the head, too.
+        """
+        if name == "output.weight" or (tied and name == "token_embd.weight"):
+            return TYPES[_HEAD]
+        found = _PART.fullmatch(name)
+        if found is not None:
+            layer, part = int(found[1]), found[2]
+            for rule_part, type, holds in self.rules:
+                if part == rule_part and holds(layer, n_layer):
+                    return TYPES[type]
+        return TYPES[self.base]
+
+
+_ROWS = (
+    Mix("q2_k", 10, "q2_k", (("attn_qkv", "q3_k", _all), ("attn_output", "q3_k", _all), ("ffn_down", "q3_k", _all))),
+    Mix("q3_k_s", 11, "q3_k"),
+    Mix(
+        "q3_k_m",
+        12,
+        "q3_k",
+        (
+            ("attn_qkv", "q5_k", _first(2)),
+            ("attn_qkv", "q4_k", _all),
+            ("attn_output", "q4_k", _all),
+            ("ffn_down", "q5_k", _first_part(16)),
+            ("ffn_down", "q4_k", _all),
+        ),
+    ),
+    Mix("q3_k_l", 13, "q3_k", (("attn_qkv", "q5_k", _all), ("attn_output", "q5_k", _all), ("ffn_down", "q5_k", _all))),
+    Mix("q4_k_s", 14, "q4_k", (("attn_qkv", "q5_k", _first(4)), ("ffn_down", "q5_k", _first_part(8)))),
+    Mix("q4_k_m", 15, "q4_k", (("attn_qkv", "q6_k", _more_bits), ("ffn_down", "q6_k", _more_bits))),
+    Mix("q5_k_s", 16, "q5_k"),
+    Mix("q5_k_m", 17, "q5_k", (("attn_qkv", "q6_k", _more_bits), ("ffn_down", "q6_k", _more_bits))),
+    Mix("q6_k", 18, "q6_k"),
+    Mix("iq4_nl", 25, "iq4_nl", (("ffn_down", "q5_k", _first_part(8)),)),
+    Mix("iq4_xs", 30, "iq4_xs", (("ffn_down", "q5_k", _first_part(8)),)),
+)
+MIXES: dict[str, Mix] = {mix.name: mix for mix in _ROWS}
+
+
+def mix_or_type(name: str | TensorType) -> Mix | TensorType:
+    """The mix called `name`, else the type; a name that is both means the mix. Case does not matter.
+
+    Raises UsageError for a name that is neither, and for a type that holds no weights.
+    """
+    if isinstance(name, str):
+        mix = MIXES.get(name.lower())
+        if mix is not None:
+            return mix
+    known = [t.name for t in TYPES.values() if _holds_weights(t)] + [m for m in MIXES if m not in TYPES]
+    if isinstance(name, str) and name.lower() not in TYPES:
+        raise UsageError(f"tensor type {name!r}: choose one of {', '.join(known)}")
+    type = type_of(name)
+    if not _holds_weights(type):
+        raise UsageError(f"type {type.name}: holds no weights; choose one of {', '.join(known)}")
+    return type
+
+
+def fitting(type: TensorType, ne0: int) -> TensorType:
+    """`type`, or what stands in for it in rows of `ne0` weights that are no whole number of its blocks."""
+    while ne0 % type.block:
+        type = TYPES[FALLBACKS.get(type.name, "f16")]
+    return type
+
+
+def _holds_weights(type: TensorType) -> bool:
+    return type.file and type.name != "i32"

@@ -1,0 +1,1 @@
+"""Tensors, ops, graphs and passes over them: what is described, and nothing of what runs it."""

@@ -1,0 +1,85 @@
+"""Graphs: the ops that lead to a result, in an order in which they can run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from ggtui.core.graph.tensor import Param, Tensor, describe
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One op of a graph. At first it says what its tensor says; passes join nodes and then `replaced` lists the
+    originals.
+
+    phase   nodes of one phase run without the threads meeting; set by the schedule pass
+    heads   of a node that threads share by heads: how many, and the values of each; set by that pass too
+    """
+
+    dst: Tensor
+    op: str
+    src: tuple[Tensor | None, ...]
+    params: tuple[Param, ...]
+    replaced: tuple[Tensor, ...] = ()
+    phase: int = 0
+    heads: tuple[int, int] | None = None
+
+    @property
+    def originals(self) -> tuple[Tensor, ...]:
+        """The tensors of the user's graph that this node computes, in order."""
+        return self.replaced or (self.dst,)
+
+    @property
+    def name(self) -> str:
+        """What traces call it: of a fused node the name of the op that does most of its work."""
+        return next((t.name for t in self.originals if t.op == self.op and t.name), self.dst.name or self.op)
+
+
+@dataclass
+class Dag:
+    """Nodes in an order in which each comes after its sources, without the ops that only look at data another way.
+
+    outputs  tensors asked for; kept: tensors whose memory must outlive the run
+    offsets  where each computed tensor lies in the arena, and arena_bytes its size; set by the allocate pass
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+    kept: set[Tensor] = field(default_factory=set)
+    offsets: dict[Tensor, int] = field(default_factory=dict)
+    work: dict[Tensor, int] = field(default_factory=dict)
+    arena_bytes: int = 0
+
+    def with_nodes(self, nodes: list[Node]) -> Dag:
+        return replace(self, nodes=nodes)
+
+    def must_stay(self) -> set[Tensor]:
+        """Roots of all tensors that are outputs or kept."""
+        return {t.root for t in self.outputs} | {t.root for t in self.kept}
+
+
+def topological(outputs: list[Tensor]) -> Iterator[Tensor]:
+    """Every tensor the outputs depend on, sources first, in the order in which the graph was written down.
+
+    Walks with a stack of its own, since a deep graph would end Python's.
+    """
+    seen: set[Tensor] = set()
+    for output in outputs:
+        stack: list[tuple[Tensor, bool]] = [(output, False)]
+        while stack:
+            t, ready = stack.pop()
+            if ready:
+                yield t
+            elif t not in seen:
+                seen.add(t)
+                stack.append((t, True))
+                sources = [s for s in (*t.src, t.view_src) if s is not None and s not in seen]
+                stack.extend((s, False) for s in reversed(sources))
+
+
+def format_node(index: int, node: Node) -> str:
+    """One line of a printed graph."""
+    sources = ", ".join(describe(s) for s in node.src if s is not None)
+    fused = f"   [{' + '.join(t.op for t in node.replaced)}]" if node.replaced else ""
+    return f"{index:4d}  {node.op:<15}{describe(node.dst):<40} <- {sources}{fused}"

@@ -1,0 +1,205 @@
+"""Matrix multiplication, and the ops of attention: soft_max, rope, masks, fused attention; and functions of one's
+own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+from ggtui.core.graph.ops.base import (
+    I32,
+    Op,
+    Sizes,
+    fits_times,
+    need,
+    need_f32,
+    no_cost,
+    per_element,
+    plain_traffic,
+    result,
+)
+from ggtui.core.graph.tensor import Dim, Tensor, same_dim
+from ggtui.core.graph.types import TYPES, TensorType, type_of
+
+F32, F16 = TYPES["f32"], TYPES["f16"]
+ROPE_MODES = {"normal": 0, "neox": 2}
+
+
+def mul_mat(a: Tensor, b: Tensor) -> Tensor:
+    """The dot product of each row of `a` with each row of `b`: (k, m, a2, a3) and (k, n, b2, b3) give (m, n, b2, b3).
+
+    `a` is of any type, `b` f32; `a` is broadcast over dimensions 2 and 3. With numpy: b @ a.T.
+    Where `a` is packed and of a block type, `b` is rounded to 8 bits, 32 values sharing a scale.
+    """
+    need_f32("mul_mat", b)
+    need(same_dim(a.ne[0], b.ne[0]), "mul_mat", "rows (ne0) differ in length", a, b)
+    need(a.type is not I32, "mul_mat", "weights can't be i32", a, b)
+    fits = fits_times(a.ne[2], b.ne[2]) and fits_times(a.ne[3], b.ne[3])
+    need(fits, "mul_mat", "the first operand can't be broadcast over dimensions 2 and 3 of the second", a, b)
+    if a.packed:
+        need(
+            b.nb[0] == b.type.bytes,
+            "mul_mat",
+            "with packed weights the second operand needs rows without gaps",
+            a,
+            b,
+        )
+    return result("mul_mat", (a.ne[1], b.ne[1], b.ne[2], b.ne[3]), (a, b))
+
+
+def _mul_mat_flops(t: Tensor, sizes: Sizes) -> int:
+    assert t.src[0] is not None
+    return 2 * sizes(t.src[0])[0] * prod(sizes(t))
+
+
+def diag_mask_inf(a: Tensor, n_past: int) -> Tensor:
+    """`a` (n_kv, n_tokens, ...) with -inf where i0 > n_past + i1: no token sees a later one."""
+    need_f32("diag_mask_inf", a)
+    return result("diag_mask_inf", a.ne, (a,), (n_past,))
+
+
+def _covers(mask: Tensor, scores: Sequence[int]) -> bool:
+    """Whether a mask has a row for each row of scores (n_kv, n_tokens, n_head, ne3), repeated over the heads."""
+    enough = mask.ne[1] >= scores[1] and not isinstance(mask.ne[1], Dim)
+    return (
+        same_dim(mask.ne[0], scores[0])
+        and (enough or same_dim(mask.ne[1], scores[1]))
+        and fits_times(mask.ne[2], scores[2])
+        and fits_times(mask.ne[3], scores[3])
+    )
+
+
+def soft_max(
+    a: Tensor,
+    mask: Tensor | None = None,
+    scale: float = 1.0,
+    max_bias: float = 0.0,
+    sinks: Tensor | None = None,
+) -> Tensor:
+    """softmax(scale * a + slope * mask) of each row.
+
+    mask   f32 or f16 (ne0, at least ne1, m2, m3), broadcast over dimensions 2 and 3
+    max_bias  above 0: ALiBi, each head (dimension 2) has a slope of its own (Press et al. 2021); else the slope is 1
+    sinks  f32 (ne2): a logit for each head that takes part in the sum and has no place in the result
+    """
+    need_f32("soft_max", a, sinks)
+    if mask is not None:
+        need(mask.type in (F32, F16) and not mask.packed, "soft_max", "the mask must be f32 or f16", a, mask)
+        need(_covers(mask, a.ne), "soft_max", "the mask does not cover the rows", a, mask)
+        need(mask.nb[0] == mask.type.bytes, "soft_max", "the mask needs rows without gaps", a, mask)
+    need(max_bias == 0.0 or mask is not None, "soft_max", "max_bias needs a mask to weigh", a)
+    if sinks is not None:
+        need(same_dim(sinks.ne[0], a.ne[2]) and sinks.n_rows == 1, "soft_max", "needs a sink for each head", a, sinks)
+    return result("soft_max", a.ne, (a, mask, sinks), (float(scale), float(max_bias)))
+
+
+def rope(
+    a: Tensor,
+    positions: Tensor,
+    n_dims: int | None = None,
+    mode: str = "normal",
+    freq_base: float = 10000.0,
+    freq_scale: float = 1.0,
+    freq_factors: Tensor | None = None,
+    attn_factor: float = 1.0,
+) -> Tensor:
+    """Rotary position embedding (Su et al. 2021) of `a` (d, n_head, n_tokens, ne3) at i32 `positions` (n_tokens).
+
+    n_dims   how many values of each row turn (default d)
+    mode     "normal" turns neighbours (2i, 2i+1), "neox" turns (i, i + n_dims/2)
+    freq_factors  f32 (n_dims/2): each angle is divided by its factor
+    """
+    n_dims = a.ne[0] if n_dims is None else n_dims
+    need_f32("rope", a, freq_factors)
+    need(
+        positions.type is I32 and same_dim(positions.ne[0], a.ne[2]),
+        "rope",
+        "needs an i32 position a token",
+        a,
+        positions,
+    )
+    need(0 < n_dims <= a.ne[0] and n_dims % 2 == 0, "rope", f"n_dims {n_dims} is not even and within a row", a)
+    need(mode in ROPE_MODES, "rope", f"mode {mode!r} is none of {', '.join(ROPE_MODES)}", a)
+    if freq_factors is not None:
+        need(freq_factors.ne[0] == n_dims // 2, "rope", "needs n_dims/2 frequency factors", a, freq_factors)
+    params = (n_dims, ROPE_MODES[mode], float(freq_base), float(freq_scale), float(attn_factor))
+    return result("rope", a.ne, (a, positions, freq_factors), params)
+
+
+def flash_attn_ext(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    scale: float = 1.0,
+    max_bias: float = 0.0,
+    causal: bool = False,
+    sinks: Tensor | None = None,
+) -> Tensor:
+    """softmax(scale * k.q + slope * mask) . v in one go, the softmax computed online (Dao et al. 2022).
+
+    q        f32 (d_k, n_tokens, n_head, ne3)
+    k, v     f32 or f16 (d_k, n_kv, n_head_kv, ne3) and (d_v, n_kv, n_head_kv, ne3); n_head_kv divides n_head; k may
+    be packed mask     as for soft_max, (n_kv, at least n_tokens, m2, m3)
+    causal   token i sees the keys up to n_kv - n_tokens + i
+    Result   f32 (d_v, n_head, n_tokens, ne3)
+    """
+    op = "flash_attn_ext"
+    need_f32(op, q, sinks)
+    need(k.type is v.type and k.type in (F32, F16), op, "keys and values must both be f32 or both f16", k, v)
+    need(not v.packed and v.nb[0] == v.type.bytes, op, "values need rows without gaps", v)
+    need(same_dim(q.ne[0], k.ne[0]), op, "queries and keys differ in length", q, k)
+    need(all(same_dim(k.ne[i], v.ne[i]) for i in (1, 2, 3)), op, "keys and values differ in number", k, v)
+    need(fits_times(k.ne[2], q.ne[2]) and same_dim(q.ne[3], k.ne[3]), op, "heads don't fit", q, k)
+    if mask is not None:
+        need(mask.type in (F32, F16) and not mask.packed, op, "the mask must be f32 or f16", q, mask)
+        need(_covers(mask, (k.ne[1], *q.ne[1:])), op, "the mask does not cover the scores", q, mask)
+    need(max_bias == 0.0 or mask is not None, op, "max_bias needs a mask to weigh", q)
+    if sinks is not None:
+        need(same_dim(sinks.ne[0], q.ne[2]) and sinks.n_rows == 1, op, "needs a sink for each head", q, sinks)
+    params = (float(scale), float(max_bias), int(causal))
+    return result(op, (v.ne[0], q.ne[2], q.ne[1], q.ne[3]), (q, k, v, mask, sinks), params)
+
+
+def _flash_attn_flops(t: Tensor, sizes: Sizes) -> int:
+    q, k, v = t.src[0], t.src[1], t.src[2]
+    assert q is not None and k is not None and v is not None
+    d_k, n_tokens, n_head, ne3 = sizes(q)
+    d_v, n_kv = sizes(v)[:2]
+    seen = n_tokens * n_kv
+    if t.op_params[2]:  # causal: the keys after a token are not looked at
+        seen -= n_tokens * (n_tokens - 1) // 2
+    return (2 * (d_k + d_v) + 8) * seen * n_head * ne3
+
+
+def map_custom(
+    function: Callable[..., None],
+    *src: Tensor,
+    ne: Sequence[int] | None = None,
+    type: str | TensorType = "f32",
+) -> Tensor:
+    """A Python function as an op: function(dst, *src, ith, nth) with numpy arrays, shaped as `numpy()` shapes them.
+
+    Every thread calls it, under the GIL, and computes its share, the ith of nth; it returns when its share of `dst` is
+    written. What it raises comes out of the run. Sources must be f32, f16 or i32. Result: sizes `ne` (default those of
+    the first source) of `type`.
+    """
+    need(len(src) > 0 or ne is not None, "map_custom", "needs a source or sizes")
+    plain = ("f32", "f16", "i32")
+    for s in src:
+        need(s.type.name in plain and not s.packed, "map_custom", "sources must be plain f32, f16 or i32", s)
+    kind = type_of(type)
+    t = result("map_custom", tuple(ne) if ne is not None else src[0].ne, src, type=kind)
+    need(kind.name in plain, "map_custom", "the result must be f32, f16 or i32", t)
+    t.function = function
+    return t
+
+
+ATTENTION_OPS: tuple[Op, ...] = (
+    Op("mul_mat", mul_mat, _mul_mat_flops, plain_traffic),
+    Op("diag_mask_inf", diag_mask_inf, no_cost, plain_traffic, local=(0,)),
+    Op("soft_max", soft_max, per_element(12), plain_traffic, local=(0,)),
+    Op("rope", rope, per_element(6), plain_traffic, local=(0,)),
+    Op("flash_attn_ext", flash_attn_ext, _flash_attn_flops, plain_traffic),
+    Op("map_custom", map_custom, no_cost, plain_traffic),
+)

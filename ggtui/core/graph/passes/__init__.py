@@ -1,0 +1,1 @@
+"""Passes that hold for every device: a Dag in, a Dag out."""

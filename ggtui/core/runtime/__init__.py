@@ -1,0 +1,1 @@
+"""What runs graphs: the devices, and the records that runs leave."""

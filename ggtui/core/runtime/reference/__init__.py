@@ -1,0 +1,1 @@
+"""Every op in numpy: the executable specification, and the oracle of the tests."""

@@ -1,0 +1,182 @@
+/* A pool of threads that live as long as it does. Between runs they wait at the gate `start`; in a run they meet at the gate
+ * `met`, which the last one to arrive opens. */
+#include "base/pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include "base/error.h"
+#include "base/gate.h"
+#include "base/ticks.h"
+
+enum { MAX_THREADS = 512, CACHE_LINE = 64 };
+
+/* Spinning is worth it while the thread waited for is running on another core: then the wait is mostly shorter than waking
+ * from sleep takes. It is worth nothing when that thread waits for this core, or for a core that another process has. */
+static const double SPIN_NS = 50e3, SPIN_NS_CROWDED = 1e3;
+static const double START_SPINS = 4; /* as long between runs, so that choosing a token and the like is no reason to sleep */
+
+typedef struct {
+    _Alignas(CACHE_LINE) gg_pool *pool;
+    int ith;
+    pthread_t thread;
+    gg_patience start, meet; /* at the two gates */
+} gg_worker;
+
+struct gg_pool {
+    int n_threads;
+    pid_t process;         /* that made it */
+    pthread_mutex_t lock;  /* held for a run */
+    gg_work_fn work;       /* of the run; NULL asks the workers to end */
+    void *arg;
+    _Alignas(CACHE_LINE) gg_gate start;
+    _Alignas(CACHE_LINE) gg_gate met;
+    _Alignas(CACHE_LINE) _Atomic int arrived; /* at the meeting under way */
+    gg_worker workers[]; /* [n_threads]; workers[0] is the caller, whoever that is */
+};
+
+static int usable_cores(void) {
+#ifdef __linux__
+    cpu_set_t set; /* knows of taskset and the like */
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        return CPU_COUNT(&set);
+    }
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* Comes to the meeting without waiting for the others. */
+static void arrive(gg_pool *pool) {
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == pool->n_threads - 1) {
+        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed); /* nobody comes to the next one before the gate opens */
+        gg_gate_open(&pool->met);
+    }
+}
+
+void gg_pool_meet(gg_pool *pool, int ith) {
+    const uint32_t seen = gg_gate_count(&pool->met); /* cannot change before this thread arrives */
+    arrive(pool);
+    gg_gate_wait(&pool->met, seen, &pool->workers[ith].meet);
+}
+
+static void *worker_main(void *arg) {
+    gg_worker *worker = arg;
+    gg_pool *pool = worker->pool;
+    char name[16]; /* what `top -H` shows */
+    snprintf(name, sizeof(name), "ggtui/%d", worker->ith);
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), name);
+#elif defined(__APPLE__)
+    pthread_setname_np(name);
+#endif
+    for (uint32_t seen = 0;;) {
+        seen = gg_gate_wait(&pool->start, seen, &worker->start);
+        if (pool->work == NULL) {
+            return NULL;
+        }
+        pool->work(pool->arg, worker->ith);
+        arrive(pool); /* the caller alone waits for the end of the run */
+    }
+}
+
+void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg) {
+    if (pool->n_threads == 1) {
+        work(arg, 0);
+        return;
+    }
+    pool->work = work;
+    pool->arg = arg;
+    gg_gate_open(&pool->start);
+    work(arg, 0);
+    gg_pool_meet(pool, 0);
+}
+
+int gg_pool_lock(gg_pool *pool) {
+    if (pool->process != getpid()) {
+        return gg_fail(GG_NO_THREAD, "the thread pool stayed behind in the parent process; make a new one after fork()");
+    }
+    pthread_mutex_lock(&pool->lock);
+    return GG_OK;
+}
+
+void gg_pool_unlock(gg_pool *pool) { pthread_mutex_unlock(&pool->lock); }
+
+int gg_pool_n_threads(const gg_pool *pool) { return pool->n_threads; }
+
+/* Ends the first n_started threads and frees the rest. */
+static void end_pool(gg_pool *pool, int n_started) {
+    if (pool->process == getpid()) {
+        pool->work = NULL;
+        gg_gate_open(&pool->start);
+        for (int ith = 1; ith < n_started; ith++) {
+            pthread_join(pool->workers[ith].thread, NULL);
+        }
+        gg_gate_destroy(&pool->start);
+        gg_gate_destroy(&pool->met);
+        pthread_mutex_destroy(&pool->lock);
+    }
+    free(pool);
+}
+
+void gg_pool_free(gg_pool *pool) {
+    if (pool != NULL) {
+        end_pool(pool, pool->n_threads);
+    }
+}
+
+/* Signals are for the program's own threads (Ctrl-C for Python's main thread), but those that a fault raises stay with the
+ * thread that made it, so that a handler can say where. */
+static void worker_signals(sigset_t *set) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigfillset(set);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        sigdelset(set, faults[i]);
+    }
+}
+
+gg_pool *gg_pool_new(int n_threads) {
+    if (n_threads < 1 || n_threads > MAX_THREADS) {
+        gg_fail(GG_FAILED, "%d threads: choose a number from 1 to %d", n_threads, MAX_THREADS);
+        return NULL;
+    }
+    gg_pool *pool = aligned_alloc(CACHE_LINE, sizeof(gg_pool) + (size_t)n_threads * sizeof(gg_worker));
+    if (pool == NULL) {
+        gg_fail(GG_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
+        return NULL;
+    }
+    pool->n_threads = n_threads;
+    pool->process = getpid();
+    pthread_mutex_init(&pool->lock, NULL);
+    gg_gate_init(&pool->start);
+    gg_gate_init(&pool->met);
+    atomic_init(&pool->arrived, 0);
+
+    sigset_t blocked, before; /* a new thread inherits what its maker blocks */
+    worker_signals(&blocked);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    const double spin_ns = n_threads <= usable_cores() ? SPIN_NS : SPIN_NS_CROWDED;
+    const gg_patience meet = {.most = (uint64_t)(spin_ns / gg_tick_ns())};
+    const gg_patience start = {.most = (uint64_t)(START_SPINS * spin_ns / gg_tick_ns())};
+    int error = 0, ith = 0;
+    for (; ith < n_threads; ith++) {
+        gg_worker *worker = &pool->workers[ith];
+        *worker = (gg_worker){.pool = pool, .ith = ith, .start = start, .meet = meet};
+        if (ith > 0 && (error = pthread_create(&worker->thread, NULL, worker_main, worker)) != 0) {
+            break;
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        gg_fail(GG_NO_THREAD, "could not start thread %d of %d: %s; ask for fewer", ith + 1, n_threads, strerror(error));
+        end_pool(pool, ith);
+        return NULL;
+    }
+    return pool;
+}

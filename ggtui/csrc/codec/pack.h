@@ -1,0 +1,11 @@
+/* The sizes of a packed tile: see gg_pack in gg.h. */
+#ifndef GG_PACK_H
+#define GG_PACK_H
+#include "gg.h"
+
+enum {
+    GG_ROWS = 16,  /* of half a tile: a row is a lane */
+    GG_HALVES = 2, /* of a tile: one stream from memory feeds two sums that do not wait for each other */
+};
+_Static_assert(GG_TILE == GG_HALVES * GG_ROWS, "a tile");
+#endif

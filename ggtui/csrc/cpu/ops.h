@@ -1,0 +1,85 @@
+/* The ops: what a thread is given for its share of a step, and the functions of ops.def. */
+#ifndef GG_OPS_H
+#define GG_OPS_H
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "codec/types.h"
+#include "cpu/kernels/kernels.h"
+#include "gg.h"
+
+/* The runs of heads that a thread took in a step with GG_TAKE_HEADS, and how far it has come with them in this step. */
+typedef struct {
+    bool same; /* this one is with GG_SAME_HEADS */
+    int n, next;
+    int16_t taken[GG_MAX_HEADS + 1]; /* room for the one that is not there any more */
+} gg_heads;
+
+/* One thread's share of a step. */
+typedef struct {
+    int ith, nth;
+    const gg_kernels *kernels;
+    uint8_t *own;              /* this thread's own tensors (gg_tensor.own) */
+    void *tmp;                 /* this thread's room for temporaries, as much as the op's tmp function said */
+    _Atomic int64_t *next;     /* the step's counter of chunks handed out, 0 when the step starts */
+    gg_heads *heads;           /* of a step that is shared by heads; else NULL */
+} gg_share;
+
+typedef int (*gg_op_fn)(const gg_step *step, const gg_share *share);
+typedef size_t (*gg_tmp_fn)(const gg_step *step);
+
+int gg_op_copy(const gg_step *, const gg_share *);
+int gg_op_repeat(const gg_step *, const gg_share *);
+int gg_op_concat(const gg_step *, const gg_share *);
+int gg_op_get_rows(const gg_step *, const gg_share *);
+int gg_op_set_rows(const gg_step *, const gg_share *);
+int gg_op_binary(const gg_step *, const gg_share *);
+int gg_op_scale(const gg_step *, const gg_share *);
+int gg_op_clamp(const gg_step *, const gg_share *);
+int gg_op_unary(const gg_step *, const gg_share *);
+int gg_op_glu(const gg_step *, const gg_share *);
+int gg_op_sum(const gg_step *, const gg_share *);
+int gg_op_sum_rows(const gg_step *, const gg_share *);
+int gg_op_argmax(const gg_step *, const gg_share *);
+int gg_op_norm(const gg_step *, const gg_share *);
+int gg_op_diag_mask_inf(const gg_step *, const gg_share *);
+int gg_op_soft_max(const gg_step *, const gg_share *);
+int gg_op_rope(const gg_step *, const gg_share *);
+int gg_op_quantize(const gg_step *, const gg_share *);
+int gg_op_mul_mat(const gg_step *, const gg_share *);
+int gg_op_flash_attn_ext(const gg_step *, const gg_share *);
+int gg_op_map_custom(const gg_step *, const gg_share *);
+size_t gg_tmp_copy(const gg_step *);
+size_t gg_tmp_set_rows(const gg_step *);
+size_t gg_tmp_soft_max(const gg_step *);
+size_t gg_tmp_quantize(const gg_step *);
+size_t gg_tmp_mul_mat(const gg_step *);
+size_t gg_tmp_flash_attn_ext(const gg_step *);
+
+/* n_rows rows of a type of one's own, which follow each other, as floats. Returns a gg_status. */
+int gg_decode_rows(int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);
+
+gg_op_fn gg_op_function(int op); /* NULL where no data moves, or op is unknown */
+gg_tmp_fn gg_op_tmp(int op);     /* NULL for no temporaries */
+
+/* Returns a gg_status: GG_FAILED for what gg_plan_new refuses. */
+int gg_check_plan(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa);
+
+static inline int64_t gg_n_rows(const gg_tensor *t) { return t->ne[1] * t->ne[2] * t->ne[3]; }
+static inline bool gg_present(const gg_tensor *t) { return t->data != NULL || t->own; }
+
+/* Where the tensor's data lies for this thread. */
+static inline void *gg_data(const gg_tensor *t, const gg_share *share) {
+    return t->own ? (void *)(share->own + (size_t)(uintptr_t)t->data) : t->data;
+}
+
+/* Thread ith's rows of n: [*r0, *r1). Every op that works by rows uses this split and no other, so that a thread
+ * finds in the next op the rows that it made itself. */
+static inline void gg_split(int64_t n, const gg_share *s, int64_t *r0, int64_t *r1) {
+    *r0 = n * s->ith / s->nth;
+    *r1 = n * (s->ith + 1) / s->nth;
+}
+#endif

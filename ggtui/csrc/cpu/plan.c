@@ -1,0 +1,298 @@
+/* The executor: runs the steps of a plan on the threads of a pool. It is the only place that takes time stamps.
+ *
+ * Every thread walks all steps in order and does its share of each. Threads wait for each other only where a step asks for a
+ * meeting, and at the end. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/pool.h"
+#include "base/record.h"
+#include "cpu/isa.h"
+#include "cpu/ops.h"
+
+enum { CACHE_LINE = 64 };
+
+/* A step's counter of chunks handed out, on a cache line of its own. */
+typedef struct {
+    _Alignas(CACHE_LINE) _Atomic int64_t next;
+} gg_counter;
+
+typedef struct {
+    gg_patch patch;
+    int64_t capacity; /* the dimension as the plan was made with it: what memory there is for */
+} gg_place;
+
+struct gg_plan {
+    gg_step *steps;       /* [n_steps] */
+    gg_counter *counters; /* [n_steps] */
+    gg_place *places;     /* [n_places] */
+    int n_steps, n_places;
+    const gg_kernels *kernels;
+    pthread_mutex_t lock; /* held for a run */
+
+    /* Scratch: n_scratch parts of scratch_bytes, whole pages, one for each thread. In a part the thread's own tensors come
+     * first, then at own_bytes the temporaries. */
+    uint8_t *scratch;
+    size_t scratch_bytes, own_bytes;
+    int n_scratch;
+
+    /* GG_OK, or why the run under way ends early: the first failure, or a request to stop. */
+    _Atomic int halt;
+    char message[256]; /* of the failure, written by the thread that set halt */
+};
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+/* ---- making a plan ---- */
+
+static gg_tensor *patched_tensor(gg_plan *plan, const gg_patch *patch) {
+    gg_step *step = &plan->steps[patch->step];
+    return patch->tensor < 0 ? &step->dst : &step->src[patch->tensor];
+}
+
+/* The most that any step needs for temporaries. */
+static size_t most_tmp(const gg_step *steps, int n_steps) {
+    size_t most = 0;
+    for (int i = 0; i < n_steps; i++) {
+        const gg_tmp_fn tmp = gg_op_tmp(steps[i].op);
+        const size_t bytes = tmp != NULL ? tmp(&steps[i]) : 0;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa) {
+    if (gg_check_plan(steps, n_steps, patches, n_patches, own_bytes, isa) != GG_OK) {
+        return NULL;
+    }
+    gg_plan *plan = calloc(1, sizeof(*plan));
+    if (plan == NULL) {
+        gg_fail(GG_NO_MEMORY, "no memory for a plan");
+        return NULL;
+    }
+    pthread_mutex_init(&plan->lock, NULL);
+    /* One more than needed: room for nothing may come back as NULL. */
+    plan->steps = malloc(((size_t)n_steps + 1) * sizeof(*plan->steps));
+    plan->counters = aligned_alloc(CACHE_LINE, ((size_t)n_steps + 1) * sizeof(*plan->counters));
+    plan->places = malloc(((size_t)n_patches + 1) * sizeof(*plan->places));
+    if (plan->steps == NULL || plan->counters == NULL || plan->places == NULL) {
+        gg_plan_free(plan);
+        gg_fail(GG_NO_MEMORY, "no memory for a plan of %d steps", n_steps);
+        return NULL;
+    }
+    for (int i = 0; i < n_steps; i++) {
+        plan->steps[i] = steps[i];
+        atomic_init(&plan->counters[i].next, 0);
+    }
+    plan->n_steps = n_steps;
+    for (int i = 0; i < n_patches; i++) {
+        const gg_patch *patch = &patches[i];
+        const int64_t capacity = patch->place == GG_PATCH_NE ? patched_tensor(plan, patch)->ne[patch->index] : 0;
+        plan->places[i] = (gg_place){*patch, capacity};
+    }
+    plan->n_places = n_patches;
+    plan->kernels = gg_kernels_of(isa);
+    plan->own_bytes = round_up((size_t)own_bytes, CACHE_LINE);
+    plan->scratch_bytes = round_up(plan->own_bytes + most_tmp(steps, n_steps) + 1, (size_t)sysconf(_SC_PAGESIZE));
+    return plan;
+}
+
+void gg_plan_free(gg_plan *plan) {
+    if (plan != NULL) {
+        pthread_mutex_destroy(&plan->lock);
+        free(plan->steps);
+        free(plan->counters);
+        free(plan->places);
+        free(plan->scratch);
+        free(plan);
+    }
+}
+
+const gg_step *gg_plan_step(const gg_plan *plan, int i) { return i >= 0 && i < plan->n_steps ? &plan->steps[i] : NULL; }
+
+int64_t gg_plan_scratch(const gg_plan *plan) { return (int64_t)plan->scratch_bytes; }
+
+/* ---- stopping ---- */
+
+static bool halted(gg_plan *plan) { return atomic_load_explicit(&plan->halt, memory_order_relaxed) != GG_OK; }
+
+static bool halt(gg_plan *plan, int status) {
+    int running = GG_OK;
+    return atomic_compare_exchange_strong(&plan->halt, &running, status);
+}
+
+void gg_plan_stop(gg_plan *plan) { halt(plan, GG_STOPPED); }
+
+void gg_plan_forget_stop(gg_plan *plan) { atomic_store(&plan->halt, GG_OK); }
+
+/* This thread's op failed: if it is the first, its status and its message are the run's. */
+static void fail(gg_plan *plan, int status) {
+    if (halt(plan, status)) {
+        snprintf(plan->message, sizeof(plan->message), "%s", gg_last_error());
+    }
+}
+
+/* ---- running ---- */
+
+typedef struct {
+    gg_plan *plan;
+    gg_pool *pool;
+    const gg_trace *trace;
+    uint64_t asked; /* the tick when the caller woke the pool */
+} gg_run;
+
+/* Never asked of the first step, which threads come to from the end of the last run. */
+static bool meets_before(const gg_run *run, int i) {
+    const gg_plan *plan = run->plan;
+    return i < plan->n_steps && plan->steps[i].flags & GG_MEET && gg_pool_n_threads(run->pool) > 1;
+}
+
+/* Records that step i ended now, and the wait for the others where the next step asks for a meeting. */
+static void meet_and_record(const gg_run *run, gg_recorder *recorder, int i, int ith) {
+    const uint64_t end = gg_ticks_loose();
+    uint64_t done = end;
+    if (meets_before(run, i + 1)) {
+        gg_pool_meet(run->pool, ith);
+        done = gg_ticks_fenced();
+    }
+    gg_record_step(recorder, i, end, done);
+}
+
+/* One thread's share of step i. `alone` is for a step that this thread does wholly, `heads` for those shared by heads. */
+static int do_step(gg_plan *plan, int i, gg_share *share, gg_share *alone, gg_heads *heads) {
+    const gg_step *step = &plan->steps[i];
+    if (share->nth == 1 || step->flags & GG_EVERY) {
+        atomic_store_explicit(alone->next, 0, memory_order_relaxed);
+        return gg_op_function(step->op)(step, alone);
+    }
+    share->next = &plan->counters[i].next;
+    share->heads = step->flags & (GG_TAKE_HEADS | GG_SAME_HEADS) ? heads : NULL;
+    if (share->heads != NULL) {
+        heads->same = step->flags & GG_SAME_HEADS;
+        heads->n = heads->same ? heads->n : 0;
+        heads->next = 0;
+    }
+    return gg_op_function(step->op)(step, share);
+}
+
+/* What thread ith does in a run. `recorder` is NULL where nothing is recorded: inlined into two callers, so that a run that is
+ * not recorded has not even a branch for it. */
+__attribute__((always_inline)) static inline void walk_steps(const gg_run *run, gg_recorder *recorder, int ith) {
+    gg_plan *plan = run->plan;
+    uint8_t *own = plan->scratch + (size_t)ith * plan->scratch_bytes;
+    _Atomic int64_t alone_next; /* not the plan's: every thread that works alone does all chunks */
+    gg_heads heads = {.n = 0};
+    gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL, NULL};
+    gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next, NULL};
+
+    int i = 0;
+    for (; i < plan->n_steps && !halted(plan); i++) {
+        const int status = do_step(plan, i, &share, &alone, &heads);
+        if (status != GG_OK) {
+            fail(plan, status);
+        }
+        if (recorder != NULL) {
+            meet_and_record(run, recorder, i, ith);
+        } else if (meets_before(run, i + 1)) {
+            gg_pool_meet(run->pool, ith);
+        }
+    }
+    /* Halted: others may be steps ahead or behind, and count on this thread at every meeting that is left. */
+    for (i++; i < plan->n_steps; i++) {
+        if (meets_before(run, i)) {
+            gg_pool_meet(run->pool, ith);
+        }
+    }
+}
+
+static void walk(void *arg, int ith) { walk_steps(arg, NULL, ith); }
+
+static void walk_and_record(void *arg, int ith) {
+    const gg_run *run = arg;
+    const int n_steps = run->plan->n_steps;
+    gg_recorder recorder = gg_recorder_begin(run->trace, n_steps, ith, run->asked);
+    walk_steps(run, &recorder, ith);
+    gg_recorder_end(&recorder, run->trace, n_steps, ith);
+}
+
+/* Writes the values of the run-time variables to their places. */
+static int patch_steps(gg_plan *plan, const int64_t *vars) {
+    for (int i = 0; i < plan->n_places; i++) {
+        const gg_patch *patch = &plan->places[i].patch;
+        const int64_t value = vars[patch->var], capacity = plan->places[i].capacity;
+        gg_step *step = &plan->steps[patch->step];
+        if (patch->place == GG_PATCH_NE) {
+            if (value < 0 || value > capacity) {
+                return gg_fail(GG_FAILED, "step %d, %s: run-time variable %d is %lld, but ne[%d] was made for 0 to %lld",
+                               patch->step, gg_op_name(step->op), patch->var, (long long)value, patch->index,
+                               (long long)capacity);
+            }
+            patched_tensor(plan, patch)->ne[patch->index] = value;
+        } else {
+            if (value < INT32_MIN || value > INT32_MAX) {
+                return gg_fail(GG_FAILED, "step %d, %s: run-time variable %d is %lld, too large for params[%d]", patch->step,
+                               gg_op_name(step->op), patch->var, (long long)value, patch->index);
+            }
+            step->params[patch->index].i = (int32_t)value;
+        }
+    }
+    return GG_OK;
+}
+
+/* Scratch for nth threads; each touches its own pages first, so they lie near its core. */
+static int make_scratch(gg_plan *plan, int nth) {
+    if (nth <= plan->n_scratch) {
+        return GG_OK;
+    }
+    free(plan->scratch);
+    plan->n_scratch = 0;
+    const size_t bytes = plan->scratch_bytes;
+    plan->scratch = bytes <= PTRDIFF_MAX / (size_t)nth ? aligned_alloc((size_t)sysconf(_SC_PAGESIZE), bytes * (size_t)nth) : NULL;
+    if (plan->scratch == NULL) {
+        return gg_fail(GG_NO_MEMORY, "no memory for %zu bytes of scratch for each of %d threads", bytes, nth);
+    }
+    plan->n_scratch = nth;
+    return GG_OK;
+}
+
+/* With the locks of plan and pool. */
+static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const gg_trace *trace) {
+    const int nth = gg_pool_n_threads(pool);
+    int status = patch_steps(plan, vars);
+    if (status == GG_OK) {
+        status = make_scratch(plan, nth);
+    }
+    if (status != GG_OK) {
+        return status;
+    }
+    for (int i = 0; i < plan->n_steps; i++) {
+        atomic_store_explicit(&plan->counters[i].next, 0, memory_order_relaxed);
+    }
+    gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks_fenced() : 0};
+    gg_pool_run(pool, trace != NULL ? walk_and_record : walk, &run);
+    if (trace != NULL) {
+        gg_record_end(trace, plan->n_steps, nth);
+    }
+    status = atomic_exchange(&plan->halt, GG_OK);
+    if (status == GG_STOPPED) {
+        return gg_fail(GG_STOPPED, "the run was stopped");
+    }
+    if (status != GG_OK) {
+        gg_set_last_error(plan->message);
+    }
+    return status;
+}
+
+int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace) {
+    pthread_mutex_lock(&plan->lock); /* always the plan's first, then the pool's */
+    int status = gg_pool_lock(pool);
+    if (status == GG_OK) {
+        status = run_locked(plan, pool, vars, trace);
+        gg_pool_unlock(pool);
+    }
+    pthread_mutex_unlock(&plan->lock);
+    return status;
+}

@@ -1,0 +1,126 @@
+/* The kernels one at a time, by name, for tests and measurements. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "codec/types.h"
+#include "cpu/isa.h"
+
+static const gg_kernels *kernels_of(int isa) {
+    const gg_kernels *kernels = gg_kernels_of(isa);
+    if (kernels == NULL) {
+        gg_fail(GG_FAILED, "instruction set %d is not usable here", isa);
+    }
+    return kernels;
+}
+
+int gg_test_row(int isa, const char *kernel, int64_t n, void *y, const void *a, const void *b, const float *c, float s,
+                float t) {
+    const gg_kernels *kernels = kernels_of(isa);
+    if (kernels == NULL) {
+        return GG_FAILED;
+    }
+#define GG_OP(NAME, name, function, tmp)
+#define GG_UNARY(NAME, name)                                                                                             \
+    if (strcmp(kernel, #name) == 0) {                                                                                    \
+        kernels->unary[GG_OP_##NAME](n, y, a);                                                                           \
+        return GG_OK;                                                                                                    \
+    }
+#include "cpu/ops.def"
+#undef GG_OP
+#undef GG_UNARY
+#define GG_ROW(name, ...)                                                                                                \
+    if (strcmp(kernel, #name) == 0) {                                                                                    \
+        kernels->name(n, __VA_ARGS__);                                                                                   \
+        return GG_OK;                                                                                                    \
+    }
+#define GG_ROW_VALUE(name, ...)                                                                                          \
+    if (strcmp(kernel, #name) == 0) {                                                                                    \
+        *(float *)y = kernels->name(n, __VA_ARGS__);                                                                     \
+        return GG_OK;                                                                                                    \
+    }
+    GG_ROW(add, y, a, b, s != 0.0f)
+    GG_ROW(sub, y, a, b, s != 0.0f)
+    GG_ROW(mul, y, a, b, s != 0.0f)
+    GG_ROW(div, y, a, b, s != 0.0f)
+    GG_ROW(scale, y, a, s, t)
+    GG_ROW(clamp, y, a, s, t)
+    GG_ROW(swiglu, y, a, b)
+    GG_ROW(geglu, y, a, b)
+    GG_ROW_VALUE(sum, a)
+    GG_ROW_VALUE(dot, a, b)
+    GG_ROW_VALUE(max, a)
+    GG_ROW(norm, y, a, s, b, c)
+    GG_ROW(rms_norm, y, a, s, b, c)
+    GG_ROW(l2_norm, y, a, s)
+    GG_ROW(soft_max, y, a, s, b, t, c)
+    GG_ROW(f16_to_f32, y, a)
+    GG_ROW(f32_to_f16, y, a)
+    GG_ROW(bf16_to_f32, y, a)
+    GG_ROW(f32_to_bf16, y, a)
+    GG_ROW(quantize_q8_a, y, a)
+    return gg_fail(GG_FAILED, "there is no kernel %s over rows", kernel);
+}
+
+int gg_test_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *packed, int64_t n_cols, const void *x,
+                    int64_t x_nb, float *y, int64_t y_nb, const float *bias, int act, const float *residual,
+                    int64_t residual_nb) {
+    const gg_kernels *kernels = kernels_of(isa);
+    if (kernels == NULL) {
+        return GG_FAILED;
+    }
+    const gg_mul_mat_fn mul_mat = gg_mul_mat_kernel(kernels, type);
+    if (mul_mat == NULL) {
+        return gg_fail(GG_FAILED, "there is no mul_mat for type %d", type);
+    }
+    mul_mat(&(gg_mul_mat_args){.k = k,
+                               .w = packed,
+                               .w_nb = (int64_t)gg_row_bytes(type, k),
+                               .n_rows = n_rows,
+                               .x = x,
+                               .x_nb = x_nb,
+                               .n_cols = n_cols,
+                               .y = y,
+                               .y_nb = y_nb,
+                               .bias = bias,
+                               .act = act,
+                               .residual = residual,
+                               .residual_nb = residual_nb});
+    return GG_OK;
+}
+
+int gg_test_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_kv, int64_t n_q, const float *q,
+                      int64_t q_nb, const void *k, const void *v, int64_t v_nb, float scale, const float *mask,
+                      int64_t mask_nb, float slope, const float *sink, int causal, int64_t first, float *out,
+                      int64_t out_nb) {
+    const gg_kernels *kernels = kernels_of(isa);
+    if (kernels == NULL) {
+        return GG_FAILED;
+    }
+    float *tmp = malloc((size_t)gg_attention_tmp(d_k, d_v) * sizeof(float));
+    if (tmp == NULL) {
+        return gg_fail(GG_NO_MEMORY, "no memory for attention");
+    }
+    kernels->attention(&(gg_attention_args){.d_k = d_k,
+                                            .d_v = d_v,
+                                            .n_kv = n_kv,
+                                            .n_q = n_q,
+                                            .q = q,
+                                            .q_nb = q_nb,
+                                            .kv_type = kv_type,
+                                            .k = k,
+                                            .v = v,
+                                            .v_nb = v_nb,
+                                            .scale = scale,
+                                            .mask = mask,
+                                            .mask_nb = mask_nb,
+                                            .slope = slope,
+                                            .sink = sink,
+                                            .causal = causal,
+                                            .first = first,
+                                            .out = out,
+                                            .out_nb = out_nb,
+                                            .tmp = tmp});
+    free(tmp);
+    return GG_OK;
+}

@@ -1,0 +1,193 @@
+"""Saved traces: what is saved comes back, and damage is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ggtui
+from ggtui.core.engine.trace_file import dumps, load, save
+from ggtui.core.runtime.record import (
+    COLUMNS,
+    WAKE,
+    GraphInfo,
+    Limits,
+    MemoryUse,
+    NodeInfo,
+    NodeRecord,
+    NodeTotal,
+    Records,
+    RunInfo,
+    TensorInfo,
+    TokenRecord,
+    Trace,
+)
+
+ROOT = Path(__file__).parents[3]
+ROWS = (NodeRecord(WAKE, 0, 0, 0, 5, 5), NodeRecord(0, 0, 0, 5, 20, 30))
+
+
+def small() -> Trace:
+    result = TensorInfo("x", "f32", (4, 1, 1, 1))
+    node = NodeInfo(0, "x", "add", result, (), (result,), (), ("add",), 0, 4, 48, key="x", type="f32")
+    token = TokenRecord(0, 1, 40, 3, records=ROWS, kv_bytes=9, flops=(4,), traffic=(48,))
+    limits = Limits("scalar", 1, ((1024, 1e9),), 1e9, 2e9, 50.0)
+    total = NodeTotal(0, 0, 0, 0, 2, 30, 10, 20, 5, 500.0)
+    run = RunInfo(isa="scalar", types={"f32": 1}, stamp_ns=20.0)
+    return Trace((GraphInfo((node,), "scalar", 1),), (token,), MemoryUse(kv=7), run, (total,), limits)
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    save(small(), tmp_path / "a.json")
+    assert load(tmp_path / "a.json") == small()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert (data["schema"], data["version"]) == ("ggtui-trace", 1)
+    assert data["record_columns"] == list(COLUMNS)
+    assert data["tokens"][0]["records"] == [[-1, 0, 0, 0, 5, 5], [0, 0, 0, 5, 20, 30]]
+
+
+def test_records_are_a_sequence() -> None:
+    records = Records.of(ROWS)
+    assert list(records) == list(ROWS) and records[1] == ROWS[1] and records[-1] == ROWS[1]
+    assert list(records[1:]) == [ROWS[1]] and len(records) == 2 and records == ROWS
+    assert records != ROWS[:1] and not Records.of(())
+
+
+def test_records_are_made_when_they_are_looked_at() -> None:
+    made = []
+
+    def table() -> Any:
+        made.append(1)
+        return np.zeros((3, 6), np.int64)
+
+    records = Records(table)
+    assert not made
+    assert len(records) == 3 and len(records.table) == 3 and len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda d: d.update(schema="other"), "not a trace that ggtui saved"),
+        (lambda d: d.update(version=99), "trace version 99; this ggtui reads version 1"),
+        (lambda d: d.pop("graphs"), "damaged trace"),
+        (lambda d: d["tokens"][0].update(graph=5), "there is no graph 5"),
+        (lambda d: d["tokens"][0].update(records=[[0, 0, 0]]), "damaged trace"),
+        (lambda d: d["tokens"][0].update(records=[[7, 0, 0, 0, 0, 0]]), "outside of the graph's 1"),
+        (lambda d: d["tokens"][0].update(records=[[0, 0, 0, 0, 0, 1 << 70]]), "damaged trace"),
+        (lambda d: d["tokens"][0].update(flops=[1, 2]), "not those of 1 nodes"),
+        (lambda d: d["tokens"][0].update(records=[[0, 3, 0, 0, 0, 0]]), "part 3"),
+        (lambda d: d["tokens"][0].update(records=[[0, 0, 4, 0, 0, 0]]), "thread 4"),
+        (lambda d: d["totals"].append([0, 9, 0, 0, 1, 1, 1, 1, 1, 1.0]), "there is no node 9"),
+        (lambda d: d["totals"].append([0, 0, 0, 0, 0, 1, 1, 1, 1, 1.0]), "a total of no evaluation"),
+        (lambda d: d["tokens"][0].update(eval_ns="soon"), r"eval_ns is .*soon"),
+        (lambda d: d["tokens"][0].update(eval_ns=-5), "an evaluation with the numbers"),
+        (lambda d: d["limits"].update(f32=0.0), "limits of"),
+        (lambda d: d["memory"].update(kv=True), r"memory\.kv is True"),
+        (lambda d: d["run"]["types"].update(f32="x"), r"run\.types\['f32'\]"),
+        (lambda d: d["graphs"][0]["nodes"][0].update(src=[4]), "node 0 has a wrong id, a wrong source or no parts"),
+        (lambda d: d["graphs"][0].update(threads=0), "a graph on 0 threads"),
+        (lambda d: d["run"].update(unknown=1), "damaged trace"),
+        (lambda d: d.update(memory=[1]), "damaged trace"),
+    ],
+)
+def test_damage_is_refused(change: Any, problem: str, tmp_path: Path) -> None:
+    data = json.loads(dumps(small()))
+    change(data)
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=problem):
+        load(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', "\ufeff", "[" * 100_000])
+def test_what_is_no_trace_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match="not a trace"):
+        load(tmp_path / "a.json")
+
+
+def test_a_trace_of_a_session_comes_back(tmp_path: Path) -> None:
+    session = ggtui.load(threads=2, record="full")
+    steps = list(session.generate([1, 2, 3, 4], 3, ignore_eos=True))
+    trace = session.trace(run for step in steps for run in step.runs)
+    save(trace, tmp_path / "a.json")
+    back = load(tmp_path / "a.json")
+    assert back == replace(trace, run=back.run) and back.run.types == trace.run.types
+    assert [t.kv_bytes for t in back.tokens] == [n * session.kv.bytes_per_token for n in (4, 5, 6)]
+    assert all(len(t.records) and len(t.flops) == len(back.graphs[t.graph].nodes) for t in back.tokens)
+
+
+def test_keys_of_nodes_are_those_of_other_plans() -> None:
+    session = ggtui.load(threads=1, record="full")
+    list(session.generate([1, 2, 3, 4], 2))
+    keys = [{n.key for n in g.nodes} for g in session.graphs()]
+    assert all(len(k) == len(g.nodes) for k, g in zip(keys, session.graphs(), strict=True))
+    assert "blk.0.ffn_up" in keys[0] & keys[1] and "output" in keys[0] & keys[1]
+    up = next(n for n in session.graphs()[1].nodes if n.key == "blk.3.ffn_up")
+    assert up.layer == 3 and up.type == "q8_0"
+    assert next(n for n in session.graphs()[1].nodes if n.key == "output").layer is None
+
+
+def test_totals_are_the_sums_of_records() -> None:
+    """Of the same run they can't both be taken; counts agree, and the sums fill the time as records do."""
+    session = ggtui.load(threads=2, record="light")
+    list(session.generate([1, 2, 3], 2))
+    session.clear_totals()
+    steps = list(session.generate([], 6, ignore_eos=True))
+    trace = session.trace(run for step in steps for run in step.runs)
+    assert all(len(t.records) == 0 for t in trace.tokens)
+    assert {t.count for t in trace.totals if t.graph == 0} == {6}
+    for thread in (0, 1):
+        mine = [t for t in trace.totals if t.thread == thread and t.graph == 0]
+        total = sum(t.work + t.wait for t in mine)
+        assert total == pytest.approx(sum(t.eval_ns for t in trace.tokens), rel=0.1, abs=300_000)
+        assert total <= sum(t.eval_ns for t in trace.tokens) * 1.001 + 1000
+        assert all(t.least * t.count <= t.work + t.count and t.work <= t.most * t.count + t.count for t in mine)
+        assert all(t.work_squared >= t.work**2 / t.count * 0.99 - t.count for t in mine)
+
+
+def test_the_format_is_documented() -> None:
+    text = (ROOT / "docs" / "trace-format.md").read_text()
+    kinds = (Trace, RunInfo, MemoryUse, Limits, GraphInfo, NodeInfo, TensorInfo, TokenRecord, NodeRecord, NodeTotal)
+    missing = {f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f"`{f.name}`" not in text}
+    assert not missing
+    assert "This is version 1." in text
+
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("ggtui._native", "_cffi_backend"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+import io
+import ggtui
+from ggtui.perf import aggregate, compare, export
+from ggtui.viz import tables
+trace = ggtui.perf.load(sys.argv[1])
+print(len(aggregate.stages(trace)), len(compare.compare(trace, trace).changes) > 0)
+for exporter in export.EXPORTERS:
+    exporter.save(trace, sys.argv[2])
+out = io.StringIO()
+for stage in aggregate.stages(trace):
+    tables.write(out, *tables.node_table(stage))
+print("blk.0.ffn_up" in out.getvalue(), any(name.startswith("ggtui._native") for name in sys.modules))
+"""
+
+
+def test_a_saved_trace_opens_without_the_compiled_module(tmp_path: Path) -> None:
+    session = ggtui.load(threads=2, record="full")
+    steps = list(session.generate([1, 2, 3, 4], 3, ignore_eos=True))
+    save(session.trace(run for step in steps for run in step.runs), tmp_path / "a.json")
+    command = [sys.executable, "-c", BLOCKED, str(tmp_path / "a.json"), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == "2 True\nTrue False\n", done.stderr

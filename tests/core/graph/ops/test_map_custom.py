@@ -1,0 +1,193 @@
+"""map_custom: a Python function as an op, on every thread; what it raises comes out, and the pool works on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from op_table import EXACT, Array, Case, Given, f32, i32, run
+
+from ggtui import Context, Graph, Tensor, ops
+from ggtui.core.graph.tensor import Dim
+
+
+def mine(n: int, ith: int, nth: int) -> slice:
+    return slice(n * ith // nth, n * (ith + 1) // nth)
+
+
+def twice(dst: Array, x: Array, ith: int, nth: int) -> None:
+    rows = mine(len(x), ith, nth)
+    dst[rows] = 2 * x[rows]
+
+
+def total(dst: Array, a: Array, b: Array, ith: int, nth: int) -> None:
+    if ith == nth - 1:
+        dst[...] = a.sum() + b.sum()
+
+
+def case(
+    name: str, given: tuple[Given, ...], want: Callable[..., Array], function: Any = twice, **options: Any
+) -> Case:
+    return Case("map_custom", name, given, lambda *x: ops.map_custom(function, *x, **options), want, EXACT)
+
+
+CASES = (
+    *(case(f"{n}", (f32(n, 33),), lambda x: 2 * x) for n in (0, 1, 2, 16)),
+    *(case(layout, (f32(4, 5, 6, layout=layout),), lambda x: 2 * x) for layout in ("part", "turned", "permuted")),
+    case("f16", (Given((5, 33), "f16"),), lambda x: 2 * x, type="f16"),
+    case("f16-to-f32", (Given((5, 33), "f16"),), lambda x: 2 * x),
+    case("i32", (i32(5, 33, high=100),), lambda x: 2 * x, type="i32"),
+    case("i32-to-f16", (i32(5, 33, high=100),), lambda x: 2.0 * x, type="f16"),
+    case("4d", (f32(2, 3, 4, 5),), lambda x: 2 * x),
+    case(
+        "two-sources-one-value",
+        (i32(7, high=9), i32(3, 2, high=9)),
+        lambda a, b: np.full((1, 1), a.sum() + b.sum()),
+        total,
+        ne=(1,),
+        type="i32",
+    ),
+    Case(
+        "map_custom",
+        "between-others",
+        (f32(5, 33),),
+        lambda x: ops.neg(ops.map_custom(twice, ops.sqr(x))),
+        lambda x: -2.0 * np.float32(x) ** 2,
+        EXACT,
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_op(case: Case) -> None:
+    run(case)
+
+
+def graph_of(*outputs: Tensor) -> Graph:
+    g = Graph()
+    for t in outputs:
+        g.build_forward_expand(t)
+    return g
+
+
+def custom(function: Callable[..., None], n: int = 4) -> Tensor:
+    return ops.map_custom(function, Context().tensor(np.ones((n, 2), np.float32)))
+
+
+@pytest.mark.pool
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_every_thread_calls_it_once(threads: int) -> None:
+    calls = []
+    y = custom(lambda dst, x, ith, nth: calls.append((ith, nth, threading.get_ident(), x.shape)))
+    graph_of(y).compute(threads=threads)
+    assert sorted(call[:2] for call in calls) == [(i, threads) for i in range(threads)]
+    assert len({call[2] for call in calls}) == threads
+    assert {call[3] for call in calls} == {(4, 2)}
+
+
+class OwnError(Exception):
+    """What a function of a user's own raises."""
+
+
+@pytest.mark.pool
+@pytest.mark.parametrize("error", [OwnError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("who", [0, "last", "all"])
+def test_what_it_raises_comes_out_and_the_pool_works_on(
+    error: type[BaseException], threads: int, who: int | str
+) -> None:
+    broken = True
+
+    def function(dst: Array, x: Array, ith: int, nth: int) -> None:
+        if broken and (who == "all" or ith == (nth - 1 if who == "last" else who)):
+            raise error(f"thread {ith}")
+        twice(dst, x, ith, nth)
+
+    # Nodes before and after it, so that others wait at meetings for the thread that failed.
+    y = ops.sum(ops.cont(ops.transpose(ops.map_custom(function, ops.cont(ops.transpose(custom(twice)))))))
+    g = graph_of(y)
+    for _ in range(3):
+        with pytest.raises(error, match="thread"):
+            g.compute(threads=threads)
+    broken = False
+    g.compute(threads=threads)
+    assert y.numpy().tolist() == [32.0]
+
+
+def test_nodes_after_it_do_not_run() -> None:
+    calls = []
+
+    def fail(dst: Array, x: Array, ith: int, nth: int) -> None:
+        raise OwnError
+
+    first = custom(fail)
+    with pytest.raises(OwnError):
+        graph_of(ops.map_custom(lambda *_, **__: calls.append(1), first)).compute(threads=3)
+    assert not calls
+
+
+def test_an_exception_does_not_come_out_a_second_time() -> None:
+    failing = {"a", "b"}
+
+    def function(name: str) -> Callable[..., None]:
+        def call(dst: Array, x: Array, ith: int, nth: int) -> None:
+            if name in failing:
+                raise OwnError(name)
+
+        return call
+
+    # None of these waits for another.
+    g = graph_of(*(custom(function(name)) for name in ("a", "b", "c")))
+    for _ in range(20):
+        with pytest.raises(OwnError, match=r"[ab]"):
+            g.compute(threads=2)
+        failing = {"c"}
+        with pytest.raises(OwnError, match="c"):
+            g.compute(threads=2)
+        failing = {"a", "b"}
+    failing = set()
+    g.compute(threads=2)
+
+
+def test_its_arrays_are_views_of_the_tensors() -> None:
+    seen = []
+    x = Context().tensor(np.arange(6, dtype=np.float32).reshape(2, 3))
+    y = ops.map_custom(
+        lambda dst, x, ith, nth: seen.append((dst.dtype, x.dtype, x.strides)), ops.transpose(x), type="i32"
+    )
+    graph_of(y).compute()
+    assert seen == [(np.int32, np.float32, (4, 12))]
+
+
+def test_a_run_time_size_is_what_it_is_in_the_run() -> None:
+    shapes = []
+
+    def function(dst: Array, x: Array, ith: int, nth: int) -> None:
+        shapes.append((dst.shape, x.shape))
+        twice(dst, x, ith, nth)
+
+    ctx = Context()
+    x = ctx.new_tensor("f32", (3, Dim("n", 9)))
+    x.set(np.arange(27, dtype=np.float32).reshape(9, 3))
+    y = ops.map_custom(function, x)
+    g = graph_of(y)
+    for n in (9, 0, 4):
+        g.compute(values={"n": n}, threads=2)
+        assert shapes == [((n, 3), (n, 3))] * 2
+        assert np.array_equal(y.numpy(), 2 * x.numpy()[:n])
+        shapes.clear()
+
+
+def test_it_may_compute_a_graph_of_its_own() -> None:
+    def function(dst: Array, x: Array, ith: int, nth: int) -> None:
+        inner = ops.scale(Context().tensor(x), 3.0)
+        graph_of(inner).compute(threads=3)
+        rows = mine(len(x), ith, nth)
+        dst[rows] = inner.numpy()[rows]
+
+    y = custom(function)
+    graph_of(y).compute(threads=2)
+    assert (y.numpy() == 3).all()
