@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from ggtui.core.engine.session import load as load
     from ggtui.core.errors import GgtuiError as GgtuiError
     from ggtui.core.graph import ops as ops
+    from ggtui.core.graph.dim import Dim as Dim
     from ggtui.core.graph.own_types import register_type as register_type
-    from ggtui.core.graph.tensor import Context as Context
-    from ggtui.core.graph.tensor import Dim as Dim
     from ggtui.core.graph.tensor import Tensor as Tensor
     from ggtui.core.runtime.compute import Graph as Graph
+    from ggtui.core.runtime.context import Context as Context
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Context": "ggtui.core.graph.tensor",
-    "Dim": "ggtui.core.graph.tensor",
+    "Context": "ggtui.core.runtime.context",
+    "Dim": "ggtui.core.graph.dim",
     "GgtuiError": "ggtui.core.errors",
     "Graph": "ggtui.core.runtime.compute",
     "Session": "ggtui.core.engine.session",

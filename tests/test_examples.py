@@ -16,7 +16,7 @@ OUTPUT = {
     "02_add_bias.py": "[mul_mat + add]",
     "03_one_node.py": "by hand: [[0.0, 40.0, 80.0], [10.0, 50.0, 90.0]]",
     "04_own_op.py": "largest difference: ",
-    "05_token_to_logits.py": "blk.0.ffn_up          mul_mat         from norm + mul + add + mul_mat + add + gelu",
+    "05_token_to_logits.py": "blk.0.ffn_up          mul_mat         from mul_mat + add + gelu",
     "06_own_model.py": "soft_max       f32 (22, 1)",
     "07_custom_quant.py": "6,733,824 bytes became 5,003,264",
 }

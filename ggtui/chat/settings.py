@@ -20,6 +20,7 @@ class Setting(NamedTuple):
     low, high the range of a number; with `above`, low itself is outside
     many      a list of values, one each time the flag is given
     live      can be changed in a chat under way, where it begins with the next answer
+    alias     a name it had before, which flags, variables and the file still know
     default   None where it depends on the machine or the model; `help` then says on what
     """
 
@@ -34,6 +35,7 @@ class Setting(NamedTuple):
     many: bool = False
     live: bool = False
     short: str = ""
+    alias: str = ""
     metavar: str = "N"
 
     @property
@@ -42,8 +44,9 @@ class Setting(NamedTuple):
         return self.name.replace("-", "_")
 
     @property
-    def variable(self) -> str:
-        return f"GGTUI_{self.key.upper()}"
+    def variables(self) -> tuple[str, ...]:
+        """Of the environment."""
+        return tuple(f"GGTUI_{name.replace('-', '_').upper()}" for name in (self.name, self.alias) if name)
 
     @property
     def wanted(self) -> str:
@@ -122,7 +125,8 @@ SETTINGS: dict[str, Setting] = {
                 low=1, short="c"),
         Setting("seed", _I, None, "seed of the random numbers; without it another one each time",
                 high=MAX_SEED, live=True),
-        Setting("backend", str, "cpu", "what computes", choices=("cpu", "vulkan"), metavar="NAME"),
+        Setting("device", str, "cpu", "what computes", choices=("cpu", "reference", "vulkan"), metavar="NAME",
+                alias="backend"),
         Setting("isa", str, None, "instruction set; without it the best one of this machine",
                 choices=("scalar", "avx2", "avx512", "neon"), metavar="NAME"),
         Setting("n-predict", _I, 200, "tokens to generate at most; -1: no limit", low=-1, live=True, short="n"),
@@ -148,7 +152,7 @@ SETTINGS: dict[str, Setting] = {
 }  # fmt: skip
 
 # What a Session is made with, and what Session.generate takes, under their names there.
-LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "backend")
+LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device")
 GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift")
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ggtui.core.files import ModelFile
     from ggtui.perf.bench import Result, Task
 
-_LOADING = ("batch", "kv-type", "backend")
+_LOADING = ("batch", "kv-type", "device")
 _COUNTS = {"n-prompt": (512,), "n-gen": (128,), "n-depth": (0,)}
 _MOST = 1 << 20  # tokens of a test
 

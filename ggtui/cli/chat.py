@@ -112,7 +112,7 @@ def _load(args: argparse.Namespace, **options: Any) -> Session:
     if args.ctx is not None and args.ctx > largest:
         _note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")
     if args.verbose:
-        where = f"{args.backend}, {session.isa}, {session.threads} threads"
+        where = f"{session.device}, {session.isa}, {session.threads} threads"
         _note(args, f"{session.path}: {where}, context {session.n_ctx}")
     return session
 

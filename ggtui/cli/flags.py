@@ -49,13 +49,13 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 def _add(parser: argparse._ActionsContainer, names: Iterable[str]) -> None:
     for setting in map(SETTINGS.__getitem__, names):
         flags = [f"-{setting.short}"] if setting.short else []
-        flags.append(f"--{setting.name}")
+        flags += [f"--{name}" for name in (setting.name, setting.alias) if name]
         if setting.kind is bool:
             parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=_help(setting))
             continue
         parser.add_argument(
             *flags,
-            type=partial(setting.parse, source=flags[-1]),
+            type=partial(setting.parse, source=f"--{setting.name}"),
             action="append" if setting.many else "store",
             choices=setting.choices or None,
             metavar=setting.metavar,
@@ -110,11 +110,11 @@ def resolve(args: argparse.Namespace, names: Iterable[str], environ: Mapping[str
 
 def _from_environment(setting: Setting, environ: Mapping[str, str]) -> Any:
     """The value of its variable; an empty one counts as none."""
-    text = environ.get(setting.variable)
-    if not text:
-        return None
-    value = setting.parse(text, setting.variable)
-    return (value,) if setting.many else value
+    for variable in setting.variables:
+        if text := environ.get(variable):
+            value = setting.parse(text, variable)
+            return (value,) if setting.many else value
+    return None
 
 
 def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -133,6 +133,7 @@ def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("_", "-")
+        name = next((s.name for s in SETTINGS.values() if name and name == s.alias), name)
         if name not in SETTINGS:
             meant = nearest(name, SETTINGS)
             raise UsageError(f"{path}: {key}: no such setting{f'; did you mean {meant}?' if meant else ''}")

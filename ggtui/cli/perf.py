@@ -180,7 +180,7 @@ def _disasm(args: argparse.Namespace) -> int:
 
 def _kernels(args: argparse.Namespace) -> int:
     from ggtui.core.runtime.cpu.native import ISAS, isa_index, usable_isas
-    from ggtui.core.runtime.cpu.plan import Pool
+    from ggtui.core.runtime.cpu.pool import Pool
     from ggtui.perf.kernels import kernel_times
     from ggtui.perf.roofline import limits
     from ggtui.viz import measured_tables, tables

@@ -49,6 +49,6 @@ class ModelFileError(GgtuiError):
 
 
 class MissingPartError(GgtuiError):
-    """Something ggtui needs for this is not on the machine (an instruction set, a backend, a program)."""
+    """Something ggtui needs for this is not on the machine (an instruction set, a device, a program)."""
 
     exit_code = 5

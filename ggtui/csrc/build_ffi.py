@@ -52,8 +52,8 @@ SANITIZE_FLAGS = ("-O1", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize
 
 # Functions of Python that C may call; they are not in gg.h since C gets them as pointers.
 CALLBACKS = """
-extern "Python" int gg_py_map_custom(void *, int, int);
-extern "Python" int gg_py_decode(int, int64_t, int64_t, const void *, float *);
+extern "Python" int gg_py_map_custom(void *, void *, int, int);
+extern "Python" int gg_py_decode(void *, int, int64_t, int64_t, const void *, float *);
 """
 
 

@@ -12,7 +12,6 @@
 #define GG_MAX_DIMS 4
 #define GG_MAX_SRC 6
 #define GG_MAX_PARAMS 12
-#define GG_MAX_HEADS 256
 #define GG_TILE 32
 
 /* What a call came to; gg_last_error() has the sentence that goes with it. */
@@ -75,8 +74,10 @@ int gg_unpack_row(int type, int64_t ne0, int64_t i1, const void *packed, float *
 #define GG_OWN_TYPE 1000
 /* Adds a type; returns its id, or -1, see gg_last_error(). */
 int gg_add_type(const char *name, int block, int bytes, int head);
-/* n_rows rows of ne0 values that follow each other, as floats. Called from any thread; 0, or anything else for failed. */
-typedef int (*gg_decode_fn)(int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);
+int gg_n_own_types(void);
+/* n_rows rows of ne0 values that follow each other, as floats. Called from any thread, with the plan's `user`; 0, or anything
+ * else for failed. */
+typedef int (*gg_decode_fn)(void *user, int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);
 void gg_set_decode(gg_decode_fn fn);
 
 /* ---- plans ---- */
@@ -95,12 +96,8 @@ typedef union {
 } gg_param;
 
 enum gg_step_flags {
-    GG_MEET = 1,   /* all threads meet before this step */
-    GG_EVERY = 2,  /* every thread does the whole step, into its own scratch */
-    /* Threads share the step by heads, as they come free, and each remembers which it took; and each does the heads that it
-     * took. What is computed head by head needs no meeting between such steps. */
-    GG_TAKE_HEADS = 4,
-    GG_SAME_HEADS = 8,
+    GG_BARRIER = 1, /* before this step, threads wait for all others */
+    GG_EVERY = 2,   /* every thread does the whole step, into its own scratch */
 };
 
 typedef struct {
@@ -111,9 +108,7 @@ typedef struct {
     int32_t op;
     int32_t flags;
     int32_t node;    /* index of the graph's node */
-    int32_t part;    /* 0.. within the node */
-    int32_t n_head;  /* of a step by heads, at most GG_MAX_HEADS, ... */
-    int32_t d_head;  /* ... each of which is so many rows of a mul_mat in a row, and again every n_head * d_head rows */
+    int32_t unused;
 } gg_step;
 
 /* Before a run, the value of a run-time variable (n_tokens, n_kv, ...) is written to every place that depends on it. */
@@ -127,7 +122,7 @@ typedef struct {
     int32_t unused;
 } gg_patch;
 
-/* One step of one thread, in ticks of gg_ticks(): it worked until `end` and then, where the next step starts with a meeting,
+/* One step of one thread, in ticks of gg_ticks(): it worked until `end` and then, where there is a barrier before the next step,
  * waited until `done`. Its work began when the step before it was done. The first record is of waking up: `end` is when the
  * caller asked, `done` when the thread began; the one after it is of step 0, and so on. */
 typedef struct {
@@ -164,12 +159,13 @@ gg_pool *gg_pool_new(int n_threads);
 void gg_pool_free(gg_pool *pool);
 int gg_pool_n_threads(const gg_pool *pool);
 
-/* Copies steps and patches. own_bytes: what the tensors with `own` set need in each thread. NULL on failure. */
-gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes,
-                     int isa);
+/* Copies steps and patches. own_bytes: what the tensors with `own` set need in each thread. user: handed to functions of
+ * Python's that a run calls. NULL on failure. */
+gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa,
+                     void *user);
 void gg_plan_free(gg_plan *plan);
 /* Runs all steps on the pool's threads with the given run-time variables; trace may be NULL. Returns a gg_status.
- * One run of a pool at a time; a second one waits. */
+ * One run of a pool at a time; a second one waits, but for one that a function of the run itself asks for: it is refused. */
 int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace);
 /* Makes the run under way (or the next one) end at the next step; may be called from any thread. */
 void gg_plan_stop(gg_plan *plan);
@@ -182,8 +178,8 @@ uint64_t gg_ticks(void);
 double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */
 double gg_stamp_ns(int fenced); /* nanoseconds that a stamp takes, measured now; those after a wait are fenced */
 
-/* Called for every map_custom step by every thread; returns 0, or 1 when the function raised. */
-typedef int (*gg_map_custom_fn)(void *step, int ith, int nth);
+/* Called for every map_custom step by every thread, with the plan's `user`; returns 0, or 1 when the function raised. */
+typedef int (*gg_map_custom_fn)(void *user, void *step, int ith, int nth);
 void gg_set_map_custom(gg_map_custom_fn fn);
 
 /* ---- what the machine allows the threads of a pool together ---- */

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
-from ggtui.core.runtime.cpu.plan import TraceBuffer
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, TokenRecord, Trace
 from ggtui.perf import aggregate
 
@@ -107,26 +106,26 @@ def _run(session: Session, tokens: Sequence[int]) -> _Run:
     """One graph of its own, every op a node that keeps its result, timed over a few runs."""
     n = len(tokens)
     graph, inputs = session.new_graph(n)
-    nodes = graph.dag().nodes
-    for node in nodes:
-        graph.keep(node.dst)
-    plan = graph.plan(isa=session.isa, fused=False)
+    kept = {node.dst for node in graph.dag().nodes}  # not what a device makes besides
+    for t in kept:
+        graph.keep(t)
+    plan = graph.plan(fused=False, **session.options)
     inputs.tokens.bytes().view(np.int32)[:n] = tokens
     inputs.positions.bytes().view(np.int32)[:n] = np.arange(n)
-    buffer = TraceBuffer(session.threads, plan.n_steps + 1)
+    recorder = plan.recorder("full", session.threads)
     plan.use_huge_pages()
     records = []
     for _ in range(ROUNDS):
         started = time.perf_counter_ns()
-        plan.run(session.pool, {"n_tokens": n, "n_kv": n}, buffer)
-        records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=plan.take_records(buffer)[0]))
+        plan.run(session.pool, {"n_tokens": n, "n_kv": n}, recorder)
+        records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=recorder.take()[0]))
     info = plan.info(session.threads)
     stage = aggregate.stages(Trace((info,), tuple(records), MemoryUse()))[0]
     times = {row.key: row.time.median or 0.0 for row in aggregate.rows(stage)}
     values = {
         described.key: np.array(node.dst.numpy(), np.float64)
         for described, node in zip(info.nodes, plan.dag.nodes, strict=True)
-        if node.dst.view_src is None  # what is written into the cache is what was computed before
+        if node.dst in kept and node.dst.view_src is None  # what is written into the cache was computed before
     }
     logits = np.array(graph.logits.numpy(), np.float64).reshape(n, -1)
     return _Run(info, values, logits, times, stage.evals.median or 0.0)

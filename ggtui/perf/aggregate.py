@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.runtime.record import WAKE, GraphInfo, Limits, NodeInfo, NodeTotal, Records, TokenRecord, Trace
+from ggtui.perf.costs import Costs
 
 BY = ("node", "op", "layer", "type")
 STAGES = ("generation", "prompt")
@@ -127,20 +128,18 @@ class Stage:
         return sum(t.dropped for t in self.tokens)
 
     @cached_property
+    def _costs(self) -> tuple[Floats, Floats]:
+        return Costs(self.graph).mean(self.tokens)
+
+    @property
     def flops(self) -> Floats:
         """Mean operations of each node."""
-        return self._costs("flops")
+        return self._costs[0]
 
-    @cached_property
+    @property
     def traffic(self) -> Floats:
         """Mean bytes of each node."""
-        return self._costs("traffic")
-
-    def _costs(self, name: str) -> Floats:
-        rows = [getattr(t, name) for t in self.tokens if getattr(t, name)]
-        if rows:
-            return np.array([*map(sum, zip(*rows, strict=True))], np.float64) / len(rows)  # faster than an array of all
-        return np.array([getattr(n, name) for n in self.graph.nodes], np.float64)
+        return self._costs[1]
 
     @cached_property
     def read_limit(self) -> float | None:

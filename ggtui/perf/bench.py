@@ -17,6 +17,7 @@ from ggtui.core.files.mixes import FILE_TYPES, MIXES
 from ggtui.core.models import architecture
 from ggtui.core.runtime.record import Limits, TokenRecord, Trace
 from ggtui.perf.aggregate import peak, read_rate
+from ggtui.perf.costs import Costs
 from ggtui.perf.measure import made_up_prompt
 
 _FILE_TYPES = {number: name for name, number in FILE_TYPES.items()} | {m.file_type: m.name for m in MIXES.values()}
@@ -150,19 +151,22 @@ def _result(
 ) -> Result:
     # The costs of a generation grow evenly from the first to the last token, so the mean of the two is that of all.
     scale = task.n_gen / len(trace.tokens) if task.n_gen else 1.0
-    memory = compute = 0.0
+    memory = compute = total_flops = total_bytes = 0.0
+    costs = [Costs(graph) for graph in trace.graphs]
     for token in trace.tokens:
-        n_bytes = sum(token.traffic)
+        flops, traffic = costs[token.graph].at(token.sizes)
+        n_bytes = float(traffic.sum())
         memory += scale * n_bytes / (read_rate(limits, n_bytes) or float("inf"))
         nodes = trace.graphs[token.graph].nodes
-        compute += scale * sum(f / peak(limits, node) for f, node in zip(token.flops, nodes, strict=True))
+        compute += scale * sum(f / peak(limits, node) for f, node in zip(flops.tolist(), nodes, strict=True))
+        total_flops, total_bytes = total_flops + float(flops.sum()), total_bytes + n_bytes
     speeds = [task.n_tokens * 1e9 / ns for ns in samples]
     several = len(samples) > 1
     run, (kind, n_bytes, n_params) = trace.run, model_of(file)
     return Result(
         build=f"ggtui {run.ggtui}".rstrip(),
         cpu_info=run.processor,
-        backends=run.backend.upper(),
+        backends=run.device.upper(),
         model_filename=str(file.path),
         model_type=kind,
         model_size=n_bytes,
@@ -180,8 +184,8 @@ def _result(
         stddev_ns=round(stdev(samples)) if several else 0,
         avg_ts=fmean(speeds),
         stddev_ts=stdev(speeds) if several else 0.0,
-        bytes_per_token=scale * sum(sum(t.traffic) for t in trace.tokens) / task.n_tokens,
-        flops_per_token=scale * sum(sum(t.flops) for t in trace.tokens) / task.n_tokens,
+        bytes_per_token=scale * total_bytes / task.n_tokens,
+        flops_per_token=scale * total_flops / task.n_tokens,
         limit="memory" if memory >= compute else "compute",
         of_limit=max(memory, compute) * 1e9 / fmean(samples),
         samples_ns=tuple(samples),

@@ -56,7 +56,7 @@ def run_differences(base: RunInfo, now: RunInfo) -> list[str]:
         ("system", "system"),
         ("processor", "machine"),
         ("cores", "cores of the machine"),
-        ("backend", "backend"),
+        ("device", "device"),
         ("threads", "threads"),
         ("isa", "instruction set"),
         ("architecture", "architecture"),

@@ -15,6 +15,7 @@ from typing import Any
 from ggtui.core.engine.trace_file import dumps
 from ggtui.core.runtime.record import WAKE, NodeInfo, Records, TokenRecord, Trace
 from ggtui.perf import aggregate
+from ggtui.perf.costs import Costs
 
 CSV_COLUMNS = (
     "stage", "key", "op", "type", "shape", "layer", "calls", "mean_ns", "sd_ns", "p95_ns", "median_ns", "least_ns",
@@ -119,8 +120,9 @@ def to_sqlite(trace: Trace, path: Path) -> None:
         )
         _fill(db, "nodes", columns, (
             (g, n.id, n.key, n.name, n.op, n.type, n.layer, n.phase, n.result.type, "x".join(map(str, n.result.ne)),
-             n.flops, n.traffic)
-            for g, graph in enumerate(trace.graphs) for n in graph.nodes
+             flops, traffic)
+            for g, graph in enumerate(trace.graphs)
+            for n, flops, traffic in zip(graph.nodes, *_costs(trace, g), strict=True)
         ))  # fmt: skip
         _fill(db, "edges", ("graph", "source", "node"), (
             (g, source, n.id) for g, graph in enumerate(trace.graphs) for n in graph.nodes for source in n.src
@@ -275,3 +277,9 @@ EXPORTERS = (
     Exporter("sqlite", "all of it as tables of a database", binary=to_sqlite),
     Exporter("markdown", "the table of all nodes", text=to_markdown),
 )
+
+
+def _costs(trace: Trace, graph: int) -> tuple[list[float], list[float]]:
+    """Operations and bytes of each node, the mean over the evaluations of its graph."""
+    flops, traffic = Costs(trace.graphs[graph]).mean(t for t in trace.tokens if t.graph == graph)
+    return flops.tolist(), traffic.tolist()

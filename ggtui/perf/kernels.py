@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ggtui.core.graph.tensor import Context, Tensor
+from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES, TensorType
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.cpu.buffer import TileBuffer
 from ggtui.core.runtime.cpu.native import ISAS, check, ffi, lib, text
 from ggtui.core.runtime.memory import aligned_zeros
 from ggtui.core.runtime.record import Limits
@@ -92,7 +94,8 @@ def _weights(kind: TensorType) -> Tensor:
     """(K, N_ROWS), packed: a few rows over and over, since quantizing them all takes longer than the measurement."""
     few = Context().tensor(_floats(K * 16).reshape(16, K), "w", kind)
     weights = Context().new_tensor(kind, (K, N_ROWS), "w", packed=True)
-    weights.pack_from(np.tile(few.bytes(), N_ROWS // 16))
+    assert isinstance(weights.buffer, TileBuffer)
+    weights.buffer.pack(weights, np.tile(few.bytes(), N_ROWS // 16))
     return weights
 
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from ggtui.core.files import ModelFile, TensorInfo
 from ggtui.core.files.mixes import FILE_TYPES, Mix, fitting, mix_or_type
-from ggtui.core.graph.own_types import encode_rows
 from ggtui.core.graph.types import TYPES, TensorType
 from ggtui.core.models.gpt2 import Hparams, tensors
+from ggtui.core.runtime.cpu.codec import encode_rows
 from ggtui.core.vocab.bpe import BYTE_ALPHABET
 
 N_VOCAB, N_CTX = 50257, 1024

@@ -14,7 +14,7 @@ from typing import Any
 from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.cores import here
 from ggtui.core.runtime.cpu.native import ISAS, isa_index, last_error, lib
-from ggtui.core.runtime.cpu.plan import Pool
+from ggtui.core.runtime.cpu.pool import Pool
 from ggtui.core.runtime.record import Limits
 
 VERSION = 3  # of the measurement; a file of another one is measured anew

@@ -48,23 +48,27 @@ _SHAPE = 1.7  # width to height of a picture that is at ease on a screen
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """Nanoseconds of each node at work and waiting, of an evaluation, and of the hottest box."""
+    """Nanoseconds of each node at work and waiting, its operations and bytes, nanoseconds of an evaluation and of the
+    hottest box."""
 
     work: Mapping[int, float]
     wait: Mapping[int, float]
+    flops: Mapping[int, float]
+    traffic: Mapping[int, float]
     evaluation: float
     hottest: float
 
     @classmethod
     def of(cls, stage: Stage | None, boxes: Sequence[_Box]) -> _Times:
         if stage is None:
-            return cls({}, {}, 0.0, 0.0)
+            return cls({}, {}, {}, {}, 0.0, 0.0)
         by_key = {row.key: row for row in aggregate.rows(stage)}
         rows = {n.id: by_key[n.key or n.name] for n in stage.graph.nodes}
         work = {i: typical(row.time) for i, row in rows.items()}
         wait = {i: row.wait_ns for i, row in rows.items()}
         hottest = max(sum(work[n.id] for n in box.nodes) for box in boxes)
-        return cls(work, wait, typical(stage.evals), hottest)
+        flops, traffic = (dict(enumerate(cost.tolist())) for cost in (stage.flops, stage.traffic))
+        return cls(work, wait, flops, traffic, typical(stage.evals), hottest)
 
     def sum(self, nodes: Iterable[NodeInfo]) -> float:
         return sum(self.work.get(n.id, 0.0) for n in nodes)
@@ -303,10 +307,16 @@ class _Drawing:
             lines.append((self.times.told(self.times.sum(box.nodes)), 9, True))
             lines += [(f"{n.name.removeprefix(f'blk.{n.layer}.')} {self.times.told(self.times.sum([n]))}", 8, False)
                       for n in by_time[:3] if len(box.nodes) > 1]  # fmt: skip
-        flops, traffic = sum(n.flops for n in box.nodes), sum(n.traffic for n in box.nodes)
-        tip = [name, f"cost: {flops:,} operations, {size(traffic)}"]
+        tip = [name, *self._cost(box.nodes)]
         tip += [f"{n.name} ({n.op}) {self.times.told(self.times.sum([n]))}" for n in by_time]
         return lines, "\n".join(tip)
+
+    def _cost(self, nodes: Sequence[NodeInfo]) -> list[str]:
+        """What nodes cost in the evaluations that were recorded; nothing where none was."""
+        if not self.times.flops:
+            return []
+        flops, traffic = (sum(cost[n.id] for n in nodes) for cost in (self.times.flops, self.times.traffic))
+        return [f"cost: {flops:,.0f} operations, {size(round(traffic))} read and written"]
 
     def _facts(self, n: NodeInfo) -> list[str]:
         """What there is to know about a node, line by line."""
@@ -315,12 +325,12 @@ class _Drawing:
             f"computes: {', '.join(f'{o.op} {o.name}'.rstrip() for o in n.originals) or n.op}",
             f"result: {tensor_text(n.result)}",
             *(f"reads: {t.name + ' ' if t.name else ''}{tensor_text(t)}" for t in n.inputs),
-            f"cost: {n.flops:,} operations, {size(n.traffic)} read and written",
+            *self._cost([n]),
         ]
         if ns := self.times.work.get(n.id, 0.0):
             told, wait = self.times.told(ns), duration(self.times.wait[n.id])
             facts.append(f"time: {told}, then {wait} waiting for other threads")
-            facts.append(f"speed: {n.traffic / ns:.3g} GB/s, {n.flops / ns:.3g} GFLOP/s")
+            facts.append(f"speed: {self.times.traffic[n.id] / ns:.3g} GB/s, {self.times.flops[n.id] / ns:.3g} GFLOP/s")
         return facts
 
     def _edge(self, a: _Box, b: _Box, sources: list[NodeInfo], row_of: dict[str, int]) -> None:

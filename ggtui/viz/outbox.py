@@ -9,11 +9,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ggtui.core.runtime.record import GraphInfo, Records, TokenRecord
 from ggtui.viz.wire import EvaluationRow, PackedBatch, StepRow, frame
@@ -127,7 +123,6 @@ class _Packer:
 
     def __init__(self, session: Session, n_graphs: int) -> None:
         self._session, self._n_graphs = session, n_graphs
-        self._costs = Costs(session)
 
     def pack(self, gathered: Gathered) -> PackedBatch:
         session, runs, n_runs = self._session, gathered.newest.runs(), gathered.newest.n
@@ -142,42 +137,10 @@ class _Packer:
         return PackedBatch(gathered.steps, rows, n_runs - len(rows), gathered.next, graphs, memory, rss)
 
     def _row(self, run: TokenRecord) -> EvaluationRow:
-        flops, traffic = self._costs.at(run.graph, run.n_tokens, run.n_past + run.n_tokens)
         return (
             run.n_past, run.n_tokens, run.eval_ns, run.sample_ns, run.graph, Records.of(run.records).table, run.dropped,
-            run.kv_bytes, flops, traffic,
+            run.kv_bytes,
         )  # fmt: skip
-
-
-class Costs:
-    """Session.costs, but fast for the graph of one token: there they are linear in n_kv, so those of two runs tell all.
-    Were they not, as a third one would show, each is worked out by itself, like those of a prompt.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def at(self, graph: int, n_tokens: int, n_kv: int) -> NDArray[np.int64]:
-        """Flops and traffic, (2, nodes)."""
-        fast = graph == 0 and self._is_linear
-        return self._linear(n_kv) if fast else self._exact(graph, n_tokens, n_kv)
-
-    def _exact(self, graph: int, n_tokens: int, n_kv: int) -> NDArray[np.int64]:
-        return np.array(self._session.costs(graph, n_tokens, n_kv), np.int64)
-
-    def _linear(self, n_kv: int) -> NDArray[np.int64]:
-        first, more = self._terms
-        return first + (n_kv - 1) * more
-
-    @cached_property
-    def _terms(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        first = self._exact(0, 1, 1)
-        return first, self._exact(0, 1, 2) - first
-
-    @cached_property
-    def _is_linear(self) -> bool:
-        n_ctx = self._session.n_ctx
-        return np.array_equal(self._linear(n_ctx), self._exact(0, 1, n_ctx))
 
 
 def resident_bytes() -> int:

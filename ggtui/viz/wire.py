@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _LENGTH = struct.Struct("<Q")
 
 StepRow = tuple[int, str, float, int, int, int, int]  # the fields of a TokenStep
-# The fields of a TokenRecord; its records as their table, flops and traffic as arrays.
-EvaluationRow = tuple[int, int, int, int, int, Any, int, int, Any, Any]
+# The fields of a TokenRecord; its records as their table.
+EvaluationRow = tuple[int, int, int, int, int, Any, int, int]
 
 
 def frame(value: object) -> bytes:
@@ -56,10 +56,7 @@ class PackedBatch(NamedTuple):
 
         return Batch(
             tuple(TokenStep(*row) for row in self.steps),
-            tuple(
-                TokenRecord(*row[:5], Records(row[5]), *row[6:8], *(tuple(costs.tolist()) for costs in row[8:]))
-                for row in self.evaluations
-            ),
+            tuple(TokenRecord(*row[:5], Records(row[5]), *row[6:]) for row in self.evaluations),
             self.unrecorded,
             tuple(Alternative(*row) for row in self.next),
             self.graphs,

@@ -12,9 +12,9 @@ from ggtui.chat.settings import GENERATION, LOADING, SETTINGS, nearest, values_o
 from ggtui.core.engine import sampler, session
 from ggtui.core.errors import UsageError
 from ggtui.core.models.kv_cache import KV_TYPES
-from ggtui.core.runtime.compute import BACKENDS, PLANNED
 from ggtui.core.runtime.cpu.native import ISAS
 from ggtui.core.runtime.cpu.plan import MAX_THREADS
+from ggtui.core.runtime.device import DEVICES, PLANNED
 
 
 def test_the_table_says_what_the_runtime_says() -> None:
@@ -24,7 +24,7 @@ def test_the_table_says_what_the_runtime_says() -> None:
         sampler.MAX_SEED,
     )
     assert SETTINGS["kv-type"].choices == KV_TYPES
-    assert set(SETTINGS["backend"].choices) == {*BACKENDS, *PLANNED}
+    assert set(SETTINGS["device"].choices) == {*DEVICES, *PLANNED}
     assert set(SETTINGS["isa"].choices) >= set(ISAS)
     assert SETTINGS["mode"].choices == tuple(MODES)
 
@@ -33,7 +33,7 @@ def test_defaults_are_those_of_the_api() -> None:
     for function, names in ((session.Session.__init__, LOADING), (session.Session.generate, (*GENERATION, "seed"))):
         parameters = inspect.signature(function).parameters
         for name in names:
-            parameter = parameters["backend" if name == "backend" else SETTINGS[name].key]
+            parameter = parameters[SETTINGS[name].key]
             assert parameter.default == SETTINGS[name].default, name
 
 

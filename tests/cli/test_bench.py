@@ -136,6 +136,7 @@ def test_a_variable_stands_for_a_flag(ggtui: Run, monkeypatch: pytest.MonkeyPatc
         (("--isa", "mmx"), 2, "--isa mmx: must be scalar"),
         (("-o", "xml"), 2, "xml"),
         (("none.gguf",), 4, "none.gguf: file: does not exist"),
+        (("--device", "vulkan"), 5, "vulkan"),
         (("--backend", "vulkan"), 5, "vulkan"),
     ],
 )

@@ -25,17 +25,17 @@ def test_print_is_the_default(ggtui: Run) -> None:
     code, out, err = ggtui("trace", *FEW)
     assert (code, err) == (0, "")
     title, heading, rule, *lines = out.splitlines()
-    assert title.startswith("46 nodes; a token takes ") and title.endswith("the median of 3")
+    assert title.startswith("71 nodes; a token takes ") and title.endswith("the median of 3")
     assert heading.split() == ["node", "op", "type", "ne", "name", "reads", "ms", "share", "wait"]
     assert len(lines) == 46 and set(rule) == {"-", " "}
-    assert re.search(r"  norm\+mul\+add\+mul_mat\+add +f32 +\[ +768, +1, +1\] +blk\.2\.attn_qkv +16 +\d", out)
+    assert re.search(r"  mul_mat\+add +f32 +\[ +768, +1, +1\] +blk\.2\.attn_qkv +25 +\d", out)
     shares = [float(m) for m in re.findall(r"(\d+\.\d)%", out)]
     assert len(shares) == 46 and 20 < sum(shares) < 110
 
 
 def test_unfused_and_layers(ggtui: Run) -> None:
     out = ggtui("trace", "--print", "--no-fuse", "--layers", "0,2-3", *FEW).out
-    assert out.startswith("127 nodes; ")
+    assert out.startswith("152 nodes; ")
     assert len(out.splitlines()) == 3 + 3 * 20
     assert set(re.findall(r"blk\.(\d)", out)) == {"0", "2", "3"}
 
@@ -43,7 +43,7 @@ def test_unfused_and_layers(ggtui: Run) -> None:
 def test_the_graph_of_the_prompt(ggtui: Run) -> None:
     """Its sizes are those of this prompt."""
     out = ggtui("trace", "-n", "1", "-p", "Once upon a time", "-t", "1").out
-    assert out.startswith("48 nodes; a prompt takes ")
+    assert out.startswith("73 nodes; a prompt takes ")
     assert re.search(r"\[ +768, +4, +1\] +blk\.0\.attn_qkv", out)
 
 
@@ -52,7 +52,7 @@ def test_dot_text(ggtui: Run, tmp_path: Path) -> None:
     assert ggtui("trace", "--dot", str(path), "--layers", "1", "--edges", *FEW) == (0, "", "")
     text = path.read_text()
     assert text.startswith("digraph ggtui {") and "tales.gguf, one token" in text
-    assert len(re.findall(r"^\s*n\d+ \[", text, re.MULTILINE)) == 7 and "KiB" in text
+    assert len(re.findall(r"^\s*n\d+ \[", text, re.MULTILINE)) == 11 and "KiB" in text
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.dot"]
 
 

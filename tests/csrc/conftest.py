@@ -218,10 +218,10 @@ def custom() -> Iterator[Callable[[Callable[[int, int, int], int]], None]]:
     kept = []
 
     def use(function: Callable[[int, int, int], int]) -> None:
-        def called(c_step: Any, ith: int, nth: int) -> int:
+        def called(_user: Any, c_step: Any, ith: int, nth: int) -> int:
             return function(native.ffi.cast("gg_step *", c_step).node, ith, nth)
 
-        kept.append(native.ffi.callback("int(void *, int, int)", called))
+        kept.append(native.ffi.callback("int(void *, void *, int, int)", called))
         native.lib.gg_set_map_custom(kept[-1])
 
     yield use

@@ -10,7 +10,7 @@ import numpy as np
 from ggtui.core.runtime.cpu.native import ffi, last_error, lib
 
 OPS = {ffi.string(lib.gg_op_name(i)).decode(): i for i in range(lib.gg_n_ops())}
-MEET, EVERY, TAKE_HEADS, SAME_HEADS = lib.GG_MEET, lib.GG_EVERY, lib.GG_TAKE_HEADS, lib.GG_SAME_HEADS
+BARRIER, EVERY = lib.GG_BARRIER, lib.GG_EVERY
 THREADS = (1, 2, 3, 7)
 ONE = np.ones((1, 1), np.float32)
 
@@ -42,7 +42,7 @@ def plan_of(steps: Sequence[dict[str, Any]], patches: Sequence[dict[str, int]] =
     """A new plan, freed with the object; NULL where gg_plan_new refuses."""
     array = ffi.new("gg_step[]", list(steps))
     patch_array = ffi.new("gg_patch[]", list(patches))
-    plan = lib.gg_plan_new(array, len(steps), patch_array, len(patches), own_bytes, 0)
+    plan = lib.gg_plan_new(array, len(steps), patch_array, len(patches), own_bytes, 0, ffi.NULL)
     return ffi.gc(plan, lib.gg_plan_free) if plan else plan
 
 
@@ -50,7 +50,7 @@ def run(plan: Any, pool: Any, *variables: int, trace: Any = ffi.NULL) -> int:
     return int(lib.gg_plan_run(plan, pool, ffi.new("int64_t[]", list(variables)), trace))
 
 
-def custom_steps(n: int, flags: int = MEET) -> list[dict[str, Any]]:
+def custom_steps(n: int, flags: int = BARRIER) -> list[dict[str, Any]]:
     return [{**step("map_custom", matrix(ONE), flags=flags), "node": i} for i in range(n)]
 
 
@@ -64,7 +64,7 @@ class Chain:
     n_rows = 48
     n_turns = 8
 
-    def __init__(self, flags: int = MEET) -> None:
+    def __init__(self, flags: int = BARRIER) -> None:
         n = self.n_rows
         self.a, self.b = np.zeros((n, 1), np.float32), np.zeros((n, 1), np.float32)
         turn = np.roll(np.eye(n, dtype=np.float32), 1, axis=1)  # (turn @ x)[i] = x[i + 1]

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from plans import (
-    MEET,
+    BARRIER,
     ONE,
     OPS,
-    SAME_HEADS,
-    TAKE_HEADS,
     THREADS,
     Chain,
     Trace,
@@ -28,8 +26,6 @@ from plans import (
 from ggtui.core.runtime.cpu.native import ffi, last_error, lib
 
 pytestmark = pytest.mark.pool
-
-ROW = np.zeros((1, 1), np.int32)
 
 
 def test_variables_reach_their_places(new_pool: Any) -> None:
@@ -71,27 +67,19 @@ def good_step() -> dict[str, Any]:
         ({"op": -1}, "no op -1"),
         ({"op": OPS["view"]}, "view moves no data"),
         ({"flags": 16}, "unknown flags 16"),
-        ({"flags": TAKE_HEADS, "n_head": 1, "d_head": 1}, "scale: can't be shared by 1 heads of 1"),
-        (
-            {**step("set_rows", matrix(ONE), matrix(ONE), matrix(ROW)), "flags": SAME_HEADS, "n_head": 2, "d_head": 1},
-            "set_rows: can't be shared by 2 heads",
-        ),
-        (
-            {
-                **step("set_rows", matrix(ONE), matrix(ONE), matrix(ROW)),
-                "flags": SAME_HEADS,
-                "n_head": 1 << 20,
-                "d_head": 1,
-            },
-            "set_rows: can't be shared by 1048576 heads",
-        ),
-        (
-            {**step("mul_mat", matrix(ONE), matrix(ONE), matrix(ONE)), "flags": TAKE_HEADS, "n_head": 1, "d_head": 16},
-            "mul_mat: can't be shared by 1 heads of 16",
-        ),
         ({"dst": {**own(0, 1, 1), "type": 4711}}, "dst has the unknown type 4711"),
         ({"src": [own(0, 1, 1), {**own(0, 1, 1), "type": 4}]}, "src1 has the unknown type 4"),
-        ({"src": [own(0, -5, 1)]}, "src0 has ne[0] = -5"),
+        ({"src": [own(0, -5, 1)]}, "src0 has sizes or strides that are negative or too large: ne = -5"),
+        ({"src": [{**matrix(ONE), "nb": [4, -4, 4, 4]}]}, "src0 has sizes or strides that are negative"),
+        (
+            {"src": [{**matrix(ONE), "ne": [1 << 30, 1 << 30, 4, 1]}]},
+            "src0 has sizes or strides that are negative or too",
+        ),
+        (
+            {"src": [{**matrix(ONE), "ne": [2, 1, 1, 1 << 40], "nb": [4, 8, 8, 1 << 40]}]},
+            "src0 has sizes or strides that",
+        ),
+        ({"dst": own(32, 9, 1)}, "dst lies at byte 32 of 64"),
         ({"dst": own(64, 1, 1)}, "dst lies at byte 64 of 64"),
     ],
 )
@@ -99,17 +87,6 @@ def test_a_step_that_makes_no_sense_is_refused(change: dict[str, Any], message: 
     assert plan_of([good_step()], own_bytes=64)
     assert plan_of([good_step(), {**good_step(), **change}], own_bytes=64) == ffi.NULL
     assert last_error().startswith("step 1") and message in last_error()
-
-
-def test_heads_that_nobody_took_are_refused() -> None:
-    rows = {**step("set_rows", matrix(ONE), matrix(ONE), matrix(ROW)), "n_head": 1, "d_head": 1}
-    assert plan_of([{**rows, "flags": TAKE_HEADS}, {**rows, "flags": SAME_HEADS}])
-    for steps in (
-        [{**rows, "flags": SAME_HEADS}],
-        [{**rows, "flags": TAKE_HEADS}, {**rows, "flags": SAME_HEADS, "d_head": 2}],
-    ):
-        assert plan_of(steps) == ffi.NULL
-        assert "set_rows: no step before it took 1 heads of" in last_error()
 
 
 @pytest.mark.parametrize(
@@ -125,9 +102,9 @@ def test_a_patch_out_of_range_is_refused(change: dict[str, int]) -> None:
 
 def test_other_nonsense_is_refused(new_pool: Any) -> None:
     for n_steps, n_patches, own_bytes in ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (1, 0, 0), (0, 1, 0)):
-        assert lib.gg_plan_new(ffi.NULL, n_steps, ffi.NULL, n_patches, own_bytes, 0) == ffi.NULL
+        assert lib.gg_plan_new(ffi.NULL, n_steps, ffi.NULL, n_patches, own_bytes, 0, ffi.NULL) == ffi.NULL
         assert last_error()
-    assert lib.gg_plan_new(ffi.NULL, 0, ffi.NULL, 0, 0, 99) == ffi.NULL
+    assert lib.gg_plan_new(ffi.NULL, 0, ffi.NULL, 0, 0, 99, ffi.NULL) == ffi.NULL
     assert "instruction set 99" in last_error()
     for n_threads in (0, -1, 513):
         assert lib.gg_pool_new(n_threads) == ffi.NULL
@@ -158,7 +135,7 @@ def test_a_failure_ends_the_run_and_leaves_the_pool_usable(new_pool: Any, custom
         calls.clear()
         assert run(plan, pool) == lib.GG_CUSTOM
         assert calls.count(failing) == 1
-        assert {node for node, _ in calls} == {0, 1, 2}  # everybody saw it at the meeting before step 3
+        assert {node for node, _ in calls} == {0, 1, 2}  # everybody saw it at the barrier before step 3
     failing = (6, 0)
     calls.clear()
     assert run(plan, pool) == lib.GG_OK
@@ -243,18 +220,18 @@ def test_records_tile_the_time_of_each_thread(new_pool: Any, n_threads: int) -> 
         asked, ended = {r.start for r in by_step[0]}, {r.done for r in by_step[-1]}
         assert len(asked) == len(ended) == 1
         assert before <= asked.pop() <= ended.pop() <= after
-        for row in by_step[1:]:  # nobody leaves a meeting before the last one has come
+        for row in by_step[1:]:  # nobody leaves a barrier before the last one has come
             assert min(r.done for r in row) >= max(r.end for r in row)
 
 
-def test_only_meetings_are_waited_for(new_pool: Any, custom: Any) -> None:
+def test_only_barriers_are_waited_for(new_pool: Any, custom: Any) -> None:
     def function(_node: int, ith: int, _nth: int) -> int:
         time.sleep(0.02 * ith)
         return 0
 
     custom(function)
     steps = custom_steps(3, flags=0)
-    steps[2]["flags"] = MEET
+    steps[2]["flags"] = BARRIER
     trace = Trace(2, 4)
     assert run(plan_of(steps), new_pool(2), trace=trace.c) == lib.GG_OK
     ms = lib.gg_tick_ns() / 1e6

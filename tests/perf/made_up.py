@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime.record import (
     WAKE,
     GraphInfo,
@@ -16,6 +17,10 @@ from ggtui.core.runtime.record import (
     Trace,
 )
 
+# Of the three nodes, each token later of the last one an operation more.
+FLOPS = (Cost(), Cost.of(3000), Cost(((999, ()), (1, ("n_kv",)))))
+TRAFFIC = (Cost.of(100), Cost.of(8000), Cost.of(4000))
+
 
 def node(id: int, key: str, op: str = "mul_mat", parts: tuple[str, ...] = (), type: str = "q8_0") -> NodeInfo:
     result = TensorInfo(key, "f32", (256, 1, 1, 1))
@@ -24,7 +29,7 @@ def node(id: int, key: str, op: str = "mul_mat", parts: tuple[str, ...] = (), ty
     src = (id - 1,) if id else ()
     return NodeInfo(
         id, key, op, result, src, (weights,), (OriginalInfo(key, op, result),), parts or (op,), id,
-        flops=1000, traffic=4000, key=key, layer=layer, type=type,
+        flops=FLOPS[id], traffic=TRAFFIC[id], key=key, layer=layer, type=type,
     )  # fmt: skip
 
 
@@ -35,7 +40,7 @@ NODES = (
 )
 GRAPH = GraphInfo(NODES, "avx2", threads=2, n_tokens=1)
 RUN = RunInfo(
-    ggtui="1", system="Linux x86_64", processor="a processor", cores=2, backend="cpu", isa="avx2", threads=2,
+    ggtui="1", system="Linux x86_64", processor="a processor", cores=2, device="cpu", isa="avx2", threads=2,
     model="model.gguf", architecture="gpt2", types={"q8_0": 1000}, kv_type="f16", n_ctx=64, batch=32,
     profile="full", stamp_ns=20.0, token_ns=101.0, plain_token_ns=100.0,
 )  # fmt: skip
@@ -74,7 +79,7 @@ def trace(scale: float = 1.0, node_scale: dict[int, float] | None = None, n: int
         tokens.append(
             TokenRecord(
                 n_past=i, n_tokens=1, eval_ns=max(r.done for r in mine), sample_ns=30, records=tuple(mine),
-                kv_bytes=16 * (i + 1), flops=(0, 3000, 1000 + i), traffic=(100, 8000, 4000),
+                kv_bytes=16 * (i + 1),
             )
         )  # fmt: skip
     return Trace((GRAPH,), tuple(tokens), MEMORY, RUN, limits=LIMITS)

@@ -14,11 +14,11 @@ from made_up import GRAPH, LIMITS, records, trace
 import ggtui
 from ggtui.core.engine.session import Session
 from ggtui.core.graph import ops
-from ggtui.core.graph.tensor import Context
 from ggtui.core.runtime.compute import Graph, shared_pool
-from ggtui.core.runtime.cpu.plan import TraceBuffer
+from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.record import WAKE, MemoryUse, NodeTotal, TokenRecord, Trace
 from ggtui.perf.aggregate import BY, Groups, Spread, overhead, read_rate, rows, stage_summary, stages, summary
+from ggtui.perf.costs import Costs
 
 
 def one(trace: Trace, key: str, by: str = "node") -> Any:
@@ -193,11 +193,11 @@ def traced(result: Any, threads: int = 2, fused: bool = True) -> Trace:
     g = Graph()
     g.build_forward_expand(result)
     plan = g.plan(fused=fused)
-    buffer = TraceBuffer(threads, plan.n_steps + 1)
-    plan.run(shared_pool(threads), {}, buffer)
+    buffer, pool = plan.recorder("full", threads), shared_pool("cpu", threads)
+    plan.run(pool, {}, buffer)
     started = time.perf_counter_ns()
-    plan.run(shared_pool(threads), {}, buffer)
-    token = TokenRecord(0, 1, time.perf_counter_ns() - started, records=plan.take_records(buffer)[0])
+    plan.run(pool, {}, buffer)
+    token = TokenRecord(0, 1, time.perf_counter_ns() - started, records=buffer.take()[0])
     return Trace((plan.info(threads),), (token,), MemoryUse())
 
 
@@ -229,10 +229,11 @@ def test_costs_of_mul_mat_are_the_formulas(type: str, k: int, m: int, n: int) ->
     rng = np.random.default_rng(0)
     a = context.tensor(rng.standard_normal((m, k)).astype(np.float32), "a", type, packed=True)
     b = context.tensor(rng.standard_normal((n, k)).astype(np.float32), "b")
-    row = rows(stages(traced(ops.mul_mat(a, b)))[0])[0]
+    (row,) = (row for row in rows(stages(traced(ops.mul_mat(a, b)))[0]) if row.op == "mul_mat")
     assert row.flops == 2 * k * m * n
     weights = {"f32": 4 * k * m, "f16": 2 * k * m, "q8_0": k * m // 32 * 34, "q4_0": k * m // 32 * 18}[type]
-    assert row.traffic == weights + 4 * k * n + 4 * m * n
+    activations = 4 * k * n if type in ("f32", "f16") else k * n // 32 * 48
+    assert row.traffic == weights + activations + 4 * m * n
 
 
 def test_costs_of_a_session_are_those_of_each_evaluation(session: Session) -> None:
@@ -240,14 +241,16 @@ def test_costs_of_a_session_are_those_of_each_evaluation(session: Session) -> No
     steps = list(session.generate([1, 2, 3, 4, 5], 3, ignore_eos=True))
     made = session.trace(run for step in steps for run in step.runs)
     h = session.hparams
+    costs = [Costs(graph) for graph in made.graphs]
     for token in made.tokens:
+        flops, traffic = costs[token.graph].at(token.sizes)
         nodes = {n.key: n for n in made.graphs[token.graph].nodes}
         up, attn = nodes["blk.0.ffn_up"], nodes["blk.0.attn"]
-        assert token.flops[up.id] >= 2 * h.n_embd * h.n_ff * token.n_tokens
+        assert flops[up.id] >= 2 * h.n_embd * h.n_ff * token.n_tokens
         seen = sum(range(token.n_past + 1, token.n_past + token.n_tokens + 1))
-        assert token.flops[attn.id] == (4 * h.d_head + 8) * seen * h.n_head
+        assert flops[attn.id] == (4 * h.d_head + 8) * seen * h.n_head
         weights = session.weights["blk.0.ffn_up.weight"]
-        assert token.traffic[up.id] >= prod(weights.ne) // 32 * 34
+        assert traffic[up.id] >= prod(weights.ne) // 32 * 34
 
 
 def test_records_of_one_evaluation_by_hand() -> None:

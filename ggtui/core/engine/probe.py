@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from ggtui.core.engine.sampler import top
 from ggtui.core.engine.session import Session
-from ggtui.core.graph.tensor import Context, Dim
+from ggtui.core.graph.dim import Dim
 from ggtui.core.models.base import Inputs, ModelGraph
 from ggtui.core.runtime.compute import Graph
-from ggtui.core.runtime.cpu.plan import Plan
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.device import Executable
 
 CHUNK = 64  # tokens looked at together: all that is kept of them lies in memory at once
 Floats = NDArray[np.float32]
@@ -41,7 +42,9 @@ class Prediction:
     layers: tuple[tuple[tuple[int, float], ...], ...]
 
 
-def _run(session: Session, graph: ModelGraph, inputs: Inputs, plan: Plan, part: Sequence[int], n_past: int) -> None:
+def _run(
+    session: Session, graph: ModelGraph, inputs: Inputs, plan: Executable, part: Sequence[int], n_past: int
+) -> None:
     inputs.tokens.bytes().view(np.int32)[:] = part
     inputs.positions.bytes().view(np.int32)[:] = np.arange(n_past, n_past + len(part))
     plan.run(session.pool, {"n_tokens": len(part), "n_kv": n_past + len(part)})
@@ -63,7 +66,7 @@ def node_values(session: Session, ids: Sequence[int]) -> list[NodeValues]:
         nodes = graph.dag().nodes
         for node in nodes:
             graph.keep(node.dst)
-        _run(session, graph, inputs, graph.plan(isa=session.isa, fused=False), part, at)
+        _run(session, graph, inputs, graph.plan(fused=False, **session.options), part, at)
         for i, node in enumerate(nodes):
             values = node.dst.numpy()
             if node.op == "set_rows":  # of the whole cache only what was stored now
@@ -96,7 +99,7 @@ def predictions(session: Session, ids: Sequence[int], k: int = 5) -> list[Predic
         graph, inputs = session.new_graph(len(part))
         for x in graph.layers:
             graph.keep(x)
-        _run(session, graph, inputs, graph.plan(isa=session.isa), part, at)
+        _run(session, graph, inputs, graph.plan(**session.options), part, at)
         rows = graph.logits.numpy().reshape(len(part), -1)
         own = [tuple(top(row[:n_vocab], k)) for row in rows]
         states = [x.numpy().reshape(len(part), -1) for x in graph.layers]
@@ -112,7 +115,7 @@ def _heads(session: Session, graph: ModelGraph, states: Sequence[Floats]) -> Ite
     logits = graph.head(x)
     lens = Graph()
     lens.build_forward_expand(logits)
-    plan = lens.plan(isa=session.isa)
+    plan = lens.plan(**session.options)
     for state in states:
         x.bytes().view(np.float32)[:] = state.reshape(-1)
         plan.run(session.pool, {"n_tokens": n_tokens})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ggtui.core.models.base import Inputs, ModelGraph
-from ggtui.core.runtime.cpu.plan import Plan, TotalsBuffer, TraceBuffer
+from ggtui.core.runtime.device import Executable
 
 
 @dataclass(slots=True)
@@ -15,8 +16,8 @@ class Runner:
     index: int
     inputs: Inputs
     graph: ModelGraph
-    plan: Plan
-    trace: TraceBuffer | TotalsBuffer | None
+    plan: Executable
+    recorder: Any
     capacity: int
     filled: bool = False  # much of its memory
 

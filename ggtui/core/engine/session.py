@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,14 @@ from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts
 from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.texts import Texts
-from ggtui.core.graph.tensor import Context
 from ggtui.core.models import architecture
 from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, make_inputs
 from ggtui.core.models.kv_cache import KVCache
 from ggtui.core.models.loading import Packing, place_weights
+from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cores import here, usable_cores
-from ggtui.core.runtime.cpu.native import ISAS
-from ggtui.core.runtime.cpu.plan import Pool, TotalsBuffer, TraceBuffer, stamp_ns
+from ggtui.core.runtime.cpu.recorder import stamp_ns
+from ggtui.core.runtime.device import device as device_called
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
 from ggtui.core.vocab.bpe import Tokenizer, TokenStream
 
@@ -84,7 +83,7 @@ class Session:
         kv_type: str = "f16",
         batch: int = 512,
         isa: str | None = None,
-        backend: str = "cpu",
+        device: str = "cpu",
         fused: bool = True,
         record: bool | str = False,
     ) -> None:
@@ -95,7 +94,8 @@ class Session:
             raise UsageError(f"ctx {ctx}: must be at least 1")
         if isinstance(record, str) and record not in PROFILES:
             raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
-        self.pool = Pool(usable_cores() if threads is None else threads)
+        self._device = device_called(device)
+        self.pool = self._device.pool(usable_cores() if threads is None else threads)
         file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
         arch = architecture(file)
         h: Any = arch.hparams(file)
@@ -107,12 +107,11 @@ class Session:
         self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list | Texts)}
         self.n_ctx = min(ctx or h.n_ctx, h.n_ctx)
         self.batch = min(batch, self.n_ctx)
-        self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type)
+        self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type, self._device.layout)
         self._kv_bytes_per_token = self.kv.bytes_per_token
         self.kv_type = kv_type
         self._build = arch.build
-        self._options: dict[str, Any] = {"isa": isa, "backend_name": backend, "fused": fused, "threads": self.threads}
-        self._backend, self._fused = backend, fused
+        self._isa, self._fused = isa, fused
         self.profile = record if isinstance(record, str) else "full" if record else "off"
         self.recording = True
         self._runners: dict[tuple[int, bool], Runner] = {}
@@ -123,7 +122,7 @@ class Session:
         self.logits: NDArray[np.float32] = np.zeros(h.n_vocab, np.float32)
         self.stop_reason = ""
         self.stats = Stats()
-        self.weights = place_weights(file, specs, self._context)
+        self.weights = place_weights(file, specs, self._context, self._device.layout)
         with Packing(file, self.weights, self.pool.threads) as packing:  # in C, while Python does the rest
             self.tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
             if self.tokenizer.n_vocab > self.hparams.n_vocab:
@@ -135,11 +134,20 @@ class Session:
 
     @property
     def threads(self) -> int:
-        return self.pool.threads
+        return int(self.pool.threads)
+
+    @property
+    def device(self) -> str:
+        return self._device.name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `Graph.plan` makes a graph ready with to run as this session's do, but for fusion."""
+        return {"isa": self._isa, "device_name": self.device}
 
     @property
     def isa(self) -> str:
-        return ISAS[self._one.plan.isa]
+        return self._one.plan.isa
 
     def _runner(self, n_tokens: int, *, all_logits: bool) -> Runner:
         """The runner for so many tokens: one for a single token and one for all larger batches."""
@@ -147,13 +155,9 @@ class Session:
         key = (capacity, all_logits and capacity > 1)
         if key not in self._runners:
             graph, inputs = self.new_graph(capacity, last_only=not all_logits)
-            plan = graph.plan(**self._options)
-            trace: TraceBuffer | TotalsBuffer | None = None
-            if self.profile == "full":
-                trace = TraceBuffer(self.threads, plan.n_steps + 1)
-            elif self.profile == "light":
-                trace = TotalsBuffer(self.threads, plan.n_steps)
-            self._runners[key] = Runner(len(self._runners), inputs, graph, plan, trace, capacity)
+            plan = graph.plan(fused=self._fused, **self.options)
+            recorder = plan.recorder(self.profile, self.threads)
+            self._runners[key] = Runner(len(self._runners), inputs, graph, plan, recorder, capacity)
         return self._runners[key]
 
     def new_graph(self, n_tokens: int, *, last_only: bool = False) -> tuple[ModelGraph, Inputs]:
@@ -226,12 +230,12 @@ class Session:
         inputs.positions.bytes().view(np.int32)[:n] = np.arange(self.n_past, self.n_past + n)
         if inputs.outputs is not None:
             inputs.outputs.bytes().view(np.int32)[:] = n - 1
-        trace = runner.trace if self.recording else None
+        recorder = runner.recorder if self.recording else None
         with self._stopping:
             self._running = runner
         started = time.perf_counter_ns()
         try:
-            runner.plan.run(self.pool, {"n_tokens": n, "n_kv": n_past + n}, trace)
+            runner.plan.run(self.pool, {"n_tokens": n, "n_kv": n_past + n}, recorder)
         finally:
             with self._stopping:
                 self._running = None
@@ -242,8 +246,8 @@ class Session:
         self.n_past += n
         records: Sequence[NodeRecord] = ()
         dropped = 0
-        if isinstance(trace, TraceBuffer):
-            records, dropped = runner.plan.take_records(trace)
+        if recorder is not None and self.profile == "full":
+            records, dropped = recorder.take()
         kv_bytes = self.n_past * self._kv_bytes_per_token
         record = TokenRecord(n_past, n, ns, 0, runner.index, records, dropped, kv_bytes)
         return runner.graph.logits.numpy().reshape(-1, self.hparams.n_vocab), record
@@ -345,36 +349,28 @@ class Session:
 
     def memory(self) -> MemoryUse:
         """Bytes by owner, now."""
-        batch = [r.plan.dag.arena_bytes for r in self._runners.values() if r.capacity > 1]
+        batch = [r.plan.arena_bytes for r in self._runners.values() if r.capacity > 1]
         mapped = sum(t.n_bytes for t in self.weights.values() if not t.packed)
-        records = sum(r.trace.n_bytes for r in self._runners.values() if r.trace)
+        records = sum(r.recorder.n_bytes for r in self._runners.values() if r.recorder)
         scratch = sum(r.plan.scratch_bytes(self.threads) for r in self._runners.values())
         packed = sum(t.n_bytes for t in self.weights.values() if t.packed)
-        return MemoryUse(packed + mapped, self.kv.n_bytes, self._one.plan.dag.arena_bytes, sum(batch), scratch, records)
+        return MemoryUse(packed + mapped, self.kv.n_bytes, self._one.plan.arena_bytes, sum(batch), scratch, records)
 
     def graphs(self) -> tuple[GraphInfo, ...]:
         """The graphs that token records point at by `graph`."""
         return tuple(r.plan.info(self.threads) for r in self._runners.values())
 
-    def costs(self, graph: int, n_tokens: int, n_kv: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Operations, and bytes read and written, of each node in a run of a graph with these sizes."""
-        return list(self._runners.values())[graph].plan.costs({"n_tokens": n_tokens, "n_kv": n_kv})
-
     def clear_totals(self) -> None:
         """Begin a light profile's sums anew."""
         for runner in self._runners.values():
-            if isinstance(runner.trace, TotalsBuffer):
-                runner.trace.clear()
+            if self.profile == "light":
+                runner.recorder.clear()
 
     def trace(self, tokens: Iterable[TokenRecord]) -> Trace:
         """A trace of the given evaluations, to save or show; of a light profile with the sums since clear_totals()."""
-        costs, told = cache(self.costs), []
-        for token in tokens:
-            flops, traffic = costs(token.graph, token.n_tokens, token.n_past + token.n_tokens)
-            told.append(replace(token, flops=flops, traffic=traffic))
-        light = [(r, r.trace) for r in self._runners.values() if isinstance(r.trace, TotalsBuffer)]
-        totals = [total for r, buffer in light for total in r.plan.node_totals(buffer, r.index)]
-        return Trace(self.graphs(), tuple(told), self.memory(), self.run_info(), tuple(totals))
+        light = self._runners.values() if self.profile == "light" else ()
+        totals = [total for r in light for total in r.recorder.node_totals(r.index)]
+        return Trace(self.graphs(), tuple(tokens), self.memory(), self.run_info(), tuple(totals))
 
     def run_info(self) -> RunInfo:
         """What this session runs, where and how."""
@@ -382,7 +378,7 @@ class Session:
         for t in self.weights.values():
             types[t.type.name] += t.n_bytes if t.n_rows > 1 else 0
         return here(
-            backend=self._backend, isa=self.isa, threads=self.threads, model=self.path.name,
+            device=self.device, isa=self.isa, threads=self.threads, model=self.path.name,
             architecture=str(self.metadata["general.architecture"]), types={k: n for k, n in types.items() if n},
             kv_type=self.kv_type, n_ctx=self.n_ctx, batch=self.batch, fused=self._fused, profile=self.profile,
             stamp_ns=stamp_ns(self.threads),
@@ -405,7 +401,7 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
     """Load a model, or without a path the built-in one. An open file stays open.
 
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
-    which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, backend, fused, record ("full"
+    which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, device, fused, record ("full"
     or True: node records in each Step; "light": only their sums, in `trace()`). Prints nothing. Raises UsageError,
     ModelFileError, MissingPartError.
     """

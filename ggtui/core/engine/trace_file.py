@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime import record as kinds
 from ggtui.core.runtime.record import (
     COLUMNS,
@@ -32,7 +33,9 @@ from ggtui.core.runtime.record import (
 )
 
 SCHEMA = "ggtui-trace"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)  # in 1, evaluations held the costs of each node, and a run its "backend"
+SIZES = ("n_tokens", "n_kv")  # of TokenRecord.sizes
 MAX_THREADS = 4096  # of a trace that can be true
 
 
@@ -44,7 +47,7 @@ def dumps(trace: Trace) -> str:
         "run": asdict(trace.run),
         "memory": asdict(trace.memory),
         "limits": asdict(trace.limits) if trace.limits else None,
-        "graphs": [asdict(graph) for graph in trace.graphs],
+        "graphs": [_graph_data(graph) for graph in trace.graphs],
         "record_columns": COLUMNS,
         "tokens": [_token_data(token) for token in trace.tokens],
         "total_columns": _TOTAL_COLUMNS,
@@ -69,9 +72,12 @@ def load(path: str | Path) -> Trace:
         raise ValueError(f"{path}: not a trace: {error}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f"{path}: not a trace that ggtui saved")
-    if data.get("version") != VERSION:
-        raise ValueError(f"{path}: trace version {data.get('version')}; this ggtui reads version {VERSION}")
+    if data.get("version") not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise ValueError(f"{path}: trace version {data.get('version')}; this ggtui reads version {known}")
     try:
+        if data["version"] == 1:
+            _bring_up_to_date(data)
         trace = Trace(
             graphs=tuple(_graph(g) for g in data["graphs"]),
             tokens=tuple(_token(t) for t in data["tokens"]),
@@ -89,6 +95,16 @@ def load(path: str | Path) -> Trace:
 _TOTAL_COLUMNS = tuple(f.name for f in fields(NodeTotal))
 
 
+def _graph_data(graph: GraphInfo) -> dict[str, Any]:
+    data = asdict(graph)
+    for node, said in zip(graph.nodes, data["nodes"], strict=True):
+        said |= {name: getattr(node, name).terms for name in _COSTS}
+    return data
+
+
+_COSTS = ("flops", "traffic")
+
+
 def _token_data(token: TokenRecord) -> dict[str, Any]:
     data = {f.name: getattr(token, f.name) for f in fields(token)}
     return {**data, "records": Records.of(token.records).table.tolist()}
@@ -103,14 +119,45 @@ def _graph(data: Any) -> GraphInfo:
     for n in data["nodes"]:
         originals = tuple(OriginalInfo(o["name"], o["op"], _tensor(o["result"])) for o in n["originals"])
         n = {**n, "result": _tensor(n["result"]), "src": tuple(n["src"]), "inputs": tuple(map(_tensor, n["inputs"]))}
-        nodes.append(NodeInfo(**{**n, "originals": originals, "parts": tuple(n["parts"])}))
+        costs = {name: _cost(n[name]) for name in _COSTS}
+        nodes.append(NodeInfo(**{**n, **costs, "originals": originals, "parts": tuple(n["parts"])}))
     return GraphInfo(**{**data, "nodes": tuple(nodes)})
 
 
 def _token(data: Any) -> TokenRecord:
     rows = np.array(data["records"], np.int64).reshape(-1, len(COLUMNS))
-    lists = {name: tuple(data[name]) for name in ("flops", "traffic")}
-    return TokenRecord(**{**data, **lists, "records": Records(rows)})
+    return TokenRecord(**{**data, "records": Records(rows)})
+
+
+def _cost(terms: Any) -> Cost:
+    return Cost(tuple((n, tuple(names)) for n, names in terms))
+
+
+def _bring_up_to_date(data: Any) -> None:
+    """Version 1 as version 2. Of one token costs grow evenly with n_kv, so two evaluations tell the polynomial, and a
+    third must agree; of prompts the mean of what was recorded stands for all."""
+    data["run"]["device"] = data["run"].pop("backend")
+    for index, graph in enumerate(data["graphs"]):
+        tokens = [t for t in data["tokens"] if t["graph"] == index]
+        for name in _COSTS:
+            told = [(t["n_past"] + t["n_tokens"], t[name]) for t in tokens if t[name]]
+            if any(len(costs) != len(graph["nodes"]) for _, costs in told):
+                raise ValueError(f"the costs of an evaluation are not those of {len(graph['nodes'])} nodes")
+            for i, node in enumerate(graph["nodes"]):
+                points = [(n_kv, costs[i]) for n_kv, costs in told] or [(0, node[name])]
+                node[name] = _through(points)
+    for token in data["tokens"]:
+        for name in _COSTS:
+            del token[name]
+
+
+def _through(points: list[tuple[int, int]]) -> list[Any]:
+    """The terms of a cost that has these values at these n_kv, or their mean where no straight line passes through."""
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    slope = (y1 - y0) // (x1 - x0) if x1 != x0 else 0
+    if all(y == y0 + slope * (x - x0) for x, y in points):
+        return [term for term in ([y0 - slope * x0, []], [slope, ["n_kv"]]) if term[0]]
+    return [[round(sum(y for _, y in points) / len(points)), []]]
 
 
 def _limits(data: Any) -> Limits:
@@ -126,6 +173,9 @@ def _check(trace: Trace) -> None:
         if not 1 <= graph.threads <= MAX_THREADS:
             raise ValueError(f"a graph on {graph.threads} threads")
         for i, node in enumerate(graph.nodes):
+            for cost in (node.flops, node.traffic):
+                if any(name not in SIZES for _, names in cost.terms for name in names):
+                    raise ValueError(f"node {i} costs {cost.terms}, but sizes are {', '.join(SIZES)}")
             if node.id != i or not node.parts or not all(0 <= s < len(graph.nodes) for s in node.src):
                 raise ValueError(f"node {i} has a wrong id, a wrong source or no parts")
     for token in trace.tokens:
@@ -139,8 +189,6 @@ def _check(trace: Trace) -> None:
             if not (table[:, 0].min() >= WAKE and table[:, 0].max() < n_nodes):
                 raise ValueError(f"a record of a node outside of the graph's {n_nodes}")
             _check_places(graph, table)
-        if any(len(costs) not in (0, n_nodes) for costs in (token.flops, token.traffic)):
-            raise ValueError(f"the costs of an evaluation are not those of {n_nodes} nodes")
     for total in trace.totals:
         graph = _at(trace.graphs, total.graph, "graph")
         if total.node != WAKE:
@@ -160,6 +208,8 @@ def _check_kind(value: Any, kind: Any, where: str) -> None:
         fits = isinstance(value, kind)
         for name, hint in _hints(kind.__name__).items() if fits else ():
             _check_kind(getattr(value, name), hint, f"{where}.{name}")
+    elif kind is Cost:
+        fits = all(isinstance(n, int) and abs(n) < 1 << 62 and isinstance(names, tuple) for n, names in value.terms)
     elif origin is tuple:
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
         for i, (item, hint) in enumerate(zip(value, kinds, strict=True)):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.files.model_file import ModelFile, TensorInfo
-from ggtui.core.graph.own_types import decode_rows
+from ggtui.core.runtime.cpu.codec import decode_rows
 
 _CHUNK = 1 << 20  # weights decoded at a time
 

@@ -22,9 +22,9 @@ from ggtui.core.files.gguf_writer import OutTensor, write_gguf
 from ggtui.core.files.legacy_writer import write_legacy
 from ggtui.core.files.mixes import FILE_TYPES, Mix, fitting, mix_or_type
 from ggtui.core.files.model_file import ModelFile, TensorInfo
-from ggtui.core.graph.own_types import decode_rows, encode_rows
 from ggtui.core.graph.types import TYPES, TensorType
 from ggtui.core.runtime.cores import usable_cores
+from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
 
 Bytes = npt.NDArray[np.uint8]
 

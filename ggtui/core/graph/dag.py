@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from ggtui.core.graph.ops import OPS
 from ggtui.core.graph.tensor import Param, Tensor, describe
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
     """One op of a graph. At first it says what its tensor says; passes join nodes and then `replaced` lists the
-    originals.
-
-    phase   nodes of one phase run without the threads meeting; set by the schedule pass
-    heads   of a node that threads share by heads: how many, and the values of each; set by that pass too
-    """
+    originals."""
 
     dst: Tensor
     op: str
     src: tuple[Tensor | None, ...]
     params: tuple[Param, ...]
     replaced: tuple[Tensor, ...] = ()
-    phase: int = 0
-    heads: tuple[int, int] | None = None
 
     @property
     def originals(self) -> tuple[Tensor, ...]:
@@ -41,15 +36,20 @@ class Dag:
     """Nodes in an order in which each comes after its sources, without the ops that only look at data another way.
 
     outputs  tensors asked for; kept: tensors whose memory must outlive the run
-    offsets  where each computed tensor lies in the arena, and arena_bytes its size; set by the allocate pass
     """
 
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
     kept: set[Tensor] = field(default_factory=set)
-    offsets: dict[Tensor, int] = field(default_factory=dict)
-    work: dict[Tensor, int] = field(default_factory=dict)
-    arena_bytes: int = 0
+
+    @classmethod
+    def of(cls, outputs: Iterable[Tensor], kept: Iterable[Tensor] = ()) -> Dag:
+        """The nodes that lead to `outputs`, as they were written down. An op that writes into another tensor's memory
+        (set_rows, cpy) is there only where it was asked for or its result is read, as in ggml."""
+        outputs = list(outputs)
+        tensors = topological(outputs)
+        nodes = [Node(t, t.op, t.src, t.op_params) for t in tensors if t.op != "none" and OPS[t.op].moves_data]
+        return cls(nodes, outputs, set(kept))
 
     def with_nodes(self, nodes: list[Node]) -> Dag:
         return replace(self, nodes=nodes)
@@ -74,7 +74,7 @@ def topological(outputs: list[Tensor]) -> Iterator[Tensor]:
             elif t not in seen:
                 seen.add(t)
                 stack.append((t, True))
-                sources = [s for s in (*t.src, t.view_src) if s is not None and s not in seen]
+                sources = [s for s in (*t.src, t.view_of) if s is not None and s not in seen]
                 stack.extend((s, False) for s in reversed(sources))
 
 

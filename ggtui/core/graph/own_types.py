@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.errors import GgtuiError, ShapeError, UsageError
-from ggtui.core.graph.types import TYPES, TensorType, add_type, type_by_id
-from ggtui.core.runtime.cpu.native import check, ffi, lib, raised
+from ggtui.core.graph.types import TYPES, TensorType, add_type
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -91,53 +90,23 @@ def register_from(path: str | Path) -> list[TensorType]:
     return made
 
 
-def decode_rows(type: TensorType, rows: Bytes) -> Floats:
-    """Rows (n, row bytes) of any type as float32 (n, ne0)."""
+def decode_own(type: TensorType, rows: Bytes) -> Floats:
+    """Rows (n, row bytes) of such a type as float32 (n, ne0). Raises ShapeError where the codec gives another shape."""
+    codec = _CODECS[type.id]
+    x = np.asarray(codec.decode(rows), np.float32)
     ne0 = (rows.shape[1] - type.head) // type.bytes * type.block
-    if type.own:
-        codec = _CODECS[type.id]
-        x = np.asarray(codec.decode(rows), np.float32)
-        _check_shape(codec, "decode", x.shape, (len(rows), ne0))
-        return x
-    out = np.empty((len(rows), ne0), np.float32)
-    data = ffi.from_buffer(np.ascontiguousarray(rows))
-    check(lib.gg_dequantize(type.id, out.size, data, ffi.from_buffer("float[]", out)))
-    return out
+    _check_shape(codec, "decode", x.shape, (len(rows), ne0))
+    return x
 
 
-def encode_rows(type: TensorType, x: Floats) -> Bytes:
-    """Rows of weights, float32 (n, ne0), stored as any type: uint8 (n, row bytes)."""
-    row_bytes = type.row_bytes(x.shape[1])
-    if type.own:
-        codec = _CODECS[type.id]
-        rows = np.ascontiguousarray(codec.encode(x)).view(np.uint8)
-        _check_shape(codec, "encode", rows.shape, (len(x), row_bytes))
-        return rows
-    out = np.empty((len(x), row_bytes), np.uint8)
-    weights = ffi.from_buffer("float[]", np.ascontiguousarray(x, np.float32))
-    check(lib.gg_quantize(type.id, x.size, weights, ffi.from_buffer(out)))
-    return out
+def encode_own(type: TensorType, x: Floats) -> Bytes:
+    """Rows of weights, float32 (n, ne0), stored as such a type: uint8 (n, row bytes). Raises as decode_own does."""
+    codec = _CODECS[type.id]
+    rows = np.ascontiguousarray(codec.encode(x)).view(np.uint8)
+    _check_shape(codec, "encode", rows.shape, (len(x), type.row_bytes(x.shape[1])))
+    return rows
 
 
 def _check_shape(codec: type[OwnType], function: str, got: Any, wanted: tuple[int, int]) -> None:
     if got != wanted:
         raise ShapeError(f"type {codec.name}: {function} gave {got} for {wanted[0]} rows, not {wanted}")
-
-
-@ffi.def_extern()  # type: ignore[untyped-decorator]
-def gg_py_decode(id: int, ne0: int, n_rows: int, src: Any, dst: Any) -> int:
-    """Called by C from any thread, under the GIL."""
-    try:
-        type = type_by_id(id)
-        assert type is not None
-        row_bytes = type.row_bytes(ne0)
-        rows = np.frombuffer(ffi.buffer(src, n_rows * row_bytes), np.uint8).reshape(n_rows, row_bytes)
-        out = np.frombuffer(ffi.buffer(dst, n_rows * ne0 * 4), np.float32).reshape(n_rows, ne0)
-        out[...] = decode_rows(type, rows)
-    except BaseException as error:  # whatever it is, it must come out of the run and not of C
-        raised.append(error)
-        return 1
-    return 0
-
-
-lib.gg_set_decode(lib.gg_py_decode)

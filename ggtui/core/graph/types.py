@@ -1,11 +1,17 @@
-"""The table of tensor types. Its rows live in csrc/types.def; the compiled module hands them to Python."""
+"""The table of tensor types. Its rows live in csrc/codec/types.def, which C includes and this module reads."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from ggtui.core.errors import ShapeError, UsageError
-from ggtui.core.runtime.cpu import native
+
+_ROWS = Path(__file__).parents[2] / "csrc" / "codec" / "types.def"
+_ROW = re.compile(r"^GG_TYPE\(\w+, *(\w+), *(\d+), *(\d+), *(\d+), *([01])\)", re.M)
+FIRST_OWN = 1000  # GG_OWN_TYPE of gg.h: the ids of types of a user's own begin here
+MAX_OWN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class TensorType:
     @property
     def own(self) -> bool:
         """Of a user's own (see own_types): its codec is Python's."""
-        return bool(self.id >= native.lib.GG_OWN_TYPE)
+        return self.id >= FIRST_OWN
 
     @property
     def whole_rows(self) -> bool:
@@ -41,8 +47,8 @@ class TensorType:
 
 
 def _rows() -> list[TensorType]:
-    infos = (native.lib.gg_type_at(i) for i in range(native.lib.gg_n_types()))
-    return [TensorType(native.text(t.name), t.id, t.block, t.bytes, bool(t.file)) for t in infos]
+    rows = _ROW.findall(_ROWS.read_text(encoding="utf-8"))
+    return [TensorType(name, int(id), int(block), int(n), file == "1") for name, id, block, n, file in rows]
 
 
 TYPES: dict[str, TensorType] = {t.name: t for t in _rows()}
@@ -50,12 +56,12 @@ _BY_ID: dict[int, TensorType] = {t.id: t for t in TYPES.values()}
 
 
 def add_type(name: str, block: int, bytes: int, head: int) -> TensorType:
-    """A new row of the table. Raises UsageError for a name that is taken and for sizes out of range."""
+    """A new row of the table. Raises UsageError for a name that is taken, and when there are MAX_OWN already."""
     if name in TYPES:
         raise UsageError(f"tensor type {name}: exists; choose another name")
-    id = native.lib.gg_add_type(name.encode(), block, bytes, head)
-    if id < 0:
-        raise UsageError(native.last_error())
+    id = FIRST_OWN + sum(t.own for t in _BY_ID.values())
+    if id == FIRST_OWN + MAX_OWN:
+        raise UsageError(f"type {name}: there are {MAX_OWN} types of one's own already, and no room for more")
     TYPES[name] = _BY_ID[id] = TensorType(name, id, block, bytes, True, head)
     return TYPES[name]
 

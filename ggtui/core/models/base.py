@@ -8,8 +8,10 @@ from typing import Any
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
-from ggtui.core.graph.tensor import Context, Dim, Tensor
+from ggtui.core.graph.dim import Dim
+from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.compute import Graph
+from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.native import lib
 
 Weights = Mapping[str, Tensor]
@@ -31,7 +33,8 @@ class ModelGraph(Graph):
     """The graph of a model, with the names of its nodes and its result.
 
     layers  what each layer hands to the next: (n_embd, n_tokens)
-    head    turns such a tensor into logits (n_vocab, n_tokens)
+    head    turns such a tensor into logits (n_vocab, n_tokens); it knows nothing of this graph, so that nothing goes
+            round in a circle and the last reference frees all
     """
 
     logits: Tensor
@@ -41,9 +44,11 @@ class ModelGraph(Graph):
         super().__init__()
         self.layers: list[Tensor] = []
 
-    def named(self, name: str, t: Tensor) -> Tensor:
-        t.name = name
-        return t
+
+def named(name: str, t: Tensor) -> Tensor:
+    """`t`, called so in traces."""
+    t.name = name
+    return t
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, positive_int
+from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, named, positive_int
 from ggtui.core.models.kv_cache import KVCache
 
 MAX_LAYERS = 1024
@@ -114,39 +114,39 @@ def build(h: Hparams, w: Weights, kv: KVCache, inputs: Inputs) -> ModelGraph:
     g = ModelGraph()
 
     def layer_norm(name: str, x: Tensor) -> Tensor:
-        x = g.named(f"{name}.norm", ops.norm(x, h.eps))
-        x = g.named(f"{name}.scaled", ops.mul(x, w[f"{name}.weight"]))
-        return g.named(name, ops.add(x, w[f"{name}.bias"]))
+        x = named(f"{name}.norm", ops.norm(x, h.eps))
+        x = named(f"{name}.scaled", ops.mul(x, w[f"{name}.weight"]))
+        return named(name, ops.add(x, w[f"{name}.bias"]))
 
     def linear(name: str, x: Tensor) -> Tensor:
-        x = g.named(name, ops.mul_mat(w[f"{name}.weight"], x))
-        return g.named(f"{name}.biased", ops.add(x, w[f"{name}.bias"]))
+        x = named(name, ops.mul_mat(w[f"{name}.weight"], x))
+        return named(f"{name}.biased", ops.add(x, w[f"{name}.bias"]))
 
     def head(x: Tensor) -> Tensor:
         weight = w["output.weight"] if "output.weight" in w else w["token_embd.weight"]
-        return g.named("output", ops.mul_mat(weight, layer_norm("output_norm", x)))
+        return named("output", ops.mul_mat(weight, layer_norm("output_norm", x)))
 
-    x = g.named("token_embd", ops.get_rows(w["token_embd.weight"], inputs.tokens))  # (n_embd, n_tokens)
-    position = g.named("position_embd", ops.get_rows(w["position_embd.weight"], inputs.positions))
-    x = g.named("embd", ops.add(x, position))
+    x = named("token_embd", ops.get_rows(w["token_embd.weight"], inputs.tokens))  # (n_embd, n_tokens)
+    position = named("position_embd", ops.get_rows(w["position_embd.weight"], inputs.positions))
+    x = named("embd", ops.add(x, position))
     for il in range(h.n_layer):
         blk = f"blk.{il}"
         qkv = linear(f"{blk}.attn_qkv", layer_norm(f"{blk}.attn_norm", x))  # (3 n_embd, n_tokens): q, then k, then v
         q, k, v = (_heads(qkv, h, part, inputs.n_tokens) for part in range(3))  # (d_head, n_tokens, n_head)
-        k_all = g.named(f"{blk}.k_store", ops.set_rows(kv.k[il], k, inputs.positions))
-        v_all = g.named(f"{blk}.v_store", ops.set_rows(kv.v[il], v, inputs.positions))
+        k_all = named(f"{blk}.k_store", ops.set_rows(kv.k[il], k, inputs.positions))
+        v_all = named(f"{blk}.v_store", ops.set_rows(kv.v[il], v, inputs.positions))
         k_seen = ops.view(k_all, (h.d_head, inputs.n_kv, h.n_head))
         v_seen = ops.view(v_all, (h.d_head, inputs.n_kv, h.n_head))
         attn = ops.flash_attn_ext(q, k_seen, v_seen, scale=1 / sqrt(h.d_head), causal=True)
-        attn = g.named(f"{blk}.attn", attn)  # (d_head, n_head, n_tokens)
+        attn = named(f"{blk}.attn", attn)  # (d_head, n_head, n_tokens)
         attn = ops.reshape(attn, h.n_embd, inputs.n_tokens)
         if il == h.n_layer - 1 and inputs.outputs is not None:  # from here on only the rows that are asked for
-            attn = g.named(f"{blk}.attn_rows", ops.get_rows(attn, inputs.outputs))
-            x = g.named(f"{blk}.input_rows", ops.get_rows(x, inputs.outputs))
-        x = g.named(f"{blk}.attn_residual", ops.add(linear(f"{blk}.attn_output", attn), x))
+            attn = named(f"{blk}.attn_rows", ops.get_rows(attn, inputs.outputs))
+            x = named(f"{blk}.input_rows", ops.get_rows(x, inputs.outputs))
+        x = named(f"{blk}.attn_residual", ops.add(linear(f"{blk}.attn_output", attn), x))
         up = linear(f"{blk}.ffn_up", layer_norm(f"{blk}.ffn_norm", x))
-        up = g.named(f"{blk}.ffn_act", ACTIVATIONS[h.activation](up))
-        x = g.named(f"{blk}.ffn_residual", ops.add(linear(f"{blk}.ffn_down", up), x))
+        up = named(f"{blk}.ffn_act", ACTIVATIONS[h.activation](up))
+        x = named(f"{blk}.ffn_residual", ops.add(linear(f"{blk}.ffn_down", up), x))
         g.layers.append(x)
     g.head, g.logits = head, head(x)
     g.build_forward_expand(g.logits)

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from ggtui.core.files import ModelFile, TensorInfo
-from ggtui.core.graph.own_types import decode_rows
-from ggtui.core.graph.tensor import Context, Tensor
-from ggtui.core.graph.types import TYPES
+from ggtui.core.graph.tensor import Tensor
+from ggtui.core.graph.types import TYPES, TensorType
 from ggtui.core.models.base import TensorSpec, Weights
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.cpu.buffer import TileBuffer
+from ggtui.core.runtime.cpu.codec import decode_rows
 from ggtui.core.runtime.cpu.native import check, ffi, lib
 
 _GROUP = 256 << 20  # bytes of a file that are looked at before they are given back
 _SHARE = 1 << 20  # bytes of a matrix that a thread packs at a time
 
 
-def place_weights(file: ModelFile, specs: Mapping[str, TensorSpec], context: Context) -> dict[str, Tensor]:
-    """The file's tensors: room for the matrices, which Packing fills; small ones as f32; the rest where the file's map
-    has them."""
-    return {name: _place(file, name, specs[name], context) for name in specs if name in file.tensors}
+Layout = Callable[[TensorType, str], int]  # Device.layout
 
 
-def _place(file: ModelFile, name: str, spec: TensorSpec, context: Context) -> Tensor:
+def place_weights(
+    file: ModelFile, specs: Mapping[str, TensorSpec], context: Context, layout: Layout
+) -> dict[str, Tensor]:
+    """The file's tensors, in the layout of a device: room for matrices in tiles, which Packing fills; small ones as
+    f32; the rest as the file has them, copied."""
+    return {name: _place(file, name, specs[name], context, layout) for name in specs if name in file.tensors}
+
+
+def _place(file: ModelFile, name: str, spec: TensorSpec, context: Context, layout: Layout) -> Tensor:
     info: TensorInfo = file.tensors[name]
-    if spec.matrix and not info.type.own:
-        return context.new_tensor(info.type, info.ne[: len(spec.ne)], name, packed=True)
-    if spec.any_type or info.type.own:  # read by a row now and then, from the map
-        t = Tensor(info.type, info.ne[: len(spec.ne)], name=name)
-        t.buffer = file.data(name)
+    ne = info.ne[: len(spec.ne)]
+    if spec.matrix and layout(info.type, "weights") > 1:
+        return context.new_tensor(info.type, ne, name, packed=True)
+    if spec.matrix or spec.any_type or info.type.own:
+        t = context.new_tensor(info.type, ne, name)
+        t.bytes()[:] = file.data(name)
+        file.release(name)
         return t
     return context.tensor(decode_rows(info.type, file.data(name).reshape(1, -1))[0], name, TYPES["f32"])
 
@@ -114,5 +123,10 @@ class Packing:
 
     def _group_of(self, names: list[str]) -> _Group:
         data = [self._file.data(name) for name in names]
-        jobs = [job for name, d in zip(names, data, strict=True) for job in self._weights[name].pack_jobs(d, _SHARE)]
+        jobs = [job for name, d in zip(names, data, strict=True) for job in self._jobs(self._weights[name], d)]
         return _Group(names, data, ffi.new("gg_pack_job[]", jobs), ffi.new("int64_t *"))
+
+    def _jobs(self, t: Tensor, data: Any) -> list[Any]:
+        buffer = t.buffer
+        assert isinstance(buffer, TileBuffer)
+        return buffer.pack_jobs(t, data, _SHARE)

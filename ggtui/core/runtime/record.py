@@ -1,7 +1,7 @@
-"""What a run leaves behind: plain frozen records. core/trace_file.py keeps them in a file.
+"""What a run leaves behind: plain frozen records. core/engine/trace_file.py keeps them in a file.
 
 Screens, tables, drawings and exports are functions of these records. Times are nanoseconds; within an evaluation they
-count from the moment the caller woke the pool. This module imports nothing of ours, so a saved trace opens anywhere.
+count from the moment the caller woke the pool. This module needs nothing compiled, so a saved trace opens anywhere.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, overload
+
+from ggtui.core.graph.cost import Cost
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +45,7 @@ class NodeInfo:
     inputs   the tensors it reads that no node made
     parts    the loops it consists of
     phase    nodes of one phase ran without the threads meeting
-    flops, traffic  operations, and bytes read and written, at the sizes of the last run
+    flops, traffic  operations, and bytes read and written, as they hang on the sizes of a run (TokenRecord.sizes)
     key      its name, made unique: the same node has the same key in every graph of the model
     layer    the number of its layer; None outside of them
     type     of the tensor that most of the bytes it reads belong to: weights, keys and values
@@ -58,8 +60,8 @@ class NodeInfo:
     originals: tuple[OriginalInfo, ...]
     parts: tuple[str, ...]
     phase: int
-    flops: int
-    traffic: int
+    flops: Cost
+    traffic: Cost
     key: str = ""
     layer: int | None = None
     type: str = ""
@@ -146,7 +148,6 @@ class TokenRecord:
     graph    index of the graph that ran, in the trace's list
     records  of its nodes, where they were asked for; dropped counts those there was no room for
     kv_bytes bytes of the KV cache in use afterwards
-    flops, traffic  of each node at the sizes of this evaluation; empty until a trace is made of it
     """
 
     n_past: int
@@ -157,8 +158,11 @@ class TokenRecord:
     records: Sequence[NodeRecord] = ()
     dropped: int = 0
     kv_bytes: int = 0
-    flops: tuple[int, ...] = ()
-    traffic: tuple[int, ...] = ()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The run-time sizes that it had: what costs are valued at."""
+        return {"n_tokens": self.n_tokens, "n_kv": self.n_past + self.n_tokens}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,7 @@ class RunInfo:
     system: str = ""
     processor: str = ""
     cores: int = 0
-    backend: str = ""
+    device: str = ""
     isa: str = ""
     threads: int = 0
     model: str = ""

@@ -1,5 +1,5 @@
-/* A pool of threads that live as long as it does. Between runs they wait at the gate `start`; in a run they meet at the gate
- * `met`, which the last one to arrive opens. */
+/* A pool of threads that live as long as it does. Between runs they wait at the gate `start`; the barriers of a run
+ * are the gate `barrier`, which the last one to arrive opens. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -27,7 +27,7 @@ typedef struct {
     _Alignas(CACHE_LINE) gg_pool *pool;
     int ith;
     pthread_t thread;
-    gg_patience start, meet; /* at the two gates */
+    gg_patience start, barrier; /* at the two gates */
 } gg_worker;
 
 struct gg_pool {
@@ -37,8 +37,8 @@ struct gg_pool {
     gg_work_fn work;       /* of the run; NULL asks the workers to end */
     void *arg;
     _Alignas(CACHE_LINE) gg_gate start;
-    _Alignas(CACHE_LINE) gg_gate met;
-    _Alignas(CACHE_LINE) _Atomic int arrived; /* at the meeting under way */
+    _Alignas(CACHE_LINE) gg_gate barrier;
+    _Alignas(CACHE_LINE) _Atomic int arrived; /* at the barrier under way */
     gg_worker workers[]; /* [n_threads]; workers[0] is the caller, whoever that is */
 };
 
@@ -52,18 +52,18 @@ static int usable_cores(void) {
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* Comes to the meeting without waiting for the others. */
+/* Comes to the barrier without waiting for the others. */
 static void arrive(gg_pool *pool) {
     if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == pool->n_threads - 1) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed); /* nobody comes to the next one before the gate opens */
-        gg_gate_open(&pool->met);
+        gg_gate_open(&pool->barrier);
     }
 }
 
-void gg_pool_meet(gg_pool *pool, int ith) {
-    const uint32_t seen = gg_gate_count(&pool->met); /* cannot change before this thread arrives */
+void gg_pool_barrier(gg_pool *pool, int ith) {
+    const uint32_t seen = gg_gate_count(&pool->barrier); /* cannot change before this thread arrives */
     arrive(pool);
-    gg_gate_wait(&pool->met, seen, &pool->workers[ith].meet);
+    gg_gate_wait(&pool->barrier, seen, &pool->workers[ith].barrier);
 }
 
 static void *worker_main(void *arg) {
@@ -95,16 +95,17 @@ void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg) {
     pool->arg = arg;
     gg_gate_open(&pool->start);
     work(arg, 0);
-    gg_pool_meet(pool, 0);
+    gg_pool_barrier(pool, 0);
 }
 
-int gg_pool_lock(gg_pool *pool) {
+int gg_pool_check(const gg_pool *pool) {
     if (pool->process != getpid()) {
         return gg_fail(GG_NO_THREAD, "the thread pool stayed behind in the parent process; make a new one after fork()");
     }
-    pthread_mutex_lock(&pool->lock);
     return GG_OK;
 }
+
+void gg_pool_lock(gg_pool *pool) { pthread_mutex_lock(&pool->lock); }
 
 void gg_pool_unlock(gg_pool *pool) { pthread_mutex_unlock(&pool->lock); }
 
@@ -119,7 +120,7 @@ static void end_pool(gg_pool *pool, int n_started) {
             pthread_join(pool->workers[ith].thread, NULL);
         }
         gg_gate_destroy(&pool->start);
-        gg_gate_destroy(&pool->met);
+        gg_gate_destroy(&pool->barrier);
         pthread_mutex_destroy(&pool->lock);
     }
     free(pool);
@@ -155,19 +156,19 @@ gg_pool *gg_pool_new(int n_threads) {
     pool->process = getpid();
     pthread_mutex_init(&pool->lock, NULL);
     gg_gate_init(&pool->start);
-    gg_gate_init(&pool->met);
+    gg_gate_init(&pool->barrier);
     atomic_init(&pool->arrived, 0);
 
     sigset_t blocked, before; /* a new thread inherits what its maker blocks */
     worker_signals(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     const double spin_ns = n_threads <= usable_cores() ? SPIN_NS : SPIN_NS_CROWDED;
-    const gg_patience meet = {.most = (uint64_t)(spin_ns / gg_tick_ns())};
+    const gg_patience barrier = {.most = (uint64_t)(spin_ns / gg_tick_ns())};
     const gg_patience start = {.most = (uint64_t)(START_SPINS * spin_ns / gg_tick_ns())};
     int error = 0, ith = 0;
     for (; ith < n_threads; ith++) {
         gg_worker *worker = &pool->workers[ith];
-        *worker = (gg_worker){.pool = pool, .ith = ith, .start = start, .meet = meet};
+        *worker = (gg_worker){.pool = pool, .ith = ith, .start = start, .barrier = barrier};
         if (ith > 0 && (error = pthread_create(&worker->thread, NULL, worker_main, worker)) != 0) {
             break;
         }

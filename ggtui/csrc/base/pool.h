@@ -9,13 +9,15 @@
 /* What every thread of the pool does in a run, ith counting from 0, the caller. */
 typedef void (*gg_work_fn)(void *arg, int ith);
 
-/* The pool for oneself; waits while another thread has it. Returns a gg_status. */
-int gg_pool_lock(gg_pool *pool);
+/* GG_OK, or GG_NO_THREAD where the pool stayed behind in a parent process. To be asked before any lock is taken. */
+int gg_pool_check(const gg_pool *pool);
+/* The pool for oneself; waits while another thread has it. */
+void gg_pool_lock(gg_pool *pool);
 void gg_pool_unlock(gg_pool *pool);
 
 /* With the lock: calls work(arg, ith) on every thread, and returns when all are done. What any thread wrote is visible then. */
 void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg);
 
 /* Within a run, by thread ith: returns when every thread of the pool has called it. */
-void gg_pool_meet(gg_pool *pool, int ith);
+void gg_pool_barrier(gg_pool *pool, int ith);
 #endif

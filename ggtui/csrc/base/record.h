@@ -30,7 +30,7 @@ static inline void gg_add_record(gg_recorder *r, uint64_t end, uint64_t done) {
     }
 }
 
-/* Step i ended, and where it was followed by a meeting that was done. */
+/* Step i ended, and where it was followed by a barrier that was done. */
 static inline void gg_record_step(gg_recorder *r, int i, uint64_t end, uint64_t done) {
     if (r->totals != NULL) {
         gg_add_total(&r->totals[i + 1], end - r->done, done - end);

@@ -19,6 +19,8 @@ static struct {
 } own[MAX_OWN];
 static _Atomic int n_own;
 
+int gg_n_own_types(void) { return atomic_load(&n_own); }
+
 int gg_n_types(void) { return N_TYPES; }
 const gg_type_info *gg_type_at(int i) { return i >= 0 && i < N_TYPES ? &types[i] : NULL; }
 

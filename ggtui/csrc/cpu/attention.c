@@ -174,14 +174,6 @@ int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
     };
     gg_row_index last = {0, -1, -1};
     int status = GG_OK;
-    if (share->heads != NULL) { // of one query: a chunk is a head
-        for (int64_t h0, h1; status == GG_OK && gg_next_heads(share, n_head, &h0, &h1);) {
-            for (int64_t h = h0; h < h1 && status == GG_OK; h++) {
-                status = attend(&p, share, args, &at, max_bias, h, &last);
-            }
-        }
-        return status;
-    }
     const int64_t n_chunks = gg_div_up(n_q, QUERIES) * n_head * p.q->ne[3];
     for (int64_t chunk; status == GG_OK && (chunk = gg_next_chunk(share)) < n_chunks;) {
         status = attend(&p, share, args, &at, max_bias, chunk, &last);

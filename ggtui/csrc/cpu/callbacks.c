@@ -12,13 +12,13 @@ int gg_op_map_custom(const gg_step *step, const gg_share *share) {
     if (fn == NULL) {
         return gg_fail(GG_FAILED, "map_custom: no function was set; call gg_set_map_custom first");
     }
-    return fn((void *)step, share->ith, share->nth) == 0 ? GG_OK : GG_CUSTOM;
+    return fn(share->user, (void *)step, share->ith, share->nth) == 0 ? GG_OK : GG_CUSTOM;
 }
 
-int gg_decode_rows(int type, int64_t ne0, int64_t n_rows, const void *src, float *dst) {
+int gg_decode_rows(const gg_share *share, int type, int64_t ne0, int64_t n_rows, const void *src, float *dst) {
     const gg_decode_fn fn = atomic_load(&decode);
     if (fn == NULL || !gg_is_own_type(type) || gg_type_info_of(type) == NULL) {
         return gg_fail(GG_FAILED, "decode: unknown type %d", type);
     }
-    return fn(type, ne0, n_rows, src, dst) == 0 ? GG_OK : GG_CUSTOM;
+    return fn(share->user, type, ne0, n_rows, src, dst) == 0 ? GG_OK : GG_CUSTOM;
 }

@@ -150,7 +150,7 @@ static void do_round(const gg_limit_job *job, int ith) {
         break;
     default:
         for (int i = 1; i < MEETINGS; i++) {
-            gg_pool_meet(job->pool, ith);
+            gg_pool_barrier(job->pool, ith);
         }
     }
 }
@@ -161,10 +161,10 @@ static void do_rounds(void *arg, int ith) {
         memset(job->data + ith * job->share, 1, (size_t)job->share);
     }
     for (int round = 0; round < ROUNDS; round++) {
-        gg_pool_meet(job->pool, ith);
+        gg_pool_barrier(job->pool, ith);
         const uint64_t started = gg_ticks();
         do_round(job, ith);
-        gg_pool_meet(job->pool, ith);
+        gg_pool_barrier(job->pool, ith);
         const double took = (double)(gg_ticks() - started);
         if (ith == 0 && (round == 0 || took < job->least)) {
             job->least = took;
@@ -204,8 +204,9 @@ double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes) {
             return -1;
         }
     }
-    int status = gg_pool_lock(pool);
+    const int status = gg_pool_check(pool);
     if (status == GG_OK) {
+        gg_pool_lock(pool);
         gg_pool_run(pool, do_rounds, &job);
         gg_pool_unlock(pool);
     }

@@ -95,18 +95,6 @@ static void mul_mat_packed(const mul_mat *p, const gg_share *share) {
     }
 }
 
-/* What heads need of one matrix: their rows for q, for k and for v. */
-static void mul_mat_heads(const mul_mat *p, const gg_share *share, int64_t n_head, int64_t d_head) {
-    const gg_row_index at = {0, 0, 0};
-    const uint8_t *w = gg_row(share, p->a, at), *x = gg_row(share, p->b, at);
-    for (int64_t h0, h1; gg_next_heads(share, n_head, &h0, &h1);) {
-        for (int64_t row = h0 * d_head; row < p->a->ne[1]; row += n_head * d_head) {
-            run_kernel(p, share, at, w + row * p->a->nb[1], p->a->nb[1], row, (h1 - h0) * d_head, x, p->b->nb[1], 0,
-                       p->b->ne[1]);
-        }
-    }
-}
-
 /* Whether the rows of a are decoded a tile at a time: those of a user's own type, where each call costs a trip to Python. */
 static bool decodes_tiles(const gg_tensor *a) {
     return gg_is_own_type(a->type) && a->nb[1] == (int64_t)gg_row_bytes(a->type, a->ne[0]);
@@ -120,7 +108,7 @@ static int pack_tile(const mul_mat *p, const gg_share *share, gg_row_index at, i
     const bool decoded = decodes_tiles(p->a);
     at.i1 = row0;
     if (decoded) {
-        const int status = gg_decode_rows(p->a->type, k, n_rows, gg_row(share, p->a, at), rows);
+        const int status = gg_decode_rows(share, p->a->type, k, n_rows, gg_row(share, p->a, at), rows);
         if (status != GG_OK) {
             return status;
         }
@@ -204,10 +192,6 @@ int gg_op_mul_mat(const gg_step *step, const gg_share *share) {
     if (!a->packed) {
         return mul_mat_strided(&p, share);
     }
-    if (share->heads != NULL) {
-        mul_mat_heads(&p, share, step->n_head, step->d_head);
-    } else {
-        mul_mat_packed(&p, share);
-    }
+    mul_mat_packed(&p, share);
     return GG_OK;
 }

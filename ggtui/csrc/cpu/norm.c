@@ -8,7 +8,14 @@ static void norm_row(const gg_kernels *kernels, int op, int64_t n, float *y, con
     switch (op) {
         case GG_OP_NORM: kernels->norm(n, y, x, eps, w, b); break;
         case GG_OP_RMS_NORM: kernels->rms_norm(n, y, x, eps, w, b); break;
-        default: kernels->l2_norm(n, y, x, eps); break;
+        default:
+            kernels->l2_norm(n, y, x, eps);
+            if (w != NULL) {
+                kernels->mul(n, y, y, w, 0);
+            }
+            if (b != NULL) {
+                kernels->add(n, y, y, b, 0);
+            }
     }
 }
 

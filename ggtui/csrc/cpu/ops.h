@@ -11,13 +11,6 @@
 #include "cpu/kernels/kernels.h"
 #include "gg.h"
 
-/* The runs of heads that a thread took in a step with GG_TAKE_HEADS, and how far it has come with them in this step. */
-typedef struct {
-    bool same; /* this one is with GG_SAME_HEADS */
-    int n, next;
-    int16_t taken[GG_MAX_HEADS + 1]; /* room for the one that is not there any more */
-} gg_heads;
-
 /* One thread's share of a step. */
 typedef struct {
     int ith, nth;
@@ -25,7 +18,7 @@ typedef struct {
     uint8_t *own;              /* this thread's own tensors (gg_tensor.own) */
     void *tmp;                 /* this thread's room for temporaries, as much as the op's tmp function said */
     _Atomic int64_t *next;     /* the step's counter of chunks handed out, 0 when the step starts */
-    gg_heads *heads;           /* of a step that is shared by heads; else NULL */
+    void *user;                /* the plan's, for functions of Python's */
 } gg_share;
 
 typedef int (*gg_op_fn)(const gg_step *step, const gg_share *share);
@@ -60,7 +53,7 @@ size_t gg_tmp_mul_mat(const gg_step *);
 size_t gg_tmp_flash_attn_ext(const gg_step *);
 
 /* n_rows rows of a type of one's own, which follow each other, as floats. Returns a gg_status. */
-int gg_decode_rows(int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);
+int gg_decode_rows(const gg_share *share, int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);
 
 gg_op_fn gg_op_function(int op); /* NULL where no data moves, or op is unknown */
 gg_tmp_fn gg_op_tmp(int op);     /* NULL for no temporaries */

@@ -1,7 +1,7 @@
 /* The executor: runs the steps of a plan on the threads of a pool. It is the only place that takes time stamps.
  *
- * Every thread walks all steps in order and does its share of each. Threads wait for each other only where a step asks for a
- * meeting, and at the end. */
+ * Every thread walks all steps in order and does its share of each. Threads wait for each other only at the barriers that steps
+ * ask for, and at the end. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,9 @@ struct gg_plan {
     gg_place *places;     /* [n_places] */
     int n_steps, n_places;
     const gg_kernels *kernels;
-    pthread_mutex_t lock; /* held for a run */
+    void *user;
+    _Atomic pid_t process; /* whose lock that is; 0 while it is made anew */
+    pthread_mutex_t lock;  /* held for a run */
 
     /* Scratch: n_scratch parts of scratch_bytes, whole pages, one for each thread. In a part the thread's own tensors come
      * first, then at own_bytes the temporaries. */
@@ -64,7 +66,8 @@ static size_t most_tmp(const gg_step *steps, int n_steps) {
     return most;
 }
 
-gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa) {
+gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa,
+                     void *user) {
     if (gg_check_plan(steps, n_steps, patches, n_patches, own_bytes, isa) != GG_OK) {
         return NULL;
     }
@@ -74,6 +77,8 @@ gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches,
         return NULL;
     }
     pthread_mutex_init(&plan->lock, NULL);
+    atomic_init(&plan->process, getpid());
+    plan->user = user;
     /* One more than needed: room for nothing may come back as NULL. */
     plan->steps = malloc(((size_t)n_steps + 1) * sizeof(*plan->steps));
     plan->counters = aligned_alloc(CACHE_LINE, ((size_t)n_steps + 1) * sizeof(*plan->counters));
@@ -144,37 +149,38 @@ typedef struct {
     uint64_t asked; /* the tick when the caller woke the pool */
 } gg_run;
 
+/* The runs that this thread is in: more than one where a function of Python's computes another graph meanwhile. */
+typedef struct gg_frame {
+    const gg_run *run;
+    const struct gg_frame *outer;
+} gg_frame;
+static _Thread_local const gg_frame *inside;
+
 /* Never asked of the first step, which threads come to from the end of the last run. */
-static bool meets_before(const gg_run *run, int i) {
+static bool barrier_before(const gg_run *run, int i) {
     const gg_plan *plan = run->plan;
-    return i < plan->n_steps && plan->steps[i].flags & GG_MEET && gg_pool_n_threads(run->pool) > 1;
+    return i < plan->n_steps && plan->steps[i].flags & GG_BARRIER && gg_pool_n_threads(run->pool) > 1;
 }
 
-/* Records that step i ended now, and the wait for the others where the next step asks for a meeting. */
-static void meet_and_record(const gg_run *run, gg_recorder *recorder, int i, int ith) {
+/* Records that step i ended now, and the wait at the barrier where there is one before the next step. */
+static void wait_and_record(const gg_run *run, gg_recorder *recorder, int i, int ith) {
     const uint64_t end = gg_ticks_loose();
     uint64_t done = end;
-    if (meets_before(run, i + 1)) {
-        gg_pool_meet(run->pool, ith);
+    if (barrier_before(run, i + 1)) {
+        gg_pool_barrier(run->pool, ith);
         done = gg_ticks_fenced();
     }
     gg_record_step(recorder, i, end, done);
 }
 
-/* One thread's share of step i. `alone` is for a step that this thread does wholly, `heads` for those shared by heads. */
-static int do_step(gg_plan *plan, int i, gg_share *share, gg_share *alone, gg_heads *heads) {
+/* One thread's share of step i. `alone` is for a step that this thread does wholly. */
+static int do_step(gg_plan *plan, int i, gg_share *share, gg_share *alone) {
     const gg_step *step = &plan->steps[i];
     if (share->nth == 1 || step->flags & GG_EVERY) {
         atomic_store_explicit(alone->next, 0, memory_order_relaxed);
         return gg_op_function(step->op)(step, alone);
     }
     share->next = &plan->counters[i].next;
-    share->heads = step->flags & (GG_TAKE_HEADS | GG_SAME_HEADS) ? heads : NULL;
-    if (share->heads != NULL) {
-        heads->same = step->flags & GG_SAME_HEADS;
-        heads->n = heads->same ? heads->n : 0;
-        heads->next = 0;
-    }
     return gg_op_function(step->op)(step, share);
 }
 
@@ -184,28 +190,30 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
     gg_plan *plan = run->plan;
     uint8_t *own = plan->scratch + (size_t)ith * plan->scratch_bytes;
     _Atomic int64_t alone_next; /* not the plan's: every thread that works alone does all chunks */
-    gg_heads heads = {.n = 0};
-    gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL, NULL};
-    gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next, NULL};
+    gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL, plan->user};
+    gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next, plan->user};
+    const gg_frame frame = {run, inside};
+    inside = &frame;
 
     int i = 0;
     for (; i < plan->n_steps && !halted(plan); i++) {
-        const int status = do_step(plan, i, &share, &alone, &heads);
+        const int status = do_step(plan, i, &share, &alone);
         if (status != GG_OK) {
             fail(plan, status);
         }
         if (recorder != NULL) {
-            meet_and_record(run, recorder, i, ith);
-        } else if (meets_before(run, i + 1)) {
-            gg_pool_meet(run->pool, ith);
+            wait_and_record(run, recorder, i, ith);
+        } else if (barrier_before(run, i + 1)) {
+            gg_pool_barrier(run->pool, ith);
         }
     }
-    /* Halted: others may be steps ahead or behind, and count on this thread at every meeting that is left. */
+    /* Halted: others may be steps ahead or behind, and count on this thread at every barrier that is left. */
     for (i++; i < plan->n_steps; i++) {
-        if (meets_before(run, i)) {
-            gg_pool_meet(run->pool, ith);
+        if (barrier_before(run, i)) {
+            gg_pool_barrier(run->pool, ith);
         }
     }
+    inside = frame.outer;
 }
 
 static void walk(void *arg, int ith) { walk_steps(arg, NULL, ith); }
@@ -286,13 +294,44 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const g
     return status;
 }
 
-int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace) {
-    pthread_mutex_lock(&plan->lock); /* always the plan's first, then the pool's */
-    int status = gg_pool_lock(pool);
-    if (status == GG_OK) {
-        status = run_locked(plan, pool, vars, trace);
-        gg_pool_unlock(pool);
+/* Whether the run would wait for itself: it is asked for by a function of a run of the same plan or on the same pool. */
+static bool waits_for_itself(const gg_plan *plan, const gg_pool *pool) {
+    for (const gg_frame *frame = inside; frame != NULL; frame = frame->outer) {
+        if (frame->run->plan == plan || frame->run->pool == pool) {
+            return true;
+        }
     }
+    return false;
+}
+
+/* A child of fork() has its own copy of the plan, in which a lock may be held by a thread that stayed behind. */
+static void own_lock(gg_plan *plan) {
+    const pid_t here = getpid();
+    pid_t process = atomic_load(&plan->process);
+    while (process != here) {
+        if (process != 0 && atomic_compare_exchange_strong(&plan->process, &process, 0)) {
+            pthread_mutex_init(&plan->lock, NULL);
+            atomic_store(&plan->halt, GG_OK);
+            atomic_store(&plan->process, here);
+        }
+        process = atomic_load(&plan->process);
+    }
+}
+
+int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace) {
+    if (waits_for_itself(plan, pool)) {
+        return gg_fail(GG_FAILED, "a function that a run calls can't run a graph on the threads of that very run: compute it before, "
+                                  "or on threads of its own, another number of them");
+    }
+    int status = gg_pool_check(pool);
+    if (status != GG_OK) {
+        return status;
+    }
+    own_lock(plan);
+    pthread_mutex_lock(&plan->lock); /* always the plan's first, then the pool's */
+    gg_pool_lock(pool);
+    status = run_locked(plan, pool, vars, trace);
+    gg_pool_unlock(pool);
     pthread_mutex_unlock(&plan->lock);
     return status;
 }

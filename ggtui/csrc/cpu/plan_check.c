@@ -2,42 +2,38 @@
 #include "cpu/isa.h"
 #include "cpu/ops.h"
 
-enum { BY_HEADS = GG_TAKE_HEADS | GG_SAME_HEADS };
+/* Bytes from its first to behind its last element; -1 where sizes or strides are negative, or where that or the number of its
+ * elements does not fit into 64 bits with room to spare: what is computed from them then does too. */
+static int64_t extent(const gg_tensor *t) {
+    const gg_type_info *type = gg_type_info_of(t->type);
+    int64_t n = 1, bytes = (int64_t)type->head + type->bytes, part;
+    for (int i = 0; i < GG_MAX_DIMS; i++) {
+        const int64_t places = i == 0 ? t->ne[i] / type->block : t->ne[i];
+        if (t->ne[i] < 0 || t->nb[i] < 0 || __builtin_mul_overflow(n, t->ne[i] > 0 ? t->ne[i] : 1, &n) ||
+            __builtin_mul_overflow(places > 0 ? places - 1 : 0, t->nb[i], &part) ||
+            __builtin_add_overflow(bytes, part, &bytes)) {
+            return -1;
+        }
+    }
+    return n < INT64_MAX >> 8 && bytes < INT64_MAX >> 8 ? bytes : -1;
+}
 
 /* `name` says which tensor it is. */
 static int check_tensor(const gg_tensor *t, int step, const char *op, const char *name, int64_t own_bytes) {
     if (gg_type_info_of(t->type) == NULL) {
         return gg_fail(GG_FAILED, "step %d, %s: %s has the unknown type %d", step, op, name, t->type);
     }
-    for (int i = 0; i < GG_MAX_DIMS; i++) {
-        if (t->ne[i] < 0) {
-            return gg_fail(GG_FAILED, "step %d, %s: %s has ne[%d] = %lld", step, op, name, i, (long long)t->ne[i]);
-        }
+    const int64_t bytes = extent(t);
+    if (bytes < 0) {
+        return gg_fail(GG_FAILED, "step %d, %s: %s has sizes or strides that are negative or too large: ne = %lld, %lld, %lld, %lld",
+                       step, op, name, (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2], (long long)t->ne[3]);
     }
-    if (t->own && (uint64_t)(uintptr_t)t->data >= (uint64_t)own_bytes) {
-        return gg_fail(GG_FAILED, "step %d, %s: %s lies at byte %llu of %lld bytes of scratch", step, op, name,
-                       (unsigned long long)(uintptr_t)t->data, (long long)own_bytes);
+    const int64_t at = t->own ? (int64_t)(uintptr_t)t->data : 0;
+    if (at < 0 || (t->own && at > own_bytes - bytes)) {
+        return gg_fail(GG_FAILED, "step %d, %s: %s lies at byte %lld of %lld bytes of scratch", step, op, name, (long long)at,
+                       (long long)own_bytes);
     }
     return GG_OK;
-}
-
-/* Whether each head is a part of its own of the step's work. */
-static bool has_heads(const gg_step *step) {
-    const gg_tensor *dst = &step->dst, *src = step->src;
-    if (step->n_head < 1 || step->n_head > GG_MAX_HEADS || step->d_head < 1) {
-        return false;
-    }
-    switch (step->op) {
-    case GG_OP_MUL_MAT: /* a head's rows are whole tiles */
-        return src[0].packed && step->d_head % GG_TILE == 0 && src[0].ne[1] % ((int64_t)step->n_head * step->d_head) == 0 &&
-               dst->ne[2] * dst->ne[3] == 1;
-    case GG_OP_SET_ROWS:
-        return src[0].ne[2] == step->n_head && src[0].ne[3] == 1;
-    case GG_OP_FLASH_ATTN_EXT:
-        return src[0].ne[1] == 1 && src[0].ne[2] == step->n_head && src[1].ne[2] == step->n_head && src[0].ne[3] == 1;
-    default:
-        return false;
-    }
 }
 
 static int check_step(const gg_step *step, int i, int64_t own_bytes) {
@@ -49,11 +45,8 @@ static int check_step(const gg_step *step, int i, int64_t own_bytes) {
     if (gg_op_function(step->op) == NULL) {
         return gg_fail(GG_FAILED, "step %d: %s moves no data, so it cannot be a step", i, op);
     }
-    if (step->flags & ~(GG_MEET | GG_EVERY | BY_HEADS)) {
+    if (step->flags & ~(GG_BARRIER | GG_EVERY)) {
         return gg_fail(GG_FAILED, "step %d, %s: unknown flags %d", i, op, step->flags);
-    }
-    if (step->flags & BY_HEADS && !has_heads(step)) {
-        return gg_fail(GG_FAILED, "step %d, %s: can't be shared by %d heads of %d", i, op, step->n_head, step->d_head);
     }
     int status = check_tensor(&step->dst, i, op, "dst", own_bytes);
     for (int s = 0; s < GG_MAX_SRC && status == GG_OK; s++) {
@@ -74,22 +67,6 @@ static int check_patch(const gg_patch *patch, int i, int n_steps) {
     return GG_OK;
 }
 
-/* The heads of such a step are those that were taken in the last one to take any. */
-static int check_heads(const gg_step *steps, int n_steps) {
-    const gg_step *taken = NULL;
-    for (int i = 0; i < n_steps; i++) {
-        const gg_step *step = &steps[i];
-        if (step->flags & GG_TAKE_HEADS) {
-            taken = step;
-        } else if (step->flags & GG_SAME_HEADS &&
-                   (taken == NULL || step->n_head != taken->n_head || step->d_head != taken->d_head)) {
-            return gg_fail(GG_FAILED, "step %d, %s: no step before it took %d heads of %d", i, gg_op_name(step->op), step->n_head,
-                           step->d_head);
-        }
-    }
-    return GG_OK;
-}
-
 int gg_check_plan(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa) {
     if (n_steps < 0 || n_patches < 0 || own_bytes < 0 || (steps == NULL && n_steps > 0) || (patches == NULL && n_patches > 0)) {
         return gg_fail(GG_FAILED, "a plan of %d steps, %d patches and %lld bytes of scratch", n_steps, n_patches,
@@ -105,5 +82,5 @@ int gg_check_plan(const gg_step *steps, int n_steps, const gg_patch *patches, in
     for (int i = 0; i < n_patches && status == GG_OK; i++) {
         status = check_patch(&patches[i], i, n_steps);
     }
-    return status == GG_OK ? check_heads(steps, n_steps) : status;
+    return status;
 }

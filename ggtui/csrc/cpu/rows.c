@@ -44,7 +44,7 @@ int gg_load_row(const gg_share *share, const gg_tensor *t, gg_row_index at, floa
         case GG_TYPE_F16: load_half(n, y, x, t->nb[0], share->kernels->f16_to_f32); return GG_OK;
         case GG_TYPE_BF16: load_half(n, y, x, t->nb[0], share->kernels->bf16_to_f32); return GG_OK;
         case GG_TYPE_I32: load_i32(n, y, x, t->nb[0]); return GG_OK;
-        default: return gg_is_own_type(t->type) ? gg_decode_rows(t->type, n, 1, x, y) : gg_dequantize(t->type, n, x, y);
+        default: return gg_is_own_type(t->type) ? gg_decode_rows(share, t->type, n, 1, x, y) : gg_dequantize(t->type, n, x, y);
     }
 }
 
@@ -112,60 +112,75 @@ static void store_packed_rows(int64_t n, int64_t n_rows, int64_t size, const uin
     }
 }
 
-/* A source row as floats, and a tile's rows in the type of a packed matrix. */
+/* Of a head's rows the columns that one thread writes. */
+typedef struct {
+    int64_t i2, i3;  /* the head */
+    int64_t c0, c1;  /* its columns [c0, c1) */
+} columns;
+
+/* Source values as floats, and a tile's rows in the type of a packed matrix. */
 size_t gg_tmp_set_rows(const gg_step *step) {
     const size_t rows = step->dst.packed ? GG_TILE + 1 : 1;
     return (size_t)step->src[0].ne[0] * sizeof(float) * rows;
 }
 
-/* Rows [r0, r1) of src to their places in dst. Rows that follow each other, and do so in a tile too, go there together.
- * Returns a gg_status. */
-static int set_rows(const gg_step *step, const gg_share *share, int64_t r0, int64_t r1) {
+/* These columns of all rows of src to their places in dst, in the order of the rows, so that of those with the same index the
+ * last one stays. Rows that follow each other, and do so in a tile too, go there together. Returns a gg_status. */
+static int set_columns(const gg_step *step, const gg_share *share, columns part) {
     const gg_tensor *dst = &step->dst;     // (ne0, n_rows, ne2, ne3) of any type, f32 f16 bf16 where packed
     const gg_tensor *src = &step->src[0];  // (ne0, n, ne2, ne3) f32
     const gg_tensor *rows = &step->src[1]; // (n, c1, c2) i32
-    const int64_t ne0 = src->ne[0], size = gg_type_info_of(dst->type)->bytes;
-    float *gathered = share->tmp;                // (ne0)
-    uint8_t *tile = (uint8_t *)(gathered + ne0); // (ne0, GG_TILE) of dst's type
-    int64_t n_held = 0;                          // rows in it, which go to `held` on of matrix `of`
+    const gg_type_info *type = gg_type_info_of(dst->type);
+    const int64_t n = part.c1 - part.c0, size = type->bytes, at = part.c0 / type->block * size;
+    float *gathered = share->tmp;              // (n)
+    uint8_t *tile = (uint8_t *)(gathered + n); // (n, GG_TILE) of dst's type
+    uint8_t *matrix = gg_row(share, dst, (gg_row_index){0, part.i2, part.i3});
+    int64_t n_held = 0; // rows in it, which go to `held` on
     int32_t held = 0;
-    uint8_t *of = NULL;
-    for (int64_t r = r0; r < r1; r++) {
-        const gg_row_index at = gg_row_at(src, r);
-        const int32_t row = index_at(share, rows, at.i1, at.i2 % rows->ne[1], at.i3 % rows->ne[2]);
+    for (int64_t i = 0; i < src->ne[1]; i++) {
+        const int32_t row = index_at(share, rows, i, part.i2 % rows->ne[1], part.i3 % rows->ne[2]);
         if (row < 0 || row >= dst->ne[1]) {
             return out_of_range("set_rows", row, dst->ne[1]);
         }
-        const float *x = gg_f32_row(share, src, at, gathered);
-        uint8_t *y = gg_row(share, dst, (gg_row_index){row, at.i2, at.i3});
-        if (dst->packed) {
-            uint8_t *matrix = gg_row(share, dst, (gg_row_index){0, at.i2, at.i3});
-            if (matrix != of || row != held + n_held || row % GG_TILE == 0) {
-                store_packed_rows(ne0, n_held, size, tile, of, dst->nb[1], held);
-                of = matrix, held = row, n_held = 0;
-            }
-            y = tile + n_held++ * ne0 * size;
+        const uint8_t *from = (uint8_t *)gg_row(share, src, (gg_row_index){i, part.i2, part.i3}) + part.c0 * src->nb[0];
+        const float *x = (const float *)from;
+        if (src->nb[0] != sizeof(float)) {
+            gg_gather(n, sizeof(float), gathered, from, src->nb[0]);
+            x = gathered;
         }
-        const int status = gg_store_row(share->kernels, dst->type, ne0, x, y);
+        uint8_t *y = matrix + row * dst->nb[1] + at;
+        if (dst->packed) {
+            if (row != held + n_held || row % GG_TILE == 0) {
+                store_packed_rows(n, n_held, size, tile, matrix + GG_TILE * at, dst->nb[1], held);
+                held = row, n_held = 0;
+            }
+            y = tile + n_held++ * n * size;
+        }
+        const int status = gg_store_row(share->kernels, dst->type, n, x, y);
         if (status != GG_OK) {
             return status;
         }
     }
-    store_packed_rows(ne0, n_held, size, tile, of, dst->nb[1], held);
+    store_packed_rows(n, n_held, size, tile, matrix + GG_TILE * at, dst->nb[1], held);
     return GG_OK;
 }
 
-/* dst[:, rows[i, j % c1, l % c2], j, l] = src[:, i, j, l]; heads are ne2. */
+/* dst[:, rows[i, j % c1, l % c2], j, l] = src[:, i, j, l]; heads are ne2 and ne3. Threads share heads, and columns where there are
+ * fewer heads than threads; never rows, of which several may have the same index. */
 int gg_op_set_rows(const gg_step *step, const gg_share *share) {
-    int64_t r0, r1;
-    if (share->heads == NULL) {
-        gg_split(gg_n_rows(&step->src[0]), share, &r0, &r1);
-        return set_rows(step, share, r0, r1);
-    }
-    const int64_t n = step->src[0].ne[1];
+    const gg_tensor *dst = &step->dst, *src = &step->src[0];
+    const gg_type_info *type = gg_type_info_of(dst->type);
+    const int64_t n_heads = src->ne[2] * src->ne[3], unit = type->block > 1 ? type->block : 16;
+    const int64_t most = type->head ? 1 : gg_max(1, src->ne[0] / unit); // parts of a row that are units of their own
+    const int64_t n_parts = n_heads >= share->nth ? 1 : gg_min(most, gg_div_up(share->nth, gg_max(1, n_heads)));
+    int64_t p0, p1;
+    gg_split(n_heads * n_parts, share, &p0, &p1);
     int status = GG_OK;
-    while (status == GG_OK && gg_next_heads(share, step->n_head, &r0, &r1)) {
-        status = set_rows(step, share, r0 * n, r1 * n);
+    for (int64_t p = p0; p < p1 && status == GG_OK; p++) {
+        const int64_t head = p / n_parts, c = p % n_parts, n_units = src->ne[0] / unit;
+        const int64_t c0 = n_units * c / n_parts * unit;
+        const int64_t c1 = c + 1 == n_parts ? src->ne[0] : n_units * (c + 1) / n_parts * unit;
+        status = set_columns(step, share, (columns){head % src->ne[2], head / src->ne[2], c0, c1});
     }
     return status;
 }

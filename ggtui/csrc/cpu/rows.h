@@ -73,18 +73,4 @@ int gg_store_row(const gg_kernels *kernels, int type, int64_t n, const float *x,
 static inline int64_t gg_next_chunk(const gg_share *share) {
     return atomic_fetch_add_explicit(share->next, 1, memory_order_relaxed);
 }
-
-/* Of a step that is shared by heads the next ones for this thread, [*h0, *h1): several that follow each other, so that their
- * weights are read in long runs. False when none is left. */
-static inline bool gg_next_heads(const gg_share *share, int64_t n_head, int64_t *h0, int64_t *h1) {
-    const int64_t each = n_head % share->nth == 0 ? n_head / share->nth : 1, run = each % 2 == 0 ? each / 2 : each;
-    gg_heads *heads = share->heads;
-    if (!heads->same) {
-        heads->taken[heads->n] = (int16_t)gg_min(gg_next_chunk(share), n_head);
-        heads->n += heads->taken[heads->n] * run < n_head;
-    }
-    *h0 = heads->next < heads->n ? heads->taken[heads->next++] * run : n_head;
-    *h1 = *h0 + run;
-    return *h0 < n_head;
-}
 #endif

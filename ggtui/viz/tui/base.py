@@ -45,7 +45,7 @@ def bar(live: Live, name: str, width: int) -> Text:
     run = live.run
     heaviest = max(run.types, key=run.types.__getitem__) if run.types else ""
     model = printable_line(run.model.rsplit(".", 1)[0]) or "ggtui"
-    computes = f"{run.backend}/{run.threads}t" if run.threads else ""
+    computes = f"{run.device}/{run.threads}t" if run.threads else ""
     told = [model, printable_line(heaviest), printable_line(computes)]
     tabs = " ".join(f"[{n} {tab}]" if tab == name else f"{n} {tab}" for n, tab in TABS)
     rate = live.tokens_per_s

@@ -38,7 +38,8 @@ def test_values_of_known_nodes(session: Session) -> None:
     assert abs(norm.mean) < 1e-6 and norm.n == len(ids) * 256
     for kind in ("k", "v"):  # only what was stored, not the empty rest of the cache
         assert values[f"blk.3.{kind}_store"].n == len(ids) * 256
-    assert len(values) == len(ggtui.load(threads=1, fused=False).graphs()[0].nodes)
+    nodes = ggtui.load(threads=1, fused=False).graphs()[0].nodes
+    assert set(values) == {node.name for node in nodes if node.op != "quantize"}
 
 
 def test_in_several_chunks_as_in_one(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,7 +212,7 @@ def test_tokens_that_do_not_exist_are_refused(session: Session, ids: list[int]) 
 
 @pytest.mark.parametrize(
     "options",
-    [{"threads": 0}, {"ctx": 0}, {"batch": 0}, {"kv_type": "q9"}, {"isa": "mmx"}, {"backend": "cuda"}],
+    [{"threads": 0}, {"ctx": 0}, {"batch": 0}, {"kv_type": "q9"}, {"isa": "mmx"}, {"device": "cuda"}],
 )
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=str(next(iter(options.values())))):

@@ -14,6 +14,7 @@ import pytest
 
 import ggtui
 from ggtui.core.engine.trace_file import dumps, load, save
+from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime.record import (
     COLUMNS,
     WAKE,
@@ -36,8 +37,22 @@ ROWS = (NodeRecord(WAKE, 0, 0, 0, 5, 5), NodeRecord(0, 0, 0, 5, 20, 30))
 
 def small() -> Trace:
     result = TensorInfo("x", "f32", (4, 1, 1, 1))
-    node = NodeInfo(0, "x", "add", result, (), (result,), (), ("add",), 0, 4, 48, key="x", type="f32")
-    token = TokenRecord(0, 1, 40, 3, records=ROWS, kv_bytes=9, flops=(4,), traffic=(48,))
+    node = NodeInfo(
+        0,
+        "x",
+        "add",
+        result,
+        (),
+        (result,),
+        (),
+        ("add",),
+        0,
+        Cost.of(4),
+        Cost(((48, ()), (2, ("n_kv", "n_tokens")))),
+        key="x",
+        type="f32",
+    )
+    token = TokenRecord(0, 1, 40, 3, records=ROWS, kv_bytes=9)
     limits = Limits("scalar", 1, ((1024, 1e9),), 1e9, 2e9, 50.0)
     total = NodeTotal(0, 0, 0, 0, 2, 30, 10, 20, 5, 500.0)
     run = RunInfo(isa="scalar", types={"f32": 1}, stamp_ns=20.0)
@@ -49,9 +64,48 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert load(tmp_path / "a.json") == small()
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     data = json.loads((tmp_path / "a.json").read_text())
-    assert (data["schema"], data["version"]) == ("ggtui-trace", 1)
+    assert (data["schema"], data["version"]) == ("ggtui-trace", 2)
     assert data["record_columns"] == list(COLUMNS)
     assert data["tokens"][0]["records"] == [[-1, 0, 0, 0, 5, 5], [0, 0, 0, 5, 20, 30]]
+
+
+def of_version_1(trace: Trace) -> dict[str, Any]:
+    """As it was saved before: costs of each evaluation, and a backend."""
+    data = json.loads(dumps(trace))
+    data["version"] = 1
+    data["run"]["backend"] = data["run"].pop("device")
+    for graph, said in zip(trace.graphs, data["graphs"], strict=True):
+        for node, n in zip(graph.nodes, said["nodes"], strict=True):
+            n |= {name: getattr(node, name).at(trace.tokens[-1].sizes) for name in ("flops", "traffic")}
+    for token, said in zip(trace.tokens, data["tokens"], strict=True):
+        nodes = trace.graphs[token.graph].nodes
+        said |= {name: [getattr(n, name).at(token.sizes) for n in nodes] for name in ("flops", "traffic")}
+    return data
+
+
+def test_a_trace_of_version_1_still_opens(tmp_path: Path) -> None:
+    base = small()
+    tokens = tuple(replace(base.tokens[0], n_past=n) for n in (0, 3, 7))
+    graph = base.graphs[0]
+    grows = replace(graph.nodes[0], traffic=Cost(((48, ()), (2, ("n_kv",)))))
+    trace = replace(base, tokens=tokens, graphs=(replace(graph, nodes=(grows,)),), run=replace(base.run, device="cpu"))
+    (tmp_path / "old.json").write_text(json.dumps(of_version_1(trace)))
+    assert load(tmp_path / "old.json") == trace
+
+    damaged = of_version_1(trace)
+    damaged["tokens"][1]["flops"] = [1, 2]
+    (tmp_path / "bad.json").write_text(json.dumps(damaged))
+    with pytest.raises(ValueError, match="not those of 1 nodes"):
+        load(tmp_path / "bad.json")
+
+
+def test_costs_of_version_1_that_are_no_line_are_their_mean(tmp_path: Path) -> None:
+    base = small()
+    old = of_version_1(replace(base, tokens=tuple(replace(base.tokens[0], n_past=n) for n in (0, 1, 2))))
+    for token, flops in zip(old["tokens"], (1, 2, 9), strict=True):
+        token["flops"] = [flops]
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert load(tmp_path / "old.json").graphs[0].nodes[0].flops == Cost.of(4)
 
 
 def test_records_are_a_sequence() -> None:
@@ -77,13 +131,18 @@ def test_records_are_made_when_they_are_looked_at() -> None:
     ("change", "problem"),
     [
         (lambda d: d.update(schema="other"), "not a trace that ggtui saved"),
-        (lambda d: d.update(version=99), "trace version 99; this ggtui reads version 1"),
+        (lambda d: d.update(version=99), "trace version 99; this ggtui reads version 1 and 2"),
         (lambda d: d.pop("graphs"), "damaged trace"),
         (lambda d: d["tokens"][0].update(graph=5), "there is no graph 5"),
         (lambda d: d["tokens"][0].update(records=[[0, 0, 0]]), "damaged trace"),
         (lambda d: d["tokens"][0].update(records=[[7, 0, 0, 0, 0, 0]]), "outside of the graph's 1"),
         (lambda d: d["tokens"][0].update(records=[[0, 0, 0, 0, 0, 1 << 70]]), "damaged trace"),
-        (lambda d: d["tokens"][0].update(flops=[1, 2]), "not those of 1 nodes"),
+        (
+            lambda d: d["graphs"][0]["nodes"][0].update(flops=[[1, ["n_cats"]]]),
+            "node 0 costs .*n_cats.*, but sizes are",
+        ),
+        (lambda d: d["graphs"][0]["nodes"][0].update(flops=[[1.5, []]]), r"flops is Cost"),
+        (lambda d: d["graphs"][0]["nodes"][0].update(flops=7), "damaged trace"),
         (lambda d: d["tokens"][0].update(records=[[0, 3, 0, 0, 0, 0]]), "part 3"),
         (lambda d: d["tokens"][0].update(records=[[0, 0, 4, 0, 0, 0]]), "thread 4"),
         (lambda d: d["totals"].append([0, 9, 0, 0, 1, 1, 1, 1, 1, 1.0]), "there is no node 9"),
@@ -122,7 +181,8 @@ def test_a_trace_of_a_session_comes_back(tmp_path: Path) -> None:
     back = load(tmp_path / "a.json")
     assert back == replace(trace, run=back.run) and back.run.types == trace.run.types
     assert [t.kv_bytes for t in back.tokens] == [n * session.kv.bytes_per_token for n in (4, 5, 6)]
-    assert all(len(t.records) and len(t.flops) == len(back.graphs[t.graph].nodes) for t in back.tokens)
+    assert all(len(t.records) for t in back.tokens)
+    assert all(n.traffic.at(t.sizes) > 0 for t in back.tokens for n in back.graphs[t.graph].nodes)
 
 
 def test_keys_of_nodes_are_those_of_other_plans() -> None:
@@ -159,7 +219,7 @@ def test_the_format_is_documented() -> None:
     kinds = (Trace, RunInfo, MemoryUse, Limits, GraphInfo, NodeInfo, TensorInfo, TokenRecord, NodeRecord, NodeTotal)
     missing = {f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f"`{f.name}`" not in text}
     assert not missing
-    assert "This is version 1." in text
+    assert "This is version 2;" in text
 
 
 BLOCKED = """

@@ -17,8 +17,9 @@ from ggtui.core.errors import GgtuiError, ModelFileError, ShapeError, UsageError
 from ggtui.core.files import OutTensor, open_model, write_gguf
 from ggtui.core.files.check import bad_blocks
 from ggtui.core.files.convert import convert
-from ggtui.core.graph.own_types import decode_rows, encode_rows, register_from
+from ggtui.core.graph.own_types import register_from
 from ggtui.core.graph.types import TYPES
+from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
 from ggtui.core.runtime.cpu.native import check, ffi, lib
 from ggtui.core.runtime.reference.quants import dequantize, quantize
 
@@ -301,8 +302,8 @@ session = Session(sys.argv[1], threads=1, batch=8, ctx=64)
 n = len(list(session.generate([5, 6, 7], n_predict=4, ignore_eos=True)))
 done.set()
 watcher.join()
-weights = sum(t.n_elements for t in session.weights.values() if t.type.own)
-print(n, most - before, 4 * weights)
+own = [t for t in session.weights.values() if t.type.own]
+print(n, most - before - sum(t.n_bytes for t in own), 4 * sum(t.n_elements for t in own))
 """
 
 
@@ -311,7 +312,7 @@ print(n, most - before, 4 * weights)
     reason="measures memory as Linux tells it, without a sanitizer",
 )
 def test_no_float_copy_of_the_model(tmp_path: Path) -> None:
-    """What the process takes while it generates is a fraction of the weights as floats."""
+    """What the process takes beside the weights while it generates is a fraction of them as floats."""
     path = tmp_path / "row6.gguf"
     register_from(EXAMPLE)
     with open_model(BUILT_IN) as src:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ggtui.core.graph.tensor import Context, Tensor
+from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models import gpt2
 from ggtui.core.models.base import ModelGraph, make_inputs
 from ggtui.core.models.kv_cache import KVCache
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.cpu.device import DEVICE
 from ggtui.core.runtime.cpu.native import usable_isas
 from ggtui.core.runtime.cpu.plan import Pool
 
@@ -48,7 +50,7 @@ def run(
     fused: bool = True,
 ) -> NDArray[np.float32]:
     """Logits of all tokens, read `batch` at a time."""
-    kv = KVCache(SMALL.n_layer, SMALL.d_head, SMALL.n_head, SMALL.n_ctx, kv_type)
+    kv = KVCache(SMALL.n_layer, SMALL.d_head, SMALL.n_head, SMALL.n_ctx, kv_type, DEVICE.layout)
     graphs: dict[int, tuple[Any, ModelGraph]] = {}
     pool = Pool(threads)
     rows = []

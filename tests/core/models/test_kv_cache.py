@@ -7,12 +7,13 @@ import pytest
 
 from ggtui import Graph, ops
 from ggtui.core.errors import UsageError
-from ggtui.core.graph.tensor import Context
 from ggtui.core.models.kv_cache import KV_TYPES, KVCache
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.cpu.device import DEVICE
 
 
 def test_a_tensor_of_each_kind_a_layer() -> None:
-    kv = KVCache(n_layer=3, d_head=8, n_head_kv=2, n_ctx=40)
+    kv = KVCache(3, 8, 2, 40, "f16", DEVICE.layout)
     assert [t.name for t in kv.k] == [f"blk.{i}.k_cache" for i in range(3)]
     assert [t.name for t in kv.v] == [f"blk.{i}.v_cache" for i in range(3)]
     for t in (*kv.k, *kv.v):
@@ -26,14 +27,14 @@ def test_a_tensor_of_each_kind_a_layer() -> None:
 @pytest.mark.parametrize(("type", "size"), [("f16", 2), ("f32", 4)])
 @pytest.mark.parametrize("n_ctx", [16, 32, 33, 1024])
 def test_bytes(type: str, size: int, n_ctx: int) -> None:
-    kv = KVCache(n_layer=2, d_head=64, n_head_kv=3, n_ctx=n_ctx, type=type)
+    kv = KVCache(2, 64, 3, n_ctx, type, DEVICE.layout)
     assert kv.bytes_per_token == 2 * 2 * 3 * 64 * size
     tiles = -(-n_ctx // 32) * 32  # keys take whole tiles of 32 positions
     assert kv.n_bytes == 2 * 3 * 64 * size * (tiles + n_ctx)
 
 
 def test_a_large_prompt_moves_an_empty_cache_to_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    kv = KVCache(n_layer=2, d_head=64, n_head_kv=3, n_ctx=1024)
+    kv = KVCache(2, 64, 3, 1024, "f16", DEVICE.layout)
     moves: list[int] = []
     monkeypatch.setattr(kv.context, "use_huge_pages", lambda: moves.append(1) or Context.use_huge_pages(kv.context))
     for n_past, n in ((0, 256), (1, 257), (300, 700)):
@@ -48,12 +49,12 @@ def test_a_large_prompt_moves_an_empty_cache_to_huge_pages(monkeypatch: pytest.M
 def test_types() -> None:
     assert KV_TYPES == ("f16", "f32")
     with pytest.raises(UsageError, match="kv-type 'q8_0': choose one of f16, f32"):
-        KVCache(1, 8, 1, 16, "q8_0")
+        KVCache(1, 8, 1, 16, "q8_0", DEVICE.layout)
 
 
 @pytest.mark.parametrize("type", KV_TYPES)
 def test_rows_written_are_rows_read(type: str) -> None:
-    kv = KVCache(n_layer=1, d_head=8, n_head_kv=2, n_ctx=33, type=type)
+    kv = KVCache(1, 8, 2, 33, type, DEVICE.layout)
     ctx, rng = Context(), np.random.default_rng(0)
     values = rng.integers(-100, 100, (2, 2, 4, 8)).astype(np.float32)  # k and v: (n_head_kv, n_tokens, d_head)
     at = np.array([0, 15, 31, 32])

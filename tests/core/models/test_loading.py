@@ -9,11 +9,12 @@ import pytest
 
 from ggtui.core.errors import GgtuiError
 from ggtui.core.files import ModelFile, OutTensor, open_model, write_gguf
-from ggtui.core.graph.tensor import Context
 from ggtui.core.graph.types import TYPES
 from ggtui.core.models import loading
 from ggtui.core.models.base import TensorSpec
 from ggtui.core.models.loading import Packing, place_weights
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.cpu.device import DEVICE
 from ggtui.core.runtime.reference.quants import dequantize
 
 MATRICES = {"q4_0": (64, 50), "q8_0": (32, 16), "f16": (7, 33), "q6_k": (256, 1), "f32": (3, 129)}
@@ -48,7 +49,7 @@ def test_weights_are_those_of_the_file(path: Path, monkeypatch: Any, threads: in
     monkeypatch.setattr(loading, "_GROUP", group)
     monkeypatch.setattr(loading, "_SHARE", share)
     with open_model(path) as file:
-        weights = place_weights(file, SPECS, Context())
+        weights = place_weights(file, SPECS, Context(), DEVICE.layout)
         with Packing(file, weights, threads) as packing:
             packing.finish()
         assert list(weights) == [name for name in SPECS if name != "absent"]
@@ -62,7 +63,7 @@ def test_weights_are_those_of_the_file(path: Path, monkeypatch: Any, threads: in
 @pytest.mark.parametrize("threads", [1, 3])
 def test_what_reading_raises_comes_out(path: Path, monkeypatch: Any, threads: int) -> None:
     with open_model(path) as file:
-        weights = place_weights(file, SPECS, Context())
+        weights = place_weights(file, SPECS, Context(), DEVICE.layout)
         monkeypatch.setattr(ModelFile, "data", lambda *_: (_ for _ in ()).throw(GgtuiError("cannot be read")))
         with pytest.raises(GgtuiError, match="cannot be read"), Packing(file, weights, threads) as packing:
             packing.finish()
@@ -80,7 +81,7 @@ def test_copies_are_made_by_each_thread(path: Path, monkeypatch: Any) -> None:
         return data(self, name).copy()
 
     with open_model(path) as file:
-        weights = place_weights(file, SPECS, Context())
+        weights = place_weights(file, SPECS, Context(), DEVICE.layout)
         monkeypatch.setattr(ModelFile, "copies", lambda *_: True)
         monkeypatch.setattr(ModelFile, "data", met)
         with Packing(file, weights, 2) as packing:
@@ -102,7 +103,7 @@ def test_an_error_meanwhile_ends_it(path: Path, monkeypatch: Any) -> None:
         return data(self, name)
 
     with open_model(path) as file:
-        weights = place_weights(file, SPECS, Context())
+        weights = place_weights(file, SPECS, Context(), DEVICE.layout)
         monkeypatch.setattr(ModelFile, "copies", lambda *_: True)
         monkeypatch.setattr(ModelFile, "data", slow)
         with pytest.raises(GgtuiError, match="the vocabulary"), Packing(file, weights, 2):

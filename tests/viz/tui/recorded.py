@@ -43,7 +43,7 @@ def _built_in() -> tuple[tuple[GraphInfo, ...], MemoryUse, RunInfo, tuple[Tensor
     tensors = tuple(TensorFact(t.name, t.type.name, tuple(map(int, t.ne)), t.n_bytes) for t in session.weights.values())
     run = RunInfo(
         ggtui="0.1.0", created="2026-01-01T00:00:00", system="Linux x86_64", processor="a processor", cores=2,
-        backend="cpu", isa="avx2", threads=2, model="tales.gguf", architecture="gpt2", types=session.run_info().types,
+        device="cpu", isa="avx2", threads=2, model="tales.gguf", architecture="gpt2", types=session.run_info().types,
         kv_type="f16", n_ctx=session.n_ctx, batch=512, profile="full", stamp_ns=20.0,
     )  # fmt: skip
     memory = MemoryUse(weights=5_800_000, kv=3_200_000, activations=60_000, batch_activations=9_000_000, scratch=80_000,

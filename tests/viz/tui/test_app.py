@@ -183,7 +183,7 @@ def test_the_bar_fits_and_escapes(width: int) -> None:
     assert text.cell_len <= width and "[3 graph]" in text.plain and "tok/s" in text.plain
     from dataclasses import replace
 
-    live.run = replace(live.run, model="\x1b[31mred.gguf", backend="\x1b[1m", types={"\x1b[2m": 1})
+    live.run = replace(live.run, model="\x1b[31mred.gguf", device="\x1b[1m", types={"\x1b[2m": 1})
     assert "\x1b" not in bar(live, "chat", width).plain
 
 

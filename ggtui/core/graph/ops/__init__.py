@@ -12,7 +12,7 @@ from ggtui.core.graph.ops.attention import (
     rope,
     soft_max,
 )
-from ggtui.core.graph.ops.base import OP_NUMBERS, Op, Sizes
+from ggtui.core.graph.ops.base import KINDS, Op
 from ggtui.core.graph.ops.elementwise import (
     ELEMENTWISE_OPS,
     add,
@@ -62,7 +62,7 @@ from ggtui.core.graph.ops.shape import (
 OPS: dict[str, Op] = {op.name: op for op in (*SHAPE_OPS, *ELEMENTWISE_OPS, *ATTENTION_OPS)}
 
 __all__ = [
-    "OPS", "OP_NUMBERS", "Op", "Sizes",
+    "KINDS", "OPS", "Op",
     "add", "argmax", "cast", "clamp", "concat", "cont", "cpy", "diag_mask_inf", "div", "dup", "exp", "flash_attn_ext",
     "geglu", "gelu", "gelu_erf", "gelu_quick", "get_rows", "l2_norm", "log", "map_custom", "mean", "mul", "mul_mat",
     "neg", "norm", "permute", "relu", "repeat", "reshape", "rms_norm", "rope", "scale", "set_rows", "sigmoid", "silu",

@@ -4,21 +4,22 @@ own."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 
+from ggtui.core.graph.cost import Cost
+from ggtui.core.graph.dim import Dim, same_dim
 from ggtui.core.graph.ops.base import (
     I32,
     Op,
-    Sizes,
+    count,
     fits_times,
     need,
     need_f32,
-    no_cost,
+    no_flops,
     per_element,
     plain_traffic,
     result,
 )
-from ggtui.core.graph.tensor import Dim, Tensor, same_dim
+from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES, TensorType, type_of
 
 F32, F16 = TYPES["f32"], TYPES["f16"]
@@ -47,9 +48,9 @@ def mul_mat(a: Tensor, b: Tensor) -> Tensor:
     return result("mul_mat", (a.ne[1], b.ne[1], b.ne[2], b.ne[3]), (a, b))
 
 
-def _mul_mat_flops(t: Tensor, sizes: Sizes) -> int:
+def _mul_mat_flops(t: Tensor) -> Cost:
     assert t.src[0] is not None
-    return 2 * sizes(t.src[0])[0] * prod(sizes(t))
+    return count(t).times(t.src[0].ne[0]).times(2)
 
 
 def diag_mask_inf(a: Tensor, n_past: int) -> Tensor:
@@ -161,15 +162,17 @@ def flash_attn_ext(
     return result(op, (v.ne[0], q.ne[2], q.ne[1], q.ne[3]), (q, k, v, mask, sinks), params)
 
 
-def _flash_attn_flops(t: Tensor, sizes: Sizes) -> int:
+def _flash_attn_flops(t: Tensor) -> Cost:
     q, k, v = t.src[0], t.src[1], t.src[2]
     assert q is not None and k is not None and v is not None
-    d_k, n_tokens, n_head, ne3 = sizes(q)
-    d_v, n_kv = sizes(v)[:2]
-    seen = n_tokens * n_kv
-    if t.op_params[2]:  # causal: the keys after a token are not looked at
-        seen -= n_tokens * (n_tokens - 1) // 2
-    return (2 * (d_k + d_v) + 8) * seen * n_head * ne3
+    d_k, n_tokens, n_head, ne3 = q.ne
+    d_v, n_kv = v.ne[:2]
+    each = Cost.product(2 * (d_k + d_v) + 8, n_head, ne3)  # a query and a position, in all heads
+    seen = Cost.product(n_tokens, n_kv)
+    if not t.op_params[2]:
+        return each.times(seen)
+    later = Cost.of(n_tokens).times(Cost.of(n_tokens).minus(1))  # twice the positions after a token: not looked at
+    return each.times(seen.times(2).minus(later)).over(2)
 
 
 def map_custom(
@@ -189,17 +192,17 @@ def map_custom(
     for s in src:
         need(s.type.name in plain and not s.packed, "map_custom", "sources must be plain f32, f16 or i32", s)
     kind = type_of(type)
-    t = result("map_custom", tuple(ne) if ne is not None else src[0].ne, src, type=kind)
+    t = result("map_custom", tuple(ne) if ne is not None else src[0].ne, src, type=kind, function=function)
     need(kind.name in plain, "map_custom", "the result must be f32, f16 or i32", t)
-    t.function = function
     return t
 
 
 ATTENTION_OPS: tuple[Op, ...] = (
-    Op("mul_mat", mul_mat, _mul_mat_flops, plain_traffic),
-    Op("diag_mask_inf", diag_mask_inf, no_cost, plain_traffic, local=(0,)),
-    Op("soft_max", soft_max, per_element(12), plain_traffic, local=(0,)),
-    Op("rope", rope, per_element(6), plain_traffic, local=(0,)),
-    Op("flash_attn_ext", flash_attn_ext, _flash_attn_flops, plain_traffic),
-    Op("map_custom", map_custom, no_cost, plain_traffic),
-)
+    Op("mul_mat", mul_mat, "product", _mul_mat_flops, plain_traffic, None, ("weights", "x")),
+    Op("diag_mask_inf", diag_mask_inf, "map", no_flops, plain_traffic, (0,)),
+    Op("soft_max", soft_max, "soft_max", per_element(12), plain_traffic, (0,), ("a", "mask", "sinks")),
+    Op("rope", rope, "rope", per_element(6), plain_traffic, (0,), ("a", "positions", "freq_factors")),
+    Op("flash_attn_ext", flash_attn_ext, "attention", _flash_attn_flops, plain_traffic, None,
+       ("q", "k", "v", "mask", "sinks")),
+    Op("map_custom", map_custom, "custom", no_flops, plain_traffic, None, ()),
+)  # fmt: skip

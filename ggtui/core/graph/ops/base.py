@@ -5,70 +5,87 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ggtui.core.errors import ShapeError
-from ggtui.core.graph.tensor import Dim, Param, Tensor, describe, same_dim
+from ggtui.core.graph.alias import check_writes
+from ggtui.core.graph.cost import Cost
+from ggtui.core.graph.dim import Dim, same_dim
+from ggtui.core.graph.tensor import Param, Tensor, describe
 from ggtui.core.graph.types import TYPES, TensorType
-from ggtui.core.runtime.cpu.native import lib, text
 
-OP_NUMBERS: dict[str, int] = {text(lib.gg_op_name(i)): i for i in range(lib.gg_n_ops())}
-
-Sizes = Callable[[Tensor], tuple[int, ...]]  # ne of a tensor in the run at hand
-Cost = Callable[[Tensor, Sizes], int]
+Sources = Sequence[Tensor | None]
 
 F32 = TYPES["f32"]
 I32 = TYPES["i32"]
 
+KINDS = (
+    "view",       # looks at its source another way; no data moves
+    "copy",       # values to another place, type or shape: dup, cont, cpy
+    "move",       # values to several or other places: repeat, concat
+    "gather",     # rows by index out of its first source
+    "store",      # rows by index into its memory
+    "unary",      # y = f(x), value by value
+    "binary",     # y = f(a, b), value by value
+    "map",        # y = f(x) with numbers of its own: scale, clamp, a causal mask
+    "glu",        # f(x) times a gate
+    "reduction",  # many values to one
+    "norm",       # rows brought to a common size
+    "soft_max",   # along the keys
+    "rope",       # positions into rows
+    "product",    # rows of weights times rows of activations
+    "attention",  # soft_max and products in one go
+    "custom",     # a function of Python's
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A row of the table of ops.
+    """A row of the table of ops. Passes, devices, drawings and tests read its columns, never its name.
 
-    build   makes the tensor that promises the result, and checks shapes
-    flops   floating-point operations of one run
-    traffic bytes read and written in one run
-    local   sources that a thread reads only in the rows that it writes itself, when both have the same rows:
-            between such nodes threads need not meet
-    gathers whether threads share its rows in the same way, though its sources are other rows
+    build     makes the tensor that promises the result, and checks shapes
+    kind      one of KINDS
+    flops     floating-point operations of the op that a tensor is the result of
+    traffic   bytes read and written: of a result and the sources that a device really reads
+    rowwise   sources of which a row of the result needs only the same row, where both have the same rows. None: an op
+              whose work is not shared by rows of the result; (): one that is, but reads other rows
+    sources   what its operands are called, in their order
     """
 
     name: str
     build: Callable[..., Tensor]
-    flops: Cost
-    traffic: Cost
-    local: tuple[int, ...] = ()
-    gathers: bool = False
-
-    @property
-    def by_rows(self) -> bool:
-        """Whether each thread writes the rows that gg_split gives it."""
-        return bool(self.local) or self.gathers
-
-    @property
-    def number(self) -> int:
-        return OP_NUMBERS[self.name]
+    kind: str
+    flops: Callable[[Tensor], Cost]
+    traffic: Callable[[Tensor, Sources], Cost]
+    rowwise: tuple[int, ...] | None = None
+    sources: tuple[str, ...] = ("a",)
 
     @property
     def moves_data(self) -> bool:
         """False for ops that only look at their source in another way."""
-        return bool(lib.gg_op_moves_data(self.number))
+        return self.kind != "view"
 
 
 def result(
     op: str,
     ne: Sequence[int],
-    src: Sequence[Tensor | None],
+    src: Sources,
     params: Sequence[Param] = (),
     type: TensorType = F32,
     into: Tensor | None = None,
+    in_place: Sequence[int] = (),
+    n_dims: int | None = None,
+    function: Any = None,
 ) -> Tensor:
-    """The tensor that an op promises; `into` makes it write into another tensor's memory."""
-    n_dims = max((s.n_dims for s in src if s is not None), default=1)
+    """The tensor that an op promises. `into` makes it write into another tensor's memory; `in_place` says which sources
+    may be that very memory. Raises ShapeError where it would overwrite other things that it reads."""
     if into is not None:
         need(into.nb[0] == into.type.bytes, op, "what is written needs rows without gaps", into)
+        check_writes(op, into, src, in_place)
         return Tensor(into.type, into.ne, op=op, src=src, op_params=params, nb=into.nb, view_src=into,
-                      n_dims=into.n_dims, packed=into.packed)  # fmt: skip
-    return Tensor(type, ne, op=op, src=src, op_params=params, n_dims=n_dims)
+                      n_dims=into.n_dims)  # fmt: skip
+    most = n_dims or max((s.n_dims for s in src if s is not None), default=1)
+    return Tensor(type, ne, op=op, src=src, op_params=params, n_dims=most, function=function)
 
 
 def need(holds: bool, op: str, problem: str, *operands: Tensor | None) -> None:
@@ -111,30 +128,50 @@ def same_count(a: Sequence[int], b: Sequence[int]) -> bool:
     return count(a) == count(b)
 
 
-def bytes_of(t: Tensor, sizes: Sizes) -> int:
-    ne = sizes(t)
-    return t.type.row_bytes(ne[0]) * prod(ne[1:])
+def count(t: Tensor) -> Cost:
+    """Elements of a tensor."""
+    return Cost.product(*t.ne)
 
 
-def plain_traffic(t: Tensor, sizes: Sizes) -> int:
+def bytes_of(t: Tensor) -> Cost:
+    """Bytes of a tensor without its gaps."""
+    row = Cost.of(t.ne[0]).times(t.type.bytes).over(t.type.block).plus(t.type.head)
+    return Cost.product(row, *t.ne[1:])
+
+
+def rows_like(type: TensorType, rows: Tensor) -> Cost:
+    """Bytes of as many rows, of the same length, in a type."""
+    row = Cost.of(rows.ne[0]).times(type.bytes).over(type.block).plus(type.head)
+    return Cost.product(row, *rows.ne[1:])
+
+
+def plain_traffic(t: Tensor, src: Sources) -> Cost:
     """Every source read once, the result written once."""
-    return bytes_of(t, sizes) + sum(bytes_of(s, sizes) for s in t.src if s is not None)
+    total = bytes_of(t)
+    for s in src:
+        if s is not None:
+            total = total.plus(bytes_of(s))
+    return total
 
 
-def no_cost(_t: Tensor, _sizes: Sizes) -> int:
-    return 0
+def no_flops(_t: Tensor) -> Cost:
+    return Cost()
 
 
-def per_element(flops: int) -> Cost:
+def no_traffic(_t: Tensor, _src: Sources) -> Cost:
+    return Cost()
+
+
+def per_element(flops: int) -> Callable[[Tensor], Cost]:
     """A cost of so many operations for each element of the result."""
-    return lambda t, sizes: flops * prod(sizes(t))
+    return lambda t: count(t).times(flops)
 
 
-def per_source_element(flops: int) -> Cost:
+def per_source_element(flops: int) -> Callable[[Tensor], Cost]:
     """A cost of so many operations for each element of the first source."""
 
-    def cost(t: Tensor, sizes: Sizes) -> int:
+    def cost(t: Tensor) -> Cost:
         assert t.src[0] is not None
-        return flops * prod(sizes(t.src[0]))
+        return count(t.src[0]).times(flops)
 
     return cost

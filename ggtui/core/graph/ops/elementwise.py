@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.ops.base import (
     I32,
     Op,
@@ -16,7 +17,7 @@ from ggtui.core.graph.ops.base import (
     result,
     same_shape,
 )
-from ggtui.core.graph.tensor import Dim, Tensor
+from ggtui.core.graph.tensor import Tensor
 
 # Flops an element of the functions with an exponential: the convention of counting them as this many simple ones.
 _EXP_FLOPS = 8
@@ -26,7 +27,7 @@ def _binary(name: str, what: str) -> Callable[..., Tensor]:
     def build(a: Tensor, b: Tensor, *, inplace: bool = False) -> Tensor:
         need_f32(name, a, b)
         need(can_repeat(b, a), name, "the second operand can't be repeated to the shape of the first", a, b)
-        return result(name, a.ne, (a, b), into=a if inplace else None)
+        return result(name, a.ne, (a, b), into=a if inplace else None, in_place=(0, 1))
 
     build.__name__ = name
     build.__doc__ = f"{what}, f32; `b` is repeated to the shape of `a`. `inplace` writes into `a`'s memory."
@@ -36,7 +37,7 @@ def _binary(name: str, what: str) -> Callable[..., Tensor]:
 def _unary(name: str, what: str) -> Callable[..., Tensor]:
     def build(a: Tensor, *, inplace: bool = False) -> Tensor:
         need_f32(name, a)
-        return result(name, a.ne, (a,), into=a if inplace else None)
+        return result(name, a.ne, (a,), into=a if inplace else None, in_place=(0,))
 
     build.__name__ = name
     build.__doc__ = f"{what}, value by value, f32. `inplace` writes into `a`'s memory."
@@ -64,7 +65,7 @@ gelu_quick = _unary("gelu_quick", "x * sigmoid(1.702 x)")
 def scale(a: Tensor, s: float, b: float = 0.0, *, inplace: bool = False) -> Tensor:
     """s * a + b, f32."""
     need_f32("scale", a)
-    return result("scale", a.ne, (a,), (float(s), float(b)), into=a if inplace else None)
+    return result("scale", a.ne, (a,), (float(s), float(b)), into=a if inplace else None, in_place=(0,))
 
 
 def clamp(a: Tensor, low: float, high: float) -> Tensor:
@@ -96,9 +97,7 @@ geglu = _glu("geglu", "gelu")
 def sum(a: Tensor) -> Tensor:
     """The sum of all elements, one f32."""
     need_f32("sum", a)
-    t = result("sum", (1,), (a,))
-    t.n_dims = 1
-    return t
+    return result("sum", (1,), (a,), n_dims=1)
 
 
 def sum_rows(a: Tensor) -> Tensor:
@@ -118,9 +117,7 @@ def argmax(a: Tensor) -> Tensor:
     """The index of the largest value of each row of a matrix, the first of equals: i32 (ne1)."""
     need_f32("argmax", a)
     need(a.ne[0] > 0 and a.ne[2] == a.ne[3] == 1, "argmax", "needs a matrix", a)
-    t = result("argmax", (a.ne[1],), (a,), type=I32)
-    t.n_dims = 1
-    return t
+    return result("argmax", (a.ne[1],), (a,), type=I32, n_dims=1)
 
 
 def _norm(name: str, formula: str, default: float) -> Callable[..., Tensor]:
@@ -142,17 +139,20 @@ _SIMPLE = (sqr, sqrt, neg, log, relu)
 _WITH_EXP = (exp, tanh, sigmoid, silu, gelu, gelu_erf, gelu_quick)
 
 ELEMENTWISE_OPS = (
-    *(Op(f.__name__, f, per_element(1), plain_traffic, local=(0, 1)) for f in (add, sub, mul, div)),
-    Op("scale", scale, per_element(2), plain_traffic, local=(0,)),
-    Op("clamp", clamp, per_element(2), plain_traffic, local=(0,)),
-    *(Op(f.__name__, f, per_element(1), plain_traffic, local=(0,)) for f in _SIMPLE),
-    *(Op(f.__name__, f, per_element(_EXP_FLOPS), plain_traffic, local=(0,)) for f in _WITH_EXP),
-    *(Op(f.__name__, f, per_element(_EXP_FLOPS + 2), plain_traffic, local=(0, 1)) for f in (swiglu, geglu)),
-    Op("sum", sum, per_source_element(1), plain_traffic),
-    Op("sum_rows", sum_rows, per_source_element(1), plain_traffic, local=(0,)),
-    Op("mean", mean, per_source_element(1), plain_traffic, local=(0,)),
-    Op("argmax", argmax, per_source_element(1), plain_traffic),
-    Op("norm", norm, per_element(7), plain_traffic, local=(0,)),
-    Op("rms_norm", rms_norm, per_element(4), plain_traffic, local=(0,)),
-    Op("l2_norm", l2_norm, per_element(3), plain_traffic, local=(0,)),
+    *(Op(f.__name__, f, "binary", per_element(1), plain_traffic, (0, 1), ("a", "b")) for f in (add, sub, mul, div)),
+    Op("scale", scale, "map", per_element(2), plain_traffic, (0,)),
+    Op("clamp", clamp, "map", per_element(2), plain_traffic, (0,)),
+    *(Op(f.__name__, f, "unary", per_element(1), plain_traffic, (0,)) for f in _SIMPLE),
+    *(Op(f.__name__, f, "unary", per_element(_EXP_FLOPS), plain_traffic, (0,)) for f in _WITH_EXP),
+    *(
+        Op(f.__name__, f, "glu", per_element(_EXP_FLOPS + 2), plain_traffic, (0, 1), ("a", "gate"))
+        for f in (swiglu, geglu)
+    ),
+    Op("sum", sum, "reduction", per_source_element(1), plain_traffic),
+    Op("sum_rows", sum_rows, "reduction", per_source_element(1), plain_traffic, (0,)),
+    Op("mean", mean, "reduction", per_source_element(1), plain_traffic, (0,)),
+    Op("argmax", argmax, "reduction", per_source_element(1), plain_traffic),
+    Op("norm", norm, "norm", per_element(7), plain_traffic, (0,)),
+    Op("rms_norm", rms_norm, "norm", per_element(4), plain_traffic, (0,)),
+    Op("l2_norm", l2_norm, "norm", per_element(3), plain_traffic, (0,)),
 )

@@ -5,30 +5,31 @@ from __future__ import annotations
 from math import prod
 
 from ggtui.core.errors import ShapeError
+from ggtui.core.graph.cost import Cost
+from ggtui.core.graph.dim import Dim, same_dim
 from ggtui.core.graph.ops.base import (
     I32,
     Op,
-    Sizes,
+    Sources,
     bytes_of,
     can_repeat,
     fits_times,
     need,
     need_f32,
-    no_cost,
+    no_flops,
+    no_traffic,
     plain_traffic,
     result,
+    rows_like,
     same_count,
 )
-from ggtui.core.graph.tensor import Dim, Tensor, describe, same_dim
+from ggtui.core.graph.tensor import Tensor, describe
 from ggtui.core.graph.types import TensorType, type_of
 
 
 def _view(op: str, a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...], offset: int = 0) -> Tensor:
-    view = Tensor(a.type, ne, op=op, src=(a,), nb=nb, view_src=a, view_offs=offset, packed=a.packed,
-                  n_dims=len(ne) if op in ("view", "reshape") else a.n_dims)  # fmt: skip
-    if view.n_bytes and offset + view.n_bytes > a.n_bytes:
-        raise ShapeError(f"{op}: {offset} + {view.n_bytes} bytes reach past the {a.n_bytes} of {describe(a)}")
-    return view
+    n_dims = len(ne) if op in ("view", "reshape") else a.n_dims
+    return Tensor(a.type, ne, op=op, src=(a,), nb=nb, view_src=a, view_offs=offset, n_dims=n_dims)
 
 
 def view(a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...] = (), offset: int = 0) -> Tensor:
@@ -37,14 +38,12 @@ def view(a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...] = (), offset: int =
     `a`."""
     if not 1 <= len(ne) <= 4:
         raise ShapeError(f"view: 1 to 4 sizes, not {len(ne)}")
-    if ne[0] % a.type.block or (offset % a.type.bytes and not a.type.head):
+    if ne[0] % a.type.block:
         raise ShapeError(f"view: row {ne[0]} or offset {offset} cuts a block of {describe(a)}")
-    if offset < 0 or any(n < 0 or (n % a.type.bytes and not a.type.head) for n in nb):
-        raise ShapeError(f"view: offset {offset} or strides {nb} are negative or cut an element of {describe(a)}")
-    if a.packed and (ne[0] != a.ne[0] or offset or nb):
-        raise ShapeError(f"view: of packed {describe(a)} only the first rows can be viewed")
     if a.type.head and offset % a.nb[1]:
         raise ShapeError(f"view: offset {offset} is not where a row of {describe(a)} begins")
+    if a.packed and not nb:
+        return _view("view", a, ne, a.nb, offset)
     full = (*ne, *[1] * (4 - len(ne)))
     strides = [a.nb[0], *nb]
     if not nb and len(ne) > 1:
@@ -103,7 +102,7 @@ def cpy(a: Tensor, b: Tensor) -> Tensor:
     """`a` written into the memory of `b`, converted to its type; both have the same number of elements."""
     need(same_count(a.ne, b.ne), "cpy", "different numbers of elements", a, b)
     need(not (a.packed or b.packed), "cpy", "can't copy packed data", a, b)
-    return result("cpy", b.ne, (a,), into=b)
+    return result("cpy", b.ne, (a,), into=b, in_place=(0,))
 
 
 def cast(a: Tensor, type: str | TensorType) -> Tensor:
@@ -181,30 +180,25 @@ def set_rows(a: Tensor, b: Tensor, rows: Tensor) -> Tensor:
     return result("set_rows", a.ne, (b, rows), into=a)
 
 
-def _get_rows_traffic(t: Tensor, sizes: Sizes) -> int:
-    a, rows = t.src[0], t.src[1]
+def _get_rows_traffic(t: Tensor, src: Sources) -> Cost:
+    a, rows = src[0], src[1]
     assert a is not None and rows is not None
-    ne = sizes(t)
-    return bytes_of(t, sizes) + bytes_of(rows, sizes) + a.type.row_bytes(ne[0]) * prod(ne[1:])
+    return bytes_of(t).plus(bytes_of(rows)).plus(rows_like(a.type, t))
 
 
-def _set_rows_traffic(t: Tensor, sizes: Sizes) -> int:
-    b, rows = t.src[0], t.src[1]
+def _set_rows_traffic(t: Tensor, src: Sources) -> Cost:
+    b, rows = src[0], src[1]
     assert b is not None and rows is not None
-    ne = sizes(b)
-    return bytes_of(b, sizes) + bytes_of(rows, sizes) + t.type.row_bytes(ne[0]) * prod(ne[1:])
+    return bytes_of(b).plus(bytes_of(rows)).plus(rows_like(t.type, b))
 
 
 SHAPE_OPS = (
-    Op("view", view, no_cost, no_cost),
-    Op("reshape", reshape, no_cost, no_cost),
-    Op("permute", permute, no_cost, no_cost),
-    Op("transpose", transpose, no_cost, no_cost),
-    Op("dup", dup, no_cost, plain_traffic, local=(0,)),
-    Op("cpy", cpy, no_cost, plain_traffic),
-    Op("cont", cont, no_cost, plain_traffic, local=(0,)),
-    Op("repeat", repeat, no_cost, plain_traffic),
-    Op("concat", concat, no_cost, plain_traffic),
-    Op("get_rows", get_rows, no_cost, _get_rows_traffic, gathers=True),
-    Op("set_rows", set_rows, no_cost, _set_rows_traffic),
+    *(Op(f.__name__, f, "view", no_flops, no_traffic) for f in (view, reshape, permute, transpose)),
+    Op("dup", dup, "copy", no_flops, plain_traffic, (0,)),
+    Op("cpy", cpy, "copy", no_flops, plain_traffic),
+    Op("cont", cont, "copy", no_flops, plain_traffic, (0,)),
+    Op("repeat", repeat, "move", no_flops, plain_traffic),
+    Op("concat", concat, "move", no_flops, plain_traffic, None, ("a", "b")),
+    Op("get_rows", get_rows, "gather", no_flops, _get_rows_traffic, (), ("a", "rows")),
+    Op("set_rows", set_rows, "store", no_flops, _set_rows_traffic, None, ("b", "rows")),
 )

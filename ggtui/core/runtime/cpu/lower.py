@@ -1,34 +1,29 @@
-"""Lowers a Dag to the steps that C runs.
+"""Lowers a CpuDag to the steps that C runs, one a node.
 
-A node becomes one step, or two where it first prepares its activations: then `part` tells them apart. Sizes that vary
-from run to run become patches: places that the run-time value is written to.
+Sizes that vary from run to run become patches: places that the run-time value is written to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ggtui.core.errors import GgtuiError
-from ggtui.core.graph.dag import Dag, Node
-from ggtui.core.graph.ops import OP_NUMBERS
-from ggtui.core.graph.tensor import Dim, Param, Tensor, contiguous_nb
-from ggtui.core.graph.types import TYPES
-from ggtui.core.runtime.cpu.native import ffi, lib
-from ggtui.core.runtime.cpu.passes.allocate import prepared_row_bytes, prepared_type
-from ggtui.core.runtime.cpu.passes.fuse import mul_mat_params, mul_mat_src
-from ggtui.core.runtime.cpu.passes.schedule import prepares, prepares_together
+from ggtui.core.graph.dag import Node
+from ggtui.core.graph.dim import Dim
+from ggtui.core.graph.tensor import Param, Tensor
+from ggtui.core.runtime.cpu.native import OP_NUMBERS, ffi, lib
+from ggtui.core.runtime.cpu.passes.parts import Joined
+from ggtui.core.runtime.cpu.passes.schedule import CpuDag
 
 
 @dataclass(slots=True)
 class Place:
-    """A tensor as a step sees it: `tensor` where it lies by itself, or prepared activations at `data`."""
+    """A tensor as a step sees it: at an address, or `own`: at an offset in each thread's scratch."""
 
     tensor: Tensor
     data: int
-    type_id: int
-    nb: tuple[int, ...]
-    own: bool = False
+    own: bool
 
 
 @dataclass(slots=True)
@@ -39,13 +34,8 @@ class Step:
     dst: Place
     src: list[Place | None]
     params: tuple[Param, ...]
-    node: int
-    part: str
-    meet: bool = False
-    every: bool = False
-    heads: tuple[int, int] | None = None
-    user: Any = None
-    number: int = 0
+    barrier: bool
+    every: bool
 
 
 @dataclass
@@ -54,80 +44,42 @@ class Lowered:
     value of each."""
 
     steps: list[Step]
-    own_bytes: int
     variables: dict[str, int]
     patches: Any
     array: Any
-    parts: list[tuple[str, ...]] = field(default_factory=list)
 
 
-def lower(dag: Dag, arena: int, users: dict[Tensor, Any]) -> Lowered:
-    """Steps for a Dag that has been through the passes; `arena` is the address of its memory, `users` the handles of
-    map_custom functions."""
-    steps: list[Step] = []
-    own_bytes = 0
+def lower(dag: CpuDag, arena: int) -> Lowered:
+    """Steps for a Dag that has been through the passes; `arena` is the address of its memory."""
+    steps = []
     phase = 0
-    parts: list[tuple[str, ...]] = []
-    for index, node in enumerate(dag.nodes):
-        first = len(steps)
-        if prepares(node):
-            own_bytes = max(own_bytes, 0 if prepares_together(node) else prepared_row_bytes(node))
-            steps.extend(_mul_mat_in_two(dag, arena, node, index))
-        else:
-            steps.append(_single(dag, arena, node, index, users))
-        steps[first].meet = node.phase != phase
-        phase = node.phase + prepares_together(node)
-        for number, step in enumerate(steps[first:]):
-            step.number = number
-        parts.append(tuple(step.part for step in steps[first:]))
+    for node in dag.nodes:
+        places = [None if t is None else _place(dag, arena, t) for t in (node.dst, *node.src)]
+        dst, *src = places
+        assert dst is not None
+        barrier, phase = dag.phase[node] != phase, dag.phase[node]
+        steps.append(Step(node.op, dst, src, _params(node), barrier, node in dag.every))
     variables = _variables(steps)
-    patches = _patches(steps, variables)
-    return Lowered(steps, own_bytes, variables, patches, _array(steps), parts)
+    return Lowered(steps, variables, _patches(steps, variables), _array(steps))
 
 
-def _single(dag: Dag, arena: int, node: Node, index: int, users: dict[Tensor, Any]) -> Step:
-    src = _places(dag, arena, *node.src)
-    params = node.params
-    if node.op == "mul_mat":
-        src, params = src[:4], (mul_mat_params(node)[0],)
-    dst, user = _place(dag, arena, node.dst), users.get(node.dst)
-    return Step(node.op, dst, src, params, index, node.op, heads=node.heads, user=user)
+def _params(node: Node) -> tuple[Param, ...]:
+    if not isinstance(node, Joined):
+        return node.params
+    return tuple(OP_NUMBERS[p or "none"] if isinstance(p, str) else p for p in node.parts.params)
 
 
-def _mul_mat_in_two(dag: Dag, arena: int, node: Node, index: int) -> tuple[Step, Step]:
-    """First the activations, normed and rounded to 8 bits as the weights need it; then the product."""
-    a, b, bias, residual, weight, norm_bias = mul_mat_src(node)
-    activation, norm, eps = mul_mat_params(node)
-    assert a is not None and b is not None
-    kind = TYPES[prepared_type(node)]
-    together = prepares_together(node)
-    data = arena + dag.work[node.dst] if together else 0
-    ready = Place(b, data, kind.id, contiguous_nb(kind, b.ne), own=not together)
-    sources = _places(dag, arena, b, weight, norm_bias)
-    if kind.block > 1:
-        first = Step("quantize", ready, sources, (norm, eps), index, "quantize", every=not together)
-    else:
-        op = next(name for name, number in OP_NUMBERS.items() if number == norm)
-        first = Step(op, ready, sources, (eps,), index, op, every=not together)
-    rest = [_place(dag, arena, a), ready, *_places(dag, arena, bias, residual)]
-    dst = _place(dag, arena, node.dst)
-    second = Step("mul_mat", dst, rest, (activation,), index, "mul_mat", meet=together, heads=node.heads)
-    return first, second
-
-
-def _places(dag: Dag, arena: int, *tensors: Tensor | None) -> list[Place | None]:
-    return [None if t is None else _place(dag, arena, t) for t in tensors]
-
-
-def _place(dag: Dag, arena: int, t: Tensor) -> Place:
+def _place(dag: CpuDag, arena: int, t: Tensor) -> Place:
     root = t.root
+    if root in dag.own:
+        return Place(t, dag.own[root] + t.view_offs, True)
     if root in dag.offsets:
         data = arena + dag.offsets[root]
     elif root.buffer is not None:
-        data = root.buffer.__array_interface__["data"][0]
+        data = root.buffer.bytes(root).__array_interface__["data"][0]
     else:
         raise GgtuiError(f"tensor {root.name!r} ({root.op}) has no memory and no node of the graph makes it")
-    return Place(t, data + t.view_offs, t.type.id, t.nb)
+    return Place(t, data + t.view_offs, False)
 
 
 def _variables(steps: list[Step]) -> dict[str, int]:
@@ -155,27 +107,23 @@ def _patches(steps: list[Step], variables: dict[str, int]) -> Any:
 
 def _array(steps: list[Step]) -> Any:
     array = ffi.new("gg_step[]", len(steps))
-    for c, step in zip(array, steps, strict=True):
+    for i, (c, step) in enumerate(zip(array, steps, strict=True)):
         _fill(c.dst, step.dst)
-        for i, place in enumerate(step.src):
+        for c_src, place in zip(c.src, step.src, strict=False):
             if place is not None:
-                _fill(c.src[i], place)
-        for i, value in enumerate(step.params):
+                _fill(c_src, place)
+        for c_param, value in zip(c.params, step.params, strict=False):
             if isinstance(value, float):
-                c.params[i].f = value
+                c_param.f = value
             else:
-                c.params[i].i = value
-        c.op, c.node, c.part = OP_NUMBERS[step.op], step.node, step.number
-        c.flags = (lib.GG_MEET if step.meet else 0) | (lib.GG_EVERY if step.every else 0)
-        if step.heads is not None:
-            c.n_head, c.d_head = step.heads
-            c.flags |= lib.GG_TAKE_HEADS if step.op == "mul_mat" else lib.GG_SAME_HEADS
-        if step.user is not None:
-            c.user = step.user
+                c_param.i = value
+        c.op, c.node = OP_NUMBERS[step.op], i
+        c.flags = (lib.GG_BARRIER if step.barrier else 0) | (lib.GG_EVERY if step.every else 0)
     return array
 
 
 def _fill(c: Any, place: Place) -> None:
+    t = place.tensor
     c.data = ffi.cast("void *", place.data)
-    c.ne, c.nb = place.tensor.ne, place.nb
-    c.type, c.packed, c.own = place.type_id, place.tensor.packed and not place.own, place.own
+    c.ne, c.nb = t.ne, t.nb
+    c.type, c.packed, c.own = t.type.id, t.packed and not place.own, place.own

@@ -35,18 +35,13 @@ def last_error() -> str:
     return text(lib.gg_last_error())
 
 
-raised: list[BaseException] = []  # in functions of Python's that C called
-
-
 def check(status: int) -> None:
-    """Raise GgtuiError with C's own sentence unless `status` is GG_OK; or what a function that C called has raised."""
-    if status == lib.GG_CUSTOM and raised:
-        error = raised[0]
-        raised.clear()
-        raise error
+    """Raise GgtuiError with C's own sentence unless `status` is GG_OK."""
     if status != lib.GG_OK:
         raise GgtuiError(last_error() or f"the compiled part failed with status {status}")
 
+
+OP_NUMBERS: dict[str, int] = {text(lib.gg_op_name(i)): i for i in range(lib.gg_n_ops())}
 
 ISAS: tuple[str, ...] = tuple(text(lib.gg_isa_name(i)) for i in range(lib.gg_n_isas()))
 

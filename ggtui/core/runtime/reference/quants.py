@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.errors import ShapeError, UsageError
-from ggtui.core.graph.own_types import decode_rows, encode_rows
 from ggtui.core.graph.types import TensorType, type_of
+from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
 from ggtui.core.runtime.reference.quants_k import (
     IQ4_NL,
     IQ4_XS,

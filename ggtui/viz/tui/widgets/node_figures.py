@@ -11,9 +11,9 @@ import numpy as np
 from ggtui.core.runtime.record import GraphInfo, TokenRecord, Trace
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Floats
+from ggtui.perf.costs import Costs
 
 NEWEST = 64  # evaluations that the figures of a run under way are of
-_COSTS = ("flops", "traffic")
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,6 @@ class _Evaluation:
     record: TokenRecord
     time: Floats
     wait: Floats
-    flops: Floats
-    traffic: Floats
     parts: Floats
 
 
@@ -84,15 +82,15 @@ class NodeFigures:
     def __init__(self) -> None:
         self._known: dict[int, dict[int, _Evaluation]] = {}  # by graph and by the record's id
         self._graphs: dict[int, GraphInfo] = {}
+        self._costs: dict[int, Costs] = {}
 
     def of(self, trace: Trace, index: int, newest: int | None = NEWEST) -> Figures | None:
         """Of graph `index` over its `newest` evaluations; None where none was recorded."""
         graph = trace.graphs[index]
-        n_nodes = len(graph.nodes)
         if self._graphs.get(index) is not graph:
-            self._graphs[index], self._known[index] = graph, {}
+            self._graphs[index], self._known[index], self._costs[index] = graph, {}, Costs(graph)
         records = [t for t in trace.tokens if t.graph == index]
-        usable = (t for t in reversed(records) if not t.dropped and len(t.flops) in (0, n_nodes) and len(t.records))
+        usable = (t for t in reversed(records) if not t.dropped and len(t.records))
         whole = list(islice(usable, newest))[::-1]
         if not whole:
             return self._light(trace, index, records)
@@ -102,7 +100,8 @@ class NodeFigures:
         rows = [known[id(t)] for t in whole]
         self._known[index] = {id(row.record): row for row in rows}
         history = np.stack([row.time for row in rows])
-        wait, flops, traffic = (np.mean([getattr(r, name) for r in rows], axis=0) for name in ("wait", *_COSTS))
+        wait = np.mean([row.wait for row in rows], axis=0)
+        flops, traffic = self._costs[index].mean(whole)
         parts = [row.parts for row in rows]
         return _figures(trace, index, whole, np.median(history, axis=0), wait, flops, traffic, history, parts)
 
@@ -124,13 +123,9 @@ def _times(stage: aggregate.Stage) -> tuple[Floats, Floats, Floats]:
 
 def _arrays(trace: Trace, index: int, records: Sequence[TokenRecord]) -> dict[int, _Evaluation]:
     stage = aggregate.stages(Trace(trace.graphs, tuple(records), trace.memory))[0]
-    nodes = trace.graphs[index].nodes
     made = {}
     for record, time, wait, parts in zip(records, *_times(stage), strict=True):
-        flops, traffic = (
-            np.array(getattr(record, name) or [getattr(n, name) for n in nodes], np.float64) for name in _COSTS
-        )
-        made[id(record)] = _Evaluation(record, time, wait, flops, traffic, parts)
+        made[id(record)] = _Evaluation(record, time, wait, parts)
     return made
 
 

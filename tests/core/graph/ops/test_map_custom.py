@@ -11,7 +11,7 @@ import pytest
 from op_table import EXACT, Array, Case, Given, f32, i32, run
 
 from ggtui import Context, Graph, Tensor, ops
-from ggtui.core.graph.tensor import Dim
+from ggtui.core.graph.dim import Dim
 
 
 def mine(n: int, ith: int, nth: int) -> slice:

@@ -13,7 +13,7 @@ from test_mul_mat import product
 
 from ggtui import Context, Graph, Tensor, ops
 from ggtui.core.errors import GgtuiError, UsageError
-from ggtui.core.graph.tensor import Dim
+from ggtui.core.graph.dim import Dim
 from ggtui.core.runtime.cpu.plan import Pool
 
 N, KV = 20, 50  # the largest

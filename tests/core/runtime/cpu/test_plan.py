@@ -12,10 +12,13 @@ import pytest
 
 from ggtui import Context, Graph, Tensor, ops
 from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
-from ggtui.core.graph.tensor import Dim
+from ggtui.core.graph.cost import Cost
+from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.types import TYPES
 from ggtui.core.runtime.cpu.native import ISAS, usable_isas
-from ggtui.core.runtime.cpu.plan import MAX_THREADS, Plan, Pool, TraceBuffer
+from ggtui.core.runtime.cpu.plan import Plan
+from ggtui.core.runtime.cpu.pool import MAX_THREADS, Pool
+from ggtui.core.runtime.cpu.recorder import RecordBuffer
 from ggtui.core.runtime.record import WAKE, Records
 
 pytestmark = pytest.mark.pool
@@ -41,9 +44,9 @@ def layer(n: int = 5, type: str = "q8_0") -> Graph:
 
 
 def recorded(plan: Plan, threads: int, capacity: int = 100) -> tuple[Records, int]:
-    trace = TraceBuffer(threads, capacity)
-    plan.run(Pool(threads), trace=trace)
-    return plan.take_records(trace)
+    buffer = RecordBuffer(threads, plan.n_steps, capacity)
+    plan.run(Pool(threads), recorder=buffer)
+    return buffer.take()
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -53,7 +56,7 @@ def test_records_tile_the_time_of_every_thread(threads: int, fused: bool) -> Non
     began = time.monotonic_ns()
     records, dropped = recorded(plan, threads)
     took = time.monotonic_ns() - began
-    parts = [(i, part) for i, names in enumerate(plan.parts) for part in range(len(names))]
+    parts = [(i, 0) for i in range(plan.n_steps)]
     for thread in range(threads):
         own = [r for r in records if r.thread == thread]
         assert [(r.node, r.part) for r in own] == [(WAKE, 0), *parts]
@@ -98,10 +101,10 @@ def test_waking_up_is_a_record_of_its_own() -> None:
 def test_what_does_not_fit_is_counted(capacity: int) -> None:
     plan = layer().plan(fused=False)
     everything, _ = recorded(plan, 2)
-    trace = TraceBuffer(2, capacity)
+    buffer = RecordBuffer(2, plan.n_steps, capacity)
     for _ in range(2):  # counts start anew
-        plan.run(Pool(2), trace=trace)
-        records, dropped = plan.take_records(trace)
+        plan.run(Pool(2), recorder=buffer)
+        records, dropped = buffer.take()
         assert len(records) == 2 * capacity
         assert dropped == len(everything) - 2 * capacity
         assert all(r.start <= r.end <= r.done for r in records)
@@ -121,64 +124,70 @@ def test_an_empty_graph_records_only_waking_up() -> None:
     records, _ = recorded(Graph().plan(), 2)
     assert [(r.node, r.thread) for r in records] == [(WAKE, 0), (WAKE, 1)]
     assert Graph().plan().info(2).nodes == ()
-    assert Graph().plan().take_records(TraceBuffer(2, 4)) == ((), 0)
+    assert RecordBuffer(2, 4).take() == ((), 0)
 
 
 def test_info_of_separate_nodes() -> None:
     info = layer().plan(fused=False).info(3)
     assert (info.threads, info.isa) == (3, usable_isas()[-1])
-    assert [n.op for n in info.nodes] == ["norm", "mul", "mul_mat", "add", "gelu", "sum"]
-    assert [n.id for n in info.nodes] == list(range(6))
-    assert [n.src for n in info.nodes] == [(), (0,), (1,), (2,), (3,), (4,)]
-    assert [[t.name for t in n.inputs] for n in info.nodes] == [["x"], ["gain"], ["w"], ["bias"], [], []]
-    product = info.nodes[2]
-    assert product.name == "up"
-    assert product.parts == ("quantize", "mul_mat")
-    assert product.flops == 2 * 64 * 96 * 5
-    assert product.traffic == 96 * 64 // 32 * 34 + 5 * 64 * 4 + 5 * 96 * 4
+    assert [n.op for n in info.nodes] == ["norm", "mul", "quantize", "mul_mat", "add", "gelu", "sum"]
+    assert [n.id for n in info.nodes] == list(range(7))
+    assert [n.src for n in info.nodes] == [(), (0,), (1,), (2,), (3,), (4,), (5,)]
+    assert [[t.name for t in n.inputs] for n in info.nodes] == [["x"], ["gain"], [], ["w"], ["bias"], [], []]
+    rounding, product, bias = info.nodes[2:5]
+    assert product.name == "up" and product.parts == ("mul_mat",)
+    assert rounding.flops == Cost.of(4 * 64 * 5)
+    assert rounding.traffic == Cost.of(64 * 5 * 4 + 64 * 5 // 32 * 48)
+    assert product.flops == Cost.of(2 * 64 * 96 * 5)
+    assert product.traffic == Cost.of(96 * 64 // 32 * 34 + 5 * 64 // 32 * 48 + 5 * 96 * 4)
     assert product.result.ne == (96, 5, 1, 1)
-    assert info.nodes[3].flops == 96 * 5
-    assert info.nodes[3].traffic == 2 * 5 * 96 * 4 + 96 * 4
-    assert [n.phase for n in info.nodes] == [0, 0, 1, 3, 3, 4]
+    assert bias.flops == Cost.of(96 * 5)
+    assert bias.traffic == Cost.of(2 * 5 * 96 * 4 + 96 * 4)
+    assert [n.phase for n in info.nodes] == [0, 0, 0, 1, 2, 2, 3]
 
 
-def test_info_of_a_fused_node() -> None:
+def test_info_of_fused_nodes() -> None:
     separate = layer().plan(fused=False).info(1).nodes
-    node, total = layer().plan().info(1).nodes
+    rounding, product, total = layer().plan().info(1).nodes
     assert total.op == "sum"
-    assert (node.op, node.name, node.parts) == ("mul_mat", "up", ("quantize", "mul_mat"))
-    assert [o.op for o in node.originals] == ["norm", "mul", "mul_mat", "add", "gelu"]
-    assert {t.name for t in node.inputs} == {"x", "gain", "w", "bias"}
-    assert node.flops == sum(n.flops for n in separate[:5])
+    assert (rounding.op, rounding.parts) == ("quantize", ("quantize",))
+    assert [o.op for o in rounding.originals] == ["norm", "mul", "quantize"]
+    assert {t.name for t in rounding.inputs} == {"x", "gain"}
+    assert (product.op, product.name, product.parts) == ("mul_mat", "up", ("mul_mat",))
+    assert [o.op for o in product.originals] == ["mul_mat", "add", "gelu"]
+    assert {t.name for t in product.inputs} == {"w", "bias"}
+    together = [sum(n.flops.at({}) for n in nodes) for nodes in (separate[:3], separate[3:6])]
+    assert [rounding.flops.at({}), product.flops.at({})] == together
     # What lies between the parts is neither written nor read.
-    assert node.traffic == 96 * 64 // 32 * 34 + 5 * 64 * 4 + 5 * 96 * 4 + 64 * 4 + 96 * 4
+    assert rounding.traffic == Cost.of(5 * 64 * 4 + 64 * 4 + 5 * 64 // 32 * 48)
+    assert product.traffic == Cost.of(96 * 64 // 32 * 34 + 5 * 64 // 32 * 48 + 5 * 96 * 4 + 96 * 4)
 
 
-@pytest.mark.parametrize(("type", "row"), [("f32", 256), ("f16", 128), ("q4_0", 36), ("q8_0", 68)])
-def test_costs_of_a_product_by_type(type: str, row: int) -> None:
-    node = layer(type=type).plan(fused=False).info(1).nodes[2]
-    assert node.flops == 2 * 64 * 96 * 5
-    assert node.traffic == 96 * row + 5 * 64 * 4 + 5 * 96 * 4
+@pytest.mark.parametrize(
+    ("type", "row", "x"), [("f32", 256, 256), ("f16", 128, 256), ("q4_0", 36, 96), ("q8_0", 68, 96)]
+)
+def test_costs_of_a_product_by_type(type: str, row: int, x: int) -> None:
+    """`row` and `x` are bytes of 64 weights and of 64 activations."""
+    (node,) = (n for n in layer(type=type).plan(fused=False).info(1).nodes if n.op == "mul_mat")
+    assert node.flops == Cost.of(2 * 64 * 96 * 5)
+    assert node.traffic == Cost.of(96 * row + 5 * x + 5 * 96 * 4)
 
 
-def test_costs_are_those_of_the_last_run() -> None:
+def test_costs_hang_on_the_sizes_of_a_run() -> None:
     ctx = Context()
     w, x = ctx.new_tensor("f32", (8, 4)), ctx.new_tensor("f32", (8, Dim("n", 10)))
-    g = graph(ops.mul_mat(w, x))
-    assert g.plan().info(1).nodes[0].flops == 2 * 8 * 4 * 10
+    node = graph(ops.mul_mat(w, x)).plan().info(1).nodes[0]
+    assert node.result.ne == (4, 10, 1, 1)
     for n in (3, 10, 0):
-        g.compute(values={"n": n})
-        node = g.plan().info(1).nodes[0]
-        assert node.flops == 2 * 8 * 4 * n
-        assert node.traffic == 4 * (8 * 4 + 8 * n + 4 * n)
-        assert node.result.ne == (4, 10, 1, 1)
+        assert node.flops.at({"n": n}) == 2 * 8 * 4 * n
+        assert node.traffic.at({"n": n}) == 4 * (8 * 4 + 8 * n + 4 * n)
 
 
 def test_causal_attention_costs_what_is_looked_at() -> None:
     ctx = Context()
     q, k, v = (ctx.new_tensor("f32", ne) for ne in ((8, 3, 2), (8, 7, 2), (6, 7, 2)))
     everything, causal = (
-        graph(ops.flash_attn_ext(q, k, v, causal=c)).plan().info(1).nodes[0].flops for c in (False, True)
+        graph(ops.flash_attn_ext(q, k, v, causal=c)).plan().info(1).nodes[0].flops.at({}) for c in (False, True)
     )
     assert everything == (2 * (8 + 6) + 8) * 3 * 7 * 2
     assert causal == (2 * (8 + 6) + 8) * (5 + 6 + 7) * 2
@@ -204,11 +213,11 @@ def test_isas() -> None:
     assert set(usable_isas()) <= set(ISAS)
 
 
-def test_backends() -> None:
+def test_devices() -> None:
     with pytest.raises(UsageError, match="tpu"):
-        layer().plan(backend_name="tpu")
+        layer().plan(device_name="tpu")
     with pytest.raises(MissingPartError, match="vulkan"):
-        layer().plan(backend_name="vulkan")
+        layer().plan(device_name="vulkan")
 
 
 def test_pools_and_buffers_that_do_not_fit() -> None:
@@ -218,7 +227,7 @@ def test_pools_and_buffers_that_do_not_fit() -> None:
     plan = layer().plan()
     for threads in (1, 3):
         with pytest.raises(UsageError, match=f"{threads} threads, but a pool of 2"):
-            plan.run(Pool(2), trace=TraceBuffer(threads, 10))
+            plan.run(Pool(2), recorder=RecordBuffer(threads, 10))
 
 
 def test_a_tensor_without_memory_is_named() -> None:

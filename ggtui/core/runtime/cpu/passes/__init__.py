@@ -1,19 +1,21 @@
-"""Passes: a Dag in, a Dag out. Each but the last two can be left out, and the result is the same but for speed."""
+"""The CPU's passes: a Dag in, a CpuDag out, in which each node has its phase and its memory.
+
+Fusion can be left out, and the result is the same to the bit.
+"""
 
 from ggtui.core.graph.dag import Dag
-from ggtui.core.graph.passes.prune import prune
 from ggtui.core.runtime.cpu.passes.allocate import allocate
-from ggtui.core.runtime.cpu.passes.fuse import fuse
-from ggtui.core.runtime.cpu.passes.schedule import schedule
+from ggtui.core.runtime.cpu.passes.fuse import fuse, name_parts
+from ggtui.core.runtime.cpu.passes.quantize import round_activations
+from ggtui.core.runtime.cpu.passes.schedule import CpuDag, schedule
 
 
-def run_passes(dag: Dag, *, fused: bool = True, threads: int | None = None) -> Dag:
-    """All passes in their order; `fused=False` leaves every op a node of its own. Any number of threads can run the
-    result; `threads` says for how many it is to be fast."""
-    dag = prune(dag)
+def run_passes(dag: Dag, *, fused: bool = True) -> CpuDag:
+    """All passes in their order; `fused=False` leaves every op a node of its own."""
+    dag = name_parts(dag)
     if fused:
         dag = fuse(dag)
-    return allocate(schedule(dag, threads))
+    return allocate(schedule(round_activations(dag, fused=fused)))
 
 
-__all__ = ["allocate", "fuse", "prune", "run_passes", "schedule"]
+__all__ = ["CpuDag", "allocate", "fuse", "name_parts", "round_activations", "run_passes", "schedule"]

@@ -1,6 +1,7 @@
-"""Gives every intermediate a place in one arena, by when it is made and last read.
+"""Gives every intermediate a place: in one arena that all threads share, or in the scratch of each thread.
 
-Threads of one phase run at their own pace, so memory is free again only in the phase after its last reader's.
+Threads of one phase run at their own pace, so of the arena memory is free again only in the phase after its last
+reader's. In its own scratch a thread goes from node to node, and what the last one read is free for the next.
 """
 
 from __future__ import annotations
@@ -8,69 +9,47 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ggtui.core.graph.dag import Dag, Node
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.graph.types import TYPES
-from ggtui.core.runtime.cpu.passes.fuse import mul_mat_src
-from ggtui.core.runtime.cpu.passes.schedule import prepares_together
+from ggtui.core.runtime.cpu.passes.schedule import CpuDag
 from ggtui.core.runtime.memory import ALIGNMENT
 
 
 @dataclass(slots=True)
 class _Life:
-    key: Tensor
-    work: bool
     size: int
     born: int
     died: int
     offset: int = 0
 
 
-def prepared_type(node: Node) -> str:
-    """The type in which a mul_mat's activations reach the kernel."""
-    weights = mul_mat_src(node)[0]
-    assert weights is not None
-    return "q8_a" if weights.packed and weights.type.block > 1 else "f32"
-
-
-def prepared_row_bytes(node: Node) -> int:
-    b = node.src[1]
-    assert b is not None
-    return TYPES[prepared_type(node)].row_bytes(b.ne[0])
-
-
-def allocate(dag: Dag) -> Dag:
-    """Sets offsets (of computed tensors), work (of the shared preparations) and arena_bytes."""
-    last = len(dag.nodes) * 2 + 1
+def allocate(dag: CpuDag) -> CpuDag:
+    """Sets offsets and own, and the sizes of both memories."""
     stay = dag.must_stay()
-    lives: dict[Tensor, _Life] = {}
-    work: list[_Life] = []
-    for node in dag.nodes:
-        together = prepares_together(node)
-        end = node.phase + together
+    shared: dict[Tensor, _Life] = {}
+    own: dict[Tensor, _Life] = {}
+    for place, node in enumerate(dag.nodes):
+        phase = dag.phase[node]
         for s in node.src:
-            if s is not None and s.root in lives:
-                lives[s.root].died = max(lives[s.root].died, end)
+            for lives, now in ((shared, phase), (own, place)):
+                if s is not None and s.root in lives:
+                    lives[s.root].died = max(lives[s.root].died, now)
         root = node.dst.root
-        if root.op != "none":  # else it writes into memory that a context owns
-            if root not in lives:
-                lives[root] = _Life(root, False, root.n_bytes, node.phase, end)
-            lives[root].died = last if root in stay else max(lives[root].died, end)
-        if together:
-            b = node.src[1]
-            assert b is not None
-            work.append(_Life(node.dst, True, b.n_rows * prepared_row_bytes(node), node.phase, end))
-    arena_bytes = _place([*lives.values(), *work])
+        if node in dag.every:
+            own[root] = _Life(root.n_bytes, place, place)
+        elif root.op != "none":  # else it writes into memory that a context owns
+            life = shared.setdefault(root, _Life(root.n_bytes, phase, phase))
+            life.died = len(dag.nodes) if root in stay else max(life.died, phase)
     return replace(
         dag,
-        offsets={life.key: life.offset for life in lives.values()},
-        work={life.key: life.offset for life in work},
-        arena_bytes=arena_bytes,
+        arena_bytes=_place(list(shared.values())),
+        own_bytes=_place(list(own.values())),
+        offsets={t: life.offset for t, life in shared.items()},
+        own={t: life.offset for t, life in own.items()},
     )
 
 
 def _place(lives: list[_Life]) -> int:
-    """First fit in the order of birth: each goes into the lowest gap between those alive. Returns the arena's size."""
+    """First fit in the order of birth: each goes into the lowest gap between those alive. Returns the size of all."""
     alive: list[_Life] = []  # by offset
     top = 0
     for born, group in groupby(sorted(lives, key=lambda life: life.born), key=lambda life: life.born):

@@ -1,90 +1,112 @@
-"""Decides where threads must meet, and so which nodes share a phase.
+"""Decides where threads must meet at a barrier, and so which nodes share a phase.
 
 Every thread walks all nodes. Ops that work by rows split them in one way (gg_split), so a thread that reads, of an
 operand with the same rows, only the rows that it writes itself needs no one else. In every other case it must know that
-all have finished writing what it reads (and reading what it overwrites): the threads meet before the node. Nodes that
-are shared by heads, one after the other, are one phase: what they hand on stays with the thread.
+all have finished writing what it reads (and reading what it overwrites): there is a barrier in between. Each node goes
+into the first phase that it can be in, so that what does not depend on each other, such as the products that make
+queries, keys and values, shares one.
+
+A row that several threads would have to wait for is made by each of them, in memory of its own: a norm or a rounding of
+one row is sooner done again than shared.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 
+from ggtui.core.graph.alias import same_view
 from ggtui.core.graph.dag import Dag, Node
-from ggtui.core.graph.ops import OPS
+from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.ops.base import same_shape
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.runtime.cpu.passes.fuse import mul_mat_params, mul_mat_src
-from ggtui.core.runtime.cpu.passes.heads import HEADS_NODES, share_heads
+from ggtui.core.runtime.cpu.ops import op_of
+from ggtui.core.runtime.cpu.passes.parts import Joined, Product
 
 
-def prepares(node: Node) -> bool:
-    """Whether the node first brings its activations into another form: a norm, or 8 bits for weights in blocks."""
-    if node.op != "mul_mat":
-        return False
-    weights = mul_mat_src(node)[0]
-    assert weights is not None
-    return mul_mat_params(node)[1] != 0 or (weights.packed and weights.type.block > 1)
+@dataclass
+class CpuDag(Dag):
+    """A Dag as the CPU runs it: its nodes in the order of their phases.
+
+    phase   of each node: between two phases there is a barrier
+    every   nodes that every thread does, for itself
+    offsets where each computed tensor lies in the arena; own: in each thread's scratch; set by the allocate pass
+    """
+
+    phase: dict[Node, int] = field(default_factory=dict)
+    every: set[Node] = field(default_factory=set)
+    offsets: dict[Tensor, int] = field(default_factory=dict)
+    own: dict[Tensor, int] = field(default_factory=dict)
+    arena_bytes: int = 0
+    own_bytes: int = 0
 
 
-def prepares_together(node: Node) -> bool:
-    """Whether the threads share that work and meet after it. For one row each does it alone, which is sooner done."""
-    b = node.src[1] if node.op == "mul_mat" else None
-    return b is not None and prepares(node) and b.n_rows > 1
+@dataclass(slots=True)
+class _Access:
+    """Who wrote memory last, and who has read it since."""
+
+    writer: Node | None = None
+    readers: list[Node] = field(default_factory=list)
 
 
-def schedule(dag: Dag, threads: int | None = None) -> Dag:
-    """Numbers the phases. A node that prepares together takes two of them. `threads`: how many are going to run it."""
-    dag = share_heads(dag, threads)
-    nodes: list[Node] = []
-    phase = 0
-    written: dict[Tensor, Node] = {}  # memory written, and who read what memory, in this phase
-    read: dict[Tensor, list[Node]] = {}
-    for i, node in enumerate(dag.nodes):
-        together = [node]
-        if node.heads is not None:  # the first of them waits for what any of them depends on
-            together = dag.nodes[i : i + HEADS_NODES] if node.op == "mul_mat" else []
-        if any(_must_meet(n, written, read) for n in together):
-            phase += 1
-            written, read = {}, {}
-        nodes.append(replace(node, phase=phase))
-        if prepares_together(node):
-            phase += 1
-            written, read = {}, {}
-        written[node.dst.root] = node
-        for s in node.src:
+def schedule(dag: Dag) -> CpuDag:
+    """Numbers the phases and puts the nodes into their order."""
+    every = _by_every_thread(dag)
+    phase: dict[Node, int] = {}
+    accesses: dict[Tensor, _Access] = {}
+    for node in dag.nodes:
+        earliest = 0
+        for i, s in enumerate(node.src):
             if s is not None:
-                read.setdefault(s.root, []).append(node)
-    return dag.with_nodes(nodes)
+                access = accesses.setdefault(s.root, _Access())
+                if access.writer is not None:
+                    apart = access.writer not in every and not _reads_own_rows(access.writer, node, i, node in every)
+                    earliest = max(earliest, phase[access.writer] + apart)
+                access.readers.append(node)
+        target = accesses.setdefault(node.dst.root, _Access())
+        if target.writer is not None:
+            earliest = max(earliest, phase[target.writer] + 1)
+        for reader in target.readers:
+            if reader is not node:
+                apart = reader in every or not _overwrites_own_rows(reader, node)
+                earliest = max(earliest, phase[reader] + apart)
+        phase[node] = earliest
+        accesses[node.dst.root] = _Access(node)
+    order = sorted(dag.nodes, key=phase.__getitem__)  # a stable sort: of one phase the order stays
+    return CpuDag(order, dag.outputs, dag.kept, phase, every)
 
 
-def _must_meet(node: Node, written: dict[Tensor, Node], read: dict[Tensor, list[Node]]) -> bool:
-    target = node.dst.root
-    if target in written or not all(_reads_own_rows(reader, node) for reader in read.get(target, ())):
-        return True
-    for i, s in enumerate(node.src):
-        if s is None or s.root not in written:
-            continue
-        maker = written[s.root]
-        if i not in OPS[node.op].local or not OPS[maker.op].by_rows:
-            return True
-        if maker.dst is not s or not same_shape_rows(s, node.dst) or not same_shape_rows(maker.dst, node.dst):
-            return True
-    return False
+def _by_every_thread(dag: Dag) -> set[Node]:
+    """Norms and roundings of one row, of which only other nodes want the result."""
+    stay = dag.must_stay()
+    every = set()
+    for node in dag.nodes:
+        alone = isinstance(node, Joined) and not isinstance(node.parts, Product)
+        one = node.dst.n_rows == 1 and not any(isinstance(n, Dim) for n in node.dst.ne)
+        if alone and one and node.dst not in stay and node.dst.view_src is None:
+            every.add(node)
+    return every
 
 
-def same_shape_rows(a: Tensor, b: Tensor) -> bool:
+def _same_rows(a: Tensor, b: Tensor) -> bool:
     """Equal sizes but for the length of the row."""
     return a.ne[1:] == b.ne[1:]
 
 
-def _reads_own_rows(reader: Node, writer: Node) -> bool:
+def _reads_own_rows(writer: Node, reader: Node, i: int, whole: bool) -> bool:
+    """Whether each thread reads, as source `i`, only rows that it wrote itself. `whole`: it does all rows."""
+    rowwise, s = op_of(reader).rowwise, reader.src[i]
+    if whole or s is not writer.dst or op_of(writer).rowwise is None or rowwise is None or i not in rowwise:
+        return False
+    return _same_rows(s, reader.dst) and _same_rows(writer.dst, reader.dst)
+
+
+def _overwrites_own_rows(reader: Node, writer: Node) -> bool:
     """Whether each thread reads, of the memory that `writer` writes, only the rows that it will write itself."""
-    target = writer.dst
-    if not OPS[writer.op].by_rows or not same_shape_rows(reader.dst, target):
+    target, rowwise = writer.dst, op_of(reader).rowwise
+    if op_of(writer).rowwise is None or rowwise is None or not _same_rows(reader.dst, target):
         return False
     return all(
-        i in OPS[reader.op].local and same_shape(s, target) and s.nb == target.nb and s.view_offs == target.view_offs
+        i in rowwise and same_shape(s, target) and same_view(s, target)
         for i, s in enumerate(reader.src)
         if s is not None and s.root is target.root
     )

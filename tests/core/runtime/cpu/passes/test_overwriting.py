@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ggtui import Context, Graph, Tensor, ops
-from ggtui.core.runtime.cpu.passes import fuse, run_passes, schedule
+from ggtui.core.runtime.cpu.passes import fuse, name_parts, run_passes, schedule
 
 
 def graph(*outputs: Tensor) -> Graph:
@@ -19,7 +19,8 @@ def graph(*outputs: Tensor) -> Graph:
 
 
 def phases(*outputs: Tensor) -> list[tuple[str, int]]:
-    return [(node.op, node.phase) for node in schedule(graph(*outputs).dag()).nodes]
+    dag = schedule(name_parts(graph(*outputs).dag()))
+    return [(node.op, dag.phase[node]) for node in dag.nodes]
 
 
 def square(n: int = 8) -> Tensor:
@@ -89,12 +90,12 @@ def test_a_result_that_is_overwritten_is_not_fused_away() -> None:
     g = graph(ops.sum_rows(cleared), y)
     found = results(g, [], y)
     assert all(f == found[0] for f in found)
-    assert [node.op for node in fuse(g.dag()).nodes] == ["mul_mat", "cpy", "sum_rows", "add"]
+    assert [node.op for node in fuse(name_parts(g.dag())).nodes] == ["mul_mat", "cpy", "sum_rows", "add"]
     assert y.numpy().tolist() == [[1.0] * 5] * 3
 
 
-def test_what_prepares_holds_its_memory_until_the_product_is_made() -> None:
-    """Over all pairs: memory that lives in one phase is nobody else's in that phase."""
+def test_memory_that_lives_in_one_phase_is_nobody_else_s_in_that_phase() -> None:
+    """Over all pairs of results, rounded activations too."""
     ctx, rng = Context(), np.random.default_rng(0)
     x = ctx.tensor(rng.standard_normal((6, 64), np.float32))
     w = ctx.tensor(rng.standard_normal((64, 64), np.float32), type="q8_0", packed=True)
@@ -104,17 +105,14 @@ def test_what_prepares_holds_its_memory_until_the_product_is_made() -> None:
         # These wait for nobody, and would fit where the product still reads.
         outputs += [x, *(ops.sum_rows(ops.relu(ctx.tensor(np.ones(64, np.float32)))) for _ in range(9))]
     dag = run_passes(graph(*outputs).dag())
-    lives: dict[tuple[Tensor, bool], tuple[int, int, set[int]]] = {}  # offset, size, phases
-    assert dag.work
+    lives: dict[Tensor, tuple[int, int, set[int]]] = {}  # offset, size, phases
+    assert sum(node.op == "quantize" for node in dag.nodes) == 3
     for node in dag.nodes:
-        phases = {node.phase, node.phase + (node.dst in dag.work)}
-        if node.dst in dag.work:
-            lives[node.dst, True] = (dag.work[node.dst], 6 * 64 // 32 * 40, phases)
-        lives[node.dst, False] = (dag.offsets[node.dst], node.dst.n_bytes, set(phases))
+        phase = dag.phase[node]
+        lives[node.dst] = (dag.offsets[node.dst], node.dst.n_bytes, {phase})
         for s in node.src:
             if s in dag.offsets:
-                born = min(lives[s, False][2])
-                lives[s, False][2].update(range(born, max(phases) + 1))
+                lives[s][2].update(range(min(lives[s][2]), phase + 1))
     for (at, size, phases), (other_at, other_size, other_phases) in combinations(lives.values(), 2):
         assert at + size <= other_at or other_at + other_size <= at or not phases & other_phases
 

@@ -1,1 +1,0 @@
-"""Passes that hold for every device: a Dag in, a Dag out."""

@@ -1,0 +1,113 @@
+"""Contexts: whose memory tensors lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ggtui.core.errors import GgtuiError, ShapeError, UsageError
+from ggtui.core.graph.tensor import Bytes, Tensor, tiled_nb
+from ggtui.core.graph.types import TensorType, type_of
+from ggtui.core.runtime.cpu.buffer import RowBuffer, TileBuffer
+from ggtui.core.runtime.cpu.native import lib
+from ggtui.core.runtime.memory import ALIGNMENT, Pages, aligned_zeros
+
+_CHUNK = 1 << 20
+_LARGE_CHUNK = 64 << 20
+
+
+class Context:
+    """Owns the memory of tensors: an arena that grows by chunks and is given back as a whole.
+
+    `huge_pages` is for what is large: True for what every token reads, False for what is filled little by little, see
+    Pages.
+    """
+
+    def __init__(self, *, huge_pages: bool | None = None) -> None:
+        self._huge_pages = huge_pages
+        self._pages: list[Pages] = []
+        self._chunk: Bytes = np.empty(0, np.uint8)
+        self._used = 0  # of the chunk
+        self._total = 0
+
+    def used_mem(self) -> int:
+        """Bytes given to tensors so far."""
+        return self._total
+
+    def allocate(self, n_bytes: int) -> Bytes:
+        """`n_bytes` of zeroed memory, aligned to 64 bytes, owned by this context's arena. Raises GgtuiError where the
+        system has no such room."""
+        size = -(-n_bytes // ALIGNMENT) * ALIGNMENT
+        self._total += size
+        chunk = _CHUNK if self._huge_pages is None else _LARGE_CHUNK
+        if size > chunk // 4:
+            return self._zeros(size)[:n_bytes]
+        if self._used + size > len(self._chunk):
+            self._chunk, self._used = self._zeros(chunk), 0
+        self._used += size
+        return self._chunk[self._used - size : self._used][:n_bytes]
+
+    def _zeros(self, n_bytes: int) -> Bytes:
+        try:
+            if self._huge_pages is None:
+                return aligned_zeros(n_bytes)
+            self._pages.append(Pages(n_bytes, huge=self._huge_pages))
+        except (MemoryError, OSError, OverflowError, ValueError) as error:
+            raise GgtuiError(f"no memory for {n_bytes} bytes of tensors: {error}") from error
+        return self._pages[-1].data
+
+    def use_huge_pages(self) -> None:
+        """Where they were small until now. What was written to them is lost."""
+        for pages in self._pages:
+            pages.use_huge()
+
+    def new_tensor(self, type: str | TensorType, ne: Sequence[int], name: str = "", *, packed: bool = False) -> Tensor:
+        """A tensor of the given sizes, ne[0] the row, filled with zeros.
+
+        `packed` lays its rows in tiles of 32, which the fast mul_mat kernels read. Raises UsageError for an unknown
+        type or one that can't be packed, ShapeError for rows that are no whole number of blocks, and for sizes that no
+        memory has.
+        """
+        kind = type_of(type)
+        if packed and not lib.gg_packable(kind.id):
+            raise UsageError(f"type {kind.name} can't be packed")
+        full = (*ne, *[1] * (4 - len(ne)))
+        if len(ne) and full[0] % kind.block:
+            raise ShapeError(
+                f"new_tensor: a row of {full[0]} is no whole number of {kind.name} blocks ({kind.block} each)"
+            )
+        tile = TileBuffer.tile if packed else 1
+        t = Tensor(kind, ne, name=name, nb=tiled_nb(kind, full, tile) if packed else None)
+        data = self.allocate(t.n_bytes_in(tile))
+        t.place(TileBuffer(data) if packed else RowBuffer(data))
+        return t
+
+    def new_tensor_1d(self, type: str | TensorType, ne0: int, name: str = "") -> Tensor:
+        return self.new_tensor(type, (ne0,), name)
+
+    def new_tensor_2d(self, type: str | TensorType, ne0: int, ne1: int, name: str = "") -> Tensor:
+        return self.new_tensor(type, (ne0, ne1), name)
+
+    def new_tensor_3d(self, type: str | TensorType, ne0: int, ne1: int, ne2: int, name: str = "") -> Tensor:
+        return self.new_tensor(type, (ne0, ne1, ne2), name)
+
+    def new_tensor_4d(self, type: str | TensorType, ne0: int, ne1: int, ne2: int, ne3: int, name: str = "") -> Tensor:
+        return self.new_tensor(type, (ne0, ne1, ne2, ne3), name)
+
+    def tensor(
+        self, array: Any, name: str = "", type: str | TensorType | None = None, *, packed: bool = False
+    ) -> Tensor:
+        """A tensor with the values of `array`, whose shape turned round is ne.
+
+        `type` converts or quantizes on the way in; without it integers become i32, float16 stays f16, all else f32.
+        """
+        values = np.asarray(array)
+        if values.ndim == 0:
+            values = values.reshape(1)
+        if type is None:
+            type = "f16" if values.dtype == np.float16 else "i32" if values.dtype.kind in "iub" else "f32"
+        t = self.new_tensor(type, tuple(reversed(values.shape)), name, packed=packed)
+        t.set(values)
+        return t
