@@ -13,7 +13,7 @@ from ggtui.core.engine import sampler, session
 from ggtui.core.errors import UsageError
 from ggtui.core.models.kv_cache import KV_TYPES
 from ggtui.core.runtime.cpu.native import ISAS
-from ggtui.core.runtime.cpu.plan import MAX_THREADS
+from ggtui.core.runtime.cpu.pool import MAX_THREADS
 from ggtui.core.runtime.device import DEVICES, PLANNED
 
 
