@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -21,6 +22,7 @@ from ggtui.core.runtime.reference.walk import Walk
 # One wrong value among many hides in the NMSE: none may be off by more than so many times what the bound allows on the
 # mean, in squares.
 _LONE_FACTOR = 200
+_FLOPS_A_BYTE = 8  # above it memory is not what limits
 _FEW_RUNS, _TIMED_NS = 3, 50_000_000
 
 
@@ -50,10 +52,23 @@ class Result:
 
     @property
     def speed(self) -> tuple[float, str] | None:
-        """GFLOP/s, or GB/s where more bytes move than operations are done; None for cases too small to tell."""
+        """GFLOP/s, or GB/s where few operations are done for each byte; None for cases too small to tell."""
         if not self.case.timed or not self.ns:
             return None
-        return (self.flops / self.ns, "GFLOP/s") if self.flops > self.traffic else (self.traffic / self.ns, "GB/s")
+        arithmetic = self.flops > _FLOPS_A_BYTE * self.traffic
+        return (self.flops / self.ns, "GFLOP/s") if arithmetic else (self.traffic / self.ns, "GB/s")
+
+
+def known_ops(names: Iterable[str]) -> list[str]:
+    """The same names. Raises UsageError for one that is no op's."""
+    wanted = list(names)
+    for name in wanted:
+        if name not in OPS:
+            meant = get_close_matches(name, OPS, 1)
+            raise UsageError(
+                f"op {name}: there is none; " + (f"did you mean {meant[0]}?" if meant else "see ggtui ops")
+            )
+    return wanted
 
 
 def select(names: Iterable[str] = (), pattern: str = "*") -> list[Case]:
@@ -62,10 +77,7 @@ def select(names: Iterable[str] = (), pattern: str = "*") -> list[Case]:
 
     Raises UsageError for an op that is none, and where nothing matches.
     """
-    wanted = list(names)
-    for name in wanted:
-        if name not in OPS:
-            raise UsageError(f"op {name}: there is none; `ggtui ops` lists them")
+    wanted = known_ops(names)
     cases = [c for op in OPS for c in CASES if c.op == op and (not wanted or op in wanted)]
     found = [case for case in cases if fnmatchcase(case.name, pattern)]
     if not found:

@@ -83,6 +83,10 @@ def copies_into() -> Iterator[Case]:
         ("empty", given("f32", 0, 4), given("f32", 0, 4)),
     ):
         yield exact("cpy", name, {"a": a, "b": b}, ops.cpy)
+    for type in ALL_TYPES:
+        a, b = given("f32", 3, whole(type, 64)), given(type, 3, whole(type, 64))
+        for name, source, target in ((f"to-{type}", a, b), (f"from-{type}", b, a), (type, b, b)):
+            yield exact("cpy", name, {"a": source, "b": target}, ops.cpy)
     yield exact("cpy", "large", {"a": f32(512, 1024), "b": given("f16", 512, 1024)}, ops.cpy, timed=True)
 
 
@@ -182,13 +186,20 @@ def views() -> Iterator[Case]:
         ("reshape", "2d", f32(6, 20), lambda a: ops.reshape(a, 24, 5)),
         ("reshape", "4d", f32(6, 20), lambda a: ops.reshape(a, 2, 5, 4, 3)),
         ("reshape", "empty", f32(0, 20), lambda a: ops.reshape(a, 5, 4, 0)),
-        ("permute", "bf16", given("bf16", 3, 4, 5), lambda a: ops.permute(a, 2, 0, 1, 3)),
+        ("permute", "bf16-turned", given("bf16", 3, 4, 5), lambda a: ops.permute(a, 2, 0, 1, 3)),
         ("transpose", "2d", f32(7, 5), ops.transpose),
         ("transpose", "4d", given("f16", 2, 3, 4, 5), ops.transpose),
     ]
     for axes in ((0, 1, 2, 3), (1, 0, 2, 3), (0, 2, 1, 3), (3, 2, 1, 0), (2, 0, 3, 1)):
         look = partial(_permuted, axes=axes)
         looks.append(("permute", "".join(map(str, axes)), a, look))
+    for type in ALL_TYPES:
+        operand = given(type, 2, 3, whole(type, 32))
+        looks.append(("view", type, operand, lambda a: ops.view(a, (a.ne[0], 2, 2), a.nb[1:3], offset=a.nb[1])))
+        looks.append(("reshape", type, operand, lambda a: ops.reshape(a, a.ne[0], 6)))
+        looks.append(("permute", type, operand, lambda a: ops.permute(a, 0, 2, 1, 3)))
+        if type in PLAIN:
+            looks.append(("transpose", type, operand, ops.transpose))
     for op, name, operand, build in looks:
         yield exact(op, name, {"a": operand}, build)
         yield exact(op, f"{name}-read", {"a": operand}, lambda a, build=build: ops.cont(build(a)))

@@ -6,7 +6,8 @@
 int32) in the run's sizes; a device rounds it to the type of the tensor. Ops that write into memory they were given
 return what that memory holds afterwards.
 
-A docstring has the formula first, and then the sizes of the sources and of the result as ggml writes them, ne0 first.
+A docstring's first paragraph has the formula, its second the sizes of the sources and of the result, ne0 first; `ggtui
+ops` shows them.
 """
 
 from __future__ import annotations

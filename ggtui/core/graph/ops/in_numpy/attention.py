@@ -53,6 +53,7 @@ def soft_max(params: Params, a: Array, mask: Array | None = None, sinks: Array |
     """exp(x) / (sum exp(x) + exp(sink)) of each row, x = scale * a + slope * mask; zeros where all of x is -inf.
 
     a (n_kv, n_tokens, n_head, n3), mask (n_kv, >= n_tokens, m2, m3), sinks (n_head) -> the same as a
+
     slope: ALiBi's of the head; the mask is repeated over dimensions 2 and 3; without sinks there is none in the sum
     """
     scale, max_bias = params
@@ -78,6 +79,7 @@ def rope(params: Params, a: Array, positions: Array, freq_factors: Array | None 
     times attn_factor (Su et al. 2021).
 
     a (d, n_head, n_tokens, n3), i32 positions (n_tokens), freq_factors (n_dims / 2) -> the same as a
+
     A pair is (2i, 2i + 1), in mode neox (i, i + n_dims/2); what lies behind n_dims stays as it is.
     """
     n_dims, mode, freq_base, freq_scale, attn_factor = params
@@ -101,7 +103,9 @@ def flash_attn_ext(
     al. 2017). Raises GgtuiError for a causal one with more tokens than keys.
 
     q (d_k, n_tokens, n_head, n3), k (d_k, n_kv, n_head_kv, n3), v (d_v, n_kv, n_head_kv, n3), mask and sinks as for
-    soft_max -> (d_v, n_head, n_tokens, n3); neighbouring heads of q share one of k and v
+    soft_max -> (d_v, n_head, n_tokens, n3)
+
+    Neighbouring heads of q share one of k and v.
     """
     scale, max_bias, causal = params
     n3, n_head, n_tokens, _ = q.shape

@@ -136,8 +136,8 @@ def gelu(params: Params, a: Array) -> Array:
 
     (n0, n1, n2, n3) -> the same
     """
-    t: Array = np.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3))
-    return a / 2 * (1 + t)
+    share: Array = (1 + np.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3))) / 2
+    return a * share
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -148,8 +148,8 @@ def gelu_erf(params: Params, a: Array) -> Array:
 
     (n0, n1, n2, n3) -> the same
     """
-    t: Array = _erf(a / math.sqrt(2))
-    return a / 2 * (1 + t)
+    share: Array = (1 + _erf(a / math.sqrt(2))) / 2
+    return a * share
 
 
 def gelu_quick(params: Params, a: Array) -> Array:
