@@ -9,9 +9,9 @@ examples:
   ggtui ops                                    every op
   ggtui ops --op rope                          all about one
   ggtui ops --check                            every op on this processor
-  ggtui ops --check --op mul_mat -v            every case of one op, with its speed
+  ggtui ops --check --op mul_mat -v            every case of one op, with times
   ggtui ops --check --op mul_mat --case "q4*"  only cases whose name matches
-  ggtui ops --check --isa scalar -t 1          another instruction set, one thread
+  ggtui ops --check --isa scalar -t 1          other instructions, one thread
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _types_in_short(operands: dict[str, list[str]]) -> list[str]:
     """The types of each operand, those of one kind together: ["a any type, packed too", "b f32"]."""
     from ggtui.core.graph.types import TYPES
 
-    known = {t.name for t in TYPES.values() if t.file}
+    known = {t.name for t in TYPES.values() if t.file and not t.own}
     told: dict[str, list[str]] = {}
     for name, kinds in operands.items():
         types = [kind for kind in kinds if not kind.endswith(" packed")]

@@ -88,17 +88,17 @@ def select(names: Iterable[str] = (), pattern: str = "*") -> list[Case]:
 def check(cases: Iterable[Case], device: str = "cpu", *, threads: int = 1, isa: str | None = None) -> Iterator[Result]:
     """Compute cases on a device, one after the other, and compare each with numpy.
 
-    Raises UsageError for a device or a number of threads that there is none of. What a device raises in a case is that
-    case's problem.
+    Raises UsageError for a device, an instruction set or a number of threads that there is none of. What is raised as a
+    case is computed is that case's problem.
     """
     pool = shared_pool(threads)
     for case in cases:
         y, _ = case.make()
-        want = reference_result(y)
         graph = Graph()
         graph.build_forward_expand(y)
         plan = graph.plan(isa=isa, backend_name=device)
         try:
+            want = reference_result(y)  # first, since what writes in place changes what it reads
             plan.run(pool)
         except GgtuiError as error:
             yield Result(case, None, str(error))
