@@ -113,7 +113,7 @@ def _lines(fact: dict[str, Any], *, whole: bool) -> list[str]:
     types = [f"{name}: {', '.join(kinds)}" for name, kinds in fact["operands"].items()]
     sizes = [f"sizes: {fact['sizes']}"] if fact["sizes"] else []
     about = [line for text in (*sizes, *types) for line in wrap(text, width, subsequent_indent="    ")]
-    text = [line for row in fact["text"].splitlines() for line in wrap(row, width) or [""]]
+    text = [line for row in fact["text"].splitlines() for line in wrap(row, width, subsequent_indent="    ") or [""]]
     return [fact["call"], "", *text, "", *about, ""]
 
 
@@ -162,7 +162,7 @@ def _check(args: argparse.Namespace) -> int:
     n_bad = sum(bool(result.problem) for result in found)
     if not (args.quiet or args.json):
         told = "all within their bounds" if not n_bad else f"{n_bad:,} out of bounds"
-        print(f"{len(found):,} cases on {device}, {threads} threads: {told}")
+        print(f"{len(found):,} cases on {device}, {threads} thread{'s' if threads > 1 else ''}: {told}")
     return OUT_OF_BOUNDS if n_bad else 0
 
 

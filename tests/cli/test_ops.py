@@ -47,9 +47,9 @@ def test_check(ggtui: Run) -> None:
     assert (code, err) == (0, "")
     heading, add, norm, end = out.splitlines()
     assert heading.split()[:2] == ["op", "types"]
-    assert add.split()[:3] == ["add", "f32", "29"] and add.endswith("GB/s") and "1e-06" in add
+    assert add.split()[:3] == ["add", "f32", "31"] and add.endswith("GB/s") and "1e-06" in add
     assert norm.split()[0] == "norm" and "1e-07" in norm
-    assert end == "54 cases on cpu, 2 threads: all within their bounds"
+    assert end == "56 cases on cpu, 2 threads: all within their bounds"
     assert "\x1b" not in out
 
 
@@ -78,7 +78,7 @@ def test_a_case_out_of_bounds(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> No
     (failure,) = (line for line in out.splitlines() if line.startswith("  "))
     assert failure.startswith("  neg-16: NMSE ")
     assert failure.endswith("; again: ggtui ops --check --op neg --case 16 --isa scalar -t 1")
-    assert out.endswith("15 cases on cpu, 1 threads: 1 out of bounds\n")
+    assert out.endswith("17 cases on cpu, 1 thread: 1 out of bounds\n")
     again = failure.partition("again: ggtui ")[2].split()
     assert ggtui(*again).code == 1
 

@@ -29,6 +29,11 @@ BINARIES = ("add", "sub", "mul", "div")
 NORMS = ("norm", "rms_norm", "l2_norm")
 SHAPES = ((1,), (15,), (16,), (5, 17), (33,), (3, 2, 257), (2, 3, 4, 7), (0,), (3, 0), (0, 3))
 LARGE = f32(512, 1024)
+IN_PLACE = (
+    ("inplace", f32(5, 33)),
+    ("inplace-part", f32(5, 33, layout="part")),
+    ("inplace-permuted", f32(2, 5, 33, layout="permuted")),
+)
 
 
 def builder(op: str) -> Callable[..., Tensor]:
@@ -65,7 +70,8 @@ def unary() -> Iterator[Case]:
         build = builder(op)
         for name, a in operands():
             yield Case(op, name, {"a": a.of(positive) if op in POSITIVE else a}, build)
-        yield Case(op, "inplace", {"a": f32(5, 33, values=positive)}, partial(build, inplace=True))
+        for name, a in IN_PLACE:
+            yield Case(op, name, {"a": a.of(positive)}, partial(build, inplace=True))
         yield Case(op, "large", {"a": LARGE.of(positive) if op in POSITIVE else LARGE}, build, timed=True)
 
 
@@ -74,10 +80,11 @@ def binary() -> Iterator[Case]:
         build = builder(op)
         for name, a, b in PAIRS:
             yield Case(op, name, {"a": a, "b": b}, build, BINARY)
-        for name, a in (("inplace", f32(5, 33)), ("inplace-part", f32(5, 33, layout="part"))):
+        for name, a in IN_PLACE:
             yield Case(op, name, {"a": a, "b": f32(33, values=positive)}, partial(build, inplace=True), BINARY)
         itself = {"a": f32(5, 33, values=positive)}
         yield Case(op, "itself", itself, lambda a, build=build: build(a, a), BINARY)
+        yield Case(op, "itself-inplace", itself, lambda a, build=build: build(a, a, inplace=True), BINARY)
         yield Case(op, "large", {"a": LARGE, "b": LARGE.of(positive)}, build, BINARY, timed=True)
 
 
@@ -85,7 +92,8 @@ def scale_and_clamp() -> Iterator[Case]:
     for name, a in operands():
         yield Case("scale", name, {"a": a}, partial(ops.scale, s=-1.5, b=0.25))
         yield Case("clamp", name, {"a": a}, partial(ops.clamp, low=-0.5, high=0.75))
-    yield Case("scale", "inplace", {"a": f32(5, 33)}, partial(ops.scale, s=3.0, inplace=True))
+    for name, a in IN_PLACE:
+        yield Case("scale", name, {"a": a}, partial(ops.scale, s=3.0, inplace=True))
     yield Case("scale", "large", {"a": LARGE}, partial(ops.scale, s=-1.5, b=0.25), timed=True)
     yield Case("clamp", "large", {"a": LARGE}, partial(ops.clamp, low=-0.5, high=0.75), timed=True)
 

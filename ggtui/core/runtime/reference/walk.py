@@ -1,4 +1,4 @@
-"""Computes a graph op by op in numpy, for as many run-time sizes as there are values: nothing is fused, nothing shared.
+"""Computes a graph op by op in numpy: nothing is fused, and no memory is used twice.
 
 The values of a run are bytes, laid out as the tensors say, so that views and what is written through them are what they
 are on any device. Only packed tensors, whose layout is the CPU kernels' own, are held as values.
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.errors import UsageError
 from ggtui.core.graph.dag import topological
 from ggtui.core.graph.ops.in_numpy import DESTINATION_FIRST, MOVES, REFERENCE, Array
 from ggtui.core.graph.tensor import Dim, Param, Tensor
@@ -26,21 +26,22 @@ _PLAIN = {"f32": np.float32, "f16": np.float16, "i32": np.int32}  # numpy's own
 class Walk:
     """One run. `values` has each run-time size; what is written stays here and leaves the graph's memory as it was.
 
+    bytes   what each root holds that was read or written
+    packed  the values of those that are packed, float32 (ne3, ne2, ne1, ne0)
+
     >>> walk = Walk({"n_tokens": 3}); walk.compute([y]); walk.result(y)
     """
 
     def __init__(self, values: Mapping[str, int] | None = None) -> None:
         self.values = dict(values or {})
-        self._bytes: dict[Tensor, Bytes] = {}  # of the roots
-        self._packed: dict[
-            Tensor, NDArray[np.float32]
-        ] = {}  # the values of those that are packed, (ne3, ne2, ne1, ne0)
+        self.bytes: dict[Tensor, Bytes] = {}
+        self.packed: dict[Tensor, NDArray[np.float32]] = {}
 
     def compute(self, outputs: Iterable[Tensor]) -> None:
         """Compute all that the outputs depend on, in the order in which it was written down.
 
-        Raises UsageError for a run-time size without a value or out of range, GgtuiError for bad data such as a row
-        index out of range, and what a map_custom function raises.
+        Raises UsageError for a run-time size without a value or out of range, GgtuiError for a tensor without data and
+        for a row index out of range, and what a map_custom function raises.
         """
         for t in topological(list(outputs)):
             if t.op == "map_custom":
@@ -121,18 +122,16 @@ class Walk:
     def _memory(self, t: Tensor) -> Bytes:
         """The bytes of a tensor's root: a copy of those that the graph was given, zeros where an op makes it."""
         root = t.root
-        if root not in self._bytes:
-            _check_made(root)
-            self._bytes[root] = root.bytes().copy() if root.op == "none" else np.zeros(root.n_bytes, np.uint8)
-        return self._bytes[root]
+        if root not in self.bytes:
+            self.bytes[root] = root.bytes().copy() if root.op == "none" else np.zeros(root.n_bytes, np.uint8)
+        return self.bytes[root]
 
     def _packed_part(self, t: Tensor) -> NDArray[np.float32]:
         """A view of the values of a packed tensor, of which only the first rows can be viewed."""
         root = t.root
-        if root not in self._packed:
-            _check_made(root)
-            self._packed[root] = root.numpy().reshape(tuple(reversed(root.ne))).astype(np.float32)
-        return self._packed[root][tuple(slice(n) for n in self._shape(t))]
+        if root not in self.packed:
+            self.packed[root] = root.numpy().reshape(tuple(reversed(root.ne))).astype(np.float32)
+        return self.packed[root][tuple(slice(n) for n in self._shape(t))]
 
     def _shape(self, t: Tensor) -> tuple[int, ...]:
         return tuple(int(self._number(n)) for n in reversed(t.ne))
@@ -147,11 +146,6 @@ class Walk:
         if not 0 <= value <= int(n):
             raise UsageError(f"run: {n.name} is {value}; must be 0 to {int(n)}")
         return value
-
-
-def _check_made(root: Tensor) -> None:
-    if root.op == "none" and root.buffer is None:
-        raise GgtuiError(f"tensor {root.name!r} has no memory and no node of the graph makes it")
 
 
 def _takes_blocks(t: Tensor) -> bool:

@@ -154,5 +154,5 @@ def test_bad_data() -> None:
     ctx = Context()
     with pytest.raises(GgtuiError, match="get_rows: row 5 of 4"):
         walked(ops.get_rows(ctx.tensor(normal(4, 3)), ctx.tensor(np.array([5]))))
-    with pytest.raises(GgtuiError, match="has no memory"):
+    with pytest.raises(GgtuiError, match="has no data"):
         walked(ops.neg(Tensor(ctx.new_tensor("f32", (3,)).type, (3,))))
