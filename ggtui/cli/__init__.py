@@ -35,6 +35,7 @@ COMMANDS = (
     Command("trace", "run a prompt and draw the graph that ran, with its times and values", "ggtui.cli.trace"),
     Command("perf", "where the time goes, node by node, against what this machine allows", "ggtui.cli.perf"),
     Command("bench", "prompt and generation speed, as llama-bench prints it", "ggtui.cli.bench"),
+    Command("ops", "every op with its types and shapes; check a device's results and speed", "ggtui.cli.ops"),
     Command("info", "what this machine and this ggtui have; what a bug report needs", "ggtui.cli.info"),
 )
 

@@ -19,6 +19,7 @@ from ggtui.core.graph.ops.base import (
     plain_traffic,
     result,
 )
+from ggtui.core.graph.ops.in_numpy import attention as in_numpy
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES, TensorType, type_of
 
@@ -141,7 +142,8 @@ def flash_attn_ext(
 
     q        f32 (d_k, n_tokens, n_head, ne3)
     k, v     f32 or f16 (d_k, n_kv, n_head_kv, ne3) and (d_v, n_kv, n_head_kv, ne3); n_head_kv divides n_head; k may
-    be packed mask     as for soft_max, (n_kv, at least n_tokens, m2, m3)
+             be packed
+    mask     as for soft_max, (n_kv, at least n_tokens, m2, m3)
     causal   token i sees the keys up to n_kv - n_tokens + i
     Result   f32 (d_v, n_head, n_tokens, ne3)
     """
@@ -198,11 +200,10 @@ def map_custom(
 
 
 ATTENTION_OPS: tuple[Op, ...] = (
-    Op("mul_mat", mul_mat, "product", _mul_mat_flops, plain_traffic, None, ("weights", "x")),
-    Op("diag_mask_inf", diag_mask_inf, "map", no_flops, plain_traffic, (0,)),
-    Op("soft_max", soft_max, "soft_max", per_element(12), plain_traffic, (0,), ("a", "mask", "sinks")),
-    Op("rope", rope, "rope", per_element(6), plain_traffic, (0,), ("a", "positions", "freq_factors")),
-    Op("flash_attn_ext", flash_attn_ext, "attention", _flash_attn_flops, plain_traffic, None,
-       ("q", "k", "v", "mask", "sinks")),
-    Op("map_custom", map_custom, "custom", no_flops, plain_traffic, None, ()),
-)  # fmt: skip
+    Op(mul_mat, "product", _mul_mat_flops, plain_traffic, None, in_numpy.mul_mat),
+    Op(diag_mask_inf, "map", no_flops, plain_traffic, (0,), in_numpy.diag_mask_inf),
+    Op(soft_max, "soft_max", per_element(12), plain_traffic, (0,), in_numpy.soft_max),
+    Op(rope, "rope", per_element(6), plain_traffic, (0,), in_numpy.rope),
+    Op(flash_attn_ext, "attention", _flash_attn_flops, plain_traffic, None, in_numpy.flash_attn_ext),
+    Op(map_custom, "custom", no_flops, plain_traffic),
+)

@@ -11,6 +11,7 @@ from ggtui.core.errors import ShapeError
 from ggtui.core.graph.alias import check_writes
 from ggtui.core.graph.cost import Cost
 from ggtui.core.graph.dim import Dim, same_dim
+from ggtui.core.graph.ops.in_numpy import Array
 from ggtui.core.graph.tensor import Param, Tensor, describe
 from ggtui.core.graph.types import TYPES, TensorType
 
@@ -49,16 +50,21 @@ class Op:
     traffic   bytes read and written: of a result and the sources that a device really reads
     rowwise   sources of which a row of the result needs only the same row, where both have the same rows. None: an op
               whose work is not shared by rows of the result; (): one that is, but reads other rows
-    sources   what its operands are called, in their order
+    reference what it means in numpy, see in_numpy; None where it only looks, or where the user's function says it
+    before    whether that gets first what the memory that it writes to held before: for its values, or its sizes alone
     """
 
-    name: str
     build: Callable[..., Tensor]
     kind: str
     flops: Callable[[Tensor], Cost]
     traffic: Callable[[Tensor, Sources], Cost]
     rowwise: tuple[int, ...] | None = None
-    sources: tuple[str, ...] = ("a",)
+    reference: Callable[..., Array] | None = None
+    before: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.build.__name__
 
     @property
     def moves_data(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ggtui.core.graph.cost import Cost
 from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.ops.base import (
     I32,
@@ -17,6 +18,7 @@ from ggtui.core.graph.ops.base import (
     result,
     same_shape,
 )
+from ggtui.core.graph.ops.in_numpy import elementwise as in_numpy
 from ggtui.core.graph.tensor import Tensor
 
 # Flops an element of the functions with an exponential: the convention of counting them as this many simple ones.
@@ -135,24 +137,22 @@ norm = _norm("norm", "Layer norm without weights, (x - mean) / sqrt(variance + e
 rms_norm = _norm("rms_norm", "x / sqrt(mean(x^2) + eps)", 1e-6)
 l2_norm = _norm("l2_norm", "x / max(|x|, eps)", 1e-12)
 
-_SIMPLE = (sqr, sqrt, neg, log, relu)
-_WITH_EXP = (exp, tanh, sigmoid, silu, gelu, gelu_erf, gelu_quick)
+
+def _rows(
+    kind: str, flops: Callable[[Tensor], Cost], rowwise: tuple[int, ...] | None, *builders: Callable[..., Tensor]
+) -> list[Op]:
+    return [Op(f, kind, flops, plain_traffic, rowwise, getattr(in_numpy, f.__name__)) for f in builders]
+
 
 ELEMENTWISE_OPS = (
-    *(Op(f.__name__, f, "binary", per_element(1), plain_traffic, (0, 1), ("a", "b")) for f in (add, sub, mul, div)),
-    Op("scale", scale, "map", per_element(2), plain_traffic, (0,)),
-    Op("clamp", clamp, "map", per_element(2), plain_traffic, (0,)),
-    *(Op(f.__name__, f, "unary", per_element(1), plain_traffic, (0,)) for f in _SIMPLE),
-    *(Op(f.__name__, f, "unary", per_element(_EXP_FLOPS), plain_traffic, (0,)) for f in _WITH_EXP),
-    *(
-        Op(f.__name__, f, "glu", per_element(_EXP_FLOPS + 2), plain_traffic, (0, 1), ("a", "gate"))
-        for f in (swiglu, geglu)
-    ),
-    Op("sum", sum, "reduction", per_source_element(1), plain_traffic),
-    Op("sum_rows", sum_rows, "reduction", per_source_element(1), plain_traffic, (0,)),
-    Op("mean", mean, "reduction", per_source_element(1), plain_traffic, (0,)),
-    Op("argmax", argmax, "reduction", per_source_element(1), plain_traffic),
-    Op("norm", norm, "norm", per_element(7), plain_traffic, (0,)),
-    Op("rms_norm", rms_norm, "norm", per_element(4), plain_traffic, (0,)),
-    Op("l2_norm", l2_norm, "norm", per_element(3), plain_traffic, (0,)),
+    *_rows("binary", per_element(1), (0, 1), add, sub, mul, div),
+    *_rows("map", per_element(2), (0,), scale, clamp),
+    *_rows("unary", per_element(1), (0,), sqr, sqrt, neg, log, relu),
+    *_rows("unary", per_element(_EXP_FLOPS), (0,), exp, tanh, sigmoid, silu, gelu, gelu_erf, gelu_quick),
+    *_rows("glu", per_element(_EXP_FLOPS + 2), (0, 1), swiglu, geglu),
+    *_rows("reduction", per_source_element(1), None, sum, argmax),
+    *_rows("reduction", per_source_element(1), (0,), sum_rows, mean),
+    *_rows("norm", per_element(7), (0,), norm),
+    *_rows("norm", per_element(4), (0,), rms_norm),
+    *_rows("norm", per_element(3), (0,), l2_norm),
 )

@@ -23,6 +23,7 @@ from ggtui.core.graph.ops.base import (
     rows_like,
     same_count,
 )
+from ggtui.core.graph.ops.in_numpy import shape as in_numpy
 from ggtui.core.graph.tensor import Tensor, describe
 from ggtui.core.graph.types import TensorType, type_of
 
@@ -193,12 +194,11 @@ def _set_rows_traffic(t: Tensor, src: Sources) -> Cost:
 
 
 SHAPE_OPS = (
-    *(Op(f.__name__, f, "view", no_flops, no_traffic) for f in (view, reshape, permute, transpose)),
-    Op("dup", dup, "copy", no_flops, plain_traffic, (0,)),
-    Op("cpy", cpy, "copy", no_flops, plain_traffic),
-    Op("cont", cont, "copy", no_flops, plain_traffic, (0,)),
-    Op("repeat", repeat, "move", no_flops, plain_traffic),
-    Op("concat", concat, "move", no_flops, plain_traffic, None, ("a", "b")),
-    Op("get_rows", get_rows, "gather", no_flops, _get_rows_traffic, (), ("a", "rows")),
-    Op("set_rows", set_rows, "store", no_flops, _set_rows_traffic, None, ("b", "rows")),
+    *(Op(f, "view", no_flops, no_traffic) for f in (view, reshape, permute, transpose)),
+    *(Op(f, "copy", no_flops, plain_traffic, (0,), in_numpy.dup) for f in (dup, cont)),
+    Op(cpy, "copy", no_flops, plain_traffic, None, in_numpy.cpy, before=True),
+    Op(repeat, "move", no_flops, plain_traffic, None, in_numpy.repeat, before=True),
+    Op(concat, "move", no_flops, plain_traffic, None, in_numpy.concat),
+    Op(get_rows, "gather", no_flops, _get_rows_traffic, (), in_numpy.get_rows),
+    Op(set_rows, "store", no_flops, _set_rows_traffic, None, in_numpy.set_rows, before=True),
 )

@@ -20,7 +20,7 @@ def quantize(x: Tensor) -> Tensor:
 
 CPU_OPS: dict[str, Op] = {
     **OPS,
-    "quantize": Op("quantize", quantize, "round", per_element(4), plain_traffic, (0,), ("x",)),
+    "quantize": Op(quantize, "round", per_element(4), plain_traffic, (0,)),
 }
 
 

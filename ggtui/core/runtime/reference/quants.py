@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.errors import ShapeError, UsageError
+from ggtui.core.graph.own_types import decode_own, encode_own
 from ggtui.core.graph.types import TensorType, type_of
-from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
 from ggtui.core.runtime.reference.quants_k import (
     IQ4_NL,
     IQ4_XS,
@@ -218,7 +218,7 @@ def quantize(array: npt.ArrayLike, type: TensorType | str) -> Bytes:
     x = np.ascontiguousarray(array, np.float32)
     out = np.empty((*x.shape[:-1], type.row_bytes(x.shape[-1])), np.uint8)
     if type.own:
-        out[...] = encode_rows(type, x.reshape(-1, x.shape[-1])).reshape(out.shape)
+        out[...] = encode_own(type, x.reshape(-1, x.shape[-1])).reshape(out.shape)
     else:
         _by_chunks(x.reshape(-1, type.block), out.reshape(-1, type.bytes), codec_of(type).encode, type)
     return out
@@ -239,7 +239,7 @@ def dequantize(data: bytes | npt.NDArray[Any], type: TensorType | str, ne0: int)
     rows = () if b.shape[-1] == row else (b.shape[-1] // row,)
     out = np.empty((*b.shape[:-1], *rows, ne0), np.float32)
     if type.own:
-        out[...] = decode_rows(type, b.reshape(-1, row)).reshape(out.shape)
+        out[...] = decode_own(type, b.reshape(-1, row)).reshape(out.shape)
     else:
         _by_chunks(b.reshape(-1, type.bytes), out.reshape(-1, type.block), codec_of(type).decode, type)
     return out

@@ -4,73 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
-from op_table import EXACT, Array, Case, Given, f32, i32, run
+from every_way import Array, graph_of
 
-from ggtui import Context, Graph, Tensor, ops
+from ggtui import Context, Tensor, ops
 from ggtui.core.graph.dim import Dim
+from ggtui.core.runtime.cases.shape import twice
 
 
 def mine(n: int, ith: int, nth: int) -> slice:
     return slice(n * ith // nth, n * (ith + 1) // nth)
-
-
-def twice(dst: Array, x: Array, ith: int, nth: int) -> None:
-    rows = mine(len(x), ith, nth)
-    dst[rows] = 2 * x[rows]
-
-
-def total(dst: Array, a: Array, b: Array, ith: int, nth: int) -> None:
-    if ith == nth - 1:
-        dst[...] = a.sum() + b.sum()
-
-
-def case(
-    name: str, given: tuple[Given, ...], want: Callable[..., Array], function: Any = twice, **options: Any
-) -> Case:
-    return Case("map_custom", name, given, lambda *x: ops.map_custom(function, *x, **options), want, EXACT)
-
-
-CASES = (
-    *(case(f"{n}", (f32(n, 33),), lambda x: 2 * x) for n in (0, 1, 2, 16)),
-    *(case(layout, (f32(4, 5, 6, layout=layout),), lambda x: 2 * x) for layout in ("part", "turned", "permuted")),
-    case("f16", (Given((5, 33), "f16"),), lambda x: 2 * x, type="f16"),
-    case("f16-to-f32", (Given((5, 33), "f16"),), lambda x: 2 * x),
-    case("i32", (i32(5, 33, high=100),), lambda x: 2 * x, type="i32"),
-    case("i32-to-f16", (i32(5, 33, high=100),), lambda x: 2.0 * x, type="f16"),
-    case("4d", (f32(2, 3, 4, 5),), lambda x: 2 * x),
-    case(
-        "two-sources-one-value",
-        (i32(7, high=9), i32(3, 2, high=9)),
-        lambda a, b: np.full((1, 1), a.sum() + b.sum()),
-        total,
-        ne=(1,),
-        type="i32",
-    ),
-    Case(
-        "map_custom",
-        "between-others",
-        (f32(5, 33),),
-        lambda x: ops.neg(ops.map_custom(twice, ops.sqr(x))),
-        lambda x: -2.0 * np.float32(x) ** 2,
-        EXACT,
-    ),
-)
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_op(case: Case) -> None:
-    run(case)
-
-
-def graph_of(*outputs: Tensor) -> Graph:
-    g = Graph()
-    for t in outputs:
-        g.build_forward_expand(t)
-    return g
 
 
 def custom(function: Callable[..., None], n: int = 4) -> Tensor:

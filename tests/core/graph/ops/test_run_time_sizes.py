@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from op_table import ATTENTION, DEFAULT, EXACT, ISAS, MUL_MAT, Array, near, normal
-from test_attention import attention, diag_mask_inf, rope, soft_max, with_infinities
-from test_elementwise import norm, silu
-from test_mul_mat import product
+from every_way import ISAS, Array, near
 
 from ggtui import Context, Graph, Tensor, ops
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.core.graph.dim import Dim
+from ggtui.core.graph.ops import OPS
+from ggtui.core.runtime.cases.attention import with_infinities
+from ggtui.core.runtime.cases.base import ATTENTION, DEFAULT, EXACT, MUL_MAT, normal
+from ggtui.core.runtime.check import reference_result
 from ggtui.core.runtime.cpu.plan import Pool
 
 N, KV = 20, 50  # the largest
@@ -21,7 +22,7 @@ VALUES = ((20, 50), (1, 17), (7, 7), (0, 3), (3, 50), (19, 48))
 
 
 class Inputs:
-    """Tensors as large as they can get; numpy in float64 at the sizes of a run."""
+    """Tensors as large as they can get."""
 
     def __init__(self) -> None:
         self.ctx, self.rng = Context(), np.random.default_rng(11)
@@ -42,106 +43,89 @@ class Inputs:
         return self.filled(self.rng.permutation(high)[: int(ne)].astype(np.int32), (ne,), "i32")
 
 
-Built = tuple[Tensor, list[Tensor], Callable[..., Array]]  # result, inputs, numpy's function of their values
+def elementwise(i: Inputs) -> Tensor:
+    return ops.silu(ops.scale(ops.add(i.f32(33, i.n), i.f32(33)), 2.0))
 
 
-def elementwise(i: Inputs) -> Built:
-    x, b = i.f32(33, i.n), i.f32(33)
-    return ops.silu(ops.scale(ops.add(x, b), 2.0)), [x, b], lambda x, b: silu(2 * (x + b))
-
-
-def two_alike(i: Inputs) -> Built:
+def two_alike(i: Inputs) -> Tensor:
     x, y = i.f32(33, i.n, 3), i.f32(33, i.n, 3)
-    return ops.swiglu(ops.mul(x, y), y), [x, y], lambda x, y: silu(x * y) * y
+    return ops.swiglu(ops.mul(x, y), y)
 
 
-def summed(i: Inputs) -> Built:
-    x = i.f32(33, i.n, 2)
-    return ops.sum(ops.sum_rows(x)), [x], lambda x: x.sum().reshape(1)
+def summed(i: Inputs) -> Tensor:
+    return ops.sum(ops.sum_rows(i.f32(33, i.n, 2)))
 
 
-def long_rows(i: Inputs) -> Built:
-    x = i.f32(i.kv, 5, 2)
-    return ops.soft_max(x, scale=0.5), [x], lambda x: soft_max(x, scale=0.5)
+def long_rows(i: Inputs) -> Tensor:
+    return ops.soft_max(i.f32(i.kv, 5, 2), scale=0.5)
 
 
-def copied(i: Inputs) -> Built:
-    x = i.f32(33, i.n, 2)
-    return ops.cont(ops.permute(x, 0, 2, 1, 3)), [x], lambda x: x.swapaxes(0, 1)
+def copied(i: Inputs) -> Tensor:
+    return ops.cont(ops.permute(i.f32(33, i.n, 2), 0, 2, 1, 3))
 
 
-def turned(i: Inputs) -> Built:
-    x = i.f32(33, i.n)
-    return ops.cont(ops.transpose(x)), [x], lambda x: x.T
+def turned(i: Inputs) -> Tensor:
+    return ops.cont(ops.transpose(i.f32(33, i.n)))
 
 
-def joined(i: Inputs) -> Built:
-    x, y = i.f32(33, i.n), i.f32(20, i.n)
-    return ops.concat(x, y, 0), [x, y], lambda x, y: np.concatenate([x, y], axis=1)
+def joined(i: Inputs) -> Tensor:
+    return ops.concat(i.f32(33, i.n), i.f32(20, i.n), 0)
 
 
-def reshaped(i: Inputs) -> Built:
-    x = i.f32(32, i.n)
-    heads = ops.reshape(ops.sqr(x), 8, 4, i.n)
-    return ops.cont(ops.permute(heads, 0, 2, 1, 3)), [x], lambda x: np.square(x).reshape(-1, 4, 8).swapaxes(0, 1)
+def repeated(i: Inputs) -> Tensor:
+    return ops.repeat(i.f32(33), i.f32(66, i.n))
 
 
-def picked(i: Inputs) -> Built:
-    table, at = i.f32(33, 40), i.numbers(i.n, 40)
-    return ops.get_rows(table, at), [table, at], lambda table, at: table[at]
+def written_into(i: Inputs) -> Tensor:
+    return ops.cpy(i.f32(33, i.n), i.filled(normal(i.rng, (N, 33)), (33, i.n), "f16"))
 
 
-def masked(i: Inputs) -> Built:
-    x = i.f32(i.kv, i.n, 2)
-    return ops.soft_max(ops.diag_mask_inf(x, i.n)), [x], lambda x: soft_max(diag_mask_inf(x, x.shape[1]))
+def reshaped(i: Inputs) -> Tensor:
+    return ops.cont(ops.permute(ops.reshape(ops.sqr(i.f32(32, i.n)), 8, 4, i.n), 0, 2, 1, 3))
 
 
-def roped(i: Inputs) -> Built:
-    x, at = i.f32(16, 3, i.n), i.numbers(i.n, 500)
-    return ops.rope(x, at), [x, at], rope
+def picked(i: Inputs) -> Tensor:
+    return ops.get_rows(i.f32(33, 40), i.numbers(i.n, 40))
 
 
-def layer(type: str) -> Callable[[Inputs], Built]:
+def masked(i: Inputs) -> Tensor:
+    return ops.soft_max(ops.diag_mask_inf(i.f32(i.kv, i.n, 2), i.n))
+
+
+def roped(i: Inputs) -> Tensor:
+    return ops.rope(i.f32(16, 3, i.n), i.numbers(i.n, 500))
+
+
+def layer(type: str) -> Callable[[Inputs], Tensor]:
     """A norm with weights, a product with bias and activation, another one added to the input."""
 
-    def build(i: Inputs) -> Built:
+    def build(i: Inputs) -> Tensor:
         x, w, b, c = i.f32(64, i.n), i.f32(64), i.f32(64), i.f32(96)
         up, down = i.weights(64, 96, type), i.weights(96, 64, type)
         hidden = ops.silu(ops.add(ops.mul_mat(up, ops.add(ops.mul(ops.norm(x), w), b)), c))
-
-        def want(x: Array, w: Array, b: Array, c: Array) -> Array:
-            hidden = silu(product(up.numpy(), norm(x, 1e-5) * w + b) + c)
-            return product(down.numpy(), hidden) + x
-
-        return ops.add(ops.mul_mat(down, hidden), x), [x, w, b, c], want
+        return ops.add(ops.mul_mat(down, hidden), x)
 
     return build
 
 
-def scores(i: Inputs) -> Built:
-    k, q = i.f32(24, i.kv, 2), i.f32(24, i.n, 4)
-    return ops.mul_mat(k, q), [k, q], product
+def scores(i: Inputs) -> Tensor:
+    return ops.mul_mat(i.f32(24, i.kv, 2), i.f32(24, i.n, 4))
 
 
-def flash(type: str, packed: bool) -> Callable[[Inputs], Built]:
+def flash(type: str, packed: bool) -> Callable[[Inputs], Tensor]:
     """Queries against the first n_kv positions of a cache, under a mask."""
 
-    def build(i: Inputs) -> Built:
+    def build(i: Inputs) -> Tensor:
         q = i.f32(24, i.n, 4)
         caches = [i.ctx.tensor(normal(i.rng, (2, KV + 9, 24)), type=type, packed=packed and not j) for j in range(2)]
         m = i.filled(with_infinities(i.rng, (N, KV)), (i.kv, i.n))
         k, v = (ops.view(t, (24, i.kv, 2)) for t in caches)
-
-        def want(q: Array, m: Array) -> Array:
-            n_kv = m.shape[-1]
-            return attention(q[None], *(t.numpy()[None, :, :n_kv].astype(np.float64) for t in caches), m, 0.2)[0]
-
-        return ops.flash_attn_ext(q, k, v, m, 0.2), [q, m], want
+        return ops.flash_attn_ext(q, k, v, m, 0.2)
 
     return build
 
 
-GRAPHS: tuple[tuple[str, Callable[[Inputs], Built], float], ...] = (
+GRAPHS: tuple[tuple[str, Callable[[Inputs], Tensor], float], ...] = (
     ("elementwise", elementwise, DEFAULT),
     ("two_alike", two_alike, DEFAULT),
     ("sum", summed, DEFAULT),
@@ -149,6 +133,8 @@ GRAPHS: tuple[tuple[str, Callable[[Inputs], Built], float], ...] = (
     ("cont-permute", copied, EXACT),
     ("cont-transpose", turned, EXACT),
     ("concat", joined, EXACT),
+    ("repeat", repeated, EXACT),
+    ("cpy", written_into, EXACT),
     ("reshape", reshaped, DEFAULT),
     ("get_rows", picked, EXACT),
     ("diag_mask_inf", masked, DEFAULT),
@@ -163,28 +149,21 @@ GRAPHS: tuple[tuple[str, Callable[[Inputs], Built], float], ...] = (
 )
 
 
-def first(t: Tensor, values: Mapping[str, int]) -> Array:
-    """The values of an input that a run looks at, in float64 or int64."""
-    sizes = [values[n.name] if isinstance(n, Dim) else n for n in reversed(t.ne[: t.n_dims])]
-    x = t.numpy()[tuple(slice(n) for n in sizes)]
-    return x.astype(np.int64 if x.dtype == np.int32 else np.float64)
-
-
 @pytest.mark.parametrize(("build", "bound"), [row[1:] for row in GRAPHS], ids=[row[0] for row in GRAPHS])
-def test_every_size_in_turn(build: Callable[[Inputs], Built], bound: float) -> None:
-    y, given, want = build(Inputs())
+def test_every_size_in_turn(build: Callable[[Inputs], Tensor], bound: float) -> None:
+    y = build(Inputs())
+    want = [reference_result(y, {"n": n, "n_kv": n_kv}) for n, n_kv in VALUES]
     g = Graph()
     g.build_forward_expand(y)
     for isa in ISAS:
         for fused in (False, True):
-            for n, n_kv in VALUES:
-                values = {"n": n, "n_kv": n_kv}
+            for (n, n_kv), expected in zip(VALUES, want, strict=True):
                 results = []
                 for threads in (1, 3):
                     g.plan(isa=isa, fused=fused).arena[...] = 0xFF
-                    g.compute(threads, values, isa=isa, fused=fused)
+                    g.compute(threads, {"n": n, "n_kv": n_kv}, isa=isa, fused=fused)
                     results.append(y.numpy().copy())
-                near(results[0], want(*(first(t, values) for t in given)), bound)
+                near(results[0], expected, bound)
                 assert results[0].tobytes() == results[1].tobytes()
 
 
@@ -210,7 +189,8 @@ def test_a_cache_that_grows(type: str) -> None:
         history = np.concatenate([history, new[1:, :, :step]], axis=2)
         g.compute(2, {"n_tokens": step, "n_kv": n_past + step})
         keys, values = history.astype(type.replace("f", "float")).astype(np.float64)
-        want = attention(new[None, 0, :, :step].astype(np.float64), keys[None], values[None], scale=0.3, causal=True)
+        queries = new[None, 0, :, :step].astype(np.float64)
+        want = OPS["flash_attn_ext"].reference((0.3, 0.0, True), queries, keys[None], values[None])
         near(y.numpy(), want[0], ATTENTION)
 
 

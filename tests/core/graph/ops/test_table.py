@@ -1,32 +1,25 @@
-"""Every op has rows in the tests' table, and Python and C know the same ops."""
+"""Every op has cases in the table and a meaning in numpy, and Python and C know the same ops."""
 
 from __future__ import annotations
 
-import test_attention
-import test_elementwise
-import test_map_custom
-import test_mul_mat
-import test_shape
-
 from ggtui.core.graph.ops import KINDS, OPS
+from ggtui.core.runtime.cases import CASES
 from ggtui.core.runtime.cpu.native import OP_NUMBERS, lib, text
 from ggtui.core.runtime.cpu.ops import CPU_OPS
 
-CASES = (
-    *test_elementwise.CASES,
-    *test_shape.CASES,
-    *test_mul_mat.CASES,
-    *test_attention.CASES,
-    *test_map_custom.CASES,
-)
 
-
-def test_every_op_has_rows() -> None:
+def test_every_op_has_cases() -> None:
     assert {case.op for case in CASES} == set(OPS)
 
 
-def test_rows_have_names_of_their_own() -> None:
+def test_cases_have_names_of_their_own() -> None:
     assert len({str(case) for case in CASES}) == len(CASES)
+
+
+def test_every_op_that_computes_has_a_meaning_in_numpy() -> None:
+    assert {op.name for op in OPS.values() if op.reference is None} == {
+        op.name for op in OPS.values() if op.kind in ("view", "custom")
+    }
 
 
 def test_python_and_c_know_the_same_ops() -> None:

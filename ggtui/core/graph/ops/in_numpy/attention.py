@@ -1,0 +1,119 @@
+"""Matrix multiplication and the ops of attention, in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ggtui.core.errors import GgtuiError
+from ggtui.core.graph.ops.in_numpy.arrays import Array, Params
+
+NORMAL, NEOX = 0, 2  # rope's modes
+
+
+def mul_mat(params: Params, a: Array, b: Array) -> Array:
+    """The dot product of each row of a with each row of b, b @ a.T; a matrix of a serves as many of b as there are
+    more of them.
+
+    (k, m, a2, a3), (k, n, b2, b3) -> (m, n, b2, b3); a2 divides b2, a3 b3
+    """
+    a = _for_each_group(a, b.shape[0], b.shape[1])
+    return b @ a.swapaxes(2, 3)
+
+
+def _for_each_group(a: Array, n3: int, n2: int) -> Array:
+    """Matrices a (a3, a2, rows, k) as (n3, n2, rows, k): neighbours share one."""
+    a = np.repeat(a, n3 // max(a.shape[0], 1), axis=0)
+    return np.repeat(a, n2 // max(a.shape[1], 1), axis=1)
+
+
+def diag_mask_inf(params: Params, a: Array) -> Array:
+    """a with -inf where i0 > n_past + i1: no token sees a later one.
+
+    (n_kv, n_tokens, n2, n3) -> the same
+    """
+    (n_past,) = params
+    i0, i1 = np.arange(a.shape[3]), np.arange(a.shape[2])[:, None]
+    return np.where(i0 > n_past + i1, -np.inf, a)
+
+
+def alibi_slopes(n_head: int, max_bias: float) -> Array:
+    """The slope of each head, (n_head): 1 for all where max_bias is 0 (Press et al. 2021).
+
+    With p the largest power of two <= n_head: 2^(-max_bias (h + 1) / p) for the first p heads, and for the others the
+    odd steps of the series that 2p heads have.
+    """
+    p = 1
+    while 2 * p <= n_head:
+        p *= 2
+    steps = [h + 1 if h < p else (2 * (h - p) + 1) / 2 for h in range(n_head)]
+    return np.exp2(-max_bias * np.array(steps) / p)
+
+
+def soft_max(params: Params, a: Array, mask: Array | None = None, sinks: Array | None = None) -> Array:
+    """exp(x) / (sum exp(x) + exp(sink)) of each row, x = scale * a + slope * mask; zeros where all of x is -inf.
+
+    a (n_kv, n_tokens, n_head, n3), mask (n_kv, >= n_tokens, m2, m3), sinks (n_head) -> the same as a
+
+    slope: ALiBi's of the head; the mask is repeated over dimensions 2 and 3; without sinks there is none in the sum
+    """
+    scale, max_bias = params
+    x = scale * a
+    if mask is not None:
+        n3, n_head, n_tokens, _ = a.shape
+        over = np.tile(mask[:, :, :n_tokens], (n3 // mask.shape[0], n_head // mask.shape[1], 1, 1))
+        x = x + alibi_slopes(n_head, max_bias)[:, None, None] * over
+    largest = np.max(x, axis=-1, keepdims=True, initial=-np.inf)
+    if sinks is not None:
+        sinks = sinks.reshape(-1, 1, 1)  # a head each
+        largest = np.maximum(largest, sinks)
+    largest = np.where(np.isneginf(largest), 0, largest)  # -inf - -inf is NaN; any other number gives exp(-inf) = 0
+    e = np.exp(x - largest)
+    total = np.sum(e, axis=-1, keepdims=True)
+    if sinks is not None:
+        total = total + np.exp(sinks - largest)
+    return e / np.where(total == 0, 1, total)
+
+
+def rope(params: Params, a: Array, positions: Array, freq_factors: Array | None = None) -> Array:
+    """Pair i of each row, turned by the angle position * freq_scale * freq_base^(-2i / n_dims) / freq_factors[i], and
+    times attn_factor (Su et al. 2021).
+
+    a (d, n_head, n_tokens, n3), i32 positions (n_tokens), freq_factors (n_dims / 2) -> the same as a
+
+    A pair is (2i, 2i + 1), in mode neox (i, i + n_dims/2); what lies behind n_dims stays as it is.
+    """
+    n_dims, mode, freq_base, freq_scale, attn_factor = params
+    n_pairs = int(n_dims) // 2
+    angle = positions.reshape(-1, 1) * freq_scale * freq_base ** (-2 * np.arange(n_pairs) / n_dims)  # (token, pair)
+    if freq_factors is not None:
+        angle = angle / freq_factors.reshape(-1)[:n_pairs]
+    cos, sin = attn_factor * np.cos(angle)[:, None, :], attn_factor * np.sin(angle)[:, None, :]
+    near = np.arange(n_pairs) if mode == NEOX else 2 * np.arange(n_pairs)
+    far = near + (n_pairs if mode == NEOX else 1)
+    result = a.copy()
+    result[..., near] = a[..., near] * cos - a[..., far] * sin
+    result[..., far] = a[..., near] * sin + a[..., far] * cos
+    return result
+
+
+def flash_attn_ext(
+    params: Params, q: Array, k: Array, v: Array, mask: Array | None = None, sinks: Array | None = None
+) -> Array:
+    """soft_max(scale * q . k + slope * mask) . v; causal: token i sees the keys up to n_kv - n_tokens + i (Vaswani et
+    al. 2017). Raises GgtuiError for a causal one with more tokens than keys.
+
+    q (d_k, n_tokens, n_head, n3), k (d_k, n_kv, n_head_kv, n3), v (d_v, n_kv, n_head_kv, n3), mask and sinks as for
+    soft_max -> (d_v, n_head, n_tokens, n3)
+
+    Neighbouring heads of q share one of k and v.
+    """
+    scale, max_bias, causal = params
+    n3, n_head, n_tokens, _ = q.shape
+    n_kv = k.shape[2]
+    if causal and n_tokens > n_kv:
+        raise GgtuiError(f"flash_attn_ext: causal, but {n_tokens} queries for {n_kv} positions")
+    scores = q @ _for_each_group(k, n3, n_head).swapaxes(2, 3)
+    if causal:
+        scores = diag_mask_inf((n_kv - n_tokens,), scores)
+    weights = soft_max((scale, max_bias), scores, mask, sinks)
+    return (weights @ _for_each_group(v, n3, n_head)).swapaxes(1, 2)
