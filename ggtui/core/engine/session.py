@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class Stats:
 
 
 class Session:
-    """A loaded model. `load` makes one.
+    """A loaded model. `load` makes one; `close` or a `with` gives back what it holds at once, else its last reference.
 
     n_past  tokens in the context; tokens  which they are, and after them, when a generation has ended, the last token
             chosen, which the model has not read yet
@@ -114,6 +114,7 @@ class Session:
         self._isa, self._fused = isa, fused
         self.profile = record if isinstance(record, str) else "full" if record else "off"
         self.recording = True
+        self._closed = False
         self._runners: dict[tuple[int, bool], Runner] = {}
         self._running: Runner | None = None
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
@@ -131,6 +132,24 @@ class Session:
             self._one = self._runner(1, all_logits=False)
             packing.finish()
         self.stats.load_ns = time.perf_counter_ns() - started
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back weights, cache and threads now. Afterwards nothing can be read or generated."""
+        self.stop()
+        self._closed = True
+        self._runners.clear()
+        self.weights = {}
+        del self._one, self.kv, self._context, self.pool
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the session is closed; load the model again")
 
     @property
     def threads(self) -> int:
@@ -165,6 +184,7 @@ class Session:
 
         `last_only`: logits of the last token alone.
         """
+        self._check_open()
         inputs = make_inputs(n_tokens, self.n_ctx, last_only=last_only)
         return self._build(self.hparams, self.weights, self.kv, inputs), inputs
 
@@ -194,6 +214,7 @@ class Session:
         self, ids: Sequence[int], *, all_logits: bool = False
     ) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
         """`eval`, and the record of each batch."""
+        self._check_open()
         tokens = np.asarray(ids, np.int64).reshape(-1)
         n_vocab = self.hparams.n_vocab
         if not len(tokens):
@@ -349,6 +370,7 @@ class Session:
 
     def memory(self) -> MemoryUse:
         """Bytes by owner, now."""
+        self._check_open()
         batch = [r.plan.arena_bytes for r in self._runners.values() if r.capacity > 1]
         mapped = sum(t.n_bytes for t in self.weights.values() if not t.packed)
         records = sum(r.recorder.n_bytes for r in self._runners.values() if r.recorder)

@@ -101,7 +101,10 @@ class Tensor:
     ) -> None:
         if not 1 <= len(ne) <= 4:
             raise ShapeError(f"{op}: a tensor has 1 to 4 dimensions, not {len(ne)}")
-        sizes = (*(n if isinstance(n, Dim) else index(n) for n in ne), *[1] * (4 - len(ne)))
+        try:
+            sizes = (*(n if isinstance(n, Dim) else index(n) for n in ne), *[1] * (4 - len(ne)))
+        except TypeError as error:
+            raise ShapeError(f"{op}: sizes {tuple(ne)} must be whole numbers") from error
         if min(sizes) < 0:
             raise ShapeError(f"{op}: sizes {sizes} must not be negative")
         if prod(max(n, 1) for n in sizes) > MAX_ELEMENTS:

@@ -142,19 +142,15 @@ static void fail(gg_plan *plan, int status) {
 
 /* ---- running ---- */
 
-typedef struct {
+typedef struct gg_run {
     gg_plan *plan;
     gg_pool *pool;
     const gg_trace *trace;
-    uint64_t asked; /* the tick when the caller woke the pool */
+    uint64_t asked;             /* the tick when the caller woke the pool */
+    const struct gg_run *outer; /* the run in which a function of Python's asked for this one, or NULL */
 } gg_run;
 
-/* The runs that this thread is in: more than one where a function of Python's computes another graph meanwhile. */
-typedef struct gg_frame {
-    const gg_run *run;
-    const struct gg_frame *outer;
-} gg_frame;
-static _Thread_local const gg_frame *inside;
+static _Thread_local const gg_run *inside; /* the run that this thread works for */
 
 /* Never asked of the first step, which threads come to from the end of the last run. */
 static bool barrier_before(const gg_run *run, int i) {
@@ -192,8 +188,7 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
     _Atomic int64_t alone_next; /* not the plan's: every thread that works alone does all chunks */
     gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL, plan->user};
     gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next, plan->user};
-    const gg_frame frame = {run, inside};
-    inside = &frame;
+    inside = run;
 
     int i = 0;
     for (; i < plan->n_steps && !halted(plan); i++) {
@@ -213,7 +208,7 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
             gg_pool_barrier(run->pool, ith);
         }
     }
-    inside = frame.outer;
+    inside = ith == 0 ? run->outer : NULL;
 }
 
 static void walk(void *arg, int ith) { walk_steps(arg, NULL, ith); }
@@ -279,7 +274,7 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const g
     for (int i = 0; i < plan->n_steps; i++) {
         atomic_store_explicit(&plan->counters[i].next, 0, memory_order_relaxed);
     }
-    gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks_fenced() : 0};
+    gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks_fenced() : 0, .outer = inside};
     gg_pool_run(pool, trace != NULL ? walk_and_record : walk, &run);
     if (trace != NULL) {
         gg_record_end(trace, plan->n_steps, nth);
@@ -296,8 +291,8 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const g
 
 /* Whether the run would wait for itself: it is asked for by a function of a run of the same plan or on the same pool. */
 static bool waits_for_itself(const gg_plan *plan, const gg_pool *pool) {
-    for (const gg_frame *frame = inside; frame != NULL; frame = frame->outer) {
-        if (frame->run->plan == plan || frame->run->pool == pool) {
+    for (const gg_run *run = inside; run != NULL; run = run->outer) {
+        if (run->plan == plan || run->pool == pool) {
             return true;
         }
     }

@@ -7,10 +7,11 @@ import gc
 import numpy as np
 import pytest
 
-from ggtui import Context, ops
+from ggtui import Context, Graph, ops
 from ggtui.core.errors import GgtuiError, ShapeError, UsageError
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES
+from ggtui.core.runtime.cpu.buffer import RowBuffer
 from ggtui.core.runtime.reference.quants import dequantize, quantize
 
 
@@ -98,3 +99,71 @@ def test_views_of_views_count_bytes_from_the_first() -> None:
     assert inner.numpy().tolist() == [[13.0, 14.0], [19.0, 20.0]]
     assert ops.transpose(inner).numpy().tolist() == [[13.0, 19.0], [14.0, 20.0]]
     assert ops.permute(a, 1, 0, 2, 3).numpy().tolist() == a.numpy().T.tolist()
+
+
+@pytest.mark.parametrize(
+    "name", ["ne", "nb", "src", "type", "op", "op_params", "view_src", "view_offs", "buffer", "n_dims"]
+)
+def test_what_plans_rely_on_is_fixed(name: str) -> None:
+    a = Context().tensor(np.ones((2, 3), np.float32))
+    y = ops.neg(a)
+    for t in (a, y):
+        with pytest.raises(AttributeError, match=f"{name} of a tensor is fixed|has no setter|can't set"):
+            setattr(t, name, getattr(t, name))
+    y.name = "mine"
+    assert y.name == "mine"
+
+
+def test_memory_that_is_too_small_is_refused() -> None:
+    t = Tensor(TYPES["f32"], (4, 4), name="t")
+    with pytest.raises(GgtuiError, match="'t' takes 64 bytes, not 60"):
+        t.place(RowBuffer(np.zeros(60, np.uint8)))
+    with pytest.raises(GgtuiError, match="is a view"):
+        ops.view(Context().new_tensor_1d("f32", 4), (2,)).place(RowBuffer(np.zeros(60, np.uint8)))
+
+
+def test_a_view_made_by_hand_stays_inside_too() -> None:
+    a = Context().new_tensor_1d("f32", 16)
+    for ne, nb, offset in (
+        ((17,), None, 0),
+        ((4,), None, 52),
+        ((4,), (4, -4, 4, 4), 16),
+        ((4,), None, -4),
+        ((4,), None, 2),
+    ):
+        with pytest.raises(ShapeError):
+            Tensor(a.type, ne, op="view", nb=nb, view_src=a, view_offs=offset)
+
+
+PACKED_VIEWS = [(64, 64, 1), (64, 10_000_000, 1), (64, 33), (32, 32), (64, 32, 2), (128, 16)]
+
+
+@pytest.mark.parametrize("ne", PACKED_VIEWS)
+def test_a_view_of_packed_memory_has_its_rows_alone(ne: tuple[int, ...]) -> None:
+    ctx = Context()
+    a, neighbour = ctx.new_tensor("f16", (64, 32, 1), packed=True), ctx.new_tensor("f16", (64, 32, 1))
+    with pytest.raises(ShapeError, match=r"of packed .* only the first rows"):
+        ops.view(a, ne)
+    v = ops.view(a, (64, 20, 1))
+    with pytest.raises(ShapeError, match="only the first rows"):
+        ops.view(v, (64, 21, 1))
+    g = Graph()
+    g.build_forward_expand(ops.set_rows(v, ctx.tensor(np.ones((1, 1, 64), np.float32)), ctx.tensor(np.array([20]))))
+    with pytest.raises(GgtuiError, match="row 20 of 20 is out of range"):
+        g.compute()
+    assert not neighbour.numpy().any()
+
+
+def test_sizes_that_no_memory_has_are_refused() -> None:
+    a = Context().new_tensor_1d("f32", 4)
+    for ne, nb in (((4, 1 << 60), (0,)), ((4, 1 << 31), (0,)), ((4, 1 << 20, 1 << 20, 1 << 20), (0, 0, 0))):
+        with pytest.raises(ShapeError, match=r"too often|more than"):
+            ops.view(a, ne, nb)
+    assert ops.view(a, (4, 1000), (0,)).numpy().shape == (1000, 4)
+    for ne in ((1 << 62,), (1 << 32, 1 << 32), (1 << 21, 1 << 21)):
+        with pytest.raises(ShapeError, match="more than"):
+            Context().new_tensor("f32", ne)
+    with pytest.raises(GgtuiError, match=r"no memory for \d+ bytes"):
+        Context().new_tensor("f32", (1 << 40,))
+    with pytest.raises(ShapeError, match="whole numbers"):
+        Tensor(TYPES["f32"], (1.5,))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 
@@ -10,8 +11,10 @@ import pytest
 from every_way import Array, graph_of
 
 from ggtui import Context, Tensor, ops
+from ggtui.core.errors import GgtuiError
 from ggtui.core.graph.dim import Dim
 from ggtui.core.runtime.cases.shape import twice
+from ggtui.core.runtime.cpu.pool import Pool
 
 
 def mine(n: int, ith: int, nth: int) -> slice:
@@ -136,3 +139,95 @@ def test_it_may_compute_a_graph_of_its_own() -> None:
     y = custom(function)
     graph_of(y).compute(threads=2)
     assert (y.numpy() == 3).all()
+
+
+def test_an_array_that_is_kept_stays_readable() -> None:
+    """It holds on to its memory, whatever becomes of the graph."""
+    kept: list[Array] = []
+
+    def function(dst: Array, x: Array, ith: int, nth: int) -> None:
+        kept.extend((dst, x))
+        dst[...] = x
+
+    x = Context().tensor(np.arange(1 << 20, dtype=np.float32))
+    y = ops.map_custom(function, ops.neg(x))
+    graph_of(ops.neg(y)).compute()
+    del x, y
+    gc.collect()
+    assert all(np.isfinite(array).all() for array in kept)
+    assert kept[0].flags.writeable and not kept[1].flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        kept[1][0] = 1
+
+
+def test_a_source_of_one_row_after_a_norm() -> None:
+    x = Context().tensor(np.arange(32, dtype=np.float32))
+    y = ops.map_custom(twice, ops.norm(x))
+    graph_of(y).compute(threads=3)
+    want = (np.arange(32) - 15.5) / np.sqrt(np.var(np.arange(32)) + 1e-5) * 2
+    np.testing.assert_allclose(y.numpy(), want, rtol=1e-5)
+
+
+@pytest.mark.pool
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_function_that_computes_on_its_own_threads_is_refused(threads: int) -> None:
+    """It would wait for itself."""
+    x = Context().tensor(np.ones(8, np.float32))
+    inner = graph_of(ops.neg(x))
+
+    def function(dst: Array, _: Array, ith: int, nth: int) -> None:
+        inner.compute(threads=threads)
+
+    outer = graph_of(ops.map_custom(function, x))
+    with pytest.raises(GgtuiError, match="on the threads of that very run"):
+        outer.compute(threads=threads)
+    again = graph_of(ops.map_custom(lambda dst, x, ith, nth: outer.compute(threads=threads + 1), x))
+    with pytest.raises(GgtuiError, match="that very run"):
+        again.compute(threads=threads)
+
+
+@pytest.mark.pool
+def test_a_function_may_compute_on_other_threads() -> None:
+    x = Context().tensor(np.ones(8, np.float32))
+    y = ops.neg(x)
+    inner = graph_of(y)
+
+    def function(dst: Array, _: Array, ith: int, nth: int) -> None:
+        inner.compute(threads=1)
+        if ith == 0:
+            dst[...] = y.numpy()
+
+    z = ops.map_custom(function, x)
+    graph_of(z).compute(threads=2)
+    assert z.numpy().tolist() == [-1] * 8
+
+
+@pytest.mark.pool
+def test_what_two_graphs_raise_is_not_mixed_up() -> None:
+    """Each in a thread of its own, at the same time."""
+    begun = threading.Barrier(2)
+
+    def failing(name: str) -> Tensor:
+        def function(dst: Array, _: Array, ith: int, nth: int) -> None:
+            begun.wait(60)
+            raise ValueError(name)
+
+        return ops.map_custom(function, Context().tensor(np.ones(8, np.float32)))
+
+    found: dict[str, str] = {}
+
+    def run(name: str) -> None:
+        plan, pool = graph_of(failing(name)).plan(), Pool(1)
+        for _ in range(50):
+            with pytest.raises(ValueError) as raised:
+                plan.run(pool)
+            found.setdefault(name, str(raised.value))
+            if found[name] != name:
+                found[name] = str(raised.value)
+
+    workers = [threading.Thread(target=run, args=(name,)) for name in "ab"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found == {"a": "a", "b": "b"}

@@ -76,15 +76,20 @@ def schedule(dag: Dag) -> CpuDag:
 
 
 def _by_every_thread(dag: Dag) -> set[Node]:
-    """Norms and roundings of one row, of which only other nodes want the result."""
+    """Norms and roundings of one row, of which only products want the result."""
     stay = dag.must_stay()
+    wanted = {s.root for node in dag.nodes if not _is_product(node) for s in node.src if s is not None}
     every = set()
     for node in dag.nodes:
-        alone = isinstance(node, Joined) and not isinstance(node.parts, Product)
+        made = isinstance(node, Joined) and not _is_product(node)
         one = node.dst.n_rows == 1 and not any(isinstance(n, Dim) for n in node.dst.ne)
-        if alone and one and node.dst not in stay and node.dst.view_src is None:
+        if made and one and node.dst.view_src is None and node.dst not in stay | wanted:
             every.add(node)
     return every
+
+
+def _is_product(node: Node) -> bool:
+    return isinstance(node, Joined) and isinstance(node.parts, Product)
 
 
 def _same_rows(a: Tensor, b: Tensor) -> bool:
