@@ -22,7 +22,9 @@ from ggtui.core.runtime.record import TokenRecord, Trace
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative, Batch, Began, Command, Ended, Event, Loaded, Say, TensorFact, TokenStep
 from ggtui.viz.tui.app import GgtuiApp
+from ggtui.viz.tui.screens import SCREENS
 
+KEYS_OF_SCREENS = {row.key for row in SCREENS}
 SIZES = ((80, 24), (120, 40), (200, 60))
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 RUN = load(Path(__file__).parents[2] / "data" / "tales-trace.json")  # of each graph a few evaluations
@@ -172,8 +174,11 @@ def lines(app: GgtuiApp) -> list[str]:
 
 
 async def pressed(pilot: Pilot[int], *keys: str) -> list[str]:
-    """The screen's lines after some keys."""
-    await pilot.press(*keys)
+    """The screen's lines after some keys. A key after one that opens a screen waits until that is in front."""
+    for key in keys:
+        await pilot.press(key)
+        if key in KEYS_OF_SCREENS:
+            await settle(pilot)
     await settle(pilot)
     assert isinstance(pilot.app, GgtuiApp)
     return lines(pilot.app)

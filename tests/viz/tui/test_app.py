@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from recorded import RecordedEngine, answer, drive, lines, loaded, settle, trace
+from recorded import RecordedEngine, answer, drive, lines, loaded, pressed, settle, trace
 from textual.binding import Binding
 from textual.pilot import Pilot
 
@@ -70,13 +70,12 @@ def test_ctrl_c_stops_and_twice_leaves() -> None:
 
 def test_help_tells_of_the_screen_in_front() -> None:
     async def script(pilot: Pilot[int]) -> None:
-        for n in (2, 3, 4, 5, 6):
-            await pilot.press(f"f{n}", "f1")
-            await settle(pilot)
+        for row in SCREENS:
+            await pressed(pilot, row.key, "f1")
             assert isinstance(app_of(pilot).screen, Help)
             text = "\n".join(lines(app_of(pilot)))
-            assert "Keys of" in text and "equals_sign" not in text
-            assert ("a new line" in text) == (n == 2)
+            assert f"Keys of {row.title}" in text and "equals_sign" not in text
+            assert ("a new line" in text) == (row.title == "chat")
             await pilot.press("escape")
             assert not isinstance(app_of(pilot).screen, Help)
 
