@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ggtui.chat.settings import GENERATION, MAX_SEED, values_of
+from ggtui.chat.modes import MODES
+from ggtui.chat.settings import GENERATION, MAX_SEED, SETTINGS, values_of
 from ggtui.core.errors import GgtuiError, UsageError
 
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Session, Step
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """How a prompt becomes text for the model. `before` and `after` go around it, `between` ahead of a turn that is
-    not the first; `stop` are texts that end an answer."""
-
-    before: str = ""
-    after: str = ""
-    between: str = ""
-    stop: tuple[str, ...] = ()
-
-    def text(self, prompt: str, first: bool) -> str:
-        return ("" if first else self.between) + self.before + prompt + self.after
-
-
-MODES: dict[str, Mode] = {
-    "complete": Mode(),
-    "chat": Mode("User: ", "\nAssistant:", "\n", ("\nUser:", "\nAssistant:")),
-}
 
 
 @dataclass(slots=True)
@@ -68,6 +49,26 @@ class Chat:
         self.turns: list[Turn] = []
         self._offset = 0  # where in all tokens the context begins, after a shift
         self._n_answers = 0
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The live settings, the mode among them, by their names in Python."""
+        return {**vars(self.settings), "mode": self.mode}
+
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Set some of them. Raises UsageError, and then sets none, for a value out of range or a name that is none of
+        theirs."""
+        checked: dict[str, Any] = {}
+        for name, value in values.items():
+            setting = SETTINGS.get(name.replace("_", "-"))
+            if setting is None or name not in self.values:
+                raise UsageError(f"{name}: no setting of a chat")
+            if setting.many:
+                checked[name] = tuple(setting.parse(one, name) for one in value)
+            else:
+                checked[name] = None if value is None and setting.default is None else setting.parse(value, name)
+        self.mode = checked.pop("mode", self.mode)
+        vars(self.settings).update(checked)
 
     @property
     def tokens(self) -> list[int]:
@@ -254,3 +255,8 @@ class Chat:
             cut = turn.reason in ("stop text", "interrupted")
             turn.ids += self._ids_of(turn.text, turn.sampled) if cut else turn.sampled
         self.turns.append(turn)
+
+
+def turns_told(turns: Sequence[Turn]) -> str:
+    """How many they are, in words."""
+    return "1 turn" if len(turns) == 1 else f"{len(turns)} turns"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ggtui.chat.conversation import MODES, Turn
+from ggtui.chat.conversation import Turn
 from ggtui.chat.folders import chats, make_private
+from ggtui.chat.modes import MODES
 from ggtui.core.errors import GgtuiError, UsageError
 
 SCHEMA = "ggtui-chat"

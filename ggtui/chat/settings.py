@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ggtui.chat.modes import MODES
 from ggtui.core.errors import UsageError
 
 MAX_THREADS = 512
@@ -147,13 +149,38 @@ SETTINGS: dict[str, Setting] = {
         Setting("kv-type", str, "f16", "type of the keys and values kept for each token",
                 choices=("f16", "f32"), metavar="TYPE"),
         Setting("mode", str, "complete", "complete: the model goes on with your text; chat: it answers you",
-                choices=("complete", "chat"), metavar="MODE"),
+                choices=tuple(MODES), metavar="MODE", live=True),
     )
 }  # fmt: skip
 
+# Those of the answers to come: first how a prompt becomes text, then how an answer is drawn.
+LIVE = tuple(sorted((s.name for s in SETTINGS.values() if s.live), key=lambda name: name != "mode"))
 # What a Session is made with, and what Session.generate takes, under their names there.
 LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device")
 GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift")
+
+
+def live_value(name: str, text: str, source: str) -> Any:
+    """The value of a live setting that a text stands for; "" or "default" for its default. Several texts are written
+    in quotes with commas between. Raises UsageError in the name of `source`."""
+    setting = SETTINGS.get(name)
+    if setting is None:
+        meant = nearest(name, LIVE)
+        raise UsageError(f"{source}: no such setting; {f'did you mean {meant}?' if meant else '/set lists them'}")
+    if not setting.live:
+        raise UsageError(f"{source}: only at the start, by ggtui chat --{name} {setting.metavar}")
+    if text in ("", "default", "automatic" if setting.default is None else "default"):
+        return setting.default
+    if not setting.many:
+        return setting.parse(text, source)
+    values: object = text
+    if text[0] in "'\"":
+        try:
+            values = ast.literal_eval(text)
+        except (ValueError, SyntaxError) as error:
+            raise UsageError(f"{source} {text}: a quote is missing; write 'one', 'two'") from error
+    each = values if isinstance(values, tuple) else (values,)
+    return tuple(setting.parse(value, source) for value in each)
 
 
 def values_of(settings: object, names: Iterable[str]) -> dict[str, Any]:

@@ -15,11 +15,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ggtui.chat.settings import LOADING, SETTINGS, values_of
+from ggtui.chat.settings import LOADING, values_of
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
 from ggtui.viz.text import printable_line
 from ggtui.viz.wire import StepRow, take_frames
@@ -146,8 +146,8 @@ class Engine:
                 self._restore(turns)
                 self._tell_turns()
             case m.Configure(values):
-                configure(chat, values)
-                self._outbox.put(m.Configured(settings_of(chat)))
+                chat.configure(values)
+                self._outbox.put(m.Configured(chat.values))
             case m.Alternatives(n, keep):
                 self._outbox.put(self._likeliest(number, n, keep))
             case m.Profile(on):
@@ -284,30 +284,6 @@ class _Teller:
         return [(id, tokenizer.decode([id]), p) for id, p in self._top(logits, _N_NEXT)]
 
 
-# ---- settings ----
-
-
-def settings_of(chat: Chat) -> dict[str, Any]:
-    """The live settings and the mode, by their names in Python."""
-    return {**vars(chat.settings), "mode": chat.mode}
-
-
-def configure(chat: Chat, values: Mapping[str, Any]) -> None:
-    """Set some of them. Raises UsageError, and then sets none, for a value out of range or a name that is none of
-    theirs."""
-    checked: dict[str, Any] = {}
-    for name, value in values.items():
-        setting = SETTINGS.get(name.replace("_", "-"))
-        if setting is None or name not in settings_of(chat):
-            raise UsageError(f"{name}: no setting of a chat")
-        if setting.many:
-            checked[name] = tuple(setting.parse(one, name) for one in value)
-        else:
-            checked[name] = None if value is None and setting.default is None else setting.parse(value, name)
-    chat.mode = checked.pop("mode", chat.mode)
-    vars(chat.settings).update(checked)
-
-
 # ---- the process ----
 
 
@@ -337,7 +313,7 @@ def describe(chat: Chat) -> Loaded:
         metadata={k: v for k, v in facts if len(v) <= _SHORT},
         tensors=tuple(TensorFact(t.name, t.type.name, tuple(map(int, t.ne)), t.n_bytes)
                       for t in session.weights.values()),
-        settings=settings_of(chat),
+        settings=chat.values,
     )  # fmt: skip
 
 

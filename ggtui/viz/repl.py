@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +12,11 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.shortcuts import CompleteStyle
 
-from ggtui.chat import folders
+from ggtui.chat import commands, modes
 from ggtui.chat.conversation import Chat
+from ggtui.chat.history import kept_at
 from ggtui.core.errors import GgtuiError
-from ggtui.viz.shell import COMMANDS, MODE_HELP, Shell
+from ggtui.viz.shell import Shell
 
 PROMPT = "> "
 
@@ -49,16 +49,16 @@ class Repl:
             except EOFError:
                 break
             except KeyboardInterrupt:
-                self.shell.say("Ctrl+D or /bye leaves.")
+                self.shell.tell("Ctrl+D or /bye leaves.")
                 continue
             self.shell.handle(line)
         return 0
 
     def _greet(self) -> None:
-        s, mode = self.shell.chat.session, self.shell.chat.mode
+        s = self.shell.chat.session
         name = s.metadata.get("general.name", s.path.stem)
-        self.shell.say(f"{name}: {s.isa}, {s.threads} threads, context {s.n_ctx}. /help says what can be typed.")
-        self.shell.say(f"Mode {mode}: {MODE_HELP[mode]}")
+        self.shell.tell(f"{name}: {s.isa}, {s.threads} threads, context {s.n_ctx}. /help says what can be typed.")
+        self.shell.tell(modes.told(self.shell.chat.mode))
 
     def _edit(self, text: str) -> str | None:
         try:
@@ -70,16 +70,12 @@ class Repl:
 
     def _history(self) -> History:
         """In a file, unless that is not wanted or not possible."""
-        if os.environ.get("GGTUI_NOHISTORY", "0") not in ("", "0"):
-            return InMemoryHistory()
         try:
-            path = folders.history()
-            folders.make_private(path.parent)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600))
+            path = kept_at()
         except (OSError, GgtuiError) as error:
-            self.shell.say(f"ggtui: no history is kept: {error}")
-            return InMemoryHistory()
-        return FileHistory(path)
+            self.shell.tell(f"ggtui: no history is kept: {error}")
+            path = None
+        return InMemoryHistory() if path is None else FileHistory(path)
 
 
 def _keys() -> KeyBindings:
@@ -101,15 +97,5 @@ class _Commands(Completer):
     """Completes commands and their arguments."""
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        text = document.text_before_cursor
-        if not text.startswith("/"):
-            return
-        word, space, argument = text.partition(" ")
-        if not space:
-            names = (command.names[0] for command in COMMANDS)
-            yield from (Completion(name, -len(word)) for name in names if name.startswith(word))
-            return
-        for command in COMMANDS:
-            if word in command.names:
-                values = (value for value in command.values() if value.startswith(argument))
-                yield from (Completion(value, -len(argument)) for value in values)
+        typed, found = commands.completions(document.text_before_cursor)
+        yield from (Completion(text, -len(typed)) for text in found)

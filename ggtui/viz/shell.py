@@ -1,28 +1,26 @@
-"""What a line typed in the conversation does: text goes to the model, /commands do the rest."""
+"""The conversation line by line: text goes to the model, chat/commands.py does the rest."""
 
 from __future__ import annotations
 
 import copy
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TextIO
 
+from ggtui.chat import commands
 from ggtui.chat import saved as saved_chats
-from ggtui.chat.conversation import MODES, Chat, Turn
-from ggtui.chat.settings import SETTINGS, nearest
+from ggtui.chat.conversation import Chat, turns_told
+from ggtui.chat.modes import MODES
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
 from ggtui.viz import show, summary
 from ggtui.viz.interrupt import stop_on_signal
-from ggtui.viz.shell_perf import WAYS, Profile
+from ggtui.viz.shell_perf import Profile
 from ggtui.viz.terminal import Wrapped, keys_held
 from ggtui.viz.text import color_wanted, printable, printable_line
 
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Stats, Step
-
-MAX_ALTERNATIVES = 100
-LIVE = tuple(s.name for s in SETTINGS.values() if s.live)
 
 
 class Shell:
@@ -50,32 +48,23 @@ class Shell:
         """Do what a line asks for. Errors are said, and nothing is raised; `leaving` is set by /bye."""
         try:
             if line.startswith("/"):
-                self._command(line)
-            elif line.strip() or self.chat.mode == "complete":
+                commands.run(self, line)
+            elif line.strip() or MODES[self.chat.mode].goes_on:
                 self._stream(self.chat.say(line))
         except ContextFullError:
-            self.say(f"ggtui: {summary.context_full(self.chat.session, in_chat=True)}")
+            self.tell(f"ggtui: {summary.context_full(self.chat.session, in_chat=True)}")
         except GgtuiError as error:
-            self.say(f"ggtui: {error}")
+            self.tell(f"ggtui: {error}")
         except OSError as error:
             where = f"{error.filename}: " if error.filename is not None else ""
-            self.say(f"ggtui: {where}{error.strerror or error}")
+            self.tell(f"ggtui: {where}{error.strerror or error}")
 
-    def _command(self, line: str) -> None:
-        word, _, rest = line.rstrip().partition(" ")
-        for command in COMMANDS:
-            if word in command.names:
-                command.run(self, rest.strip())
-                return
-        meant = nearest(word, [name for command in COMMANDS for name in command.names])
-        raise UsageError(f"{word}: no such command; {f'did you mean {meant}?' if meant else '/help lists them'}")
-
-    def say(self, line: str) -> None:
+    def tell(self, line: str) -> None:
         self.wrapped.write(printable_line(line) + "\n")
 
-    def _say_all(self, lines: Iterable[str]) -> None:
+    def _tell_all(self, lines: Iterable[str]) -> None:
         for line in lines:
-            self.say(line)
+            self.tell(line)
 
     # ---- answers ----
 
@@ -97,7 +86,7 @@ class Shell:
             if shown and not shown.endswith("\n"):
                 self.wrapped.write("\n")
         if reason == "context full":
-            self.say(f"ggtui: {summary.context_full(session, in_chat=True)}")
+            self.tell(f"ggtui: {summary.context_full(session, in_chat=True)}")
         if not self.quiet:
             self._dim(self._figures(before, reason))
 
@@ -117,41 +106,62 @@ class Shell:
         self.out.write(f"{dim}{printable_line(line)}{normal}\n")
         self.out.flush()
 
-    # ---- commands ----
+    # ---- what commands ask for ----
 
-    def _help(self, _: str) -> None:
-        width = max(len(c.usage) for c in COMMANDS)
-        self._say_all(f"{c.usage:{width}}  {c.help}" for c in COMMANDS)
-        self._say_all(("", *_KEYS))
+    @property
+    def reports(self) -> Shell:
+        return self
 
-    def _bye(self, _: str) -> None:
+    @property
+    def keys(self) -> Mapping[str, str]:
+        return {}
+
+    def unknown(self, word: str, meant: str | None) -> str:
+        return f"{word}: no such command; {f'did you mean {meant}?' if meant else '/help lists them'}"
+
+    def value(self, key: str) -> object:
+        return self.chat.values[key]
+
+    def configure(self, key: str, value: object, told: str) -> None:
+        self.chat.configure({key: value})
+        self.tell(told)
+
+    def settings(self) -> None:
+        self._tell_all(self.params())
+
+    def help(self) -> None:
+        width = max(len(c.usage) for c in commands.COMMANDS)
+        self._tell_all(f"{c.usage:{width}}  {c.help}" for c in commands.COMMANDS)
+        self._tell_all(("", *_KEYS))
+
+    def leave(self) -> None:
         self.leaving = True
 
-    def _clear(self, _: str) -> None:
+    def clear(self) -> None:
         self.chat.clear()
-        self.say("Everything said so far is forgotten.")
+        self.tell("Everything said so far is forgotten.")
 
-    def _regen(self, _: str) -> None:
+    def regen(self) -> None:
         self._stream(self.chat.regen())
 
-    def _undo(self, _: str) -> None:
+    def undo(self) -> None:
         turn = self.chat.undo()
-        self.say(f"Took back {_short(turn.prompt)} and its answer; {turns_told(self.chat.turns)} left.")
+        self.tell(f"Took back {_short(turn.prompt)} and its answer; {turns_told(self.chat.turns)} left.")
 
-    def _edit(self, _: str) -> None:
+    def edit(self) -> None:
         if not self.chat.turns:
             raise UsageError("there is nothing to edit yet")
         prompt = self.ask(self.chat.turns[-1].prompt)
         if prompt is None:
-            self.say("Left as it was.")
+            self.tell("Left as it was.")
         else:
             self._stream(self.chat.edit(prompt))
 
-    def _save(self, name: str) -> None:
+    def save(self, name: str) -> str:
         path = saved_chats.save(name, self.chat.turns, str(self.chat.session.path))
-        self.say(f"Saved {turns_told(self.chat.turns)}: {path}")
+        return f"Saved {turns_told(self.chat.turns)}: {path}"
 
-    def _load(self, name: str) -> None:
+    def load(self, name: str) -> str:
         turns = saved_chats.load(name)
         self.chat.clear()
         for turn in turns:
@@ -159,111 +169,50 @@ class Shell:
             self.wrapped.write(printable(mode.text(turn.prompt, first=not self.chat.turns) + turn.text))
             self.chat.add(turn)
         self.wrapped.write("\n")
-        self.say(f"Loaded {turns_told(turns)}.")
+        return f"Loaded {turns_told(turns)}."
 
-    def _sessions(self, _: str) -> None:
-        self._say_all(saved_chats.names() or ["No chats are saved; /save NAME does."])
+    def sessions(self) -> None:
+        self._tell_all(saved_chats.names() or ["No chats are saved; /save NAME does."])
 
-    def _mode(self, name: str) -> None:
-        if name:
-            self.chat.mode = SETTINGS["mode"].parse(name, "/mode")
-        self.say(f"Mode {self.chat.mode}: {MODE_HELP[self.chat.mode]}")
-
-    def _set(self, words: str) -> None:
-        name, _, text = words.partition(" ")
-        name, text = name.replace("_", "-"), text.strip()
-        if not name:
-            self._say_all(show.params(self.chat))
-            return
-        if name not in SETTINGS:
-            meant = nearest(name, LIVE)
-            hint = f"did you mean {meant}?" if meant else "/set lists them"
-            raise UsageError(f"/set {name}: no such setting; {hint}")
-        setting = SETTINGS[name]
-        if not setting.live:
-            raise UsageError(f"/set {name}: only at the start, by ggtui chat --{name} {setting.metavar}")
-        if text == "default":
-            setattr(self.chat.settings, setting.key, setting.default)
-        elif text:
-            value = setting.parse(text, f"/set {name}")
-            setattr(self.chat.settings, setting.key, (value,) if setting.many else value)
-        self.say(f"{name} = {setting.text(getattr(self.chat.settings, setting.key))}")
-
-    def _show(self, subject: str) -> None:
-        if subject not in show.SUBJECTS:
-            raise UsageError(f"/show {subject}: must be {' or '.join(show.SUBJECTS)}")
-        self._say_all(show.SUBJECTS[subject](self.chat))
-
-    def _stats(self, _: str) -> None:
+    def stats(self) -> list[str]:
         total_ns = time.perf_counter_ns() - self.started
-        self._say_all(summary.lines(summary.measured(self.chat.session, total_ns)))
+        return summary.lines(summary.measured(self.chat.session, total_ns))
 
-    def _topk(self, text: str) -> None:
-        try:
-            n = int(text or 10)
-        except ValueError:
-            n = 0
-        if not 1 <= n <= MAX_ALTERNATIVES:
-            raise UsageError(f"/topk {text}: must be a whole number, 1 to {MAX_ALTERNATIVES}")
+    def record(self, on: bool) -> None:
+        self.tell(self.profile.record(on))
+
+    def alternatives(self, n: int) -> None:
         for rank, (_, token, p) in enumerate(self.chat.alternatives(n), 1):
-            self.say(f"{rank:3}  {p:7.2%}  {token!r}")
+            self.tell(f"{rank:3}  {p:7.2%}  {token!r}")
 
-    def _perf(self, words: str) -> None:
-        self._say_all(self.profile.perf(words))
+    # ---- what it tells of a run, in lines ----
 
-    def _trace(self, name: str) -> None:
-        self.say(self.profile.draw(name))
+    def info(self) -> list[str]:
+        return show.info(self.chat)
+
+    def params(self) -> list[str]:
+        return show.params(self.chat)
+
+    def graph(self) -> list[str]:
+        return show.graph(self.chat)
+
+    def mem(self) -> list[str]:
+        return show.mem(self.chat)
+
+    def node_times(self, top: int) -> Iterator[str]:
+        return self.profile.tables(top)
+
+    def save_times(self, file: str) -> list[str]:
+        return [self.profile.save(file)]
+
+    def draw(self, file: str) -> list[str]:
+        return [self.profile.draw(file)]
 
 
-class Command(NamedTuple):
-    """A row of what can be typed; `values` are what its argument may be, for completion."""
-
-    names: tuple[str, ...]
-    argument: str
-    help: str
-    run: Callable[[Shell, str], None]
-    values: Callable[[], Iterable[str]] = tuple
-
-    @property
-    def usage(self) -> str:
-        return f"{self.names[0]} {self.argument}".rstrip()
-
-
-COMMANDS = (
-    Command(("/help", "/?"), "", "what can be typed", Shell._help),
-    Command(("/bye", "/exit", "/quit"), "", "leave", Shell._bye),
-    Command(("/clear",), "", "forget everything said so far", Shell._clear),
-    Command(("/regen",), "", "another answer to the last prompt", Shell._regen),
-    Command(("/undo",), "", "take the last prompt and its answer back", Shell._undo),
-    Command(("/edit",), "", "change the last prompt and ask again", Shell._edit),
-    Command(("/save",), "NAME", "keep this chat under a name", Shell._save, saved_chats.names),
-    Command(("/load",), "NAME", "go on with a saved chat", Shell._load, saved_chats.names),
-    Command(("/sessions",), "", "list the saved chats", Shell._sessions),
-    Command(("/mode",), "|".join(MODES), "go on with your text, or answer it", Shell._mode,
-            lambda: MODES),
-    Command(("/set",), "NAME VALUE", "change a setting; alone: list them",
-            Shell._set, lambda: LIVE),
-    Command(("/show",), "|".join(show.SUBJECTS), "model, settings, nodes of the graph, memory",
-            Shell._show, lambda: show.SUBJECTS),
-    Command(("/stats",), "", "what everything took so far", Shell._stats),
-    Command(("/perf",), "on|off|top N|save FILE", "record node times; show them; save them",
-            Shell._perf, lambda: WAYS),
-    Command(("/trace",), "FILE", "draw the graph that ran: svg, png, pdf or dot", Shell._trace),
-    Command(("/topk",), "N", "the likeliest next tokens (10)", Shell._topk),
-)  # fmt: skip
-
-MODE_HELP = {
-    "complete": "the model goes on with what you type; Enter alone lets it go on with its own text.",
-    "chat": "what you type is a question, and the model answers it.",
-}
 _KEYS = (
     "Enter sends, Ctrl+J begins a new line, Ctrl+C stops the model, Ctrl+D on an empty line leaves.",
     "Arrow up brings back what was typed before. A text that begins with / needs a space before it.",
 )
-
-
-def turns_told(turns: Sequence[Turn]) -> str:
-    return "1 turn" if len(turns) == 1 else f"{len(turns)} turns"
 
 
 def _short(text: str) -> str:

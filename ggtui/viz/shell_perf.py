@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ggtui.core.runtime.record import TokenRecord, Trace
 
 KEPT = 256  # evaluations
-TOP = 10
-WAYS = ("on", "off", "top", "save")
 
 
 class Profile:
@@ -30,23 +28,31 @@ class Profile:
         if self._session.recording:
             self._kept.extend(step.runs)
 
-    def perf(self, words: str) -> Iterator[str]:
-        """What /perf says to its argument, a line each."""
-        way, _, rest = words.partition(" ")
-        if way in ("on", "off"):
-            self._session.recording = way == "on"
-            yield "Node times are recorded; /perf shows them." if way == "on" else "No more node times are recorded."
-        elif way == "save":
-            if not rest:
-                raise UsageError("/perf save: name a file, such as run.json")
-            from ggtui.core.engine.trace_file import save
+    def record(self, on: bool) -> str:
+        """Record node times, or not; what to tell."""
+        self._session.recording = on
+        return "Node times are recorded; /perf shows them." if on else "No more node times are recorded."
 
-            save(self._trace(), rest)
-            yield f"Saved; ggtui perf --open {rest} shows it."
-        elif way in ("", "top"):
-            yield from self._tables(_count(rest))
-        else:
-            raise UsageError(f"/perf {words}: must be {', '.join(WAYS[:-1])} or {WAYS[-1]}")
+    def save(self, name: str) -> str:
+        """Write what was recorded into a file; what to tell."""
+        from ggtui.core.engine.trace_file import save
+
+        if not name:
+            raise UsageError("/perf save: name a file, such as run.json")
+        save(self._trace(), name)
+        return f"Saved; ggtui perf --open {name} shows it."
+
+    def tables(self, top: int) -> Iterator[str]:
+        """The nodes that took longest, of each kind of evaluation."""
+        from ggtui.perf.aggregate import stages
+        from ggtui.viz import tables
+
+        trace = self._trace()
+        for stage in stages(trace):
+            title, columns, lines = tables.node_table(stage, top=top)
+            yield from tables.text_table(title, *tables.fitted(columns, lines, 79)).splitlines()
+            yield ""
+        yield from tables.notes(trace)
 
     def draw(self, name: str) -> str:
         """What /trace says when it has drawn the graph of the newest kind of evaluation."""
@@ -66,22 +72,3 @@ class Profile:
         if not self._kept:
             raise UsageError("nothing is recorded yet; /perf on, and let the model say something")
         return self._session.trace(self._kept)
-
-    def _tables(self, top: int) -> Iterator[str]:
-        from ggtui.perf.aggregate import stages
-        from ggtui.viz import tables
-
-        trace = self._trace()
-        for stage in stages(trace):
-            title, columns, lines = tables.node_table(stage, top=top)
-            yield from tables.text_table(title, *tables.fitted(columns, lines, 79)).splitlines()
-            yield ""
-        yield from tables.notes(trace)
-
-
-def _count(text: str) -> int:
-    if not text:
-        return TOP
-    if not text.isdigit() or int(text) < 1:
-        raise UsageError(f"/perf top {text}: must be a whole number, 1 or more")
-    return int(text)

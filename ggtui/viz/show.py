@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 
 from ggtui.chat.conversation import Chat
-from ggtui.chat.settings import SETTINGS
+from ggtui.chat.settings import LIVE, SETTINGS
 from ggtui.viz.text import size
 
 
@@ -37,8 +36,8 @@ def _types(chat: Chat) -> str:
 
 def params(chat: Chat) -> list[str]:
     """The settings that /set can change."""
-    live = [s for s in SETTINGS.values() if s.live]
-    return aligned([(s.name, s.text(getattr(chat.settings, s.key))) for s in live])
+    values = chat.values
+    return aligned([(name, SETTINGS[name].text(values[SETTINGS[name].key])) for name in LIVE])
 
 
 def graph(chat: Chat) -> list[str]:
@@ -63,6 +62,3 @@ def mem(chat: Chat) -> list[str]:
             ("records", size(m.records)),
         ]
     )
-
-
-SUBJECTS: dict[str, Callable[[Chat], list[str]]] = {"info": info, "params": params, "graph": graph, "mem": mem}

@@ -343,3 +343,14 @@ def test_an_added_turn_keeps_its_tokens(new_chat: Any, stop: tuple[str, ...]) ->
         other.clear()
         other.add(added)
         assert other.turns == [turn]
+
+
+def test_configure_sets_all_or_nothing(chat: Chat) -> None:
+    chat.configure({"mode": "chat", "temp": "0.5", "stop": ["a", "b"], "seed": None})
+    assert (chat.mode, chat.values["mode"]) == ("chat", "chat")
+    assert (chat.settings.temp, chat.settings.stop, chat.settings.seed) == (0.5, ("a", "b"), None)
+    before = chat.values
+    for bad in ({"temp": 0.1, "threads": 2}, {"temp": 0.1, "mode": "sing"}, {"temp": 0.1, "top_k": None}):
+        with pytest.raises(UsageError):
+            chat.configure(bad)
+        assert chat.values == before

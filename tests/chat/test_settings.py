@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ggtui.chat import settings
-from ggtui.chat.conversation import MODES
-from ggtui.chat.settings import GENERATION, LOADING, SETTINGS, nearest, values_of
+from ggtui.chat.modes import MODES
+from ggtui.chat.settings import GENERATION, LIVE, LOADING, SETTINGS, live_value, nearest, values_of
 from ggtui.core.engine import sampler, session
 from ggtui.core.errors import UsageError
 from ggtui.core.models.kv_cache import KV_TYPES
@@ -105,3 +105,46 @@ def test_values_of() -> None:
 def test_nearest() -> None:
     assert nearest("tmep", SETTINGS) == "temp"
     assert nearest("xyzzy", SETTINGS) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "value"),
+    [
+        ("temp", "0.5", 0.5),
+        ("temp", "", 0.9),
+        ("temp", "default", 0.9),
+        ("seed", "automatic", None),
+        ("seed", "7", 7),
+        ("stop", "a b", ("a b",)),
+        ("stop", r"'a', '\n'", ("a", "\n")),
+        ("stop", "'a'", ("a",)),
+        ("stop", "", ()),
+        ("ctx-shift", "on", True),
+        ("mode", "chat", "chat"),
+    ],
+)
+def test_a_text_stands_for_a_value(name: str, words: str, value: object) -> None:
+    assert live_value(name, words, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "error"),
+    [
+        ("temp", "hot", "temp hot: must be a number, 0 or more"),
+        ("top-p", "1.5", "must be over 0 to 1"),
+        ("stop", "'a", "a quote is missing"),
+        ("stop", "'a', ''", "at least one character"),
+        ("stop", "'a', 5", "at least one character"),
+        ("ctx", "5", "only at the start"),
+        ("tmep", "5", "did you mean temp?"),
+    ],
+)
+def test_what_stands_for_none_is_refused(name: str, words: str, error: str) -> None:
+    with pytest.raises(UsageError, match=error.replace("?", r"\?")):
+        live_value(name, words, name)
+
+
+def test_every_live_setting_reads_what_it_shows() -> None:
+    for name in LIVE:
+        setting = SETTINGS[name]
+        assert live_value(name, "" if setting.many else setting.text(setting.default), name) == setting.default

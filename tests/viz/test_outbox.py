@@ -12,7 +12,7 @@ import pytest
 from ggtui.core.engine.session import load
 from ggtui.core.runtime.record import TokenRecord
 from ggtui.viz.messages import Batch, Began, Clear, Say
-from ggtui.viz.outbox import KEPT, Costs, Newest, Outbox, resident_bytes
+from ggtui.viz.outbox import KEPT, Newest, Outbox, resident_bytes
 from ggtui.viz.wire import PackedBatch, frame, take_frames
 
 
@@ -86,25 +86,6 @@ def test_a_batch_arrives_as_it_was(session: Any) -> None:
     batch = packed.unpacked()
     assert batch.evaluations == session.trace(runs).tokens
     assert batch.graphs == session.graphs() and len(batch.graphs) > 1
-
-
-def test_costs_of_any_size_are_exact(session: Any) -> None:
-    costs = Costs(session)
-    sizes = [(0, 1, n_kv) for n_kv in (1, 2, 3, 300, session.n_ctx)]
-    for size in (*sizes, (1, 2, 2), (1, 77, 300), (1, 300, 300)):
-        assert costs.at(*size).tolist() == [list(row) for row in session.costs(*size)]
-    assert costs._is_linear
-
-
-def test_costs_that_are_not_linear_are_worked_out() -> None:
-    class Other:
-        n_ctx = 64
-
-        def costs(self, graph: int, n_tokens: int, n_kv: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-            return (n_kv * n_kv,), (max(n_kv, 5),)
-
-    costs = Costs(Other())  # type: ignore[arg-type]
-    assert costs.at(0, 1, 9).tolist() == [[81], [9]] and not costs._is_linear
 
 
 def test_resident_bytes() -> None:

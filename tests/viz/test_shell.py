@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from ggtui.chat.commands import COMMANDS, SUBJECTS
 from ggtui.chat.conversation import Chat, Turn
 from ggtui.chat.folders import chats
-from ggtui.chat.settings import SETTINGS
-from ggtui.viz import show
-from ggtui.viz.shell import COMMANDS, LIVE, Shell
+from ggtui.chat.settings import LIVE, SETTINGS
+from ggtui.viz.shell import Shell
 
 
 class Typed:
@@ -148,11 +148,12 @@ def test_set(typed: Typed) -> None:
 
 def test_every_live_setting_can_be_set(typed: Typed) -> None:
     for name in LIVE:
-        text = {int: "1", float: "0.5", str: "x", bool: "on"}[SETTINGS[name].kind]
+        setting = SETTINGS[name]
+        text = setting.choices[-1] if setting.choices else {int: "1", float: "0.5", str: "x", bool: "on"}[setting.kind]
         assert typed(f"/set {name} {text}").startswith(f"{name} = ")
 
 
-@pytest.mark.parametrize("subject", list(show.SUBJECTS))
+@pytest.mark.parametrize("subject", list(SUBJECTS))
 def test_show(typed: Typed, subject: str) -> None:
     typed("Once upon a time")
     text = typed(f"/show {subject}")
@@ -179,7 +180,7 @@ def test_topk(typed: Typed) -> None:
     rows = typed("/topk 3").splitlines()
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
     assert len(typed("/topk").splitlines()) == 10
-    for bad in ("0", "101", "many"):
+    for bad in ("0", "101", "many", "²", "9" * 5000):
         assert typed(f"/topk {bad}") == f"ggtui: /topk {bad}: must be a whole number, 1 to 100\n"
 
 

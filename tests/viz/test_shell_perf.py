@@ -1,4 +1,4 @@
-"""/perf and /trace."""
+"""What /perf and /trace do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ggtui.viz.shell_perf import Profile
 def profile(chat: Chat) -> Profile:
     """Of a session that has said something while it was recorded."""
     made = Profile(chat.session)
-    list(made.perf("on"))
+    assert made.record(True) == "Node times are recorded; /perf shows them."
     for step in chat.say("Once upon a time"):
         made.take(step)
     return made
@@ -27,18 +27,18 @@ def test_off_records_nothing(chat: Chat) -> None:
     for step in chat.say("Once upon a time"):
         profile.take(step)
     with pytest.raises(UsageError, match="/perf on"):
-        list(profile.perf(""))
+        list(profile.tables(10))
 
 
 def test_the_table_has_as_many_lines_as_asked_for(profile: Profile) -> None:
-    text = "\n".join(profile.perf("top 3"))
+    text = "\n".join(profile.tables(3))
     assert "generation: 7 evaluations" in text and "prompt: 1 evaluations" in text
     assert text.count(" more ") == 2 and "profiler overhead" in text
     assert max(map(len, text.split("\n\n")[0].splitlines())) < 80
 
 
 def test_saving(profile: Profile, tmp_path: Path) -> None:
-    list(profile.perf(f"save {tmp_path / 'run.json'}"))
+    assert profile.save(f"{tmp_path / 'run.json'}").startswith("Saved")
     assert len(perf.load(tmp_path / "run.json").tokens) == 8
 
 
@@ -47,17 +47,12 @@ def test_drawing(profile: Profile, tmp_path: Path) -> None:
     assert "blk.0.ffn_up" in (tmp_path / "graph.dot").read_text()
 
 
-@pytest.mark.parametrize("words", ["sideways", "top 0", "top many", "save"])
-def test_bad_words(profile: Profile, words: str) -> None:
-    with pytest.raises(UsageError, match="/perf"):
-        list(profile.perf(words))
-
-
-def test_a_picture_needs_a_name(profile: Profile) -> None:
-    with pytest.raises(UsageError, match="name a file"):
-        profile.draw("")
+def test_files_need_names(profile: Profile) -> None:
+    for write in (profile.draw, profile.save):
+        with pytest.raises(UsageError, match="name a file"):
+            write("")
 
 
 def test_off_again(profile: Profile, chat: Chat) -> None:
-    list(profile.perf("off"))
+    profile.record(False)
     assert not chat.session.recording

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ggtui.core.engine.pcg64 import Pcg64
 from ggtui.core.errors import UsageError
 from ggtui.core.runtime.cpu.native import check, ffi, lib
 
@@ -68,7 +68,7 @@ _RANGES: tuple[tuple[str, Any, Callable[[Any], bool], str], ...] = (
 
 class Sampler:
     """Draws tokens, one random number each, so that the same seed, parameters and logits give the same
-    tokens.
+    tokens. The numbers are those of random.Random, which are the same on every machine and in every Python.
 
     `seed` is the one in use, chosen at random where the parameters have none.
     """
@@ -76,7 +76,7 @@ class Sampler:
     def __init__(self, params: SamplerParams | None = None) -> None:
         self.params = p = params or SamplerParams()
         self.seed = int.from_bytes(os.urandom(4), "little") if p.seed is None else p.seed
-        self._random = Pcg64(self.seed).random
+        self._random = random.Random(int(self.seed)).random
         self._c = ffi.new("gg_sampler *")
         self._c.temp, self._c.top_p, self._c.min_p = float(p.temp), float(p.top_p), float(p.min_p)
         self._c.repeat_penalty = float(p.repeat_penalty)
@@ -93,8 +93,8 @@ class Sampler:
         if len(logits) != self._c.n_vocab:
             self._make_room(len(logits))
         n_recent, ids = self._penalized(len(logits), recent)
-        random = self._random() if self._c.temp else 0.0
-        check(lib.gg_sample(self._c, _floats(logits), n_recent, ids, random, self._token, self._logprob))
+        number = self._random() if self._c.temp else 0.0
+        check(lib.gg_sample(self._c, _floats(logits), n_recent, ids, number, self._token, self._logprob))
         return self._token[0], self._logprob[0]
 
     def _make_room(self, n_vocab: int) -> None:

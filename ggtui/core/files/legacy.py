@@ -29,12 +29,11 @@ EPS = 1e-5  # of the layer norms; the format cannot hold another
 QUANTIZATION_VERSION = 2
 _I32 = struct.Struct("<i")
 
-# What the header's `ftype` says of the matrices, and the types that ggml gives tensors which ggtui may not read.
+# What the header's `ftype` says of the matrices, and the name of a type that tensors of ggml may have and ggtui's not.
 FTYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9}
 FTYPES |= {"q2_k": 10, "q3_k": 11, "q4_k": 12, "q5_k": 13, "q6_k": 14}
 UNQUANTIZED = ("f32", "f16")
-_GGML_TYPES = {2: "q4_0", 3: "q4_1", 6: "q5_0", 7: "q5_1", 8: "q8_0", 9: "q8_1"}
-_GGML_TYPES |= {10: "q2_k", 11: "q3_k", 12: "q4_k", 13: "q5_k", 14: "q6_k"}
+_NOT_READ = {9: "q8_1"}
 # The header's numbers, in their order, and how large they may be.
 HEADER = {"n_vocab": 1 << 22, "n_ctx": 1 << 24, "n_embd": 1 << 24, "n_head": 1 << 16, "n_layer": MAX_LAYERS}
 
@@ -119,7 +118,7 @@ class LegacyFile(ModelFile):
                 self.refuse(raw, "stands in the file twice", start)
             type = type_by_id(id)
             if type is None or type.name not in FTYPES:
-                problem = f"is {_GGML_TYPES.get(id, id)}, which ggtui does not read in such a file"
+                problem = f"is {_NOT_READ.get(id, id)}, which ggtui does not read in such a file"
                 self.refuse(f"type of {raw}", problem, type_at)
             if type.name not in UNQUANTIZED and not self._quantized:
                 self.refuse(f"type of {raw}", f"is {type.name}, but by its ftype the file is not quantized", type_at)

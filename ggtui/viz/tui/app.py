@@ -1,4 +1,4 @@
-"""The app: five screens over one run, the engine's events taken in by a timer, and the keys that work everywhere."""
+"""The app: screens over one run, the engine's events taken in by a timer, and the keys that work everywhere."""
 
 from __future__ import annotations
 
@@ -21,18 +21,12 @@ from textual.theme import Theme
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command, Configure, Event, Gone, MeasureLimits, Profile, Restore, Stop
+from ggtui.viz.tui import screens
 from ggtui.viz.tui.base import NARROW, WIDE, RunScreen
 from ggtui.viz.tui.help import Help
-from ggtui.viz.tui.screens.chat import ChatScreen
-from ggtui.viz.tui.screens.graph import GraphScreen
-from ggtui.viz.tui.screens.memory import MemoryScreen
-from ggtui.viz.tui.screens.perf import PerfScreen
-from ggtui.viz.tui.screens.timeline import TimelineScreen
 
 STREAM_HZ, SHOW_HZ = 20, 4
 TWICE = 2.0  # seconds within which a second Ctrl+C leaves
-
-SCREENS: tuple[type[RunScreen], ...] = (ChatScreen, PerfScreen, GraphScreen, TimelineScreen, MemoryScreen)
 
 DARK = Theme(
     "ggtui-dark", primary="#7aa2f7", secondary="#9aa5ce", accent="#e0af68", warning="#e0af68", error="#f7768e",
@@ -69,7 +63,7 @@ class Engine(Protocol):
 
 
 class GgtuiApp(App[int]):
-    """`engine` is None for a saved run, which begins at the Perf screen."""
+    """`engine` is None for a saved run, which begins at the first screen that needs none."""
 
     TITLE = "ggtui"
     ENABLE_COMMAND_PALETTE = True
@@ -78,14 +72,6 @@ class GgtuiApp(App[int]):
         (0, "-narrow"), (NARROW, "-medium"), (WIDE, "-wide"),
     ]  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
-        *[
-            binding
-            for n, cls in enumerate(SCREENS, start=1)
-            for binding in (
-                Binding(f"f{n + 1}", f"tab({n - 1})", cls.TAB, show=False, priority=True),
-                Binding(str(n), f"tab({n - 1})", cls.TAB, show=False),
-            )
-        ],
         Binding("ctrl+c", "interrupt", "stop", priority=True, show=False),
         Binding("f1", "help", "help", priority=True, key_display="F1"),
         Binding("f9", "release_mouse", "mouse", show=False, priority=True),
@@ -95,6 +81,9 @@ class GgtuiApp(App[int]):
         self, live: Live, engine: Engine | None = None, *, mouse: bool = True, ascii_only: bool = False
     ) -> None:
         super().__init__()
+        for row in screens.SCREENS:
+            self._bindings.bind(row.key, f"tab({row.title!r})", row.title, show=False, priority=True)
+            self._bindings.bind(row.digit, f"tab({row.title!r})", row.title, show=False)
         self.live, self.engine, self.ascii_only = live, engine, ascii_only
         self._interrupted = -TWICE
         self.failed: Gone | None = None  # why there was nothing to show
@@ -107,9 +96,9 @@ class GgtuiApp(App[int]):
             self.register_theme(theme)
         self.theme = LIGHT.name if light_terminal(os.environ.get("COLORFGBG", "")) else DARK.name
         ScrollBar.renderer = AsciiScrollBar if self.ascii_only else ScrollBarRender
-        for cls in SCREENS:
-            self.install_screen(cls(self.live, self.ask), cls.TAB)
-        self.push_screen((ChatScreen if self.engine is not None else PerfScreen).TAB)
+        for row in screens.SCREENS:
+            self.install_screen(row.load()(self.live, self.ask, row), row.title)
+        self.push_screen(screens.first(self.engine is not None).title)
         self.set_interval(1 / STREAM_HZ, self._pump)
         self.set_interval(1 / SHOW_HZ, self._show)
         self.call_after_refresh(threading.Thread(target=self._prepare, daemon=True).start)
@@ -144,8 +133,11 @@ class GgtuiApp(App[int]):
                 self.failed = event
                 self.exit(return_code=event.exit_code)
                 return
-            if isinstance(event, Gone) and self.front.TAB != ChatScreen.TAB:
-                self.notify("The engine stopped; 1 opens the chat, which says why.", severity="error")
+            chat = screens.first(True)
+            if isinstance(event, Gone) and self.front.row is not chat:
+                self.notify(
+                    f"The engine stopped; {chat.digit} opens the {chat.title}, which says why.", severity="error"
+                )
         if events:
             self.front.stream()
 
@@ -156,7 +148,7 @@ class GgtuiApp(App[int]):
 
     @property
     def front(self) -> RunScreen:
-        """The screen of the five that is in front, perhaps behind a dialog."""
+        """The screen that is in front, perhaps behind a dialog."""
         return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, RunScreen))
 
     def refresh_now(self) -> None:
@@ -166,10 +158,9 @@ class GgtuiApp(App[int]):
 
     # ---- keys ----
 
-    def action_tab(self, index: int) -> None:
-        name = SCREENS[index].TAB
-        if isinstance(self.screen, RunScreen) and name != self.screen.TAB:
-            self.switch_screen(name)
+    def action_tab(self, title: str) -> None:
+        if isinstance(self.screen, RunScreen) and title != self.screen.row.title:
+            self.switch_screen(title)
 
     def action_interrupt(self) -> None:
         """Copy what is selected, else stop the answer, else leave when pressed twice."""
@@ -187,7 +178,7 @@ class GgtuiApp(App[int]):
 
     def action_help(self) -> None:
         if isinstance(self.screen, RunScreen):
-            self.push_screen(Help(self.screen.TAB, self.screen, self.screen.MORE_KEYS))
+            self.push_screen(Help(self.screen.row.title, self.screen, self.screen.MORE_KEYS))
 
     def action_restart_engine(self) -> None:
         """Begin anew with an engine that is gone; the chat and the settings are kept."""
@@ -214,8 +205,8 @@ class GgtuiApp(App[int]):
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        for n, cls in enumerate(SCREENS):
-            yield SystemCommand(f"Go to {cls.TAB}", f"F{n + 2}", partial(self.action_tab, n))
+        for row in screens.SCREENS:
+            yield SystemCommand(f"Go to {row.title}", row.key.upper(), partial(self.action_tab, row.title))
         yield SystemCommand("Help", "The keys that work here (F1)", self.action_help)
         yield SystemCommand("Light or dark", "Change the colours", self.action_change_colors)
         yield SystemCommand("Mouse", "Give the mouse to the terminal, or take it back (F9)", self.action_release_mouse)

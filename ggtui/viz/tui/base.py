@@ -1,4 +1,4 @@
-"""What the five screens share: a bar that says what runs, the keys at the bottom, and when to draw."""
+"""What the screens share: a bar that says what runs, the keys at the bottom, and when to draw."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from textual.widgets import Footer, Static
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command
 from ggtui.viz.text import printable_line
+from ggtui.viz.tui import screens
 from ggtui.viz.tui.palette import ScreenKeys
 
 NARROW = 81  # columns below which panels stack
@@ -20,7 +21,6 @@ WIDE = 120  # columns from which on the chat has a panel at its right
 
 Send = Callable[[Command], None]
 STATES = {"loading": "loading", "busy": "writing", "idle": "ready", "gone": "stopped", "saved": "saved run"}
-TABS = (("1", "chat"), ("2", "perf"), ("3", "graph"), ("4", "time"), ("5", "mem"))
 
 
 class TopBar(Static):
@@ -47,7 +47,8 @@ def bar(live: Live, name: str, width: int) -> Text:
     model = printable_line(run.model.rsplit(".", 1)[0]) or "ggtui"
     computes = f"{run.device}/{run.threads}t" if run.threads else ""
     told = [model, printable_line(heaviest), printable_line(computes)]
-    tabs = " ".join(f"[{n} {tab}]" if tab == name else f"{n} {tab}" for n, tab in TABS)
+    named = ((row.title, f"{row.digit} {row.title}") for row in screens.SCREENS)
+    tabs = " ".join(f"[{tab}]" if title == name else tab for title, tab in named)
     rate = live.tokens_per_s
     state = "" if rate and width < NARROW - 9 else f"{STATES[live.state]:9}"
     right = f"{rate:5.0f} tok/s {state}" if rate else state
@@ -63,28 +64,33 @@ def bar(live: Live, name: str, width: int) -> Text:
 
 
 class RunScreen(Screen[None]):
-    """One of the five. `live` is the run, `send` asks something of the engine (for a saved run it does nothing).
+    """A screen. `live` is the run, `send` asks something of the engine (for a saved run it does nothing), `row` its
+    place among the screens.
 
     A screen overrides `body` (its widgets), `show` (draw the state; four times a second, when it is new) and, where
     text streams, `stream` (twenty times a second).
     """
 
-    TAB: ClassVar[str] = ""
     MORE_KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()  # that its widgets know, for the help
     COMMANDS = Screen.COMMANDS | {ScreenKeys}
 
-    def __init__(self, live: Live, send: Send) -> None:
-        super().__init__(name=self.TAB)
-        self.live, self.send = live, send
+    def __init__(self, live: Live, send: Send, row: screens.ScreenRow) -> None:
+        super().__init__(name=row.title)
+        self.live, self.send, self.row = live, send, row
 
     def compose(self) -> ComposeResult:
-        yield TopBar(self.live, self.TAB)
+        yield TopBar(self.live, self.row.title)
         yield from self.body()
         yield Footer(show_command_palette=False, compact=True)
 
     def body(self) -> ComposeResult:
         """The widgets between the bar and the keys."""
         yield from ()
+
+    @property
+    def lacking(self) -> str:
+        """Why there is nothing to show, and what to do; "" where there is something."""
+        return screens.lacking(self.row, self.live)
 
     def draw(self) -> None:
         """All of it anew."""

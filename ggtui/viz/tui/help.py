@@ -12,9 +12,9 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from ggtui.viz.tui import screens
+
 EVERYWHERE = (
-    ("F2 - F6", "chat, perf, graph, time, mem"),
-    ("1 - 5", "the same, outside the prompt"),
     ("^P", "palette: everything that can be done, by name"),
     ("^C", "copy what is selected, else stop the answer, else twice: leave"),
     ("F9", "give the mouse to the terminal, to select text with"),
@@ -49,7 +49,11 @@ def key_rows(bindings: Iterable[Binding]) -> list[tuple[str, str]]:
 def help_text(tab: str, rows: Sequence[tuple[str, str]]) -> Text:
     """The whole page."""
     text = Text()
-    for title, lines in ((f"Keys of {tab}", rows), ("Everywhere", EVERYWHERE)):
+    open_screens = (
+        (screens.f_keys(" - "), ", ".join(row.title for row in screens.SCREENS)),
+        (screens.digits(" - "), "the same, outside the prompt"),
+    )
+    for title, lines in ((f"Keys of {tab}", rows), ("Everywhere", (*open_screens, *EVERYWHERE))):
         text.append(f"{title}\n", style="bold underline")
         for keys, what in lines:
             text.append(f"  {keys:14}", style="bold").append(f" {what}\n")

@@ -1,4 +1,5 @@
-"""A recorded engine: the built-in model's graph with times made up by rule, so screens look the same every time."""
+"""A recorded engine: it tells of a run that is kept in a file (see make_frozen.py), so that screens look the same every
+time, on every machine, and no engine runs."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import asyncio
 import difflib
 import os
 from collections.abc import Awaitable, Callable
-from functools import cache
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,21 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 
 from ggtui.chat.conversation import Turn
-from ggtui.core.runtime.record import WAKE, GraphInfo, Limits, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
+from ggtui.core.engine.trace_file import load
+from ggtui.core.runtime.record import TokenRecord, Trace
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative, Batch, Began, Command, Ended, Event, Loaded, Say, TensorFact, TokenStep
 from ggtui.viz.tui.app import GgtuiApp
+from ggtui.viz.tui.screens import SCREENS
 
+KEYS_OF_SCREENS = {row.key for row in SCREENS}
 SIZES = ((80, 24), (120, 40), (200, 60))
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+RUN = load(Path(__file__).parents[2] / "data" / "tales-trace.json")  # of each graph a few evaluations
+LIMITS = RUN.limits
+assert LIMITS is not None
+BYTES = {"f32": (1, 4), "q8_0": (32, 34)}  # weights of a block, and bytes, of the types in that file
 WRITE = os.environ.get("GGTUI_SNAPSHOTS") == "write"  # tests run without the variables of ggtui
-LIMITS = Limits("avx2", 2, ((1 << 18, 60e9), (1 << 22, 40e9), (1 << 28, 10e9)), int8=5e11, f32=2e11, meeting_ns=400.0)
 _STORY = """there lived a king who had three daughters , and the youngest of them was so fair that the sun himself , who
 has seen so much , wondered each time he shone on her face . Close by the castle lay a great dark wood , and under
 an old lime tree was a well ."""
@@ -34,55 +42,31 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@cache
-def _built_in() -> tuple[tuple[GraphInfo, ...], MemoryUse, RunInfo, tuple[TensorFact, ...], int, int]:
-    from ggtui.core.engine.session import load
-
-    session = load(threads=2, isa="avx2", record=True)
-    session.eval([1, 2, 3])
-    tensors = tuple(TensorFact(t.name, t.type.name, tuple(map(int, t.ne)), t.n_bytes) for t in session.weights.values())
-    run = RunInfo(
-        ggtui="0.1.0", created="2026-01-01T00:00:00", system="Linux x86_64", processor="a processor", cores=2,
-        device="cpu", isa="avx2", threads=2, model="tales.gguf", architecture="gpt2", types=session.run_info().types,
-        kv_type="f16", n_ctx=session.n_ctx, batch=512, profile="full", stamp_ns=20.0,
-    )  # fmt: skip
-    memory = MemoryUse(weights=5_800_000, kv=3_200_000, activations=60_000, batch_activations=9_000_000, scratch=80_000,
-                       records=400_000)  # fmt: skip
-    return session.graphs(), memory, run, tensors, session.n_ctx, session.kv.bytes_per_token
-
-
 def loaded() -> Loaded:
     """The built-in model, as an engine tells of it."""
-    graphs, memory, run, tensors, n_ctx, per_token = _built_in()
+    inputs = {tensor.name: tensor for graph in RUN.graphs for node in graph.nodes for tensor in node.inputs}
+    names = [name for name in inputs if name.endswith((".weight", ".bias"))]
+    weights = [inputs[name] for name in sorted(names, key=lambda name: name.startswith("blk."))]  # as in a file
+    tensors = tuple(
+        TensorFact(t.name, t.type, t.ne, prod(t.ne) * BYTES[t.type][1] // BYTES[t.type][0]) for t in weights
+    )
     return Loaded(
-        path="tales.gguf", run=run, graphs=graphs, memory=memory, limits=LIMITS, n_ctx=n_ctx, n_vocab=8192, eos=0,
-        kv_bytes_per_token=per_token, load_ns=40_000_000, metadata={"general.name": "tales", "general.license": "MIT"},
-        tensors=tensors, settings=SETTINGS,
+        path="tales.gguf", run=RUN.run, graphs=RUN.graphs, memory=RUN.memory, limits=LIMITS,
+        n_ctx=RUN.run.n_ctx, n_vocab=8192, eos=0, kv_bytes_per_token=_per_token(), load_ns=40_000_000,
+        metadata={"general.name": "tales", "general.license": "MIT"}, tensors=tensors, settings=SETTINGS,
     )  # fmt: skip
+
+
+def _per_token() -> int:
+    run = RUN.tokens[0]
+    return run.kv_bytes // (run.n_past + run.n_tokens)
 
 
 def evaluation(n_past: int, graph: int = 0, n_tokens: int = 1) -> TokenRecord:
-    """A run whose nodes take 1 us and 1 ns for every 10 bytes, thread 1 a tenth more, every 7th run twice as long."""
-    graphs, *_, per_token = _built_in()
-    slow = 2 if n_past % 7 == 6 else 1
-    records, clock = [], [200, 900]
-    for thread in (0, 1):
-        records.append(NodeRecord(WAKE, 0, thread, 0, clock[thread], clock[thread]))
-    nodes = graphs[graph].nodes
-    for node in nodes:
-        meets = node.id + 1 == len(nodes) or nodes[node.id + 1].phase != node.phase
-        for part in range(len(node.parts)):
-            starts = list(clock)
-            work = 1000 + (node.traffic // 10 if part + 1 == len(node.parts) else 0)
-            clock = [starts[t] + slow * work * (10 + t) // 10 for t in (0, 1)]
-            ends = list(clock)
-            if meets and part + 1 == len(node.parts):
-                clock = [max(clock) + 300] * 2
-            records += [NodeRecord(node.id, part, t, starts[t], ends[t], clock[t]) for t in (0, 1)]
-    return TokenRecord(
-        n_past, n_tokens, max(clock) + 500, 20_000, graph, tuple(sorted(records, key=lambda r: r.thread)), 0,
-        (n_past + n_tokens) * per_token, tuple(n.flops for n in nodes), tuple(n.traffic for n in nodes),
-    )  # fmt: skip
+    """One of the frozen evaluations, as if it had been here. Every 7th, with n_past 6, 13, ..., is twice as long."""
+    found = [run for run in RUN.tokens if run.graph == graph]
+    run = found[n_past % len(found)]
+    return replace(run, n_past=n_past, n_tokens=n_tokens, kv_bytes=(n_past + n_tokens) * _per_token())
 
 
 def step(i: int, n_past: int, n_tokens: int = 1) -> TokenStep:
@@ -190,8 +174,11 @@ def lines(app: GgtuiApp) -> list[str]:
 
 
 async def pressed(pilot: Pilot[int], *keys: str) -> list[str]:
-    """The screen's lines after some keys."""
-    await pilot.press(*keys)
+    """The screen's lines after some keys. A key after one that opens a screen waits until that is in front."""
+    for key in keys:
+        await pilot.press(key)
+        if key in KEYS_OF_SCREENS:
+            await settle(pilot)
     await settle(pilot)
     assert isinstance(pilot.app, GgtuiApp)
     return lines(pilot.app)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from recorded import RecordedEngine, answer, drive, lines, loaded, settle, trace
+from recorded import RecordedEngine, answer, drive, lines, loaded, pressed, settle, trace
 from textual.binding import Binding
 from textual.pilot import Pilot
 
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Batch, Began, Configure, Gone, Profile, Restore, Stop
-from ggtui.viz.tui.app import DARK, LIGHT, SCREENS, GgtuiApp, light_terminal
-from ggtui.viz.tui.base import RunScreen, bar
+from ggtui.viz.tui.app import DARK, LIGHT, GgtuiApp, light_terminal
+from ggtui.viz.tui.base import bar
 from ggtui.viz.tui.help import Help, key_name
+from ggtui.viz.tui.screens import SCREENS, ScreenRow
 
 
 def app_of(pilot: Pilot[int]) -> GgtuiApp:
@@ -21,11 +22,11 @@ def app_of(pilot: Pilot[int]) -> GgtuiApp:
 
 def test_f_keys_open_the_screens() -> None:
     async def script(pilot: Pilot[int]) -> None:
-        for n, cls in enumerate(SCREENS):
+        for n, row in enumerate(SCREENS):
             await pilot.press(f"f{n + 2}")
             await settle(pilot)
-            assert isinstance(pilot.app.screen, cls)
-            assert f"[{n + 1} {cls.TAB}]" in lines(app_of(pilot))[0]
+            assert isinstance(pilot.app.screen, row.load())
+            assert f"[{n + 1} {row.title}]" in lines(app_of(pilot))[0]
 
     drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
 
@@ -69,13 +70,12 @@ def test_ctrl_c_stops_and_twice_leaves() -> None:
 
 def test_help_tells_of_the_screen_in_front() -> None:
     async def script(pilot: Pilot[int]) -> None:
-        for n in (2, 3, 4, 5, 6):
-            await pilot.press(f"f{n}", "f1")
-            await settle(pilot)
+        for row in SCREENS:
+            await pressed(pilot, row.key, "f1")
             assert isinstance(app_of(pilot).screen, Help)
             text = "\n".join(lines(app_of(pilot)))
-            assert "Keys of" in text and "equals_sign" not in text
-            assert ("a new line" in text) == (n == 2)
+            assert f"Keys of {row.title}" in text and "equals_sign" not in text
+            assert ("a new line" in text) == (row.title == "chat")
             await pilot.press("escape")
             assert not isinstance(app_of(pilot).screen, Help)
 
@@ -113,14 +113,14 @@ def test_a_restart_that_fails_keeps_the_chat() -> None:
     assert app.failed is None
 
 
-@pytest.mark.parametrize("index", range(1, len(SCREENS)))
-def test_a_screen_may_be_asked_to_draw_before_it_is_made(index: int) -> None:
+@pytest.mark.parametrize("title", [row.title for row in SCREENS[1:]])
+def test_a_screen_may_be_asked_to_draw_before_it_is_made(title: str) -> None:
     async def script(pilot: Pilot[int]) -> None:
         app = app_of(pilot)
-        app.action_tab(index)
+        app.action_tab(title)
         app.front.draw()
         await settle(pilot)
-        assert app.front.TAB == SCREENS[index].TAB
+        assert app.front.row.title == title
 
     drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
 
@@ -166,10 +166,10 @@ def test_the_palette_has_what_keys_do_not() -> None:
     drive(GgtuiApp(Live(), engine), script)
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-def test_the_palette_has_the_keys_of_the_footer(screen: type[RunScreen]) -> None:
+@pytest.mark.parametrize("row", SCREENS, ids=lambda row: row.title)
+def test_the_palette_has_the_keys_of_the_footer(row: ScreenRow) -> None:
     """By their tooltips."""
-    shown = [b for b in screen.BINDINGS if isinstance(b, Binding) and b.show and b.key_display != "arrows"]
+    shown = [b for b in row.load().BINDINGS if isinstance(b, Binding) and b.show and b.key_display != "arrows"]
     assert shown and all(b.tooltip or b.action.startswith("app.") for b in shown)
 
 

@@ -21,13 +21,11 @@ from ggtui.viz.messages import (
     Turns,
     Undo,
 )
-from ggtui.viz.shell import COMMANDS
 from ggtui.viz.text import printable
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.dialogs.alternatives import Next
 from ggtui.viz.tui.dialogs.sessions import Sessions
 from ggtui.viz.tui.dialogs.settings import Settings
-from ggtui.viz.tui.screens import chat_commands
 from ggtui.viz.tui.screens.chat import ChatScreen
 from ggtui.viz.tui.widgets.prompt import Prompt
 
@@ -73,10 +71,6 @@ def test_keys_ask_for() -> None:
     drive(GgtuiApp(Live(), engine), script)
 
 
-def test_every_command_of_the_repl_is_there() -> None:
-    assert set(chat_commands.DO) == {command.names[0] for command in COMMANDS}
-
-
 def test_commands_that_ask_nothing_of_the_engine() -> None:
     async def script(pilot: Pilot[int]) -> None:
         prompt = pilot.app.screen.query_one(Prompt)
@@ -95,6 +89,8 @@ def test_commands_that_ask_nothing_of_the_engine() -> None:
             ("/show me", "must be info or params"),
             ("/stats", "tok/s"),
             ("/perf", "F3 shows node times"),
+            ("/perf sideways", "must be on, off, top or save"),
+            ("/topk many", "must be a whole number, 1 to 100"),
             ("/trace x.svg", "F4 shows the graph"),
             ("/sav", "did you mean /save?"),
             ("/\x1b[2J", "/\\x1b[2J: no such command"),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from recorded import STORY, RecordedEngine, answer, check_snapshot, drive, lines, loaded, settle
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from ggtui.chat import saved as saved_chats
 from ggtui.chat.conversation import Turn
-from ggtui.chat.settings import SETTINGS
-from ggtui.core.errors import UsageError
+from ggtui.chat.settings import LIVE
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Alternative,
@@ -27,7 +25,6 @@ from ggtui.viz.messages import (
 )
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.dialogs.base import HZ
-from ggtui.viz.tui.dialogs.settings import LIVE, parse
 from ggtui.viz.tui.screens.chat import ChatScreen
 
 
@@ -42,49 +39,6 @@ async def told(pilot: Pilot[int]) -> None:
 
 
 # ---- settings ----
-
-
-@pytest.mark.parametrize(
-    ("name", "words", "value"),
-    [
-        ("temp", "0.5", 0.5),
-        ("temp", "", 0.9),
-        ("temp", "default", 0.9),
-        ("seed", "automatic", None),
-        ("seed", "7", 7),
-        ("stop", "a b", ("a b",)),
-        ("stop", r"'a', '\n'", ("a", "\n")),
-        ("stop", "'a'", ("a",)),
-        ("stop", "", ()),
-        ("ctx-shift", "on", True),
-        ("mode", "chat", "chat"),
-    ],
-)
-def test_a_text_stands_for_a_value(name: str, words: str, value: object) -> None:
-    assert parse(name, words, name) == value
-
-
-@pytest.mark.parametrize(
-    ("name", "words", "error"),
-    [
-        ("temp", "hot", "temp hot: must be a number, 0 or more"),
-        ("top-p", "1.5", "must be over 0 to 1"),
-        ("stop", "'a", "a quote is missing"),
-        ("stop", "'a', ''", "at least one character"),
-        ("stop", "'a', 5", "at least one character"),
-        ("ctx", "5", "only at the start"),
-        ("tmep", "5", "did you mean temp?"),
-    ],
-)
-def test_what_stands_for_none_is_refused(name: str, words: str, error: str) -> None:
-    with pytest.raises(UsageError, match=error.replace("?", r"\?")):
-        parse(name, words, name)
-
-
-def test_every_live_setting_reads_what_it_shows() -> None:
-    for name in LIVE:
-        setting = SETTINGS[name]
-        assert parse(name, "" if setting.many else setting.text(setting.default), name) == setting.default
 
 
 def test_settings_are_taken_and_checked() -> None:

@@ -73,7 +73,7 @@ def test_values_of_a_heat() -> None:
     assert figures is not None
     assert value(figures, [3, 4], "time") == figures.time[3] + figures.time[4]
     assert value(figures, [3], "waiting") == figures.wait[3]
-    assert value(figures, [3], "bytes") == loaded().graphs[0].nodes[3].traffic
+    assert value(figures, [3], "bytes") == loaded().graphs[0].nodes[3].traffic.at({"n_tokens": 1, "n_kv": 1})
     assert (value(figures, [3], "limit"), told(0.0, "limit")) == (0.0, "-")
     assert (told(0.256, "limit"), told(2048.0, "bytes"), told(1500.0, "waiting")) == ("26%", "2.0 KiB", "1.50 us")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,36 +10,11 @@ from textual.containers import Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus, Resize
 from textual.widgets import Input, Static
 
-from ggtui.chat.settings import SETTINGS, Setting, nearest
+from ggtui.chat.settings import LIVE, SETTINGS, Setting, live_value
 from ggtui.core.errors import UsageError
 from ggtui.viz.messages import Configure
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.dialogs.base import Dialog
-
-LIVE = ("mode", *(s.name for s in SETTINGS.values() if s.live))
-
-
-def parse(name: str, text: str, source: str) -> Any:
-    """The value of a live setting that a text stands for; "" or "default" for its default. Several texts are written
-    in quotes with commas between. Raises UsageError in the name of `source`."""
-    setting = SETTINGS.get(name)
-    if setting is None:
-        meant = nearest(name, LIVE)
-        raise UsageError(f"{source}: no such setting; {f'did you mean {meant}?' if meant else '^S lists them'}")
-    if name not in LIVE:
-        raise UsageError(f"{source}: only at the start, by ggtui chat --{name} {setting.metavar}")
-    if text in ("", "default", "automatic" if setting.default is None else "default"):
-        return setting.default
-    if not setting.many:
-        return setting.parse(text, source)
-    values: object = text
-    if text[0] in "'\"":
-        try:
-            values = ast.literal_eval(text)
-        except (ValueError, SyntaxError) as error:
-            raise UsageError(f"{source} {text}: a quote is missing; write 'one', 'two'") from error
-    each = values if isinstance(values, tuple) else (values,)
-    return tuple(setting.parse(value, source) for value in each)
 
 
 def shown(setting: Setting, value: object) -> str:
@@ -115,7 +89,7 @@ class Settings(Dialog):
             self._say(name, "")
             return
         try:
-            value = parse(name, text, name)
+            value = live_value(name, text, name)
         except UsageError as error:
             self._say(name, str(error))
             return

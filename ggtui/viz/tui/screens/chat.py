@@ -11,37 +11,33 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from ggtui.chat import commands
 from ggtui.chat import saved as saved_chats
+from ggtui.chat.conversation import turns_told
+from ggtui.chat.modes import MODES, told
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Clear, Command, Configure, Edit, Regen, Restore, Say, Stop, Undo
-from ggtui.viz.shell import MODE_HELP, turns_told
 from ggtui.viz.text import printable, printable_line
 from ggtui.viz.tui.base import RunScreen, Send
 from ggtui.viz.tui.dialogs.alternatives import Next
 from ggtui.viz.tui.dialogs.sessions import Sessions
 from ggtui.viz.tui.dialogs.settings import Settings
-from ggtui.viz.tui.screens import chat_commands
+from ggtui.viz.tui.screens import ScreenRow
+from ggtui.viz.tui.screens.chat_commands import Typed
 from ggtui.viz.tui.widgets.hot import NEWEST, Hot, hot_line, hottest
 from ggtui.viz.tui.widgets.prompt import Prompt
 from ggtui.viz.tui.widgets.status import kv_line, panel
 from ggtui.viz.tui.widgets.transcript import LEVEL_STYLES, NAME, Transcript
 
-HINTS = {
-    "complete": ("Type the beginning of a tale, and Enter: the model goes on with it.",
-                 "Enter alone lets it go on with its own text. F1 shows all keys."),
-    "chat": ("Type a question, and Enter: the model answers it.", "F1 shows all keys."),
-}  # fmt: skip
 LEGEND = ("50%+", "10%+", "1%+ underlined", "rarer bold underlined")
 LOADING = "The model is still loading; it answers what was sent as soon as it can."
-SAVED = "This is a saved run; there is no model to talk to. F3-F6 show it."
 BUSY = "The model is still writing; ^C stops it. What you typed is kept."
 
 
 class ChatScreen(RunScreen):
     """Talk to the model."""
 
-    TAB: ClassVar[str] = "chat"
     MORE_KEYS = (
         ("Enter", "send; without a text the model goes on with its own"),
         ("^J", "a new line"),
@@ -86,8 +82,8 @@ class ChatScreen(RunScreen):
     ChatScreen.-wide .status { display: none; }
     """
 
-    def __init__(self, live: Live, send: Send) -> None:
-        super().__init__(live, send)
+    def __init__(self, live: Live, send: Send, row: ScreenRow) -> None:
+        super().__init__(live, send, row)
         self._note, self._noted = "", ""  # what to tell, and what is told
         self._n_told, self._state = 0, ""
         self._asked = -1  # the version at which the model was asked to speak
@@ -185,9 +181,10 @@ class ChatScreen(RunScreen):
             case "loading":
                 return (f"Loading {printable_line(self.live.run.model) or 'the model'} ...",)
             case "saved":
-                return (SAVED,)
+                return (self.lacking,)
             case _:
-                return HINTS.get(self.mode, ())
+                begin, *rest = MODES[self.mode].hint
+                return (begin, " ".join((*rest, "F1 shows all keys.")))
 
     def _draw_note(self) -> None:
         note = self._note
@@ -234,13 +231,13 @@ class ChatScreen(RunScreen):
         elif state == "gone":
             self._draw_note()
         elif state == "saved":
-            self.tell(SAVED)
+            self.tell(self.lacking)
         elif self.busy:
             self.tell(LOADING if state == "loading" else BUSY)
         elif self._draft is not None:
             self._ask(Edit(self.prompt.take()))
             self._end_edit()
-        elif text.strip() or (self.mode == "complete" and state != "loading"):
+        elif text.strip() or (MODES[self.mode].goes_on and state != "loading"):
             self._ask(Say(self.prompt.take()))  # one that still loads answers as soon as it can
         if self.prompt.past.trouble:
             self.tell(self.prompt.past.trouble)
@@ -249,7 +246,7 @@ class ChatScreen(RunScreen):
     def _run(self, line: str) -> None:
         try:
             self.tell("")
-            chat_commands.run(self, line)
+            commands.run(Typed(self), line)
         except (GgtuiError, OSError) as error:
             self.tell(str(error))
             self.prompt.put(line)
@@ -281,7 +278,7 @@ class ChatScreen(RunScreen):
         if self.busy:
             self.tell("The model is still writing; ^C stops it.")
         elif state != "idle":
-            self.tell(SAVED if state == "saved" else LOADING)
+            self.tell(self.lacking or LOADING)
         elif something and not self.live.chat:
             self.tell("Nothing was said yet.")
         else:
@@ -367,11 +364,10 @@ class ChatScreen(RunScreen):
         self._draw_rule()
 
     def action_mode(self) -> None:
-        self.set_mode("chat" if self.mode == "complete" else "complete")
-
-    def set_mode(self, mode: str) -> None:
-        """How prompts from now on become text for the model."""
-        self.change(Configure({"mode": mode}), f"Mode {mode}: {MODE_HELP[mode]}")
+        """The next of the ways in which prompts from now on become text for the model."""
+        names = tuple(MODES)
+        mode = names[(names.index(self.mode) + 1) % len(names)]
+        self.change(Configure({"mode": mode}), told(mode))
 
     def action_page(self, pages: int) -> None:
         self.transcript.move(pages)

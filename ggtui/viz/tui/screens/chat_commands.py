@@ -1,19 +1,15 @@
-"""The commands of the REPL, typed at the prompt of the screen: the same names."""
+"""What the Chat screen gives chat/commands.py, for commands typed at its prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Protocol
 
-from ggtui.chat.settings import SETTINGS, nearest
-from ggtui.core.errors import UsageError
+from ggtui.chat.settings import SETTINGS
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command, Configure, Profile
-from ggtui.viz.shell import COMMANDS, MODE_HELP
-from ggtui.viz.tui.dialogs.settings import parse
+from ggtui.viz.tui.screens import f_keys, keys_by_title
 from ggtui.viz.tui.widgets.status import p95
-
-WHERE = {"info": "the bar at the top", "params": "^S", "graph": "F4", "mem": "F6"}
 
 
 class Actions(Protocol):
@@ -21,11 +17,8 @@ class Actions(Protocol):
 
     live: Live
 
-    @property
-    def mode(self) -> str: ...
     def tell(self, line: str) -> None: ...
     def change(self, command: Command, done: str) -> None: ...
-    def set_mode(self, mode: str) -> None: ...
     def save(self, name: str) -> str: ...
     def load(self, name: str) -> str: ...
     def undo(self) -> None: ...
@@ -39,82 +32,47 @@ class Actions(Protocol):
     def action_alternatives(self) -> None: ...
 
 
-def run(screen: Actions, line: str) -> None:
-    """Do what a line that begins with / asks for. Raises GgtuiError, OSError."""
-    word, _, rest = line.strip().partition(" ")
-    for command in COMMANDS:
-        if word in command.names:
-            DO[command.names[0]](screen, rest.strip())
-            return
-    meant = nearest(word, [name for command in COMMANDS for name in command.names])
-    hint = f"did you mean {meant}?" if meant else "F1 lists the keys."
-    raise UsageError(f"{word}: no such command; {hint} A text that begins with / needs a space before it.")
+class Typed:
+    """The front end of commands, over the screen. Lists are dialogs here, and what a run did is on other screens."""
 
+    reports = None
 
-def _set(screen: Actions, words: str) -> None:
-    name, _, text = words.partition(" ")
-    name, text = name.replace("_", "-"), text.strip()
-    if not name:
-        screen.action_settings()
-        return
-    setting = SETTINGS.get(name)
-    value = parse(name, text, f"/set {name}")
-    assert setting is not None
-    if text:
-        screen.change(Configure({setting.key: value}), f"{name} = {setting.text(value)}")
-    else:
-        screen.tell(f"{name} = {setting.text(screen.live.settings.get(setting.key, setting.default))}")
+    def __init__(self, screen: Actions) -> None:
+        self._screen, self._live = screen, screen.live
+        self.tell, self.save, self.load = screen.tell, screen.save, screen.load
+        self.undo, self.leave, self.help = screen.undo, screen.leave, screen.help
+        self.clear, self.regen, self.edit = screen.action_clear, screen.action_regen, screen.action_edit
+        self.settings, self.sessions = screen.action_settings, screen.action_sessions
 
+    @property
+    def keys(self) -> Mapping[str, str]:
+        return keys_by_title()
 
-def _mode(screen: Actions, name: str) -> None:
-    if name:
-        screen.set_mode(SETTINGS["mode"].parse(name, "/mode"))
-    else:
-        screen.tell(f"Mode {screen.mode}: {MODE_HELP[screen.mode]}")
+    def unknown(self, word: str, meant: str | None) -> str:
+        hint = f"did you mean {meant}?" if meant else "F1 lists the keys."
+        return f"{word}: no such command; {hint} A text that begins with / needs a space before it."
 
+    def value(self, key: str) -> object:
+        return self._live.settings.get(key, SETTINGS[key.replace("_", "-")].default)
 
-def _stats(screen: Actions, _: str) -> None:
-    live = screen.live
-    times = [ns / 1e6 for ns in live.token_times]
-    if not times:
-        screen.tell("Nothing was generated yet.")
-        return
-    mean = sum(times) / len(times)
-    screen.tell(
-        f"{live.n_evaluations} tokens generated, {live.n_past} in the context; the newest {len(times)}: "
-        f"{live.tokens_per_s:.0f} tok/s, {mean:.1f} ms each, p95 {p95(times):.1f} ms. F2-F6 show the rest."
-    )
+    def configure(self, key: str, value: object, told: str) -> None:
+        self._screen.change(Configure({key: value}), told)
 
+    def stats(self) -> list[str]:
+        live = self._live
+        times = [ns / 1e6 for ns in live.token_times]
+        if not times:
+            return ["Nothing was generated yet."]
+        mean = sum(times) / len(times)
+        return [
+            f"{live.n_evaluations} tokens generated, {live.n_past} in the context; the newest {len(times)}: "
+            f"{live.tokens_per_s:.0f} tok/s, {mean:.1f} ms each, p95 {p95(times):.1f} ms. "
+            f"{f_keys('-')} show the rest."
+        ]
 
-def _show(screen: Actions, subject: str) -> None:
-    if subject not in WHERE:
-        raise UsageError(f"/show {subject}: must be {' or '.join(WHERE)}")
-    screen.tell(f"{subject}: {WHERE[subject]} shows it.")
+    def record(self, on: bool) -> None:
+        self._screen.change(Profile(on), f"Node times are {'' if on else 'not '}recorded from now on.")
 
-
-def _perf(screen: Actions, words: str) -> None:
-    if words in ("on", "off"):
-        told = f"Node times are {'' if words == 'on' else 'not '}recorded from now on."
-        screen.change(Profile(words == "on"), told)
-    else:
-        screen.tell("F3 shows node times; there, e writes them into a file.")
-
-
-DO: dict[str, Callable[[Actions, str], None]] = {
-    "/help": lambda screen, _: screen.help(),
-    "/bye": lambda screen, _: screen.leave(),
-    "/clear": lambda screen, _: screen.action_clear(),
-    "/regen": lambda screen, _: screen.action_regen(),
-    "/undo": lambda screen, _: screen.undo(),
-    "/edit": lambda screen, _: screen.action_edit(),
-    "/save": lambda screen, name: screen.tell(screen.save(name)),
-    "/load": lambda screen, name: screen.tell(screen.load(name)),
-    "/sessions": lambda screen, _: screen.action_sessions(),
-    "/mode": _mode,
-    "/set": _set,
-    "/show": _show,
-    "/stats": _stats,
-    "/perf": _perf,
-    "/trace": lambda screen, _: screen.tell("F4 shows the graph; there, o writes it into a file."),
-    "/topk": lambda screen, _: screen.action_alternatives(),
-}
+    def alternatives(self, n: int) -> None:
+        """The dialog, which has room for as many as it shows, whatever `n`."""
+        self._screen.action_alternatives()

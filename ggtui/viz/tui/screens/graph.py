@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.base import RunScreen
+from ggtui.viz.tui.screens import nothing_ran
 
 if TYPE_CHECKING:
     from ggtui.core.runtime.record import GraphInfo, Trace
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ggtui.viz.tui.widgets.node_figures import Figures
 
 STACKED = 110  # columns below which the neighbours stand below the outline
-NOTHING = "Nothing has run yet: 1 opens the chat."
 
 
 class Find(Input):
@@ -38,7 +38,6 @@ class Find(Input):
 class GraphScreen(RunScreen):
     """What it needs to draw figures is imported when it is first opened, so that it delays no other screen."""
 
-    TAB: ClassVar[str] = "graph"
     MORE_KEYS = (("up down", "choose a node"), ("left right", "fold and unfold; Enter and space too"))
     CSS = """
     #graph-top { height: 1; }
@@ -86,7 +85,7 @@ class GraphScreen(RunScreen):
         with Horizontal(id="graph-top"):
             yield Find(placeholder="part of a name", id="graph-find")
             yield Static(id="graph-status", markup=False)
-        yield Static(NOTHING, id="graph-calm", markup=False)
+        yield Static(id="graph-calm", markup=False)
         with Horizontal(id="graph-panels"):
             with Vertical(id="graph-left"):
                 yield Static(id="graph-head", markup=False)
@@ -99,7 +98,9 @@ class GraphScreen(RunScreen):
 
     def show(self) -> None:
         graphs = self.live.graphs
-        self.query_one("#graph-calm").display = not graphs
+        calm = self.query_one("#graph-calm", Static)
+        calm.display = bool(self.lacking)
+        calm.update(self.lacking)
         self.query_one("#graph-panels").display = bool(graphs)
         if not graphs:
             self._say(Text())
@@ -163,7 +164,7 @@ class GraphScreen(RunScreen):
             text.append(f"{counted(figures.n, 'evaluation')} of {duration(figures.evaluation)}  ")
             text.append(f"heat: {MEANING[self._heat]}")
         elif not self.live.n_evaluations:
-            text.append(NOTHING)
+            text.append(nothing_ran())
         elif self.live.unprofiled:
             what_to_do = ": Ctrl+P, Profile on" if self.live.state != "saved" else ""
             text.append(f"node times are not recorded{what_to_do}")
@@ -307,7 +308,7 @@ class GraphScreen(RunScreen):
         from ggtui.viz.tui.dialogs.save_graph import SaveGraph
 
         if self._graph is None:
-            self.app.notify(NOTHING)
+            self.app.notify(self.lacking)
             return
         model = printable_line(Path(self.live.run.model).stem) or "graph"
         name = self._graph_name()

@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical
 
 from ggtui.viz.live import Live
 from ggtui.viz.tui.base import RunScreen, Send
+from ggtui.viz.tui.screens import ScreenRow
 from ggtui.viz.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ def heights(room: int, kv: int, *, stacked: bool) -> Heights:
 class MemoryScreen(RunScreen):
     """Owners, the KV cache, curves; and the model's tensors, which the arrows scroll."""
 
-    TAB: ClassVar[str] = "mem"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "group", "layer/type/tensor", tooltip="the model's bytes by layer, type or tensor"),
         Binding("b", "unit", "bytes/MiB", tooltip="sizes in bytes or in MiB"),
@@ -63,8 +63,8 @@ class MemoryScreen(RunScreen):
     MemoryScreen .-stacked #mem-left, MemoryScreen .-stacked #mem-right { width: 100%; padding-left: 0; }
     """
 
-    def __init__(self, live: Live, send: Send) -> None:
-        super().__init__(live, send)
+    def __init__(self, live: Live, send: Send, row: ScreenRow) -> None:
+        super().__init__(live, send, row)
         self._by, self._mib, self._first = 0, True, 0
         self._shown_rows = 1
         self._groups: tuple[object, str, list[Group]] | None = None
@@ -80,18 +80,14 @@ class MemoryScreen(RunScreen):
     def on_resize(self) -> None:
         self.call_after_refresh(self.show)
 
-    def _known(self) -> bool:
-        memory = self.live.memory
-        return bool(memory.weights or memory.kv or self.live.evaluations or self.live.loaded is not None)
-
     def show(self) -> None:
         from ggtui.viz.tui.widgets import owners
 
         stacked = self.size.width < _SIDE_BY_SIDE
         self.query_one("#mem-panels").set_class(stacked, "-stacked")
         parts: dict[str, list[Text]] = {name: [] for name in _PARTS}
-        if not self._known():
-            parts["owners"] = [Text(""), Text("  Nothing has run yet: 1 opens the chat.", no_wrap=True)]
+        if self.lacking:
+            parts["owners"] = [Text(""), Text(f"  {self.lacking}", no_wrap=True)]
         else:
             live, mib = self.live, self._mib
             ascii_only: bool = getattr(self.app, "ascii_only", False)

@@ -13,6 +13,7 @@ from ggtui.viz.live import Live
 from ggtui.viz.messages import MeasureLimits
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.base import RunScreen, Send
+from ggtui.viz.tui.screens import ScreenRow
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,7 +32,6 @@ class PerfScreen(RunScreen):
     What needs numpy is imported where it is used first, so that the app's first frame does not wait for it.
     """
 
-    TAB: ClassVar[str] = "perf"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "sort", "sort", tooltip="sort by the next column"),
         Binding("g", "group", "group", tooltip="a line for each node, op, layer or type"),
@@ -57,8 +57,8 @@ class PerfScreen(RunScreen):
     PerfScreen.-filter #filter { display: block; }
     """
 
-    def __init__(self, live: Live, send: Send) -> None:
-        super().__init__(live, send)
+    def __init__(self, live: Live, send: Send, row: ScreenRow) -> None:
+        super().__init__(live, send, row)
         self._stage = "generation"
         self._by = "node"
         self._sort, self._reverse = "time", False
@@ -145,8 +145,8 @@ class PerfScreen(RunScreen):
 
     def _nothing(self) -> str:
         live = self.live
-        if not live.n_evaluations:
-            return "Nothing has run yet: 1 opens the chat." if live.state != "saved" else "This run has no evaluations."
+        if self.lacking:
+            return self.lacking
         shown, other = ("a prompt", "generation") if self._stage == "prompt" else ("generation", "the prompts")
         kept = "the newest evaluations" if live.state != "saved" else "this run"
         why = "; they are not recorded: Ctrl+P, Profile on" if live.unprofiled and live.state != "saved" else ""

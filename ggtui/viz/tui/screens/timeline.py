@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 
 from ggtui.viz.live import Live
 from ggtui.viz.tui.base import RunScreen, Send
+from ggtui.viz.tui.screens import ScreenRow
 from ggtui.viz.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ def heights(room: int, n_threads: int) -> Heights:
 class TimelineScreen(RunScreen):
     """Threads over time: zoom, pan, a cursor that tells what it stands on."""
 
-    TAB: ClassVar[str] = "time"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("plus", "zoom(0.5)", "zoom", key_display="+ -", tooltip="show less time, larger"),
         Binding("equals_sign", "zoom(0.5)", "zoom", show=False),
@@ -75,8 +75,8 @@ class TimelineScreen(RunScreen):
         Binding("end", "end(1)", "end", show=False),
     ]
 
-    def __init__(self, live: Live, send: Send) -> None:
-        super().__init__(live, send)
+    def __init__(self, live: Live, send: Send, row: ScreenRow) -> None:
+        super().__init__(live, send, row)
         self._spans: Spans | None = None
         self._window: Window | None = None
         self._thread = 0
@@ -119,7 +119,7 @@ class TimelineScreen(RunScreen):
         state = self._update()
         parts: dict[str, list[Text]] = {name: [] for name in _PARTS}
         if state is None:
-            parts["status"] = [Text(""), Text("  Nothing has run yet: 1 opens the chat.", no_wrap=True)]
+            parts["status"] = [Text(""), Text(f"  {self.lacking}", no_wrap=True)]
         else:
             spans, window = state
             width, n = self.size.width, spans.n_threads

@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
+from ggtui.chat.history import History
 from ggtui.viz.text import printable
-from ggtui.viz.tui.history import History
 
 LEFT = "i or Enter: back to the prompt"
 OF_SCREEN = {"ctrl+c", "ctrl+e", "ctrl+y", "ctrl+z", "pageup", "pagedown"}  # keys that mean something else here

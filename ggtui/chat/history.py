@@ -1,14 +1,25 @@
-"""What was typed, in the file that the REPL keeps too."""
+"""What was typed, in one file for every front end."""
 
 from __future__ import annotations
 
 import os
 from datetime import datetime
+from pathlib import Path
 
 from ggtui.chat import folders
 from ggtui.core.errors import GgtuiError
 
 MOST = 1 << 20  # bytes read of the file, its end
+
+
+def kept_at() -> Path | None:
+    """The file, which is there and the user's alone; None where no history is wanted. Raises OSError, GgtuiError."""
+    if os.environ.get("GGTUI_NOHISTORY", "0") not in ("", "0"):
+        return None
+    path = folders.history()
+    folders.make_private(path.parent)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600))
+    return path
 
 
 class History:
@@ -20,17 +31,16 @@ class History:
     def __init__(self) -> None:
         self.trouble = ""
         self.texts: list[str] = []
-        self._kept = os.environ.get("GGTUI_NOHISTORY", "0") in ("", "0")
+        self._kept = False
         self._back = 0  # how many texts back the person went
         self._draft = ""
-        if not self._kept:
-            return
         try:
-            path = folders.history()
-            folders.make_private(path.parent)
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), "rb") as file:
-                file.seek(max(os.fstat(file.fileno()).st_size - MOST, 0))
-                self.texts = parse(file.read().decode("utf-8", "replace"))
+            path = kept_at()
+            if path is not None:
+                with path.open("rb") as file:
+                    file.seek(max(os.fstat(file.fileno()).st_size - MOST, 0))
+                    self.texts = parse(file.read().decode("utf-8", "replace"))
+                self._kept = True
         except (OSError, GgtuiError) as error:
             self._fail(error)
 
