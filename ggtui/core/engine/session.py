@@ -141,7 +141,8 @@ class Session:
 
     def close(self) -> None:
         """Give back weights, cache and threads now. Afterwards nothing can be read or generated."""
-        self.stop()
+        if self._closed:
+            return
         self._closed = True
         self._runners.clear()
         self.weights = {}
@@ -166,6 +167,7 @@ class Session:
 
     @property
     def isa(self) -> str:
+        self._check_open()
         return self._one.plan.isa
 
     def _runner(self, n_tokens: int, *, all_logits: bool) -> Runner:
@@ -380,6 +382,7 @@ class Session:
 
     def graphs(self) -> tuple[GraphInfo, ...]:
         """The graphs that token records point at by `graph`."""
+        self._check_open()
         return tuple(r.plan.info(self.threads) for r in self._runners.values())
 
     def clear_totals(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from ggtui.core.graph.own_types import register_from
 from ggtui.core.graph.types import TYPES
 from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
 from ggtui.core.runtime.cpu.native import check, ffi, lib
+from ggtui.core.runtime.cpu.pool import Pool
 from ggtui.core.runtime.reference.quants import dequantize, quantize
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "07_custom_quant.py"
@@ -329,3 +332,69 @@ def test_c_has_no_codec_of_them() -> None:
     out = ffi.new("float[]", 1)
     with pytest.raises(GgtuiError, match="not possible for type test_row8"):
         check(lib.gg_dequantize(TYPES["test_row8"].id, 1, out, out))
+
+
+def test_an_array_that_a_codec_keeps_stays_readable() -> None:
+    kept: list[Any] = []
+
+    @register_type
+    class Keeping:
+        name, block, bytes, head = "test_keeping", 1, 4, 0
+
+        @staticmethod
+        def encode(rows: Any) -> Any:
+            return np.ascontiguousarray(rows).view(np.uint8)
+
+        @staticmethod
+        def decode(rows: Any) -> Any:
+            kept.append(rows)
+            return rows.view(np.float32)
+
+    ctx = Context()
+    w = ctx.tensor(random(40, 64), "w", "test_keeping")
+    g = Graph()
+    g.build_forward_expand(ops.mul_mat(w, ctx.tensor(random(2, 64))))
+    g.compute(threads=2)
+    del w, g, ctx
+    gc.collect()
+    assert {row.shape[1] for row in kept} == {256} and sum(len(rows) for rows in kept) == 40
+    assert all(np.isfinite(rows.view(np.float32)).all() for rows in kept)
+
+
+@pytest.mark.pool
+def test_what_codecs_of_two_runs_raise_is_not_mixed_up() -> None:
+    def failing(name: str) -> Any:
+        class Failing:
+            block, bytes, head = 1, 4, 0
+
+            @staticmethod
+            def encode(rows: Any) -> Any:
+                return np.ascontiguousarray(rows).view(np.uint8)
+
+            @staticmethod
+            def decode(rows: Any) -> Any:
+                raise ValueError(name)
+
+        Failing.name = name
+        return register_type(Failing)
+
+    found: dict[str, set[str]] = {"test_fails_a": set(), "test_fails_b": set()}
+    for name in found:
+        failing(name)
+
+    def run(name: str) -> None:
+        ctx = Context()
+        g = Graph()
+        g.build_forward_expand(ops.mul_mat(ctx.tensor(random(40, 64), type=name), ctx.tensor(random(1, 64))))
+        plan, pool = g.plan(), Pool(2)
+        for _ in range(100):
+            with pytest.raises(ValueError) as raised:
+                plan.run(pool)
+            found[name].add(str(raised.value))
+
+    workers = [threading.Thread(target=run, args=(name,)) for name in found]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found == {name: {name} for name in found}
