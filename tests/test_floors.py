@@ -7,6 +7,7 @@ TYPE_CHECKING.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -297,6 +298,51 @@ def test_circles_are_found() -> None:
     assert problems(modules) == [
         "imports in a circle: core.graph.ops.base -> core.graph.ops.shape -> core.graph.ops.base"
     ]
+
+
+# Of C, lowest first: a file includes headers of its own floor and of those below. Kernels see pointers and counts: of the
+# CPU's they know only each other and the numbers of the ops.
+C_FLOORS = ("base", "codec", "cpu", "text")
+KERNELS_SEE = ("cpu/kernels/", "cpu/op_numbers.h", "cpu/ops.def", "codec/", "base/")
+
+
+def c_problems(sources: dict[str, str]) -> list[str]:
+    """Every broken rule of the C files, whose paths are relative to csrc."""
+    found: list[str] = []
+    edges: dict[str, set[str]] = {}
+    for path, text in sources.items():
+        for line in re.findall(r'^#include "([^"]+)"', text, re.M):
+            beside = f"{path.rpartition('/')[0]}/{line}"
+            target = beside if beside in sources or line in ("simd.h",) else line
+            edges.setdefault(path, set()).add(target)
+            here, there = (
+                C_FLOORS.index(p.split("/")[0]) if p.split("/")[0] in C_FLOORS else -1 for p in (path, target)
+            )
+            if there > here >= 0:
+                found.append(f"{path}: includes {target}, which lies on a higher floor")
+            if path.startswith("cpu/kernels/") and there >= 0 and not target.startswith(KERNELS_SEE):
+                found.append(f"{path}: includes {target}, but kernels see only {', '.join(KERNELS_SEE)}")
+    return found + [f"includes in a circle: {' -> '.join(circle)}" for circle in circles(edges)]
+
+
+def test_includes_of_c() -> None:
+    csrc = ROOT / "ggtui" / "csrc"
+    sources = {str(p.relative_to(csrc)): p.read_text() for p in csrc.rglob("*") if p.suffix in (".c", ".h", ".def")}
+    assert "cpu/plan.c" in sources
+    assert not c_problems(sources), "\n".join(c_problems(sources))
+
+
+@pytest.mark.parametrize(
+    ("path", "include", "problem"),
+    [
+        ("codec/pack.c", "cpu/ops.h", "codec/pack.c: includes cpu/ops.h, which lies on a higher floor"),
+        ("base/pool.c", "codec/types.h", "base/pool.c: includes codec/types.h, which lies on a higher floor"),
+        ("cpu/kernels/reduce.c", "cpu/ops.h", "but kernels see only"),
+        ("codec/types.h", "codec/types.h", "includes in a circle: codec/types.h -> codec/types.h"),
+    ],
+)
+def test_a_bad_include_is_found(path: str, include: str, problem: str) -> None:
+    assert any(problem in line for line in c_problems({path: f'#include "{include}"\n'}))
 
 
 def too_long(root: Path) -> list[str]:
