@@ -1,21 +1,64 @@
 /* The instruction sets that were compiled in, and the choice among them. */
 #include <stddef.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "cpu/isa.h"
 
 static int always(void) { return 1; }
 
+#if defined(__x86_64__)
+/* Bits of the registers that CPUID answers with, and of the register that XGETBV reads: which registers the system saves when
+ * it switches between threads. What it does not save must not be used. */
+enum {
+    LEAF1_ECX_FMA = 1 << 12,
+    LEAF1_ECX_OSXSAVE = 1 << 27, /* XGETBV may be used */
+    LEAF1_ECX_F16C = 1 << 29,
+    LEAF7_EBX_AVX2 = 1 << 5,
+    LEAF7_EBX_AVX512F = 1 << 16,
+    LEAF7_EBX_AVX512DQ = 1 << 17,
+    LEAF7_EBX_AVX512BW = 1 << 30,
+    LEAF7_ECX_AVX512VNNI = 1 << 11,
+    XCR0_AVX = 1 << 1 | 1 << 2,                   /* xmm, and the upper halves of ymm */
+    XCR0_AVX512 = XCR0_AVX | 1 << 5 | 1 << 6 | 1 << 7, /* masks, the upper halves of zmm0-15, and zmm16-31 */
+};
+#define LEAF7_EBX_AVX512VL (1u << 31)
+
+typedef struct {
+    unsigned eax, ebx, ecx, edx;
+} registers;
+
+static registers cpuid(unsigned leaf, unsigned subleaf) {
+    registers r = {0, 0, 0, 0};
+    (void)__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx); /* all 0 where there is no such leaf */
+    return r;
+}
+
+static int all_set(unsigned value, unsigned bits) { return (value & bits) == bits; }
+
+static int saved_by_system(unsigned bits) {
+    if (!all_set(cpuid(1, 0).ecx, LEAF1_ECX_OSXSAVE)) {
+        return 0;
+    }
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return all_set(low, bits);
+}
+#endif
+
 #ifdef GG_HAVE_AVX2
 static int has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    return saved_by_system(XCR0_AVX) && all_set(cpuid(1, 0).ecx, LEAF1_ECX_FMA | LEAF1_ECX_F16C) &&
+           all_set(cpuid(7, 0).ebx, LEAF7_EBX_AVX2);
 }
 #endif
 
 #ifdef GG_HAVE_AVX512
 static int has_avx512(void) {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni");
+    return has_avx2() && saved_by_system(XCR0_AVX512) &&
+           all_set(cpuid(7, 0).ebx, LEAF7_EBX_AVX512F | LEAF7_EBX_AVX512DQ | LEAF7_EBX_AVX512BW | LEAF7_EBX_AVX512VL) &&
+           all_set(cpuid(7, 0).ecx, LEAF7_ECX_AVX512VNNI);
 }
 #endif
 
