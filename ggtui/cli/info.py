@@ -111,7 +111,7 @@ def _compute(threads: int | None, isa: str | None, root: Path) -> dict[str, Any]
         return {"cores": cores, "threads": chosen, "instructions": f"unknown: {error}", "limits": None}
     best = native.ISAS[native.isa_index(isa)]
     instructions = {
-        "compiled": list(native.ISAS),
+        "compiled": list(native.compiled_isas()),
         "usable": list(native.usable_isas()),
         "chosen": best,
     }

@@ -40,10 +40,12 @@ int gg_n_ops(void);
 const char *gg_op_name(int op);
 int gg_op_moves_data(int op);
 
-/* ---- instruction sets, best last; a name or NULL ---- */
+/* ---- instruction sets, those of every machine, of one machine best last ---- */
 int gg_n_isas(void);
-const char *gg_isa_name(int isa);
-int gg_isa_usable(int isa); /* compiled in, and this processor has it */
+const char *gg_isa_name(int isa); /* or NULL */
+int gg_isa_base(int isa);         /* the set whose kernels it has but for those of its own; -1 for the plainest */
+int gg_isa_compiled(int isa);     /* is a part of this build */
+int gg_isa_usable(int isa);       /* and this processor has it */
 
 const char *gg_last_error(void);  /* of the calling thread; "" when there was none */
 
@@ -248,17 +250,18 @@ int gg_sample(const gg_sampler *sampler, const float *logits, int64_t n_recent, 
 /* The k likeliest of n and their log-probabilities, likeliest first, of equals the lower one; k <= n. */
 int gg_top(int64_t n, const float *logits, int64_t k, void *work, int32_t *tokens, double *logprobs);
 
-/* ---- one kernel at a time, for tests and measurements: see cpu/kernels/kernels.h ---- */
-/* A kernel over rows, called by its name in gg_kernels or the name of a unary op: y from a, b, c and the numbers s and t,
- * in the order in which the kernel takes them. b_one is s. */
-int gg_test_row(int isa, const char *kernel, int64_t n, void *y, const void *a, const void *b, const float *c, float s,
-                float t);
+/* ---- one kernel at a time, for measurements and tests: see cpu/kernels/kernels.h ---- */
+/* Kernels over rows by number: those of kernels.def and the unary ops. */
+int gg_n_row_kernels(void);
+const char *gg_row_kernel_name(int kernel);
+/* y from a, b, c and the numbers s and t, as kernels.def says; of a unary op y = f(a). */
+int gg_call_row(int isa, int kernel, int64_t n, void *y, const void *a, const void *b, const float *c, float s, float t);
 /* Columns of x (n_cols, x_nb bytes apart: f32, or q8_a for block types) times n_rows rows of a packed matrix. bias and
  * residual may be NULL; act is a unary op or none. */
-int gg_test_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *packed, int64_t n_cols, const void *x,
+int gg_call_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *packed, int64_t n_cols, const void *x,
                     int64_t x_nb, float *y, int64_t y_nb, const float *bias, int act, const float *residual,
                     int64_t residual_nb);
-int gg_test_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_kv, int64_t n_q, const float *q,
+int gg_call_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_kv, int64_t n_q, const float *q,
                       int64_t q_nb, const void *k, const void *v, int64_t v_nb, float scale, const float *mask,
                       int64_t mask_nb, float slope, const float *sink, int causal, int64_t first, float *out,
                       int64_t out_nb);
