@@ -37,7 +37,7 @@ class BuildNative(build_ext):
         machine = self.check_compiler()
         kind = os.environ.get("GGTUI_SANITIZE", "").replace(",", "-") or "plain"
         objects = Path("build/obj", kind)
-        units = [*build_ffi.units(machine, objects, os.environ), self.generated_unit(objects)]
+        units = [*build_ffi.units(machine, objects, os.environ, accepts=self.accepts), self.generated_unit(objects)]
         changed = [unit for unit in units if not fresh(unit.object, self.command(unit))]
         with ThreadPoolExecutor(int(self.parallel or os.cpu_count() or 1)) as pool:
             failed = [
@@ -76,6 +76,11 @@ class BuildNative(build_ext):
             raise SystemExit(NO_COMPILER.format(missing="the headers of Python are missing (Python.h)"))
         answer = subprocess.run([*self.compiler.compiler_so, "-dumpmachine"], capture_output=True, text=True)
         return answer.stdout.split("-")[0]
+
+    def accepts(self, flags: tuple[str, ...]) -> bool:
+        """Whether the compiler knows these flags; an older one does without the instruction set that needs them."""
+        command = [*self.compiler.compiler_so, *flags, "-fsyntax-only", "-x", "c", os.devnull]
+        return subprocess.run(command, capture_output=True).returncode == 0
 
     def command(self, unit: build_ffi.Unit) -> list[str]:
         return [*self.compiler.compiler_so, *unit.flags, "-c", str(unit.source)]

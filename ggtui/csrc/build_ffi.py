@@ -7,7 +7,7 @@ disagree. Paths are relative to the root of the project.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,20 +23,28 @@ AARCH64 = ("aarch64", "arm64")
 
 
 class InstructionSet(NamedTuple):
-    """One folder under cpu/kernels/. All kernels are compiled once for each; C chooses at run time."""
+    """One folder under cpu/kernels/ and what is compiled with it. cpu/isa.c has its row for C, which chooses at run time."""
 
     name: str
     machines: tuple[str, ...]  # first part of what the compiler answers to -dumpmachine; empty: every machine
     flags: tuple[str, ...]
+    sources: tuple[str, ...] = ("*.c",)  # under cpu/kernels; a set that builds on another compiles what it overrides
 
 
+AVX2_FLAGS = ("-mavx2", "-mfma", "-mf16c")
 INSTRUCTION_SETS = (
     InstructionSet("scalar", (), ()),
-    InstructionSet("avx2", X86_64, ("-mavx2", "-mfma", "-mf16c")),
+    InstructionSet("avx2", X86_64, AVX2_FLAGS),
+    InstructionSet(
+        "avxvnni",
+        X86_64,
+        (*AVX2_FLAGS, "-mavxvnni"),
+        ("avxvnni/*.c", "mul_mat_q*.c", "mul_mat_iq*.c"),
+    ),
     InstructionSet(
         "avx512",
         X86_64,
-        ("-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
+        (*AVX2_FLAGS, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
     ),
     InstructionSet("neon", AARCH64, ("-march=armv8.2-a+dotprod+fp16",)),
 )
@@ -65,38 +73,53 @@ class Unit(NamedTuple):
     flags: tuple[str, ...]
 
 
-def instruction_sets(machine: str, root: Path = Path()) -> list[InstructionSet]:
-    """The instruction sets to compile for, of which the project in `root` has a folder."""
+def every_flag(flags: tuple[str, ...]) -> bool:
+    """What a compiler says that knows all of them."""
+    return True
+
+
+def instruction_sets(
+    machine: str, root: Path = Path(), accepts: Callable[[tuple[str, ...]], bool] = every_flag
+) -> list[InstructionSet]:
+    """The instruction sets to compile for: those whose flags the compiler accepts and of which `root` has a folder."""
     return [
         isa
         for isa in INSTRUCTION_SETS
-        if (not isa.machines or machine in isa.machines) and (root / KERNELS / isa.name).is_dir()
+        if (not isa.machines or machine in isa.machines)
+        and (root / KERNELS / isa.name).is_dir()
+        and (not isa.flags or accepts(isa.flags))
     ]
 
 
-def units(machine: str, objects: Path, environ: Mapping[str, str], root: Path = Path()) -> list[Unit]:
+def units(
+    machine: str,
+    objects: Path,
+    environ: Mapping[str, str],
+    root: Path = Path(),
+    accepts: Callable[[tuple[str, ...]], bool] = every_flag,
+) -> list[Unit]:
     """Every C file of ours with its object file under `objects` and its flags."""
     flags: tuple[str, ...] = (*FLAGS, f"-I{CSRC}")
     if environ.get("GGTUI_WERROR") == "1":
         flags += ("-Werror",)
     flags += sanitize_flags(environ)
-    isas = instruction_sets(machine, root)
+    isas = instruction_sets(machine, root, accepts)
     have = tuple(f"-DGG_HAVE_{isa.name.upper()}" for isa in isas)
 
-    def sources(folder: Path) -> list[Path]:
-        return sorted(path.relative_to(root) for path in (root / folder).glob("*.c"))
+    def sources(folder: Path, *patterns: str) -> list[Path]:
+        return sorted(path.relative_to(root) for pattern in patterns for path in (root / folder).glob(pattern))
 
     found = [
         Unit(source, objects / "any" / source.relative_to(CSRC).with_suffix(".o"), (*flags, *have))
         for folder in FOLDERS
-        for source in sources(CSRC / folder)
+        for source in sources(CSRC / folder, "*.c")
     ]
     for isa in isas:
         # The folder of the instruction set comes first: it holds the simd.h that the kernels are written in.
         isa_flags = (f"-I{KERNELS / isa.name}", *flags, *isa.flags, f"-DGG_ISA={isa.name}")
         found += [
-            Unit(source, objects / isa.name / source.relative_to(KERNELS).with_suffix(".o"), isa_flags)
-            for source in sources(KERNELS)
+            Unit(source, objects / isa.name / source.with_suffix(".o").name, isa_flags)
+            for source in sources(KERNELS, *isa.sources)
         ]
     return found
 

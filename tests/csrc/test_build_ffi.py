@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 
 import cffi
@@ -70,6 +71,20 @@ def test_kernels_are_compiled_for_each_instruction_set(project: Path) -> None:
     assert {"-mavx2", "-mfma", "-mf16c", "-DGG_ISA=avx2"} <= set(units["o/avx2/mul_mat.o"].flags)
     baseline = [flag for name in ("o/any/base/pool.o", "o/scalar/mul_mat.o") for flag in units[name].flags]
     assert not [flag for flag in baseline if flag.startswith("-m")]
+
+
+def test_an_instruction_set_may_override_only_some_kernels(project: Path) -> None:
+    kernels = project / "ggtui/csrc/cpu/kernels"
+    (kernels / "avxvnni").mkdir()
+    for name in ("avxvnni/simd.h", "avxvnni/fill.c", "mul_mat_q4_0.c", "fill.c"):
+        (kernels / name).touch()
+
+    def objects(accepts: Callable[[tuple[str, ...]], bool]) -> list[str]:
+        units = BUILD["units"]("x86_64", Path("o"), {}, project, accepts)
+        return [str(unit.object) for unit in units if "-DGG_ISA=avxvnni" in unit.flags]
+
+    assert objects(lambda flags: True) == ["o/avxvnni/fill.o", "o/avxvnni/mul_mat_q4_0.o"]
+    assert objects(lambda flags: "-mavxvnni" not in flags) == []  # an older compiler
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "riscv64"])

@@ -22,6 +22,7 @@ enum {
     LEAF7_EBX_AVX512DQ = 1 << 17,
     LEAF7_EBX_AVX512BW = 1 << 30,
     LEAF7_ECX_AVX512VNNI = 1 << 11,
+    LEAF7_1_EAX_AVX_VNNI = 1 << 4,
     XCR0_AVX = 1 << 1 | 1 << 2,                   /* xmm, and the upper halves of ymm */
     XCR0_AVX512 = XCR0_AVX | 1 << 5 | 1 << 6 | 1 << 7, /* masks, the upper halves of zmm0-15, and zmm16-31 */
 };
@@ -56,6 +57,10 @@ static bool has_avx2(void) {
 }
 #endif
 
+#ifdef GG_HAVE_AVXVNNI
+static bool has_avxvnni(void) { return has_avx2() && all_set(cpuid(7, 1).eax, LEAF7_1_EAX_AVX_VNNI); }
+#endif
+
 #ifdef GG_HAVE_AVX512
 static bool has_avx512(void) {
     return has_avx2() && saved_by_system(XCR0_AVX512) &&
@@ -82,23 +87,28 @@ typedef struct {
     const gg_loops *loops;       /* that measure what it allows */
 } instruction_set;
 
-enum { NONE = -1, SCALAR, AVX2, AVX512, NEON, N_SETS };
+enum { NONE = -1, SCALAR, AVX2, AVXVNNI, AVX512, NEON, N_SETS };
 
 /* Of those of one machine the best is last. */
 static const instruction_set sets[N_SETS] = {
-    [SCALAR] = {"scalar", NONE, gg_fill_scalar, always, &gg_loops_scalar},
+    [SCALAR] = {"scalar", NONE, gg_scalar_fill, always, &gg_loops_scalar},
 #ifdef GG_HAVE_AVX2
-    [AVX2] = {"avx2", SCALAR, gg_fill_avx2, has_avx2, &gg_loops_avx2},
+    [AVX2] = {"avx2", SCALAR, gg_avx2_fill, has_avx2, &gg_loops_avx2},
 #else
     [AVX2] = {.name = "avx2", .base = SCALAR},
 #endif
+#ifdef GG_HAVE_AVXVNNI
+    [AVXVNNI] = {"avxvnni", AVX2, gg_avxvnni_fill, has_avxvnni, &gg_loops_avxvnni},
+#else
+    [AVXVNNI] = {.name = "avxvnni", .base = AVX2},
+#endif
 #ifdef GG_HAVE_AVX512
-    [AVX512] = {"avx512", AVX2, gg_fill_avx512, has_avx512, &gg_loops_avx512},
+    [AVX512] = {"avx512", AVX2, gg_avx512_fill, has_avx512, &gg_loops_avx512},
 #else
     [AVX512] = {.name = "avx512", .base = AVX2},
 #endif
 #ifdef GG_HAVE_NEON
-    [NEON] = {"neon", SCALAR, gg_fill_neon, has_neon, &gg_loops_neon},
+    [NEON] = {"neon", SCALAR, gg_neon_fill, has_neon, &gg_loops_neon},
 #else
     [NEON] = {.name = "neon", .base = SCALAR},
 #endif

@@ -16,13 +16,15 @@ enum { GG_CHAINS = 12, GG_READ_STEP = 512 };
 
 extern const gg_loops gg_loops_scalar;
 extern const gg_loops gg_loops_avx2;
+extern const gg_loops gg_loops_avxvnni;
 extern const gg_loops gg_loops_avx512;
 extern const gg_loops gg_loops_neon;
 
-void gg_fill_scalar(gg_kernels *kernels);
-void gg_fill_avx2(gg_kernels *kernels);
-void gg_fill_avx512(gg_kernels *kernels);
-void gg_fill_neon(gg_kernels *kernels);
+void gg_scalar_fill(gg_kernels *kernels);
+void gg_avx2_fill(gg_kernels *kernels);
+void gg_avxvnni_fill(gg_kernels *kernels);
+void gg_avx512_fill(gg_kernels *kernels);
+void gg_neon_fill(gg_kernels *kernels);
 
 /* NULL where the set is not usable. */
 const gg_kernels *gg_kernels_of(int isa);

@@ -60,6 +60,7 @@ static const int64_t READ_BYTES = (int64_t)64 << 20; /* that all threads read in
 #define AVX2_INT8(r)                                                                                                     \
     "vpmaddubsw %%ymm12, %%ymm13, %%ymm14\n\tvpmaddwd %%ymm12, %%ymm14, %%ymm14\n\tvpaddd %%ymm14, %%ymm" #r ", %%ymm" #r \
     "\n\t"
+#define AVXVNNI_INT8(r) "%{vex%} vpdpbusd %%ymm12, %%ymm13, %%ymm" #r "\n\t"
 #define AVX512_F32(r) "vfmadd231ps %%zmm12, %%zmm13, %%zmm" #r "\n\t"
 #define AVX512_INT8(r) "vpdpbusd %%zmm12, %%zmm13, %%zmm" #r "\n\t"
 READ(read_sse, , 16)
@@ -69,6 +70,10 @@ LOOP(f32_sse, SSE_ZERO, SSE_F32, "")
 LOOP(int8_sse, SSE_ZERO, SSE_INT8, "")
 LOOP(f32_avx2, AVX_ZERO, AVX2_F32, "vzeroupper")
 LOOP(int8_avx2, AVX_ZERO, AVX2_INT8, "vzeroupper")
+#ifdef GG_HAVE_AVXVNNI /* the assembler knows it too */
+LOOP(int8_avxvnni, AVX_ZERO, AVXVNNI_INT8, "vzeroupper")
+const gg_loops gg_loops_avxvnni = {read_avx2, f32_avx2, 16, int8_avxvnni, 64};
+#endif
 LOOP(f32_avx512, AVX_ZERO, AVX512_F32, "vzeroupper")
 LOOP(int8_avx512, AVX_ZERO, AVX512_INT8, "vzeroupper")
 

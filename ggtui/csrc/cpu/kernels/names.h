@@ -6,6 +6,7 @@
 #define GG_PASTE2(a, b) a##_##b
 #define GG_PASTE(a, b) GG_PASTE2(a, b)
 #define GG_KERNEL(name) GG_PASTE(gg_##name, GG_ISA)
+#define GG_FILL GG_PASTE(GG_PASTE(gg, GG_ISA), fill)
 
 #define GG_OP(NAME, name, function, tmp)
 #define GG_UNARY(NAME, name) void GG_KERNEL(name)(int64_t n, float *y, const float *x);
@@ -24,5 +25,5 @@ GG_EACH_MUL_MAT(GG_DECLARE)
 void GG_KERNEL(attention)(const gg_attention_args *);
 
 /* Sets the fields of the kernels that the instruction set has of its own. */
-void GG_KERNEL(fill)(gg_kernels *kernels);
+void GG_FILL(gg_kernels *kernels);
 #endif
