@@ -23,7 +23,7 @@ AARCH64 = ("aarch64", "arm64")
 
 
 class InstructionSet(NamedTuple):
-    """One folder under cpu/kernels/ and what is compiled with it. cpu/isa.c has its row for C, which chooses at run time."""
+    """One folder under cpu/kernels/ and what is compiled with it. C has its row in cpu/isa.c and chooses at run time."""
 
     name: str
     machines: tuple[str, ...]  # first part of what the compiler answers to -dumpmachine; empty: every machine
@@ -39,7 +39,7 @@ INSTRUCTION_SETS = (
         "avxvnni",
         X86_64,
         (*AVX2_FLAGS, "-mavxvnni"),
-        ("avxvnni/*.c", "mul_mat_q*.c", "mul_mat_iq*.c"),
+        ("avxvnni/*.c", "mul_mat_q*.c", "mul_mat_iq*.c", "mul_mat_finish.c"),
     ),
     InstructionSet(
         "avx512",

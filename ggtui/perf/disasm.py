@@ -15,7 +15,9 @@ _SYMBOL = re.compile(r"([0-9a-f]+) .{6}F \.text\s+([0-9a-f]+)\s+(?:\.hidden )?(\
 _LINE = re.compile(r"\s*([0-9a-f]+):\s+(\S.*)")
 _JUMP = re.compile(r"(?:j\w+|b(?:\.\w+)?|cbn?z\s+\w+,|tbn?z\s+\w+,\s*#\w+,)\s+(?:0x)?([0-9a-f]+)\b")
 # What a loop does on its numbers, more of which makes it the hot one: products and sums of vectors.
-_ARITHMETIC = re.compile(r"(?:\{vex\} )?v?p?(?:fn?m\w+|dp\w+|madd\w+|mul\w+|add[pbwd]\w*)|fmla|sdot|smull|sadalp|max\w+|min\w+")
+_ARITHMETIC = re.compile(
+    r"(?:\{vex\} )?v?p?(?:fn?m\w+|dp\w+|madd\w+|mul\w+|add[pbwd]\w*)|fmla|sdot|smull|sadalp|max\w+|min\w+"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@
 #include "exp.h"
 #include "names.h"
 
-#define GG_INLINE static inline __attribute__((always_inline))
-#define GG_UNROLL _Pragma("GCC unroll 16")
 
 enum { BLOCK = 64 };
 _Static_assert((int)GG_ATTN_Q <= (int)GG_ATTN_MAX_Q, "gg_attention_tmp");

@@ -1,7 +1,7 @@
 /* An instruction set that has every kernel of its own. */
 #include "names.h"
 
-void GG_FILL(gg_kernels *kernels) {
+void GG_HELPER(fill)(gg_kernels *kernels) {
 #define GG_OP(NAME, name, function, tmp)
 #define GG_UNARY(NAME, name) kernels->unary[GG_OP_##NAME] = GG_KERNEL(name);
 #include "cpu/ops.def"

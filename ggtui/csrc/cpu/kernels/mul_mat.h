@@ -6,11 +6,8 @@
  * which is compiled for every size that fits, so that no number of columns is a slow one. */
 #ifndef GG_KERNELS_MUL_MAT_H
 #define GG_KERNELS_MUL_MAT_H
-#include "exp.h"
 #include "names.h"
-
-#define GG_INLINE static inline __attribute__((always_inline))
-#define GG_UNROLL _Pragma("GCC unroll 32") /* all of a loop, if only over registers: GG_MAX_SUMS times at most */
+#include "simd.h"
 
 enum {
     GG_MAX_COLS = 6,
@@ -24,43 +21,9 @@ _Static_assert((int)GG_INT_COLS <= (int)GG_MAX_COLS && (int)GG_INT_SUMS <= (int)
 
 typedef void (*piece_fn)(const gg_mul_mat_args *a, int64_t row, int64_t col);
 
-static v16 activate(int act, v16 v) {
-    switch (act) {
-#define GG_OP(NAME, name, function, tmp)
-#define GG_UNARY(NAME, name)                                                                                             \
-    case GG_OP_##NAME:                                                                                                   \
-        return v16_##name(v);
-#include "cpu/ops.def"
-#undef GG_OP
-#undef GG_UNARY
-    }
-    return v;
-}
-
-/* sums[n_halves][n_cols][16] on their way to y. Not inlined: its registers are not to be taken from the loop before it. */
-static __attribute__((noinline)) void finish(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols,
-                                             const float *sums) {
-    for (int t = 0; t < n_halves; t++, row += GG_ROWS) {
-        int64_t n = a->n_rows - row;
-        v16 bias = v16_set1(-0.0f);
-        if (a->bias)
-            bias = n >= GG_ROWS ? v16_load(a->bias + row) : v16_load_n(a->bias + row, n);
-        for (int c = 0; c < n_cols; c++, sums += GG_ROWS) {
-            float *y = (float *)((uint8_t *)a->y + (col + c) * a->y_nb) + row;
-            v16 v = v16_add(v16_load(sums), bias);
-            if (a->act != GG_OP_NONE)
-                v = activate(a->act, v);
-            if (a->residual) {
-                const float *r = (const float *)((const uint8_t *)a->residual + (col + c) * a->residual_nb) + row;
-                v = v16_add(v, n >= GG_ROWS ? v16_load(r) : v16_load_n(r, n));
-            }
-            if (n >= GG_ROWS)
-                v16_store(y, v);
-            else
-                v16_store_n(y, v, n);
-        }
-    }
-}
+/* sums[n_halves][n_cols][16] on their way to y: bias, activation and residual. A function of its own, once for all types: its
+ * registers are not to be taken from the loop before it. */
+void GG_HELPER(finish)(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols, const float *sums);
 
 /* Asks for the lines of y that a piece will write: many columns make them too many for the processor to foresee. */
 GG_INLINE void expect_y(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
@@ -82,8 +45,8 @@ GG_INLINE void fetch_ahead(const uint8_t *w, int n_bytes, int i, int n_steps) {
         __builtin_prefetch(w + GG_AHEAD + line * GG_LINE);
 }
 
-static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX_COLS + 1], int max_cols, int max_halves,
-                       int max_sums) {
+static inline void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX_COLS + 1], int max_cols,
+                              int max_halves, int max_sums) {
     if (a->n_cols <= 0)
         return;
     /* Groups of columns of equal size, or one more: 13 columns are 7 and 6 rather than 12 and 1. */

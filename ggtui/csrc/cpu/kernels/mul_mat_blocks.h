@@ -90,7 +90,7 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_h
 
     float out[GG_INT_SUMS * GG_ROWS];
     GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) v16_store(out + i * GG_ROWS, sums[i]);
-    finish(a, row, col, n_halves, n_cols, out);
+    GG_HELPER(finish)(a, row, col, n_halves, n_cols, out);
 }
 
 /* The kernel called `name`. */

@@ -2,11 +2,20 @@
 #ifndef GG_NAMES_H
 #define GG_NAMES_H
 #include "kernels.h"
+#include "simd.h"
+
+#define GG_INLINE static inline __attribute__((always_inline))
+/* Before a loop whose turns are known when it is compiled: all of it, so that arrays of vectors become registers. */
+#ifdef GG_NO_UNROLL
+#define GG_UNROLL
+#else
+#define GG_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 #define GG_PASTE2(a, b) a##_##b
 #define GG_PASTE(a, b) GG_PASTE2(a, b)
 #define GG_KERNEL(name) GG_PASTE(gg_##name, GG_ISA)
-#define GG_FILL GG_PASTE(GG_PASTE(gg, GG_ISA), fill)
+#define GG_HELPER(name) GG_PASTE(GG_PASTE(gg, GG_ISA), name) /* no kernel, but shared by files of the set */
 
 #define GG_OP(NAME, name, function, tmp)
 #define GG_UNARY(NAME, name) void GG_KERNEL(name)(int64_t n, float *y, const float *x);
@@ -25,5 +34,5 @@ GG_EACH_MUL_MAT(GG_DECLARE)
 void GG_KERNEL(attention)(const gg_attention_args *);
 
 /* Sets the fields of the kernels that the instruction set has of its own. */
-void GG_FILL(gg_kernels *kernels);
+void GG_HELPER(fill)(gg_kernels *kernels);
 #endif

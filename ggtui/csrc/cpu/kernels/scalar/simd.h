@@ -10,14 +10,18 @@
 #include "codec/f16.h"
 
 enum {
-    GG_FLOAT_COLS = 2, /* most columns that a mul_mat of floats works on at once */
-    GG_FLOAT_SUMS = 2, /* most columns times halves of tiles: vectors of sums that registers hold */
-    GG_INT_COLS = 2,   /* the same of an integer mul_mat */
-    GG_INT_SUMS = 2,
-    GG_ATTN_Q = 2,     /* queries that attention works on at once ... */
+    GG_FLOAT_COLS = 1, /* most columns that a mul_mat of floats works on at once */
+    GG_FLOAT_SUMS = 1, /* most columns times halves of tiles: vectors of sums that registers hold */
+    GG_INT_COLS = 1,   /* the same of an integer mul_mat */
+    GG_INT_SUMS = 1,
+    GG_ATTN_Q = 1,     /* queries that attention works on at once ... */
     GG_ATTN_HALVES = 1, /* ... times halves of tiles, of 16 positions, where keys are used */
     GG_ATTN_V = 1,     /* ... times vectors of an output row, where values are */
 };
+
+/* None of these vectors is a register, so that loops over them are not unrolled and one size of pieces is enough: otherwise this
+ * set would be larger than all others together. */
+#define GG_NO_UNROLL
 
 typedef struct { float v[16]; } v16;
 typedef struct { int32_t v[16]; } v16i;
