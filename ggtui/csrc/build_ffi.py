@@ -23,7 +23,7 @@ AARCH64 = ("aarch64", "arm64")
 
 
 class InstructionSet(NamedTuple):
-    """One folder under cpu/kernels/ and what is compiled with it. C has its row in cpu/isa.c and chooses at run time."""
+    """One folder under cpu/kernels/ and what is compiled with it. cpu/isa.c has the row that C chooses by."""
 
     name: str
     machines: tuple[str, ...]  # first part of what the compiler answers to -dumpmachine; empty: every machine

@@ -55,9 +55,9 @@ int gg_dequantize(int type, int64_t n, const void *src, float *dst);
 int gg_quantize(int type, int64_t n, const float *src, void *dst);
 /* A packed matrix holds its rows in tiles of GG_TILE, the last one filled up with zero rows: rounded-up ne1 x row bytes.
  * Float types: [tile][k][row]. Block types: [tile][block][half of the tile's rows], and in it for each field of the block (scale,
- * quants ...) the field of all 16 rows: 2-byte fields row by row, longer ones in pieces of 4 bytes, [piece][row]. First come
+ * quants ...) the field of all 16 rows: 2-byte fields row by row, longer ones in strips, 4 bytes of each row. First come
  * 2-byte fields, then other scales, then for each 32 weights their highest bits and their lower ones. Nibbles lie as in Q4_0;
- * bit i, or bits 2i and 2i + 1, of byte j belong to weight 4i + j (of 2-bit fields two such pieces hold 32 weights). Q8_0's
+ * bit i, or bits 2i and 2i + 1, of byte j belong to weight 4i + j (of 2-bit fields two such strips hold 32 weights). Q8_0's
  * quants and Q6_K's scales are stored + 128. */
 int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst);
 typedef struct {
@@ -129,7 +129,7 @@ typedef struct {
     int32_t unused;
 } gg_patch;
 
-/* One step of one thread, in ticks of gg_ticks(): it worked until `end` and then, where the next step starts with a meeting,
+/* One step of one thread, in ticks of gg_ticks(): it worked until `end` and then, where a barrier comes before the next step,
  * waited until `done`. Its work began when the step before it was done. The first record is of waking up: `end` is when the
  * caller asked, `done` when the thread began; the one after it is of step 0, and so on. */
 typedef struct {
@@ -193,7 +193,7 @@ enum gg_limit_kind {
     GG_LIMIT_READ = 0,    /* bytes a second, reading n_bytes over and over */
     GG_LIMIT_F32 = 1,     /* operations a second, a multiply-add counting as two */
     GG_LIMIT_INT8 = 2,    /* the same for products of 8-bit integers */
-    GG_LIMIT_MEETING = 3, /* nanoseconds of all threads meeting once */
+    GG_LIMIT_BARRIER = 3, /* nanoseconds of one barrier of all threads */
 };
 /* With the widest instructions of an instruction set. n_bytes is for GG_LIMIT_READ alone. Negative on failure. */
 double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes);

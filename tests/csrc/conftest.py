@@ -16,7 +16,7 @@ from ggtui.core.runtime.cpu import native
 Array = NDArray[Any]
 PAGE = mmap.PAGESIZE
 F32, F16, BF16, Q4_0, Q8_0 = 0, 1, 30, 2, 8
-Q8_A = np.dtype([("d", "<f4"), ("nsum", "<i4"), ("dnsum", "<f4"), ("halves", "<i2", 2), ("qs", "i1", 32)])
+Q8_A = np.dtype([("d", "<f4"), ("nsum", "<i4"), ("dnsum", "<f4"), ("sums", "<i2", 2), ("qs", "i1", 32)])
 
 
 def at_end(data: Array) -> Array:

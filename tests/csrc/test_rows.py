@@ -246,7 +246,7 @@ def test_activations_as_8_bit_numbers(kernels: Any, scalar: Any) -> None:
     blocks = kernels.row("quantize_q8_a", x, out=40, dtype=kernels.Q8_A)
     kernels.assert_same(blocks, scalar.row("quantize_q8_a", x, out=40, dtype=kernels.Q8_A))
     np.testing.assert_array_equal(blocks["nsum"], -blocks["qs"].sum(axis=1, dtype=np.int32))
-    np.testing.assert_array_equal(blocks["halves"], -blocks["qs"].reshape(-1, 2, 16).sum(axis=2, dtype=np.int16))
+    np.testing.assert_array_equal(blocks["sums"], -blocks["qs"].reshape(-1, 2, 16).sum(axis=2, dtype=np.int16))
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(blocks["dnsum"], blocks["d"] * blocks["nsum"].astype(np.float32))
     np.testing.assert_array_equal(blocks["qs"][5], np.arange(32) - 127)

@@ -1,5 +1,4 @@
-/* What one thread writes down in a run: a record of each step, or their sums. Records leave no gap: where one is done the next
- * one starts. */
+/* What one thread records in a run: each step, or their totals. Records leave no gap: where one is done the next one starts. */
 #ifndef GG_RECORD_H
 #define GG_RECORD_H
 #include <stddef.h>
@@ -30,7 +29,7 @@ static inline void gg_add_record(gg_recorder *r, uint64_t end, uint64_t done) {
     }
 }
 
-/* Step i ended, and where it was followed by a meeting that was done. */
+/* Step i ended, and the barrier after it, if there is one, was passed at `done`. */
 static inline void gg_record_step(gg_recorder *r, int i, uint64_t end, uint64_t done) {
     if (r->totals != NULL) {
         gg_add_total(&r->totals[i + 1], end - r->done, done - end);

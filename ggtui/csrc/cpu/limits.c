@@ -1,4 +1,4 @@
-/* What the machine allows: bytes read a second, multiply-adds a second, and the time of a meeting of all threads.
+/* What the machine allows: bytes read a second, multiply-adds a second, and the time of a barrier of all threads.
  *
  * The loops of the arithmetic are assembler, so that no compiler can join, reorder or drop their instructions: twelve chains
  * that do not depend on each other, which is enough for two units with a latency of five, and that many registers every
@@ -16,13 +16,13 @@
 enum {
     ROUNDS = 5,            /* the best one counts */
     TURNS = 1 << 20,       /* of an arithmetic loop: some milliseconds */
-    MEETINGS = 2000,
+    BARRIERS = 2000,
     HUGE_PAGE = 2 << 20,
 };
 static const int64_t READ_BYTES = (int64_t)64 << 20; /* that all threads read in a round, at least */
 
 /* Four loads a turn, of vectors of so many bytes, in the order of their addresses and into four sums that do not depend on each
- * other. Eight a turn, which gcc joins in pairs 0 and 4, 1 and 5 ..., come at 0.7 of the speed: what fetches ahead wants order. */
+ * other. Eight a turn, which gcc joins in pairs 0 and 4, 1 and 5 ..., come at 0.7 of the speed: the prefetcher wants order. */
 #define READ(name, target, bytes)                                                                                        \
     target static uint64_t name(const uint8_t *p, int64_t n) {                                                           \
         typedef uint64_t vec __attribute__((vector_size(bytes)));                                                        \
@@ -128,7 +128,7 @@ static void do_round(const gg_limit_job *job, int ith) {
         job->loops->int8(TURNS);
         break;
     default:
-        for (int i = 1; i < MEETINGS; i++) {
+        for (int i = 1; i < BARRIERS; i++) {
             gg_pool_meet(job->pool, ith);
         }
     }
@@ -170,7 +170,7 @@ double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes) {
         gg_fail(GG_FAILED, "the limits of instruction set %d can't be measured here", isa);
         return -1;
     }
-    if (kind < GG_LIMIT_READ || kind > GG_LIMIT_MEETING || (kind == GG_LIMIT_READ && n_bytes < (int64_t)nth * GG_READ_STEP)) {
+    if (kind < GG_LIMIT_READ || kind > GG_LIMIT_BARRIER || (kind == GG_LIMIT_READ && n_bytes < (int64_t)nth * GG_READ_STEP)) {
         gg_fail(GG_FAILED, "limit %d of %lld bytes", kind, (long long)n_bytes);
         return -1;
     }
@@ -201,6 +201,6 @@ double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes) {
     case GG_LIMIT_INT8:
         return GG_CHAINS * job.loops->int8_ops * (double)TURNS * nth / seconds;
     default:
-        return seconds * 1e9 / MEETINGS;
+        return seconds * 1e9 / BARRIERS;
     }
 }

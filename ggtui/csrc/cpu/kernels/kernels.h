@@ -2,7 +2,7 @@
  *
  * Every family is written once, over the sixteen-lane vectors of simd.h, and compiled once per instruction set with that
  * set's own simd.h. So that all sets give the same bits:
- *   - a sum over a row goes into 16 lanes, value i into lane i % 16, and the lanes are added in halves: 8, 4, 2, 1;
+ *   - a sum over a row goes into 16 lanes, value i into lane i % 16, and the lanes are added pairwise: i and i + 8, then 4, 2, 1;
  *   - a sum over k in mul_mat goes through k in order, one lane a row of the weights;
  *   - products are fused into sums only where the source says v16_fma, and there always;
  *   - exp, and what is made of it, is one polynomial.
@@ -25,7 +25,7 @@ typedef struct {
     float d;            /* value = d * qs */
     int32_t nsum;       /* minus the sum of qs: what an offset in the weights is corrected with ... */
     float dnsum;        /* ... d times that, for an offset that is a float ... */
-    int16_t halves[2];  /* ... and the parts of nsum of either half, for weights with a scale for each half */
+    int16_t sums[2];    /* ... and the same of the first and the last 16, for weights with a scale for each 16 */
     int8_t qs[32];      /* -127..127 */
 } gg_block_q8_a;
 _Static_assert(sizeof(gg_block_q8_a) == 48, "q8_a block");
@@ -92,7 +92,7 @@ typedef struct {
     float *out;             /* n_q rows of d_v, out_nb bytes apart */
     int64_t out_nb;
     float *tmp;             /* gg_attention_tmp(d_k, d_v) floats */
-    const uint8_t *next_k;  /* the next keys and values to be worked on, to be fetched ahead by a single query; or NULL */
+    const uint8_t *next_k;  /* the next keys and values to be worked on, which a single query prefetches; or NULL */
     const uint8_t *next_v;
 } gg_attention_args;
 

@@ -12,8 +12,8 @@
 enum {
     GG_MAX_COLS = 6,
     GG_MAX_SUMS = 24,
-    GG_FEW_COLS = 4,       /* a matrix of no more columns is memory's work: weights go by once, and are fetched ahead */
-    GG_AHEAD = 8 * 1024,   /* by so many bytes */
+    GG_FEW_COLS = 4,       /* a matrix of no more columns is memory's work: weights go by once, and are prefetched ... */
+    GG_AHEAD = 8 * 1024,   /* ... so many bytes before they are read */
     GG_LINE = 64,          /* bytes of a cache line */
 };
 _Static_assert((int)GG_FLOAT_COLS <= (int)GG_MAX_COLS && (int)GG_FLOAT_SUMS <= (int)GG_MAX_SUMS, "GG_PIECES");
@@ -25,8 +25,8 @@ typedef void (*piece_fn)(const gg_mul_mat_args *a, int64_t row, int64_t col);
  * registers are not to be taken from the loop before it. */
 void GG_HELPER(finish)(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols, const float *sums);
 
-/* Asks for the lines of y that a piece will write: many columns make them too many for the processor to foresee. */
-GG_INLINE void expect_y(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
+/* Prefetches the lines of y that a piece will write: many columns make them too many for the processor to foresee. */
+GG_INLINE void prefetch_y(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
     for (int c = 0; c < n_cols; c++)
         for (int t = 0; t < n_halves; t++)
             __builtin_prefetch((uint8_t *)a->y + (col + c) * a->y_nb + (row + t * GG_ROWS) * (int64_t)sizeof(float), 1);
@@ -37,9 +37,9 @@ GG_INLINE const uint8_t *tile_of(const gg_mul_mat_args *a, int64_t row) {
     return a->w + row / GG_TILE * GG_TILE * a->w_nb;
 }
 
-/* Asks for weights that are to be read soon, as much of them as is being read now: the part of n_bytes that belongs to step i
- * of n_steps. The processor's own fetching ahead stops where a kernel works long on a few lines. */
-GG_INLINE void fetch_ahead(const uint8_t *w, int n_bytes, int i, int n_steps) {
+/* Prefetches weights, as much of them as is being read now: the part of n_bytes that belongs to step i of n_steps. The
+ * processor's own prefetching stops where a kernel works long on a few lines. */
+GG_INLINE void prefetch_weights(const uint8_t *w, int n_bytes, int i, int n_steps) {
     const int n_lines = (n_bytes + GG_LINE - 1) / GG_LINE;
     GG_UNROLL for (int line = n_lines * i / n_steps; line < n_lines * (i + 1) / n_steps; line++)
         __builtin_prefetch(w + GG_AHEAD + line * GG_LINE);
@@ -74,7 +74,7 @@ static inline void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3]
     static void piece_##log##_##cols(const gg_mul_mat_args *a, int64_t row, int64_t col) {                               \
         /* The others are never called. */                                                                               \
         if (log == 0 ? cols <= max_cols : 1 << log <= max_halves && cols << log <= max_sums) {                           \
-            expect_y(a, row, col, 1 << log, cols);                                                                       \
+            prefetch_y(a, row, col, 1 << log, cols);                                                                       \
             piece(a, row, col, 1 << log, cols);                                                                          \
         }                                                                                                                \
     }

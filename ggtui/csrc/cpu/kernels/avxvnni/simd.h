@@ -13,7 +13,7 @@ typedef v16i v16q8;
 
 static inline v16i v16i_dot(v16i acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
-    return (v16i){_mm256_dpbusd_avx_epi32(acc.a, w.a, four), _mm256_dpbusd_avx_epi32(acc.b, w.b, four)};
+    return (v16i){_mm256_dpbusd_avx_epi32(acc.low, w.low, four), _mm256_dpbusd_avx_epi32(acc.high, w.high, four)};
 }
 
 static inline v16q4 v16q4_start(int32_t nsum, int offset) { return v16i_set1(offset * nsum); }

@@ -156,14 +156,14 @@ static inline v16 v16_select(v16m m, v16 a, v16 b) {
 static inline v16 v16_scale2(v16 a, v16 n) {
     GG_EACH {
         /* 1.5 * 2^23 + n has n in its last bits; a NaN's n can be anything. */
-        int32_t e = (int32_t)(gg_bits(n.v[i] + 0x1.8p23f) - 0x4b400000), half = e >> 1;
-        uint32_t low = (uint32_t)(127 + half) << 23, high = (uint32_t)(127 + (e - half)) << 23;
+        int32_t e = (int32_t)(gg_bits(n.v[i] + 0x1.8p23f) - 0x4b400000), part = e >> 1;
+        uint32_t low = (uint32_t)(127 + part) << 23, high = (uint32_t)(127 + (e - part)) << 23;
         a.v[i] = a.v[i] * gg_from_bits(low) * gg_from_bits(high);
     }
     return a;
 }
 
-/* The lanes added in halves: 8, 4, 2, 1. */
+/* The lanes added pairwise: i and i + 8, then i and i + 4, 2, 1. */
 static inline float v16_sum(v16 a) {
     for (int h = 8; h; h /= 2)
         for (int i = 0; i < h; i++)
@@ -250,7 +250,7 @@ static inline v16i v16i_pair(v16i low, v16i high) {
     return low;
 }
 
-/* The two halves of each lane, 16-bit numbers, times two others: low * x[0] + high * x[1]. */
+/* The two 16-bit numbers of each lane times two others: low * x[0] + high * x[1]. */
 static inline v16i v16i_dot_pairs(v16i a, const int16_t *x) {
     GG_EACH a.v[i] = (int16_t)(a.v[i] & 0xffff) * x[0] + (a.v[i] >> 16) * x[1];
     return a;
