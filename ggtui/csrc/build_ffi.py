@@ -1,6 +1,6 @@
 """What the compiled module `ggtui._native` is made of: its declarations, its sources, its flags.
 
-`setup.py` compiles what `units()` lists. The C declarations come from gg.h alone, so C and Python cannot
+`setup.py` compiles what `units()` lists. The C declarations come from the headers alone, so C and Python cannot
 disagree. Paths are relative to the root of the project.
 """
 
@@ -14,7 +14,8 @@ from typing import NamedTuple
 import cffi
 
 CSRC = Path("ggtui/csrc")
-FOLDERS = ("base", "codec", "cpu", "text")  # compiled once; each includes of the others only those before it
+FOLDERS = ("base", "codec", "cpu", "text", "testing")  # compiled once; each includes only of those before it
+HEADERS = ("gg.h", "testing/testing.h")  # what Python sees, and what only tests do
 KERNELS = CSRC / "cpu/kernels"  # compiled once for each instruction set
 MODULE = "ggtui._native"
 
@@ -131,7 +132,7 @@ def sanitize_flags(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def declarations(header: str) -> str:
-    """What of gg.h cffi can parse: no `cffi: skip` region, no preprocessor line but `#define NAME 123`."""
+    """What of a header cffi can parse: no `cffi: skip` region, no preprocessor line but `#define NAME 123`."""
     text = re.sub(r"/\* cffi: skip \*/.*?/\* cffi: end \*/", "", header, flags=re.DOTALL)
     text = text.replace("\\\n", " ")
     number = re.compile(r"#define\s+\w+\s+-?(0[xX][0-9a-fA-F]+|\d+)\s*(/\*.*\*/\s*)?$")
@@ -142,9 +143,10 @@ def declarations(header: str) -> str:
 def ffi_builder(root: Path = Path()) -> cffi.FFI:
     """The builder whose `emit_c_code(path)` writes the C side of the module.
 
-    Raises cffi.CDefError where gg.h holds what cffi cannot parse.
+    Raises cffi.CDefError where a header holds what cffi cannot parse.
     """
     builder = cffi.FFI()
-    builder.cdef(declarations((root / CSRC / "gg.h").read_text()) + CALLBACKS)
-    builder.set_source(MODULE, '#include "gg.h"')
+    headers = [(root / CSRC / name).read_text() for name in HEADERS]
+    builder.cdef("".join(map(declarations, headers)) + CALLBACKS)
+    builder.set_source(MODULE, "".join(f'#include "{name}"\n' for name in HEADERS))
     return builder

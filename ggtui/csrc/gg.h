@@ -164,7 +164,6 @@ typedef struct gg_plan gg_plan;
  * fork, and must not be freed during a run. */
 gg_pool *gg_pool_new(int n_threads);
 void gg_pool_free(gg_pool *pool);
-int gg_pool_n_threads(const gg_pool *pool);
 
 /* Copies steps and patches. own_bytes: what the tensors with `own` set need in each thread. NULL on failure. */
 gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes,
@@ -177,10 +176,8 @@ int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *tra
 void gg_plan_stop(gg_plan *plan);
 /* Takes back a stop that came too late for the run it was meant for. Only while no run is under way. */
 void gg_plan_forget_stop(gg_plan *plan);
-const gg_step *gg_plan_step(const gg_plan *plan, int i);
 int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
 
-uint64_t gg_ticks(void);
 double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */
 double gg_stamp_ns(int fenced); /* nanoseconds that a stamp takes, measured now; those after a wait are fenced */
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_declarations_keep_what_cffi_can_parse() -> None:
     assert "#define GG_MASK 0xff" in text and "gg_f" in text
 
 
-def test_gg_h_is_parsed_whole() -> None:
+def test_the_headers_are_parsed_whole() -> None:
     ffi = BUILD["ffi_builder"](ROOT)
     assert "gg_tensor" in ffi.list_types()[0]
 
@@ -108,3 +109,14 @@ def test_flags_follow_the_environment(project: Path) -> None:
     # The sanitizer's -O1 must come after -O3 to count.
     sanitized = flags(GGTUI_SANITIZE="address,undefined")
     assert sanitized.index("-O1") > sanitized.index("-O3")
+
+
+def test_the_product_includes_nothing_of_the_tests() -> None:
+    csrc = ROOT / BUILD["CSRC"]
+    assert (csrc / "testing/testing.h").is_file()
+    for path in (*csrc.rglob("*.c"), *csrc.rglob("*.h"), *csrc.rglob("*.def")):
+        assert path.parent.name == "testing" or '#include "testing/' not in path.read_text(), path
+    tests_only = set(re.findall(r"\b(gg_\w+)\(", BUILD["declarations"]((csrc / "testing/testing.h").read_text())))
+    assert tests_only
+    for path in (ROOT / "ggtui").rglob("*.py"):
+        assert not tests_only & set(re.findall(r"\blib\.(gg_\w+)", path.read_text())), path

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "gg.h"
+#include "base/ticks.h"
 
 #ifdef __linux__
 #include <limits.h>

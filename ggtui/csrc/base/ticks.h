@@ -6,6 +6,8 @@
 
 #include "gg.h"
 
+uint64_t gg_ticks(void); /* the counter, fenced, from a function that is not inlined */
+
 /* The counter, not before all that stands before it is done. The fence costs as much again as reading, and is needed after a
  * wait: without it the counter may be read while the value waited for is still on its way, and a thread would note that a
  * wait ended before it did. */
