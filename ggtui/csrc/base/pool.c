@@ -12,11 +12,12 @@
 #include <sched.h>
 #endif
 
+#include "base/cache_line.h"
 #include "base/error.h"
 #include "base/gate.h"
 #include "base/ticks.h"
 
-enum { MAX_THREADS = 512, CACHE_LINE = 64 };
+enum { MAX_THREADS = 512 };
 
 /* Spinning is worth it while the thread waited for is running on another core: then the wait is mostly shorter than waking
  * from sleep takes. It is worth nothing when that thread waits for this core, or for a core that another process has. */
@@ -24,7 +25,7 @@ static const double SPIN_NS = 50e3, SPIN_NS_CROWDED = 1e3;
 static const double START_SPINS = 4; /* as long between runs, so that choosing a token and the like is no reason to sleep */
 
 typedef struct {
-    _Alignas(CACHE_LINE) gg_pool *pool;
+    _Alignas(GG_CACHE_LINE) gg_pool *pool;
     int ith;
     pthread_t thread;
     gg_patience start, meet; /* at the two gates */
@@ -36,9 +37,9 @@ struct gg_pool {
     pthread_mutex_t lock;  /* held for a run */
     gg_work_fn work;       /* of the run; NULL asks the workers to end */
     void *arg;
-    _Alignas(CACHE_LINE) gg_gate start;
-    _Alignas(CACHE_LINE) gg_gate met;
-    _Alignas(CACHE_LINE) _Atomic int arrived; /* at the meeting under way */
+    _Alignas(GG_CACHE_LINE) gg_gate start;
+    _Alignas(GG_CACHE_LINE) gg_gate met;
+    _Alignas(GG_CACHE_LINE) _Atomic int arrived; /* at the meeting under way */
     gg_worker workers[]; /* [n_threads]; workers[0] is the caller, whoever that is */
 };
 
@@ -146,7 +147,7 @@ gg_pool *gg_pool_new(int n_threads) {
         gg_fail(GG_FAILED, "%d threads: choose a number from 1 to %d", n_threads, MAX_THREADS);
         return NULL;
     }
-    gg_pool *pool = aligned_alloc(CACHE_LINE, sizeof(gg_pool) + (size_t)n_threads * sizeof(gg_worker));
+    gg_pool *pool = aligned_alloc(GG_CACHE_LINE, sizeof(gg_pool) + (size_t)n_threads * sizeof(gg_worker));
     if (pool == NULL) {
         gg_fail(GG_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
         return NULL;

@@ -4,6 +4,7 @@
  * and the sum over d_k goes in order. Then each query's m, about the maximum so far, is brought up to date: with it grow or
  * shrink l, the sum of exp(score - m), and the output row, the sum of exp(score - m) v. All that is done for each query by
  * itself and in the order of the positions, so a result depends neither on the other queries nor on how many there are. */
+#include "base/cache_line.h"
 #include "exp.h"
 #include "names.h"
 
@@ -22,7 +23,7 @@ GG_INLINE v16 load_kv_n(const uint8_t *p, int64_t i, int64_t n, int f16) {
 /* n values from the ith on. */
 GG_INLINE void prefetch_kv(const uint8_t *p, int64_t i, int64_t n, int f16) {
     const int size = f16 ? 2 : 4;
-    for (int64_t at = 0; at < n * size; at += 64)
+    for (int64_t at = 0; at < n * size; at += GG_CACHE_LINE)
         __builtin_prefetch(p + i * size + at);
 }
 

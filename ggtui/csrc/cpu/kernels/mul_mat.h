@@ -6,6 +6,7 @@
  * which is compiled for every size that fits, so that no number of columns is a slow one. */
 #ifndef GG_KERNELS_MUL_MAT_H
 #define GG_KERNELS_MUL_MAT_H
+#include "base/cache_line.h"
 #include "names.h"
 #include "simd.h"
 
@@ -14,7 +15,6 @@ enum {
     GG_MAX_SUMS = 24,
     GG_FEW_COLS = 4,       /* a matrix of no more columns is memory's work: weights go by once, and are prefetched ... */
     GG_AHEAD = 8 * 1024,   /* ... so many bytes before they are read */
-    GG_LINE = 64,          /* bytes of a cache line */
 };
 _Static_assert((int)GG_FLOAT_COLS <= (int)GG_MAX_COLS && (int)GG_FLOAT_SUMS <= (int)GG_MAX_SUMS, "GG_PIECES");
 _Static_assert((int)GG_INT_COLS <= (int)GG_MAX_COLS && (int)GG_INT_SUMS <= (int)GG_MAX_SUMS, "GG_PIECES");
@@ -40,9 +40,9 @@ GG_INLINE const uint8_t *tile_of(const gg_mul_mat_args *a, int64_t row) {
 /* Prefetches weights, as much of them as is being read now: the part of n_bytes that belongs to step i of n_steps. The
  * processor's own prefetching stops where a kernel works long on a few lines. */
 GG_INLINE void prefetch_weights(const uint8_t *w, int n_bytes, int i, int n_steps) {
-    const int n_lines = (n_bytes + GG_LINE - 1) / GG_LINE;
+    const int n_lines = (n_bytes + GG_CACHE_LINE - 1) / GG_CACHE_LINE;
     GG_UNROLL for (int line = n_lines * i / n_steps; line < n_lines * (i + 1) / n_steps; line++)
-        __builtin_prefetch(w + GG_AHEAD + line * GG_LINE);
+        __builtin_prefetch(w + GG_AHEAD + line * GG_CACHE_LINE);
 }
 
 static inline void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX_COLS + 1], int max_cols,
