@@ -129,21 +129,21 @@ typedef struct {
     int32_t unused;
 } gg_patch;
 
-/* One step of one thread, in ticks of gg_ticks(): it worked until `end` and then, where a barrier comes before the next step,
+/* One step of one thread, in ticks (see gg_tick_source): it worked until `end` and then, where a barrier comes before the next step,
  * waited until `done`. Its work began when the step before it was done. The first record is of waking up: `end` is when the
  * caller asked, `done` when the thread began; the one after it is of step 0, and so on. */
 typedef struct {
-    uint64_t end;
-    uint64_t done;
+    int64_t end;
+    int64_t done;
 } gg_record;
 
 /* All records of one step on one thread added up, in ticks. */
 typedef struct {
-    uint64_t count;
-    uint64_t work;     /* start to end */
-    uint64_t least;    /* shortest and longest work */
-    uint64_t most;
-    uint64_t wait;     /* end to done */
+    int64_t count;
+    int64_t work;      /* start to end */
+    int64_t least;     /* shortest and longest work */
+    int64_t most;
+    int64_t wait;      /* end to done */
     double work_squared;
 } gg_total;
 
@@ -178,6 +178,7 @@ void gg_plan_stop(gg_plan *plan);
 void gg_plan_forget_stop(gg_plan *plan);
 int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
 
+const char *gg_tick_source(void); /* the clock that ticks come from, in words */
 double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */
 double gg_stamp_ns(int fenced); /* nanoseconds that a stamp takes, measured now; those after a wait are fenced */
 

@@ -163,8 +163,8 @@ gg_pool *gg_pool_new(int n_threads) {
     worker_signals(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     const double spin_ns = n_threads <= usable_cores() ? SPIN_NS : SPIN_NS_CROWDED;
-    const gg_patience meet = {.most = (uint64_t)(spin_ns / gg_tick_ns())};
-    const gg_patience start = {.most = (uint64_t)(START_SPINS * spin_ns / gg_tick_ns())};
+    const gg_patience meet = {.most = (int64_t)(spin_ns / gg_tick_ns())};
+    const gg_patience start = {.most = (int64_t)(START_SPINS * spin_ns / gg_tick_ns())};
     int error = 0, ith = 0;
     for (; ith < n_threads; ith++) {
         gg_worker *worker = &pool->workers[ith];

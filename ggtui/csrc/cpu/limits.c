@@ -141,7 +141,7 @@ static void do_rounds(void *arg, int ith) {
     }
     for (int round = 0; round < ROUNDS; round++) {
         gg_pool_meet(job->pool, ith);
-        const uint64_t started = gg_ticks();
+        const int64_t started = gg_ticks();
         do_round(job, ith);
         gg_pool_meet(job->pool, ith);
         const double took = (double)(gg_ticks() - started);

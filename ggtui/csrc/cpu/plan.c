@@ -141,7 +141,7 @@ typedef struct {
     gg_plan *plan;
     gg_pool *pool;
     const gg_trace *trace;
-    uint64_t asked; /* the tick when the caller woke the pool */
+    int64_t asked; /* the tick when the caller woke the pool */
 } gg_run;
 
 /* Never asked of the first step, which threads come to from the end of the last run. */
@@ -152,8 +152,8 @@ static bool meets_before(const gg_run *run, int i) {
 
 /* Records that step i ended now, and the wait for the others where the next step asks for a meeting. */
 static void meet_and_record(const gg_run *run, gg_recorder *recorder, int i, int ith) {
-    const uint64_t end = gg_ticks_loose();
-    uint64_t done = end;
+    const int64_t end = gg_ticks_loose();
+    int64_t done = end;
     if (meets_before(run, i + 1)) {
         gg_pool_meet(run->pool, ith);
         done = gg_ticks_fenced();
