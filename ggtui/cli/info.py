@@ -108,7 +108,13 @@ def _compute(threads: int | None, isa: str | None, root: Path) -> dict[str, Any]
     try:
         from ggtui.core.runtime.cpu import native
     except GgtuiError as error:
-        return {"cores": cores, "threads": chosen, "instructions": f"unknown: {error}", "limits": None, "time stamps": None}
+        return {
+            "cores": cores,
+            "threads": chosen,
+            "instructions": f"unknown: {error}",
+            "limits": None,
+            "time stamps": None,
+        }
     best = native.ISAS[native.isa_index(isa)]
     instructions = {
         "compiled": list(native.compiled_isas()),

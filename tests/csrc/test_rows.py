@@ -187,6 +187,17 @@ def test_norms(kernels: Any, scalar: Any) -> None:
     np.testing.assert_array_equal(kernels.row("l2_norm", np.zeros(20, np.float32), s=1e-5), 0)
 
 
+@pytest.mark.parametrize("norm", ["norm", "rms_norm"])
+def test_a_norm_with_scale_and_bias_has_the_bits_of_three_kernels(kernels: Any, norm: str) -> None:
+    for n in SIZES:
+        x, w, b = numbers(n) + 3, numbers(n, 1), numbers(n, 2)
+        plain = kernels.row(norm, x, s=1e-5)
+        scaled = kernels.row("mul", plain, w)
+        kernels.assert_same(kernels.row(norm, x, w, s=1e-5), scaled)
+        kernels.assert_same(kernels.row(norm, x, w, b, s=1e-5), kernels.row("add", scaled, b))
+        kernels.assert_same(kernels.row(norm, x, None, b, s=1e-5), kernels.row("add", plain, b))
+
+
 def soft_max(x: Floats, sink: float | None) -> Floats:
     all_ = np.append(x, -np.inf if sink is None else sink)
     e = np.exp(all_ - all_.max())
