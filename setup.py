@@ -53,7 +53,8 @@ class BuildNative(build_ext):
             [str(unit.object) for unit in units],
             str(target),
             libraries=["m"],
-            extra_postargs=["-pthread", *sanitize],
+            # Linked with fast math, a module makes denormal numbers 0 in the whole process.
+            extra_postargs=["-pthread", *sanitize, *build_ffi.LAST_FLAGS],
         )
 
     def generated_unit(self, objects: Path) -> build_ffi.Unit:
@@ -65,7 +66,8 @@ class BuildNative(build_ext):
         python = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
         # -w: the warnings of generated code are not ours.
         flags = ("-O1", "-g1", "-w", "-pthread", abi, f"-I{build_ffi.CSRC}", *dict.fromkeys(python))
-        return build_ffi.Unit(source, source.with_suffix(".o"), flags + build_ffi.sanitize_flags(os.environ))
+        flags += build_ffi.sanitize_flags(os.environ) + build_ffi.LAST_FLAGS
+        return build_ffi.Unit(source, source.with_suffix(".o"), flags)
 
     def check_compiler(self) -> str:
         """The machine that the compiler compiles for, e.g. x86_64."""

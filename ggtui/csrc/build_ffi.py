@@ -50,12 +50,12 @@ INSTRUCTION_SETS = (
     InstructionSet("neon", AARCH64, ("-march=armv8.2-a+dotprod+fp16",)),
 )
 
-# No compiler may decide where products are fused (-ffp-contract=off). Of debug information the lines alone (-g1): with
-# its variables the module is ten times as large, and gcc takes minutes to track them where sanitizers are.
-FLAGS = (
-    *("-std=c11", "-D_GNU_SOURCE", "-O3", "-g1", "-ffp-contract=off"),
-    *("-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"),
-)
+# Of debug information the lines alone (-g1): with its variables the module is ten times as large, and gcc takes minutes
+# to track them where sanitizers are.
+FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O3", "-g1", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread")
+# After all others, those of the user's CFLAGS too. Fast math would change bits and take NaN for a number; and no compiler
+# may decide where products are fused, for which clang has a default of its own that -fno-fast-math brings back.
+LAST_FLAGS = ("-fno-fast-math", "-ffp-contract=off")
 # Python's own flags may hold -fwrapv, which would hide signed overflow from the sanitizer.
 SANITIZE_FLAGS = ("-O1", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize-recover=all")
 
@@ -111,13 +111,13 @@ def units(
         return sorted(path.relative_to(root) for pattern in patterns for path in (root / folder).glob(pattern))
 
     found = [
-        Unit(source, objects / "any" / source.relative_to(CSRC).with_suffix(".o"), (*flags, *have))
+        Unit(source, objects / "any" / source.relative_to(CSRC).with_suffix(".o"), (*flags, *have, *LAST_FLAGS))
         for folder in FOLDERS
         for source in sources(CSRC / folder, "*.c")
     ]
     for isa in isas:
         # The folder of the instruction set comes first: it holds the simd.h that the kernels are written in.
-        isa_flags = (f"-I{KERNELS / isa.name}", *flags, *isa.flags, f"-DGG_ISA={isa.name}")
+        isa_flags = (f"-I{KERNELS / isa.name}", *flags, *isa.flags, f"-DGG_ISA={isa.name}", *LAST_FLAGS)
         found += [
             Unit(source, objects / isa.name / source.with_suffix(".o").name, isa_flags)
             for source in sources(KERNELS, *isa.sources)

@@ -7,6 +7,8 @@
 /* cffi: skip */
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/exact_math.h"
 /* cffi: end */
 
 #define GG_MAX_DIMS 4

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
 import re
 import runpy
+import shlex
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +116,51 @@ def test_flags_follow_the_environment(project: Path) -> None:
     # The sanitizer's -O1 must come after -O3 to count.
     sanitized = flags(GGTUI_SANITIZE="address,undefined")
     assert sanitized.index("-O1") > sanitized.index("-O3")
+
+
+COMMAND = """
+import json, runpy, setuptools, sys
+setuptools.setup = lambda **arguments: None
+from setuptools._distutils.ccompiler import new_compiler
+from setuptools._distutils.sysconfig import customize_compiler
+built = runpy.run_path("setup.py")
+command = built["BuildNative"](setuptools.Distribution())
+command.compiler = new_compiler()
+customize_compiler(command.compiler)
+units = built["build_ffi"].units("any", built["Path"]("o"), {})
+print(json.dumps([command.command(unit) for unit in units]))
+"""
+
+
+def test_fast_math_is_taken_back_in_every_file_and_refused_where_it_is_not() -> None:
+    """As with `CFLAGS="-ffast-math -ffp-contract=fast" pip install .`"""
+    user = "-ffast-math -ffp-contract=fast"
+    answer = subprocess.run(
+        [sys.executable, "-c", COMMAND],
+        env=os.environ | {"CFLAGS": user}, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    commands: list[list[str]] = json.loads(answer.stdout)
+    assert len(commands) > 30
+    last = BUILD["LAST_FLAGS"]
+    for command in commands:
+        assert command.index("-ffast-math") < command.index(last[0])
+        kept = [part for part in command if part not in last]
+        done = subprocess.run([*kept, "-E"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode != 0 and "ggtui needs NaN and exact rounding" in done.stderr, command[-1]
+    macros = subprocess.run([*commands[0], "-E", "-dM"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "__FAST_MATH__" not in macros and "#define __FINITE_MATH_ONLY__ 0" in macros
+
+
+def test_no_product_is_fused_by_the_compiler() -> None:
+    """Not after a user's flags, and not with the flags of an instruction set that has fused ones."""
+    source = "double f(double a, double b, double c) { return a * b + c; }"
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC"))
+    for isa in BUILD["instruction_sets"](platform.machine(), ROOT):
+        command = [*compiler, "-ffast-math", *BUILD["FLAGS"], *isa.flags, *BUILD["LAST_FLAGS"]]
+        code = subprocess.run(
+            [*command, "-x", "c", "-", "-S", "-o", "-"], input=source, capture_output=True, text=True, check=True
+        )
+        assert not re.search(r"\bv?fn?madd", code.stdout), isa.name
 
 
 def test_the_product_includes_nothing_of_the_tests() -> None:
