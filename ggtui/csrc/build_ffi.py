@@ -53,8 +53,8 @@ INSTRUCTION_SETS = (
 # Of debug information the lines alone (-g1): with its variables the module is ten times as large, and gcc takes minutes
 # to track them where sanitizers are.
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O3", "-g1", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread")
-# After all others, those of the user's CFLAGS too. Fast math would change bits and take NaN for a number; and no compiler
-# may decide where products are fused, for which clang has a default of its own that -fno-fast-math brings back.
+# After all others, those of the user's CFLAGS too. Fast math would change bits and take NaN for a number.
+# No compiler may decide where products are fused: clang has a default of its own, which -fno-fast-math brings back.
 LAST_FLAGS = ("-fno-fast-math", "-ffp-contract=off")
 # Python's own flags may hold -fwrapv, which would hide signed overflow from the sanitizer.
 SANITIZE_FLAGS = ("-O1", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize-recover=all")

@@ -1,7 +1,7 @@
-/* What the mul_mat kernels share: how rows and columns are cut into pieces, and what happens to finished sums.
+/* What the mul_mat kernels share: how rows and columns are cut into pieces.
  *
- * A piece is 1, 2 or 4 halves of tiles, of 16 rows each, times a few columns, whose sums all stay in registers. A file that
- * includes this one defines, for its type of weights,
+ * A piece is 1, 2 or 4 halves of tiles, of 16 rows each, times a few columns, whose sums all stay in registers. The file of
+ * a type of weights defines
  *     static inline void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols)
  * which is compiled for every size that fits, so that no number of columns is a slow one. */
 #ifndef GG_KERNELS_MUL_MAT_H

@@ -5,7 +5,7 @@
 
 enum { F16S = 2 * GG_ROWS, STRIP = 4 * GG_ROWS }; /* bytes of an f16 and of 4 bytes of each row of half a tile */
 
-/* The scales and minimums of a tile's block, ready to multiply sums with. */
+/* The scales and minimums of half a tile's block, ready to multiply sums with. */
 typedef struct {
     v16 d[16];  /* scales, in their order */
     v16 m[8];   /* minus what weights begin at, in each group */

@@ -1,4 +1,4 @@
-/* The names of the kernels of one instruction set. The build defines GG_ISA. */
+/* What the kernels of one instruction set are written with: its vectors, and their names. The build defines GG_ISA. */
 #ifndef GG_NAMES_H
 #define GG_NAMES_H
 #include "kernels.h"
