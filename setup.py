@@ -37,7 +37,7 @@ class BuildNative(build_ext):
         machine = self.check_compiler()
         kind = os.environ.get("GGTUI_SANITIZE", "").replace(",", "-") or "plain"
         objects = Path("build/obj", kind)
-        units = [*build_ffi.units(machine, objects, os.environ), self.generated_unit(objects)]
+        units = [*build_ffi.units(machine, objects, os.environ, accepts=self.accepts), self.generated_unit(objects)]
         changed = [unit for unit in units if not fresh(unit.object, self.command(unit))]
         with ThreadPoolExecutor(int(self.parallel or os.cpu_count() or 1)) as pool:
             failed = [
@@ -53,7 +53,8 @@ class BuildNative(build_ext):
             [str(unit.object) for unit in units],
             str(target),
             libraries=["m"],
-            extra_postargs=["-pthread", *sanitize],
+            # Linked with fast math, a module makes denormal numbers 0 in the whole process.
+            extra_postargs=["-pthread", *sanitize, *build_ffi.LAST_FLAGS],
         )
 
     def generated_unit(self, objects: Path) -> build_ffi.Unit:
@@ -65,7 +66,8 @@ class BuildNative(build_ext):
         python = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
         # -w: the warnings of generated code are not ours.
         flags = ("-O1", "-g1", "-w", "-pthread", abi, f"-I{build_ffi.CSRC}", *dict.fromkeys(python))
-        return build_ffi.Unit(source, source.with_suffix(".o"), flags + build_ffi.sanitize_flags(os.environ))
+        flags += build_ffi.sanitize_flags(os.environ) + build_ffi.LAST_FLAGS
+        return build_ffi.Unit(source, source.with_suffix(".o"), flags)
 
     def check_compiler(self) -> str:
         """The machine that the compiler compiles for, e.g. x86_64."""
@@ -76,6 +78,11 @@ class BuildNative(build_ext):
             raise SystemExit(NO_COMPILER.format(missing="the headers of Python are missing (Python.h)"))
         answer = subprocess.run([*self.compiler.compiler_so, "-dumpmachine"], capture_output=True, text=True)
         return answer.stdout.split("-")[0]
+
+    def accepts(self, flags: tuple[str, ...]) -> bool:
+        """Whether the compiler knows these flags; an older one does without the instruction set that needs them."""
+        command = [*self.compiler.compiler_so, *flags, "-fsyntax-only", "-x", "c", os.devnull]
+        return subprocess.run(command, capture_output=True).returncode == 0
 
     def command(self, unit: build_ffi.Unit) -> list[str]:
         return [*self.compiler.compiler_so, *unit.flags, "-c", str(unit.source)]

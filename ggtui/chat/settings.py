@@ -130,7 +130,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("device", str, "cpu", "what computes", choices=("cpu", "reference", "vulkan"), metavar="NAME",
                 alias="backend"),
         Setting("isa", str, None, "instruction set; without it the best one of this machine",
-                choices=("scalar", "avx2", "avx512", "neon"), metavar="NAME"),
+                choices=("scalar", "avx2", "avxvnni", "avx512", "neon"), metavar="NAME"),
         Setting("n-predict", _I, 200, "tokens to generate at most; -1: no limit", low=-1, live=True, short="n"),
         Setting("temp", _F, 0.9, "temperature; 0 always takes the likeliest token", live=True, metavar="X"),
         Setting("top-k", _I, 40, "only the N likeliest tokens; 0: all", live=True),

@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tests.add_argument("-r", "--repetitions", type=partial(repeat.parse, source="-r"), default=5, metavar="N",
                        help="how often each test is timed (default 5)")  # fmt: skip
     _listed(tests, "-t", SETTINGS["threads"], "threads; without it the physical cores this process may use")
-    _listed(tests, None, SETTINGS["isa"], "instruction sets: scalar, avx2, avx512, neon; without it the best one")
+    isas = ", ".join(SETTINGS["isa"].choices)
+    _listed(tests, None, SETTINGS["isa"], f"instruction sets: {isas}; without it the best one")
     for name in _LOADING:
         add_setting(tests, name)
     random = parser.add_argument_group("random weights")

@@ -108,15 +108,22 @@ def _compute(threads: int | None, isa: str | None, root: Path) -> dict[str, Any]
     try:
         from ggtui.core.runtime.cpu import native
     except GgtuiError as error:
-        return {"cores": cores, "threads": chosen, "instructions": f"unknown: {error}", "limits": None}
+        return {
+            "cores": cores,
+            "threads": chosen,
+            "instructions": f"unknown: {error}",
+            "limits": None,
+            "time stamps": None,
+        }
     best = native.ISAS[native.isa_index(isa)]
     instructions = {
-        "compiled": list(native.ISAS),
+        "compiled": list(native.compiled_isas()),
         "usable": list(native.usable_isas()),
         "chosen": best,
     }
     limits = _limits(best, chosen)
-    return {"cores": cores, "threads": chosen, "instructions": instructions, "limits": limits}
+    stamps = native.text(native.lib.gg_tick_source())
+    return {"cores": cores, "threads": chosen, "instructions": instructions, "limits": limits, "time stamps": stamps}
 
 
 def _limits(isa: str, threads: int) -> dict[str, str] | str:

@@ -1,20 +1,21 @@
 """What the compiled module `ggtui._native` is made of: its declarations, its sources, its flags.
 
-`setup.py` compiles what `units()` lists. The C declarations come from gg.h alone, so C and Python cannot
+`setup.py` compiles what `units()` lists. The C declarations come from the headers alone, so C and Python cannot
 disagree. Paths are relative to the root of the project.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import cffi
 
 CSRC = Path("ggtui/csrc")
-FOLDERS = ("base", "codec", "cpu", "text")  # compiled once; each includes of the others only those before it
+FOLDERS = ("base", "codec", "cpu", "text", "testing")  # compiled once; each includes only of those before it
+HEADERS = ("gg.h", "testing/testing.h")  # what Python sees, and what only tests do
 KERNELS = CSRC / "cpu/kernels"  # compiled once for each instruction set
 MODULE = "ggtui._native"
 
@@ -23,30 +24,38 @@ AARCH64 = ("aarch64", "arm64")
 
 
 class InstructionSet(NamedTuple):
-    """One folder under cpu/kernels/. All kernels are compiled once for each; C chooses at run time."""
+    """One folder under cpu/kernels/ and what is compiled with it. cpu/isa.c has the row that C chooses by."""
 
     name: str
     machines: tuple[str, ...]  # first part of what the compiler answers to -dumpmachine; empty: every machine
     flags: tuple[str, ...]
+    sources: tuple[str, ...] = ("*.c",)  # under cpu/kernels; a set that builds on another compiles what it overrides
 
 
+AVX2_FLAGS = ("-mavx2", "-mfma", "-mf16c")
 INSTRUCTION_SETS = (
     InstructionSet("scalar", (), ()),
-    InstructionSet("avx2", X86_64, ("-mavx2", "-mfma", "-mf16c")),
+    InstructionSet("avx2", X86_64, AVX2_FLAGS),
+    InstructionSet(
+        "avxvnni",
+        X86_64,
+        (*AVX2_FLAGS, "-mavxvnni"),
+        ("avxvnni/*.c", "mul_mat_q*.c", "mul_mat_iq*.c", "mul_mat_finish.c"),
+    ),
     InstructionSet(
         "avx512",
         X86_64,
-        ("-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
+        (*AVX2_FLAGS, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
     ),
     InstructionSet("neon", AARCH64, ("-march=armv8.2-a+dotprod+fp16",)),
 )
 
-# No compiler may decide where products are fused (-ffp-contract=off). Of debug information the lines alone (-g1): with
-# its variables the module is ten times as large, and gcc takes minutes to track them where sanitizers are.
-FLAGS = (
-    *("-std=c11", "-D_GNU_SOURCE", "-O3", "-g1", "-ffp-contract=off"),
-    *("-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"),
-)
+# Of debug information the lines alone (-g1): with its variables the module is ten times as large, and gcc takes minutes
+# to track them where sanitizers are.
+FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O3", "-g1", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread")
+# After all others, those of the user's CFLAGS too. Fast math would change bits and take NaN for a number.
+# No compiler may decide where products are fused: clang has a default of its own, which -fno-fast-math brings back.
+LAST_FLAGS = ("-fno-fast-math", "-ffp-contract=off")
 # Python's own flags may hold -fwrapv, which would hide signed overflow from the sanitizer.
 SANITIZE_FLAGS = ("-O1", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize-recover=all")
 
@@ -65,38 +74,53 @@ class Unit(NamedTuple):
     flags: tuple[str, ...]
 
 
-def instruction_sets(machine: str, root: Path = Path()) -> list[InstructionSet]:
-    """The instruction sets to compile for, of which the project in `root` has a folder."""
+def every_flag(flags: tuple[str, ...]) -> bool:
+    """What a compiler says that knows all of them."""
+    return True
+
+
+def instruction_sets(
+    machine: str, root: Path = Path(), accepts: Callable[[tuple[str, ...]], bool] = every_flag
+) -> list[InstructionSet]:
+    """The instruction sets to compile for: those whose flags the compiler accepts and of which `root` has a folder."""
     return [
         isa
         for isa in INSTRUCTION_SETS
-        if (not isa.machines or machine in isa.machines) and (root / KERNELS / isa.name).is_dir()
+        if (not isa.machines or machine in isa.machines)
+        and (root / KERNELS / isa.name).is_dir()
+        and (not isa.flags or accepts(isa.flags))
     ]
 
 
-def units(machine: str, objects: Path, environ: Mapping[str, str], root: Path = Path()) -> list[Unit]:
+def units(
+    machine: str,
+    objects: Path,
+    environ: Mapping[str, str],
+    root: Path = Path(),
+    accepts: Callable[[tuple[str, ...]], bool] = every_flag,
+) -> list[Unit]:
     """Every C file of ours with its object file under `objects` and its flags."""
     flags: tuple[str, ...] = (*FLAGS, f"-I{CSRC}")
     if environ.get("GGTUI_WERROR") == "1":
         flags += ("-Werror",)
     flags += sanitize_flags(environ)
-    isas = instruction_sets(machine, root)
+    isas = instruction_sets(machine, root, accepts)
     have = tuple(f"-DGG_HAVE_{isa.name.upper()}" for isa in isas)
 
-    def sources(folder: Path) -> list[Path]:
-        return sorted(path.relative_to(root) for path in (root / folder).glob("*.c"))
+    def sources(folder: Path, *patterns: str) -> list[Path]:
+        return sorted(path.relative_to(root) for pattern in patterns for path in (root / folder).glob(pattern))
 
     found = [
-        Unit(source, objects / "any" / source.relative_to(CSRC).with_suffix(".o"), (*flags, *have))
+        Unit(source, objects / "any" / source.relative_to(CSRC).with_suffix(".o"), (*flags, *have, *LAST_FLAGS))
         for folder in FOLDERS
-        for source in sources(CSRC / folder)
+        for source in sources(CSRC / folder, "*.c")
     ]
     for isa in isas:
         # The folder of the instruction set comes first: it holds the simd.h that the kernels are written in.
-        isa_flags = (f"-I{KERNELS / isa.name}", *flags, *isa.flags, f"-DGG_ISA={isa.name}")
+        isa_flags = (f"-I{KERNELS / isa.name}", *flags, *isa.flags, f"-DGG_ISA={isa.name}", *LAST_FLAGS)
         found += [
-            Unit(source, objects / isa.name / source.relative_to(KERNELS).with_suffix(".o"), isa_flags)
-            for source in sources(KERNELS)
+            Unit(source, objects / isa.name / source.with_suffix(".o").name, isa_flags)
+            for source in sources(KERNELS, *isa.sources)
         ]
     return found
 
@@ -108,7 +132,7 @@ def sanitize_flags(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def declarations(header: str) -> str:
-    """What of gg.h cffi can parse: no `cffi: skip` region, no preprocessor line but `#define NAME 123`."""
+    """What of a header cffi can parse: no `cffi: skip` region, no preprocessor line but `#define NAME 123`."""
     text = re.sub(r"/\* cffi: skip \*/.*?/\* cffi: end \*/", "", header, flags=re.DOTALL)
     text = text.replace("\\\n", " ")
     number = re.compile(r"#define\s+\w+\s+-?(0[xX][0-9a-fA-F]+|\d+)\s*(/\*.*\*/\s*)?$")
@@ -119,9 +143,10 @@ def declarations(header: str) -> str:
 def ffi_builder(root: Path = Path()) -> cffi.FFI:
     """The builder whose `emit_c_code(path)` writes the C side of the module.
 
-    Raises cffi.CDefError where gg.h holds what cffi cannot parse.
+    Raises cffi.CDefError where a header holds what cffi cannot parse.
     """
     builder = cffi.FFI()
-    builder.cdef(declarations((root / CSRC / "gg.h").read_text()) + CALLBACKS)
-    builder.set_source(MODULE, '#include "gg.h"')
+    headers = [(root / CSRC / name).read_text() for name in HEADERS]
+    builder.cdef("".join(map(declarations, headers)) + CALLBACKS)
+    builder.set_source(MODULE, "".join(f'#include "{name}"\n' for name in HEADERS))
     return builder

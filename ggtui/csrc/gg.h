@@ -7,6 +7,8 @@
 /* cffi: skip */
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/exact_math.h"
 /* cffi: end */
 
 #define GG_MAX_DIMS 4
@@ -39,10 +41,12 @@ int gg_n_ops(void);
 const char *gg_op_name(int op);
 int gg_op_moves_data(int op);
 
-/* ---- instruction sets, best last; a name or NULL ---- */
+/* ---- instruction sets, those of every machine, of one machine best last ---- */
 int gg_n_isas(void);
-const char *gg_isa_name(int isa);
-int gg_isa_usable(int isa); /* compiled in, and this processor has it */
+const char *gg_isa_name(int isa); /* or NULL */
+int gg_isa_base(int isa);         /* the set whose kernels it has but for those of its own; -1 for the plainest */
+int gg_isa_compiled(int isa);     /* is a part of this build */
+int gg_isa_usable(int isa);       /* and this processor has it */
 
 const char *gg_last_error(void);  /* of the calling thread; "" when there was none */
 
@@ -52,9 +56,9 @@ int gg_dequantize(int type, int64_t n, const void *src, float *dst);
 int gg_quantize(int type, int64_t n, const float *src, void *dst);
 /* A packed matrix holds its rows in tiles of GG_TILE, the last one filled up with zero rows: rounded-up ne1 x row bytes.
  * Float types: [tile][k][row]. Block types: [tile][block][half of the tile's rows], and in it for each field of the block (scale,
- * quants ...) the field of all 16 rows: 2-byte fields row by row, longer ones in pieces of 4 bytes, [piece][row]. First come
+ * quants ...) the field of all 16 rows: 2-byte fields row by row, longer ones in strips, 4 bytes of each row. First come
  * 2-byte fields, then other scales, then for each 32 weights their highest bits and their lower ones. Nibbles lie as in Q4_0;
- * bit i, or bits 2i and 2i + 1, of byte j belong to weight 4i + j (of 2-bit fields two such pieces hold 32 weights). Q8_0's
+ * bit i, or bits 2i and 2i + 1, of byte j belong to weight 4i + j (of 2-bit fields two such strips hold 32 weights). Q8_0's
  * quants and Q6_K's scales are stored + 128. */
 int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst);
 typedef struct {
@@ -122,21 +126,21 @@ typedef struct {
     int32_t unused;
 } gg_patch;
 
-/* One step of one thread, in ticks of gg_ticks(): it worked until `end` and then, where there is a barrier before the next step,
+/* One step of one thread, in ticks (see gg_tick_source): it worked until `end` and then, where a barrier comes before the next step,
  * waited until `done`. Its work began when the step before it was done. The first record is of waking up: `end` is when the
  * caller asked, `done` when the thread began; the one after it is of step 0, and so on. */
 typedef struct {
-    uint64_t end;
-    uint64_t done;
+    int64_t end;
+    int64_t done;
 } gg_record;
 
 /* All records of one step on one thread added up, in ticks. */
 typedef struct {
-    uint64_t count;
-    uint64_t work;     /* start to end */
-    uint64_t least;    /* shortest and longest work */
-    uint64_t most;
-    uint64_t wait;     /* end to done */
+    int64_t count;
+    int64_t work;      /* start to end */
+    int64_t least;     /* shortest and longest work */
+    int64_t most;
+    int64_t wait;      /* end to done */
     double work_squared;
 } gg_total;
 
@@ -157,7 +161,6 @@ typedef struct gg_plan gg_plan;
  * fork, and must not be freed during a run. */
 gg_pool *gg_pool_new(int n_threads);
 void gg_pool_free(gg_pool *pool);
-int gg_pool_n_threads(const gg_pool *pool);
 
 /* Copies steps and patches. own_bytes: what the tensors with `own` set need in each thread. user: handed to functions of
  * Python's that a run calls. NULL on failure. */
@@ -171,10 +174,9 @@ int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *tra
 void gg_plan_stop(gg_plan *plan);
 /* Takes back a stop that came too late for the run it was meant for. Only while no run is under way. */
 void gg_plan_forget_stop(gg_plan *plan);
-const gg_step *gg_plan_step(const gg_plan *plan, int i);
 int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
 
-uint64_t gg_ticks(void);
+const char *gg_tick_source(void); /* the clock that ticks come from, in words */
 double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */
 double gg_stamp_ns(int fenced); /* nanoseconds that a stamp takes, measured now; those after a wait are fenced */
 
@@ -187,7 +189,7 @@ enum gg_limit_kind {
     GG_LIMIT_READ = 0,    /* bytes a second, reading n_bytes over and over */
     GG_LIMIT_F32 = 1,     /* operations a second, a multiply-add counting as two */
     GG_LIMIT_INT8 = 2,    /* the same for products of 8-bit integers */
-    GG_LIMIT_MEETING = 3, /* nanoseconds of all threads meeting once */
+    GG_LIMIT_BARRIER = 3, /* nanoseconds of one barrier of all threads */
 };
 /* With the widest instructions of an instruction set. n_bytes is for GG_LIMIT_READ alone. Negative on failure. */
 double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes);
@@ -244,17 +246,18 @@ int gg_sample(const gg_sampler *sampler, const float *logits, int64_t n_recent, 
 /* The k likeliest of n and their log-probabilities, likeliest first, of equals the lower one; k <= n. */
 int gg_top(int64_t n, const float *logits, int64_t k, void *work, int32_t *tokens, double *logprobs);
 
-/* ---- one kernel at a time, for tests and measurements: see cpu/kernels/kernels.h ---- */
-/* A kernel over rows, called by its name in gg_kernels or the name of a unary op: y from a, b, c and the numbers s and t,
- * in the order in which the kernel takes them. b_one is s. */
-int gg_test_row(int isa, const char *kernel, int64_t n, void *y, const void *a, const void *b, const float *c, float s,
-                float t);
+/* ---- one kernel at a time, for measurements and tests: see cpu/kernels/kernels.h ---- */
+/* Kernels over rows by number: those of kernels.def and the unary ops. */
+int gg_n_row_kernels(void);
+const char *gg_row_kernel_name(int kernel);
+/* y from a, b, c and the numbers s and t, as kernels.def says; of a unary op y = f(a). */
+int gg_call_row(int isa, int kernel, int64_t n, void *y, const void *a, const void *b, const float *c, float s, float t);
 /* Columns of x (n_cols, x_nb bytes apart: f32, or q8_a for block types) times n_rows rows of a packed matrix. bias and
  * residual may be NULL; act is a unary op or none. */
-int gg_test_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *packed, int64_t n_cols, const void *x,
+int gg_call_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *packed, int64_t n_cols, const void *x,
                     int64_t x_nb, float *y, int64_t y_nb, const float *bias, int act, const float *residual,
                     int64_t residual_nb);
-int gg_test_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_kv, int64_t n_q, const float *q,
+int gg_call_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_kv, int64_t n_q, const float *q,
                       int64_t q_nb, const void *k, const void *v, int64_t v_nb, float scale, const float *mask,
                       int64_t mask_nb, float slope, const float *sink, int causal, int64_t first, float *out,
                       int64_t out_nb);

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
-from ggtui.core.runtime.cpu.native import lib_file
+from ggtui.core.runtime.cpu.native import ISAS, lib, lib_file
 
 _SYMBOL = re.compile(r"([0-9a-f]+) .{6}F \.text\s+([0-9a-f]+)\s+(?:\.hidden )?(\S+)")
 _LINE = re.compile(r"\s*([0-9a-f]+):\s+(\S.*)")
 _JUMP = re.compile(r"(?:j\w+|b(?:\.\w+)?|cbn?z\s+\w+,|tbn?z\s+\w+,\s*#\w+,)\s+(?:0x)?([0-9a-f]+)\b")
 # What a loop does on its numbers, more of which makes it the hot one: products and sums of vectors.
-_ARITHMETIC = re.compile(r"v?p?(?:fn?m\w+|dp\w+|madd\w+|mul\w+|add[pbwd]\w*)|fmla|sdot|smull|sadalp|max\w+|min\w+")
+_ARITHMETIC = re.compile(
+    r"(?:\{vex\} )?v?p?(?:fn?m\w+|dp\w+|madd\w+|mul\w+|add[pbwd]\w*)|fmla|sdot|smull|sadalp|max\w+|min\w+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,16 @@ def hot_loop(kernel: str, isa: str) -> Loop:
     Helpers that the compiler left as functions of their own are looked at too: they stand before the kernel, up to the
     kernel before. Raises UsageError for an unknown kernel, MissingPartError without objdump.
     """
-    symbol, ending = f"gg_{kernel}_{isa}", f"_{isa}"
     functions = _functions()
-    known = {name: i for i, (_, _, name) in enumerate(functions) if name.startswith("gg_") and name.endswith(ending)}
-    if symbol not in known:
-        names = ", ".join(sorted(name.removeprefix("gg_").removesuffix(ending) for name in known))
-        raise UsageError(f"--disasm {kernel}: no such kernel for {isa}; there are {names}")
-    last = known[symbol]
+    known: dict[str, int] = {}
+    for name in _with_bases(isa):  # a kernel that the set has not of its own is that of the set it builds on
+        ending = f"_{name}"
+        for i, (_, _, symbol) in enumerate(functions):
+            if symbol.startswith("gg_") and symbol.endswith(ending):
+                known.setdefault(symbol.removeprefix("gg_").removesuffix(ending), i)
+    if kernel not in known:
+        raise UsageError(f"--disasm {kernel}: no such kernel for {isa}; there are {', '.join(sorted(known))}")
+    last = known[kernel]
     first = last
     while first > 0 and not functions[first - 1][2].startswith("gg_"):
         first -= 1
@@ -49,6 +55,13 @@ def hot_loop(kernel: str, isa: str) -> Loop:
     loop = _innermost(code)
     inside = next(name for start, size, name in functions if start <= loop[0][0] < start + size)
     return Loop(inside, tuple(f"{address:8x}  {text}" for address, text in loop), len(code))
+
+
+def _with_bases(isa: str) -> Iterator[str]:
+    index = ISAS.index(isa)
+    while index >= 0:
+        yield ISAS[index]
+        index = lib.gg_isa_base(index)
 
 
 def _innermost(code: list[tuple[int, str]]) -> list[tuple[int, str]]:

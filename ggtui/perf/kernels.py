@@ -14,7 +14,7 @@ from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES, TensorType
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.buffer import TileBuffer
-from ggtui.core.runtime.cpu.native import ISAS, check, ffi, lib, text
+from ggtui.core.runtime.cpu.native import ISAS, ROW_KERNELS, check, ffi, lib
 from ggtui.core.runtime.memory import aligned_zeros
 from ggtui.core.runtime.record import Limits
 from ggtui.perf.aggregate import read_rate
@@ -109,14 +109,14 @@ def _mul_mat(isa: int, kind: TensorType, n: int, limits: Limits | None) -> Kerne
         columns = aligned_zeros(x_row * n)
         for i in range(n):
             args = (_pointer(columns[i * x_row :]), _pointer(x[i * K :]), ffi.NULL, ffi.NULL, 0.0, 0.0)
-            check(lib.gg_test_row(isa, b"quantize_q8_a", K, *args))
+            check(lib.gg_call_row(isa, ROW_KERNELS["quantize_q8_a"], K, *args))
     y = aligned_zeros(4 * N_ROWS * n).view(np.float32)
     packed, source = _pointer(weights.bytes()), _pointer(columns)
     out = ffi.cast("float *", _pointer(y))
 
     def call() -> int:
         return int(
-            lib.gg_test_mul_mat(
+            lib.gg_call_mul_mat(
                 isa, kind.id, K, N_ROWS, packed, n, source, x_row, out, 4 * N_ROWS, ffi.NULL, 0, ffi.NULL, 0
             )
         )
@@ -136,7 +136,7 @@ def _attention(isa: int, limits: Limits | None) -> KernelTime:
     def call() -> int:
         p = pointers
         return int(
-            lib.gg_test_attention(
+            lib.gg_call_attention(
                 isa, f16, D_HEAD, D_HEAD, N_KV, 1, p[0], 4 * D_HEAD, p[1], p[2], 2 * D_HEAD, 0.125, ffi.NULL, 0, 1.0,
                 ffi.NULL, 1, N_KV - 1, p[3], 4 * D_HEAD,
             )
@@ -151,7 +151,7 @@ def _rows(isa: int) -> Iterator[KernelTime]:
     """Kernels over a row: name, operations a value, bytes a value read and written."""
     table = [("add", 1, 12), ("mul", 1, 12), ("norm", 7, 8), ("rms_norm", 4, 8), ("soft_max", 12, 8), ("sum", 1, 4)]
     table += [("quantize_q8_a", 3, 5), ("f16_to_f32", 0, 6), ("f32_to_f16", 0, 6)]
-    table += [(text(lib.gg_op_name(i)), 10, 8) for i in range(lib.gg_n_ops()) if text(lib.gg_op_name(i)) in UNARY]
+    table += [(name, 10, 8) for name in UNARY]
     for name, flops, n_bytes in table:
         a, b, y = (_floats(2 * ROW) for _ in range(3))
         if name == "f16_to_f32":
@@ -160,7 +160,7 @@ def _rows(isa: int) -> Iterator[KernelTime]:
         args = (_pointer(y), _pointer(a), second, ffi.NULL, 1e-5 if "norm" in name else 0.0, 0.0)
 
         def call(name: str = name, args: tuple[Any, ...] = args) -> int:
-            return int(lib.gg_test_row(isa, name.encode(), ROW, *args))
+            return int(lib.gg_call_row(isa, ROW_KERNELS[name], ROW, *args))
 
         ns = _time(call)
         yield KernelTime(ISAS[isa], name, "f32", str(ROW), ns, float(flops * ROW), float(n_bytes * ROW))

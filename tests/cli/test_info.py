@@ -16,7 +16,7 @@ from ggtui.core.runtime.cpu.native import usable_isas
 Run = Callable[..., Any]
 NAMES = (
     "ggtui", "python", "libraries", "platform", "processor", "cores", "threads", "instructions", "limits",
-    "memory", "built-in model", "vulkan", "dot", "terminal", "config", "environment",
+    "time stamps",    "memory", "built-in model", "vulkan", "dot", "terminal", "config", "environment",
 )  # fmt: skip
 
 

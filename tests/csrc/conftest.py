@@ -16,7 +16,7 @@ from ggtui.core.runtime.cpu import native
 Array = NDArray[Any]
 PAGE = mmap.PAGESIZE
 F32, F16, BF16, Q4_0, Q8_0 = 0, 1, 30, 2, 8
-Q8_A = np.dtype([("d", "<f4"), ("nsum", "<i4"), ("dnsum", "<f4"), ("halves", "<i2", 2), ("qs", "i1", 32)])
+Q8_A = np.dtype([("d", "<f4"), ("nsum", "<i4"), ("dnsum", "<f4"), ("sums", "<i2", 2), ("qs", "i1", 32)])
 
 
 def at_end(data: Array) -> Array:
@@ -87,7 +87,7 @@ class Kernels:
         y = at_end(np.full(len(a) if out is None else out, 77, dtype))
         a, b, c = (at_end(x) if x is not None else None for x in (a, b, c))  # type: ignore[assignment]
         arguments = (pointer(y), pointer(a), pointer(b), pointer(c, "float *"), s, t)
-        native.check(native.lib.gg_test_row(self.isa, kernel.encode(), len(a), *arguments))
+        native.check(native.lib.gg_call_row(self.isa, native.ROW_KERNELS[kernel], len(a), *arguments))
         return y
 
     def quantize(self, x: Array) -> Array:
@@ -113,7 +113,7 @@ class Kernels:
         bias = at_end(bias) if bias is not None else None
         residual = at_end(residual) if residual is not None else None
         native.check(
-            native.lib.gg_test_mul_mat(
+            native.lib.gg_call_mul_mat(
                 self.isa,
                 kind,
                 k,
@@ -158,7 +158,7 @@ class Kernels:
         sinks = np.array([sink], np.float32) if sink is not None else None
         out = at_end(np.full((len(q), v.shape[1]), 77, np.float32))
         native.check(
-            native.lib.gg_test_attention(
+            native.lib.gg_call_attention(
                 self.isa,
                 F16 if k.dtype == np.float16 else F32,
                 d_k,

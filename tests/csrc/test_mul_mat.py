@@ -113,8 +113,8 @@ def test_integer_extremes(kernels: Any, scalar: Any, name: str) -> None:
     x["d"] = 1
     x["qs"] = rng.choice(np.array([-127, 127], np.int8), x["qs"].shape)
     x["qs"][0], x["qs"][1] = 127, -127
-    x["halves"] = -x["qs"].reshape(13, -1, 2, 16).sum(axis=-1, dtype=np.int16)
-    x["nsum"] = x["dnsum"] = x["halves"].sum(axis=-1)
+    x["sums"] = -x["qs"].reshape(13, -1, 2, 16).sum(axis=-1, dtype=np.int16)
+    x["nsum"] = x["dnsum"] = x["sums"].sum(axis=-1)
     data = rows.reshape(45, -1)
     packed = kernels.pack(kind, data, k)
     y = kernels.mul_mat(kind, k, 45, packed, x)

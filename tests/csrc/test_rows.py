@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ggtui.core.runtime.cpu import native
+
 SIZES = (1, 2, 7, 15, 16, 17, 31, 32, 33, 100, 768, 1001)
 Floats = NDArray[Any]
 
@@ -78,6 +80,28 @@ def test_exp_is_within_two_units_in_the_last_place(kernels: Any) -> None:
         kernels.row("exp", np.array([-np.inf, -104, -1e30, 0, 88.8, 1e30, np.inf], np.float32)),
         np.array([0, 0, 0, 1, np.inf, np.inf, np.inf], np.float32),
     )
+
+
+def test_exp_in_double_precision(kernels: Any, scalar: Any) -> None:
+    for n in SIZES:
+        x = -np.abs(numbers(n, spread=100))
+        for top, temp in ((0.5, 1.0), (2.0, 0.25)):
+            y = kernels.row("exp_f64", x, s=top, t=temp, dtype=np.float64)
+            wide = np.exp((x.astype(np.float64) - top) / temp)
+            np.testing.assert_allclose(y, np.where(wide < 1e-307, y, wide), rtol=4e-16)
+            assert (y[wide < 1e-308] == 0).all()
+            np.testing.assert_array_equal(y, scalar.row("exp_f64", x, s=top, t=temp, dtype=np.float64))
+    assert kernels.row("exp_f64", np.full(1, -np.inf, np.float32), s=0, t=1, dtype=np.float64)[0] == 0
+
+
+def test_kernels_over_rows_have_numbers() -> None:
+    names = list(native.ROW_KERNELS)
+    assert len(names) == len(set(names)) and {"add", "exp_f64", "quantize_q8_a", *UNARY} <= set(names)
+    for number in (-1, len(names)):
+        assert native.text(native.lib.gg_row_kernel_name(number)) == ""
+        null = native.ffi.NULL
+        assert native.lib.gg_call_row(0, number, 1, null, null, null, null, 0, 0) == native.lib.GG_FAILED
+        assert native.last_error() == f"there is no kernel {number} over rows"
 
 
 def test_relu_keeps_nan_and_the_sign_of_zero(kernels: Any) -> None:
@@ -163,6 +187,17 @@ def test_norms(kernels: Any, scalar: Any) -> None:
     np.testing.assert_array_equal(kernels.row("l2_norm", np.zeros(20, np.float32), s=1e-5), 0)
 
 
+@pytest.mark.parametrize("norm", ["norm", "rms_norm"])
+def test_a_norm_with_scale_and_bias_has_the_bits_of_three_kernels(kernels: Any, norm: str) -> None:
+    for n in SIZES:
+        x, w, b = numbers(n) + 3, numbers(n, 1), numbers(n, 2)
+        plain = kernels.row(norm, x, s=1e-5)
+        scaled = kernels.row("mul", plain, w)
+        kernels.assert_same(kernels.row(norm, x, w, s=1e-5), scaled)
+        kernels.assert_same(kernels.row(norm, x, w, b, s=1e-5), kernels.row("add", scaled, b))
+        kernels.assert_same(kernels.row(norm, x, None, b, s=1e-5), kernels.row("add", plain, b))
+
+
 def soft_max(x: Floats, sink: float | None) -> Floats:
     all_ = np.append(x, -np.inf if sink is None else sink)
     e = np.exp(all_ - all_.max())
@@ -222,7 +257,7 @@ def test_activations_as_8_bit_numbers(kernels: Any, scalar: Any) -> None:
     blocks = kernels.row("quantize_q8_a", x, out=40, dtype=kernels.Q8_A)
     kernels.assert_same(blocks, scalar.row("quantize_q8_a", x, out=40, dtype=kernels.Q8_A))
     np.testing.assert_array_equal(blocks["nsum"], -blocks["qs"].sum(axis=1, dtype=np.int32))
-    np.testing.assert_array_equal(blocks["halves"], -blocks["qs"].reshape(-1, 2, 16).sum(axis=2, dtype=np.int16))
+    np.testing.assert_array_equal(blocks["sums"], -blocks["qs"].reshape(-1, 2, 16).sum(axis=2, dtype=np.int16))
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(blocks["dnsum"], blocks["d"] * blocks["nsum"].astype(np.float32))
     np.testing.assert_array_equal(blocks["qs"][5], np.arange(32) - 127)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from plans import THREADS, Chain, run
 
-from ggtui.core.runtime.cpu.native import ffi, lib
+from ggtui.core.runtime.cpu.native import ffi, lib, text
 
 pytestmark = pytest.mark.pool
 
-TOTAL = np.dtype([("count", "u8"), ("work", "u8"), ("least", "u8"), ("most", "u8"), ("wait", "u8"), ("squared", "f8")])
+TOTAL = np.dtype([("count", "i8"), ("work", "i8"), ("least", "i8"), ("most", "i8"), ("wait", "i8"), ("squared", "f8")])
 
 
 class Totals:
@@ -50,3 +51,27 @@ def test_totals_fill_the_time_of_every_thread(new_pool: Any, n_threads: int) -> 
 
 def test_a_stamp_takes_some_nanoseconds() -> None:
     assert all(0.5 < lib.gg_stamp_ns(fenced) < 100_000 for fenced in (0, 1))
+
+
+@pytest.fixture
+def system_clock() -> Iterator[None]:
+    """Stamps as they are where the processor's counter does not run at one pace."""
+    lib.gg_test_system_clock(1)
+    yield
+    lib.gg_test_system_clock(0)
+
+
+@pytest.mark.parametrize("n_threads", THREADS)
+def test_stamps_of_the_system_clock(system_clock: None, new_pool: Any, n_threads: int) -> None:
+    assert lib.gg_tick_ns() == 1.0 and text(lib.gg_tick_source()).startswith("the system's clock")
+    before = lib.gg_ticks()
+    test_totals_fill_the_time_of_every_thread(new_pool, n_threads)
+    assert 0 < lib.gg_ticks() - before < 60e9
+    test_a_stamp_takes_some_nanoseconds()
+
+
+def test_the_clock_of_stamps_is_the_machines_own_again() -> None:
+    before = text(lib.gg_tick_source()), lib.gg_tick_ns()
+    lib.gg_test_system_clock(1)
+    lib.gg_test_system_clock(0)
+    assert (text(lib.gg_tick_source()), lib.gg_tick_ns()) == before

@@ -46,8 +46,17 @@ def test_every_kernel_has_one(kernel: str, isa: str) -> None:
     loop = disasm.hot_loop(kernel, isa)
     assert 3 < len(loop.lines) <= loop.n_instructions
     assert any("mul" in line or "fm" in line or "dp" in line or "madd" in line for line in loop.lines)
-    if isa == "avx512" and kernel == "mul_mat_q8_0":
-        assert any("vpdpbusd" in line and "zmm" in line for line in loop.lines)
+    registers = {"avx512": "zmm", "avxvnni": "ymm"}
+    if isa in registers and kernel == "mul_mat_q8_0":
+        assert any("vpdpbusd" in line and registers[isa] in line for line in loop.lines)
+
+
+@needs_objdump
+def test_a_kernel_that_a_set_has_not_of_its_own_is_that_of_its_base() -> None:
+    assert list(disasm._with_bases("avxvnni")) == ["avxvnni", "avx2", "scalar"]
+    assert list(disasm._with_bases("scalar")) == ["scalar"]
+    if {"avx2", "avxvnni"} <= set(usable_isas()):
+        assert disasm.hot_loop("gelu", "avxvnni") == disasm.hot_loop("gelu", "avx2")
 
 
 @needs_objdump

@@ -1,7 +1,7 @@
 """Chooses the next token from the logits, and watches the text for where to stop.
 
 The chain is llama.cpp's: repeat penalty, top-k, top-p, min-p, temperature. Each filter sees what the ones
-before it left. csrc/sample.c does the work.
+before it left. csrc/text/sample.c does the work.
 """
 
 from __future__ import annotations

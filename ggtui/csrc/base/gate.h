@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "gg.h"
+#include "base/ticks.h"
 
 #ifdef __linux__
 #include <limits.h>
@@ -82,11 +82,11 @@ static inline uint32_t gg_gate_count(gg_gate *gate) {
  * on the very core that the thread it waits for needs. Now and then it tries the whole time again, since the other core may
  * be free by now. */
 typedef struct {
-    uint64_t most;  /* ticks */
+    int64_t most;   /* ticks */
     uint32_t vain;  /* times in a row */
 } gg_patience;
 
-static inline uint64_t gg_patience_ticks(const gg_patience *patience) {
+static inline int64_t gg_patience_ticks(const gg_patience *patience) {
     const uint32_t halvings = patience->vain % 32;
     return patience->most >> (halvings < 5 ? halvings : 5);
 }
@@ -97,7 +97,7 @@ static inline uint32_t gg_gate_wait(gg_gate *gate, uint32_t seen, gg_patience *p
     if (count != seen) {
         return count;
     }
-    const uint64_t start = gg_ticks(), spin = gg_patience_ticks(patience);
+    const int64_t start = gg_ticks(), spin = gg_patience_ticks(patience);
     while (count == seen && gg_ticks() - start < spin) {
         gg_relax();
         count = gg_gate_count(gate);

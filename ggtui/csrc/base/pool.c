@@ -12,11 +12,12 @@
 #include <sched.h>
 #endif
 
+#include "base/cache_line.h"
 #include "base/error.h"
 #include "base/gate.h"
 #include "base/ticks.h"
 
-enum { MAX_THREADS = 512, CACHE_LINE = 64 };
+enum { MAX_THREADS = 512 };
 
 /* Spinning is worth it while the thread waited for is running on another core: then the wait is mostly shorter than waking
  * from sleep takes. It is worth nothing when that thread waits for this core, or for a core that another process has. */
@@ -24,7 +25,7 @@ static const double SPIN_NS = 50e3, SPIN_NS_CROWDED = 1e3;
 static const double START_SPINS = 4; /* as long between runs, so that choosing a token and the like is no reason to sleep */
 
 typedef struct {
-    _Alignas(CACHE_LINE) gg_pool *pool;
+    _Alignas(GG_CACHE_LINE) gg_pool *pool;
     int ith;
     pthread_t thread;
     gg_patience start, barrier; /* at the two gates */
@@ -36,9 +37,9 @@ struct gg_pool {
     pthread_mutex_t lock;  /* held for a run */
     gg_work_fn work;       /* of the run; NULL asks the workers to end */
     void *arg;
-    _Alignas(CACHE_LINE) gg_gate start;
-    _Alignas(CACHE_LINE) gg_gate barrier;
-    _Alignas(CACHE_LINE) _Atomic int arrived; /* at the barrier under way */
+    _Alignas(GG_CACHE_LINE) gg_gate start;
+    _Alignas(GG_CACHE_LINE) gg_gate barrier;
+    _Alignas(GG_CACHE_LINE) _Atomic int arrived; /* at the barrier under way */
     gg_worker workers[]; /* [n_threads]; workers[0] is the caller, whoever that is */
 };
 
@@ -147,7 +148,7 @@ gg_pool *gg_pool_new(int n_threads) {
         gg_fail(GG_FAILED, "%d threads: choose a number from 1 to %d", n_threads, MAX_THREADS);
         return NULL;
     }
-    gg_pool *pool = aligned_alloc(CACHE_LINE, sizeof(gg_pool) + (size_t)n_threads * sizeof(gg_worker));
+    gg_pool *pool = aligned_alloc(GG_CACHE_LINE, sizeof(gg_pool) + (size_t)n_threads * sizeof(gg_worker));
     if (pool == NULL) {
         gg_fail(GG_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
         return NULL;
@@ -163,8 +164,8 @@ gg_pool *gg_pool_new(int n_threads) {
     worker_signals(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     const double spin_ns = n_threads <= usable_cores() ? SPIN_NS : SPIN_NS_CROWDED;
-    const gg_patience barrier = {.most = (uint64_t)(spin_ns / gg_tick_ns())};
-    const gg_patience start = {.most = (uint64_t)(START_SPINS * spin_ns / gg_tick_ns())};
+    const gg_patience barrier = {.most = (int64_t)(spin_ns / gg_tick_ns())};
+    const gg_patience start = {.most = (int64_t)(START_SPINS * spin_ns / gg_tick_ns())};
     int error = 0, ith = 0;
     for (; ith < n_threads; ith++) {
         gg_worker *worker = &pool->workers[ith];

@@ -6,6 +6,8 @@
 #define GG_POOL_H
 #include "gg.h"
 
+int gg_pool_n_threads(const gg_pool *pool);
+
 /* What every thread of the pool does in a run, ith counting from 0, the caller. */
 typedef void (*gg_work_fn)(void *arg, int ith);
 

@@ -1,5 +1,4 @@
-/* What one thread writes down in a run: a record of each step, or their sums. Records leave no gap: where one is done the next
- * one starts. */
+/* What one thread records in a run: each step, or their totals. Records leave no gap: where one is done the next one starts. */
 #ifndef GG_RECORD_H
 #define GG_RECORD_H
 #include <stddef.h>
@@ -10,10 +9,10 @@ typedef struct {
     gg_record *records;
     gg_total *totals; /* NULL, or [n_steps + 1] */
     int64_t capacity, n, n_dropped;
-    uint64_t done; /* of the last one */
+    int64_t done; /* of the last one */
 } gg_recorder;
 
-static inline void gg_add_total(gg_total *total, uint64_t work, uint64_t wait) {
+static inline void gg_add_total(gg_total *total, int64_t work, int64_t wait) {
     total->least = total->count == 0 || work < total->least ? work : total->least;
     total->most = work > total->most ? work : total->most;
     total->count++;
@@ -22,7 +21,7 @@ static inline void gg_add_total(gg_total *total, uint64_t work, uint64_t wait) {
     total->work_squared += (double)work * (double)work;
 }
 
-static inline void gg_add_record(gg_recorder *r, uint64_t end, uint64_t done) {
+static inline void gg_add_record(gg_recorder *r, int64_t end, int64_t done) {
     if (r->n < r->capacity) {
         r->records[r->n++] = (gg_record){.end = end, .done = done};
     } else {
@@ -30,8 +29,8 @@ static inline void gg_add_record(gg_recorder *r, uint64_t end, uint64_t done) {
     }
 }
 
-/* Step i ended, and where it was followed by a barrier that was done. */
-static inline void gg_record_step(gg_recorder *r, int i, uint64_t end, uint64_t done) {
+/* Step i ended, and the barrier after it, if there is one, was passed at `done`. */
+static inline void gg_record_step(gg_recorder *r, int i, int64_t end, int64_t done) {
     if (r->totals != NULL) {
         gg_add_total(&r->totals[i + 1], end - r->done, done - end);
     } else {
@@ -41,7 +40,7 @@ static inline void gg_record_step(gg_recorder *r, int i, uint64_t end, uint64_t 
 }
 
 /* Thread ith begins a run of n_steps now, which the caller asked for at the tick `asked`. */
-static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int n_steps, int ith, uint64_t asked) {
+static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int n_steps, int ith, int64_t asked) {
     gg_recorder r = {.done = gg_ticks_fenced()};
     if (trace->totals != NULL) {
         r.totals = &trace->totals[(size_t)ith * ((size_t)n_steps + 1)];
@@ -66,7 +65,7 @@ static inline void gg_recorder_end(const gg_recorder *r, const gg_trace *trace, 
 
 /* Each thread's last record waited for the end of the run, which only the caller sees. */
 static inline void gg_record_end(const gg_trace *trace, int n_steps, int nth) {
-    const uint64_t done = gg_ticks_fenced();
+    const int64_t done = gg_ticks_fenced();
     for (int ith = 0; ith < nth; ith++) {
         if (trace->totals != NULL) {
             trace->totals[(size_t)(ith + 1) * ((size_t)n_steps + 1) - 1].wait += done;

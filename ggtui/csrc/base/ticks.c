@@ -1,6 +1,10 @@
-/* What a tick of the processor's counter is in nanoseconds, measured once against the system's clock. */
+/* Which clock time stamps come from, and what a tick of the processor's counter is in nanoseconds, measured once against the
+ * system's clock. */
 #include "base/ticks.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <pthread.h>
 #include <time.h>
 
@@ -10,25 +14,39 @@
 #define CLOCK CLOCK_MONOTONIC
 #endif
 
-static uint64_t clock_ns(void) {
+int64_t gg_clock_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-uint64_t gg_ticks(void) {
-#if defined(__x86_64__) || defined(__aarch64__)
-    return gg_ticks_fenced();
+atomic_int gg_ticks_from_clock;
+
+/* Whether there is a counter that runs at one pace, whatever the processor's frequency and while it sleeps. */
+static int counter_is_steady(void) {
+#if defined(__x86_64__)
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) && edx >> 8 & 1; /* the bit "invariant TSC" */
+#elif defined(__aarch64__)
+    return 1; /* so the architecture says */
 #else
-    return clock_ns();
+    return 0;
 #endif
 }
 
+const char *gg_tick_source(void) {
+    return !gg_clock_is_used()    ? "the processor's counter"
+           : counter_is_steady() ? "the system's clock"
+                                 : "the system's clock: the processor has no counter of a steady pace";
+}
+
+int64_t gg_ticks(void) { return gg_ticks_fenced(); }
+
 /* One moment on both clocks: of a few attempts the one that took the least time. */
-static void read_both(uint64_t *ns, uint64_t *ticks) {
-    uint64_t least = UINT64_MAX;
+static void read_both(int64_t *ns, int64_t *ticks) {
+    int64_t least = INT64_MAX;
     for (int i = 0; i < 16; i++) {
-        const uint64_t before = gg_ticks(), now = clock_ns(), took = gg_ticks() - before;
+        const int64_t before = gg_read_counter_fenced(), now = gg_clock_ns(), took = gg_read_counter_fenced() - before;
         if (took < least) {
             least = took;
             *ns = now;
@@ -42,14 +60,17 @@ enum {
     TOO_LONG = 1000000000, /* meanwhile the machine may have slept, and one clock with it */
 };
 static double tick_ns;
-static uint64_t ns0, ticks0;
+static int64_t ns0, ticks0;
 
 /* The span begins as the module is loaded, so that it is mostly over when the first session asks. */
-__attribute__((constructor)) static void begin(void) { read_both(&ns0, &ticks0); }
+__attribute__((constructor)) static void begin(void) {
+    atomic_store(&gg_ticks_from_clock, !counter_is_steady());
+    read_both(&ns0, &ticks0);
+}
 
 static void calibrate(void) {
-    uint64_t ns1 = 0, ticks1 = 0;
-    uint64_t passed = clock_ns() - ns0;
+    int64_t ns1 = 0, ticks1 = 0;
+    int64_t passed = gg_clock_ns() - ns0;
     if (passed > TOO_LONG) {
         read_both(&ns0, &ticks0);
         passed = 0;
@@ -63,6 +84,9 @@ static void calibrate(void) {
 }
 
 double gg_tick_ns(void) {
+    if (gg_clock_is_used()) {
+        return 1.0;
+    }
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, calibrate);
     return tick_ns;
@@ -70,10 +94,10 @@ double gg_tick_ns(void) {
 
 double gg_stamp_ns(int fenced) {
     enum { STAMPS = 1000, ROUNDS = 5 };
-    uint64_t least = UINT64_MAX;
+    int64_t least = INT64_MAX;
     for (int round = 0; round < ROUNDS; round++) {
-        const uint64_t started = gg_ticks();
-        uint64_t last = started;
+        const int64_t started = gg_ticks();
+        int64_t last = started;
         for (int i = 0; i < STAMPS; i++) {
             last = fenced ? gg_ticks_fenced() : gg_ticks_loose();
         }

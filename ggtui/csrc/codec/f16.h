@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/exact_math.h"
+
 static inline uint32_t gg_bits(float x) {
     uint32_t u;
     memcpy(&u, &x, sizeof u);

@@ -18,7 +18,7 @@ typedef struct {
 /* A block's fields in their packed order. */
 typedef struct {
     int weights, bytes;
-    int n_halves, halves[2];           /* where its 2-byte fields lie */
+    int n_pairs, pairs[2];           /* where its 2-byte fields lie */
     struct {
         int at, n;
         uint8_t flip;                  /* bits to change on the way; 0x80 adds 128 */
@@ -128,8 +128,8 @@ static void take4(uint8_t *row, int rows, const uint8_t *tile, int64_t n, uint32
 
 /* A block of row r to its places in half a tile's block, or back from there. */
 static void put_block(const layout *l, uint8_t *half, int r, const uint8_t *block) {
-    for (int i = 0; i < l->n_halves; i++, half += 2 * GG_ROWS) {
-        put2(half + r * 2, GG_ROWS, block + l->halves[i], 1);
+    for (int i = 0; i < l->n_pairs; i++, half += 2 * GG_ROWS) {
+        put2(half + r * 2, GG_ROWS, block + l->pairs[i], 1);
     }
     put4(half + r * 4, GG_ROWS, block + l->whole.at, l->whole.n / 4, l->whole.flip * 0x01010101u);
     if (l->planes[0].bits) {
@@ -141,8 +141,8 @@ static void put_block(const layout *l, uint8_t *half, int r, const uint8_t *bloc
 
 static void take_block(const layout *l, uint8_t *block, const uint8_t *half, int r) {
     memset(block, 0, (size_t)l->bytes);
-    for (int i = 0; i < l->n_halves; i++, half += 2 * GG_ROWS) {
-        take2(block + l->halves[i], GG_ROWS, half + r * 2, 1);
+    for (int i = 0; i < l->n_pairs; i++, half += 2 * GG_ROWS) {
+        take2(block + l->pairs[i], GG_ROWS, half + r * 2, 1);
     }
     take4(block + l->whole.at, GG_ROWS, half + r * 4, l->whole.n / 4, l->whole.flip * 0x01010101u);
     if (l->planes[0].bits) {

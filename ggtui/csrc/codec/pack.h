@@ -4,7 +4,7 @@
 #include "gg.h"
 
 enum {
-    GG_ROWS = 16,  /* of half a tile: a row is a lane */
+    GG_ROWS = 16,  /* of half a tile: a row is a lane of a vector */
     GG_HALVES = 2, /* of a tile: one stream from memory feeds two sums that do not wait for each other */
 };
 _Static_assert(GG_TILE == GG_HALVES * GG_ROWS, "a tile");

@@ -1,4 +1,4 @@
-/* What the machine allows: bytes read a second, multiply-adds a second, and the time of a meeting of all threads.
+/* What the machine allows: bytes read a second, multiply-adds a second, and the time of a barrier of all threads.
  *
  * The loops of the arithmetic are assembler, so that no compiler can join, reorder or drop their instructions: twelve chains
  * that do not depend on each other, which is enough for two units with a latency of five, and that many registers every
@@ -14,27 +14,15 @@
 #include "cpu/isa.h"
 
 enum {
-    CHAINS = 12,
     ROUNDS = 5,            /* the best one counts */
     TURNS = 1 << 20,       /* of an arithmetic loop: some milliseconds */
-    MEETINGS = 2000,
-    READ_STEP = 512,       /* bytes a turn of the reading loop */
+    BARRIERS = 2000,
     HUGE_PAGE = 2 << 20,
 };
 static const int64_t READ_BYTES = (int64_t)64 << 20; /* that all threads read in a round, at least */
 
-/* One instruction set's loops. A turn does CHAINS times *_ops operations, a multiply-add counting as two. */
-typedef struct {
-    const char *isa;
-    uint64_t (*read)(const uint8_t *p, int64_t n); /* n a multiple of READ_STEP */
-    void (*f32)(int64_t turns);
-    double f32_ops;
-    void (*int8)(int64_t turns);
-    double int8_ops;
-} gg_loops;
-
 /* Four loads a turn, of vectors of so many bytes, in the order of their addresses and into four sums that do not depend on each
- * other. Eight a turn, which gcc joins in pairs 0 and 4, 1 and 5 ..., come at 0.7 of the speed: what fetches ahead wants order. */
+ * other. Eight a turn, which gcc joins in pairs 0 and 4, 1 and 5 ..., come at 0.7 of the speed: the prefetcher wants order. */
 #define READ(name, target, bytes)                                                                                        \
     target static uint64_t name(const uint8_t *p, int64_t n) {                                                           \
         typedef uint64_t vec __attribute__((vector_size(bytes)));                                                        \
@@ -72,6 +60,7 @@ typedef struct {
 #define AVX2_INT8(r)                                                                                                     \
     "vpmaddubsw %%ymm12, %%ymm13, %%ymm14\n\tvpmaddwd %%ymm12, %%ymm14, %%ymm14\n\tvpaddd %%ymm14, %%ymm" #r ", %%ymm" #r \
     "\n\t"
+#define AVXVNNI_INT8(r) "%{vex%} vpdpbusd %%ymm12, %%ymm13, %%ymm" #r "\n\t"
 #define AVX512_F32(r) "vfmadd231ps %%zmm12, %%zmm13, %%zmm" #r "\n\t"
 #define AVX512_INT8(r) "vpdpbusd %%zmm12, %%zmm13, %%zmm" #r "\n\t"
 READ(read_sse, , 16)
@@ -81,14 +70,16 @@ LOOP(f32_sse, SSE_ZERO, SSE_F32, "")
 LOOP(int8_sse, SSE_ZERO, SSE_INT8, "")
 LOOP(f32_avx2, AVX_ZERO, AVX2_F32, "vzeroupper")
 LOOP(int8_avx2, AVX_ZERO, AVX2_INT8, "vzeroupper")
+#ifdef GG_HAVE_AVXVNNI /* the assembler knows it too */
+LOOP(int8_avxvnni, AVX_ZERO, AVXVNNI_INT8, "vzeroupper")
+const gg_loops gg_loops_avxvnni = {read_avx2, f32_avx2, 16, int8_avxvnni, 64};
+#endif
 LOOP(f32_avx512, AVX_ZERO, AVX512_F32, "vzeroupper")
 LOOP(int8_avx512, AVX_ZERO, AVX512_INT8, "vzeroupper")
 
-static const gg_loops all_loops[] = {
-    {"scalar", read_sse, f32_sse, 8, int8_sse, 16}, /* what a compiler makes of plain loops */
-    {"avx2", read_avx2, f32_avx2, 16, int8_avx2, 64},
-    {"avx512", read_avx512, f32_avx512, 32, int8_avx512, 128},
-};
+const gg_loops gg_loops_scalar = {read_sse, f32_sse, 8, int8_sse, 16}; /* what a compiler makes of plain loops */
+const gg_loops gg_loops_avx2 = {read_avx2, f32_avx2, 16, int8_avx2, 64};
+const gg_loops gg_loops_avx512 = {read_avx512, f32_avx512, 32, int8_avx512, 128};
 #elif defined(__aarch64__)
 #define LOOP(name, target, chain)                                                                                        \
     target static void name(int64_t turns) {                                                                             \
@@ -107,23 +98,11 @@ LOOP(f32_neon, , ARM_F32)
 LOOP(int8_plain, , ARM_SMULL)
 LOOP(int8_neon, __attribute__((target("arch=armv8.2-a+dotprod"))), ARM_INT8)
 
-static const gg_loops all_loops[] = {
-    {"scalar", read_neon, f32_neon, 8, int8_plain, 16},
-    {"neon", read_neon, f32_neon, 8, int8_neon, 32},
-};
+const gg_loops gg_loops_scalar = {read_neon, f32_neon, 8, int8_plain, 16};
+const gg_loops gg_loops_neon = {read_neon, f32_neon, 8, int8_neon, 32};
 #else
-static const gg_loops all_loops[] = {{"", NULL, NULL, 0, NULL, 0}};
+const gg_loops gg_loops_scalar = {NULL, NULL, 0, NULL, 0};
 #endif
-
-static const gg_loops *loops_of(int isa) {
-    const char *name = gg_isa_usable(isa) ? gg_isa_name(isa) : NULL;
-    for (size_t i = 0; name != NULL && i < sizeof(all_loops) / sizeof(all_loops[0]); i++) {
-        if (strcmp(all_loops[i].isa, name) == 0) {
-            return &all_loops[i];
-        }
-    }
-    return NULL;
-}
 
 typedef struct {
     gg_pool *pool;
@@ -149,7 +128,7 @@ static void do_round(const gg_limit_job *job, int ith) {
         job->loops->int8(TURNS);
         break;
     default:
-        for (int i = 1; i < MEETINGS; i++) {
+        for (int i = 1; i < BARRIERS; i++) {
             gg_pool_barrier(job->pool, ith);
         }
     }
@@ -162,7 +141,7 @@ static void do_rounds(void *arg, int ith) {
     }
     for (int round = 0; round < ROUNDS; round++) {
         gg_pool_barrier(job->pool, ith);
-        const uint64_t started = gg_ticks();
+        const int64_t started = gg_ticks();
         do_round(job, ith);
         gg_pool_barrier(job->pool, ith);
         const double took = (double)(gg_ticks() - started);
@@ -174,7 +153,7 @@ static void do_rounds(void *arg, int ith) {
 
 /* Memory to read: as the weights lie, in huge pages where the system grants them. */
 static void *read_memory(size_t n_bytes) {
-    const size_t page = n_bytes < HUGE_PAGE ? READ_STEP : HUGE_PAGE, whole = (n_bytes + page - 1) / page * page;
+    const size_t page = n_bytes < HUGE_PAGE ? GG_READ_STEP : HUGE_PAGE, whole = (n_bytes + page - 1) / page * page;
     void *data = aligned_alloc(page, whole);
 #ifdef MADV_HUGEPAGE
     if (data != NULL && page == HUGE_PAGE) {
@@ -185,18 +164,18 @@ static void *read_memory(size_t n_bytes) {
 }
 
 double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes) {
-    gg_limit_job job = {.pool = pool, .loops = loops_of(isa), .kind = kind};
+    gg_limit_job job = {.pool = pool, .loops = gg_loops_of(isa), .kind = kind};
     const int nth = gg_pool_n_threads(pool);
-    if (job.loops == NULL) {
+    if (job.loops == NULL || job.loops->read == NULL) {
         gg_fail(GG_FAILED, "the limits of instruction set %d can't be measured here", isa);
         return -1;
     }
-    if (kind < GG_LIMIT_READ || kind > GG_LIMIT_MEETING || (kind == GG_LIMIT_READ && n_bytes < (int64_t)nth * READ_STEP)) {
+    if (kind < GG_LIMIT_READ || kind > GG_LIMIT_BARRIER || (kind == GG_LIMIT_READ && n_bytes < (int64_t)nth * GG_READ_STEP)) {
         gg_fail(GG_FAILED, "limit %d of %lld bytes", kind, (long long)n_bytes);
         return -1;
     }
     if (kind == GG_LIMIT_READ) {
-        job.share = n_bytes / nth / READ_STEP * READ_STEP;
+        job.share = n_bytes / nth / GG_READ_STEP * GG_READ_STEP;
         job.repeats = READ_BYTES / (job.share * nth) + 1;
         job.data = read_memory((size_t)(job.share * nth));
         if (job.data == NULL) {
@@ -219,10 +198,10 @@ double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes) {
     case GG_LIMIT_READ:
         return (double)(job.share * nth * job.repeats) / seconds;
     case GG_LIMIT_F32:
-        return CHAINS * job.loops->f32_ops * (double)TURNS * nth / seconds;
+        return GG_CHAINS * job.loops->f32_ops * (double)TURNS * nth / seconds;
     case GG_LIMIT_INT8:
-        return CHAINS * job.loops->int8_ops * (double)TURNS * nth / seconds;
+        return GG_CHAINS * job.loops->int8_ops * (double)TURNS * nth / seconds;
     default:
-        return seconds * 1e9 / MEETINGS;
+        return seconds * 1e9 / BARRIERS;
     }
 }

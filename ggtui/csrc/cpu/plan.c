@@ -8,16 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cache_line.h"
 #include "base/pool.h"
 #include "base/record.h"
 #include "cpu/isa.h"
 #include "cpu/ops.h"
 
-enum { CACHE_LINE = 64 };
-
 /* A step's counter of chunks handed out, on a cache line of its own. */
 typedef struct {
-    _Alignas(CACHE_LINE) _Atomic int64_t next;
+    _Alignas(GG_CACHE_LINE) _Atomic int64_t next;
 } gg_counter;
 
 typedef struct {
@@ -81,7 +80,7 @@ gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches,
     plan->user = user;
     /* One more than needed: room for nothing may come back as NULL. */
     plan->steps = malloc(((size_t)n_steps + 1) * sizeof(*plan->steps));
-    plan->counters = aligned_alloc(CACHE_LINE, ((size_t)n_steps + 1) * sizeof(*plan->counters));
+    plan->counters = aligned_alloc(GG_CACHE_LINE, ((size_t)n_steps + 1) * sizeof(*plan->counters));
     plan->places = malloc(((size_t)n_patches + 1) * sizeof(*plan->places));
     if (plan->steps == NULL || plan->counters == NULL || plan->places == NULL) {
         gg_plan_free(plan);
@@ -100,7 +99,7 @@ gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches,
     }
     plan->n_places = n_patches;
     plan->kernels = gg_kernels_of(isa);
-    plan->own_bytes = round_up((size_t)own_bytes, CACHE_LINE);
+    plan->own_bytes = round_up((size_t)own_bytes, GG_CACHE_LINE);
     plan->scratch_bytes = round_up(plan->own_bytes + most_tmp(steps, n_steps) + 1, (size_t)sysconf(_SC_PAGESIZE));
     return plan;
 }
@@ -146,7 +145,7 @@ typedef struct gg_run {
     gg_plan *plan;
     gg_pool *pool;
     const gg_trace *trace;
-    uint64_t asked;             /* the tick when the caller woke the pool */
+    int64_t asked;             /* the tick when the caller woke the pool */
     const struct gg_run *outer; /* the run in which a function of Python's asked for this one, or NULL */
 } gg_run;
 
@@ -160,8 +159,8 @@ static bool barrier_before(const gg_run *run, int i) {
 
 /* Records that step i ended now, and the wait at the barrier where there is one before the next step. */
 static void wait_and_record(const gg_run *run, gg_recorder *recorder, int i, int ith) {
-    const uint64_t end = gg_ticks_loose();
-    uint64_t done = end;
+    const int64_t end = gg_ticks_loose();
+    int64_t done = end;
     if (barrier_before(run, i + 1)) {
         gg_pool_barrier(run->pool, ith);
         done = gg_ticks_fenced();

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cpu/isa.h"
+#include "cpu/kernels/exp_f64.h"
 
 enum {
     BLOCK = 64,
@@ -45,14 +46,6 @@ static gg_room room_of(void *work, int64_t n) {
 
 /* ---- sums over the vocabulary ---- */
 
-static const gg_kernels *best_kernels(void) {
-    int isa = gg_n_isas() - 1;
-    while (!gg_isa_usable(isa)) {
-        isa--;
-    }
-    return gg_kernels_of(isa);
-}
-
 /* The largest of each block, and of all: NaN where any is. */
 static float maxima(const gg_kernels *kernels, int64_t n, const float *x, float *block_max) {
     for (int64_t b = 0; b < n_blocks(n); b++) {
@@ -76,63 +69,6 @@ static double log_total(const gg_kernels *kernels, int64_t n, const float *x, fl
         }
     }
     return (double)max + log(total);
-}
-
-/* e^t for t <= 0, without a branch so that compilers make vectors of it: t = k log 2 + r, the Taylor series of e^r, and k into
- * the exponent. 0 from where the result would be no normal number. */
-static inline __attribute__((always_inline)) double exp_of(double t) {
-    const double least = -708.0, magic = 0x1.8p52; /* adding it leaves the nearest whole number in the lowest bits */
-    const double s = t < least ? least : t;
-    const double k_magic = s * 0x1.71547652b82fep+0 + magic, k = k_magic - magic;
-    const double r = (s - k * 0x1.62e42feep-1) - k * 0x1.a39ef35793c76p-33;
-    double p = 1.0 / 6227020800.0;
-    p = p * r + 1.0 / 479001600.0;
-    p = p * r + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-    p = p * r + 1.0 / 6.0;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
-    union {
-        double value;
-        uint64_t bits;
-    } exponent = {.value = k_magic}, result = {.value = p};
-    result.bits += exponent.bits << 52;
-    return t < least ? 0.0 : result.value;
-}
-
-#define EXP_ROW(name, target)                                                                                            \
-    target static void name(int64_t n, double *p, const float *x, double max, double temp) {                             \
-        for (int64_t i = 0; i < n; i++) {                                                                                \
-            p[i] = exp_of(((double)x[i] - max) / temp);                                                                  \
-        }                                                                                                                \
-    }
-EXP_ROW(exp_row_plain, )
-#if defined(__x86_64__)
-EXP_ROW(exp_row_avx2, __attribute__((target("avx2"))))
-EXP_ROW(exp_row_avx512, __attribute__((target("avx512f,avx512dq"))))
-#endif
-
-/* p = exp((x - max) / temp): the same bits with every instruction set, since no products are fused. */
-static void exp_row(const gg_kernels *kernels, int64_t n, double *p, const float *x, double max, double temp) {
-    (void)kernels;
-#if defined(__x86_64__)
-    if (strcmp(kernels->name, "avx512") == 0) {
-        exp_row_avx512(n, p, x, max, temp);
-        return;
-    }
-    if (strcmp(kernels->name, "avx2") == 0) {
-        exp_row_avx2(n, p, x, max, temp);
-        return;
-    }
-#endif
-    exp_row_plain(n, p, x, max, temp);
 }
 
 /* In eight sums that do not depend on each other. */
@@ -245,7 +181,7 @@ static void largest(const gg_room *room, int64_t n, const float *x, int64_t k) {
 static int64_t nucleus(int64_t n, const gg_candidate *candidates, double max, double top_p, double total) {
     double reached = 0;
     for (int64_t i = 0; i < n; i++) {
-        reached += exp_of((double)candidates[i].x - max);
+        reached += gg_exp_f64((double)candidates[i].x - max);
         if (reached >= top_p * total) {
             return i + 1;
         }
@@ -265,12 +201,12 @@ static int64_t filter(const gg_sampler *s, const gg_kernels *kernels, const gg_r
         double total = 0;
         if (m > 0) {
             for (int64_t i = 0; i < m; i++) {
-                total += exp_of((double)candidates[i].x - (double)max);
+                total += gg_exp_f64((double)candidates[i].x - (double)max);
             }
             const int64_t enough = nucleus(m, candidates, max, s->top_p, total);
             m = enough < m ? enough : m;
         } else {
-            exp_row(kernels, s->n_vocab, room->p, x, max, 1.0);
+            kernels->exp_f64(s->n_vocab, room->p, x, (double)max, 1.0);
             total = sum_of(s->n_vocab, room->p);
             m = FIRST_GUESS < s->n_vocab ? FIRST_GUESS : s->n_vocab;
             largest(room, s->n_vocab, x, m);
@@ -313,7 +249,7 @@ static int bad_logits(void) {
 
 int gg_sample(const gg_sampler *s, const float *logits, int64_t n_recent, const int64_t *recent, double random,
               int32_t *token, double *logprob) {
-    const gg_kernels *kernels = best_kernels();
+    const gg_kernels *kernels = gg_best_kernels();
     const gg_room room = room_of(s->work, s->n_vocab);
     float max = maxima(kernels, s->n_vocab, logits, room.block_max);
     if (!isfinite(max)) {
@@ -332,11 +268,11 @@ int gg_sample(const gg_sampler *s, const float *logits, int64_t n_recent, const 
         const int64_t m = filter(s, kernels, &room, x, max);
         if (m > 0) {
             for (int64_t i = 0; i < m; i++) {
-                room.p[i] = exp_of(((double)room.candidates[i].x - (double)max) / s->temp);
+                room.p[i] = gg_exp_f64(((double)room.candidates[i].x - (double)max) / s->temp);
             }
             *token = room.candidates[draw(m, room.p, random)].id;
         } else {
-            exp_row(kernels, s->n_vocab, room.p, x, max, s->temp);
+            kernels->exp_f64(s->n_vocab, room.p, x, (double)max, s->temp);
             *token = (int32_t)draw(s->n_vocab, room.p, random);
         }
     }
@@ -345,7 +281,7 @@ int gg_sample(const gg_sampler *s, const float *logits, int64_t n_recent, const 
 }
 
 int gg_top(int64_t n, const float *logits, int64_t k, void *work, int32_t *tokens, double *logprobs) {
-    const gg_kernels *kernels = best_kernels();
+    const gg_kernels *kernels = gg_best_kernels();
     const gg_room room = room_of(work, n);
     const float max = maxima(kernels, n, logits, room.block_max);
     if (!isfinite(max)) {

@@ -44,10 +44,16 @@ def check(status: int) -> None:
 OP_NUMBERS: dict[str, int] = {text(lib.gg_op_name(i)): i for i in range(lib.gg_n_ops())}
 
 ISAS: tuple[str, ...] = tuple(text(lib.gg_isa_name(i)) for i in range(lib.gg_n_isas()))
+"""The instruction sets of every machine, by number; of one machine the best is last."""
+
+
+def compiled_isas() -> tuple[str, ...]:
+    """The instruction sets that are a part of this build."""
+    return tuple(name for i, name in enumerate(ISAS) if lib.gg_isa_compiled(i))
 
 
 def usable_isas() -> tuple[str, ...]:
-    """The instruction sets that are compiled in and that this processor has, best last."""
+    """Of these the ones that this processor has, best last."""
     return tuple(name for i, name in enumerate(ISAS) if lib.gg_isa_usable(i))
 
 
@@ -59,8 +65,12 @@ def isa_index(name: str | None) -> int:
     usable = usable_isas()
     if name is None:
         return ISAS.index(usable[-1])
-    if name not in ("scalar", "avx2", "avx512", "neon"):
-        raise UsageError(f"isa {name!r}: choose one of scalar, avx2, avx512, neon")
+    if name not in ISAS:
+        raise UsageError(f"isa {name!r}: choose one of {', '.join(ISAS)}")
     if name not in usable:
         raise MissingPartError(f"isa {name}: not on this machine; usable here: {', '.join(usable)}")
     return ISAS.index(name)
+
+
+ROW_KERNELS: dict[str, int] = {text(lib.gg_row_kernel_name(i)): i for i in range(lib.gg_n_row_kernels())}
+"""Numbers of the kernels over rows, for gg_call_row."""

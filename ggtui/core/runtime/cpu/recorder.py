@@ -19,7 +19,7 @@ class RecordBuffer:
     someone holds its records.
     """
 
-    _RECORD = np.dtype([("end", "u8"), ("done", "u8")])  # gg_record, field by field
+    _RECORD = np.dtype([("end", "i8"), ("done", "i8")])  # gg_record, field by field
     _RUNS = 64  # of a block
 
     def __init__(self, threads: int, n_steps: int, capacity: int | None = None) -> None:
@@ -80,7 +80,7 @@ class TotalBuffer:
     """Sums over the records of all runs, kept by C: what a light profile has in place of records."""
 
     _TOTAL = np.dtype(
-        [("count", "u8"), ("work", "u8"), ("least", "u8"), ("most", "u8"), ("wait", "u8"), ("squared", "f8")]
+        [("count", "i8"), ("work", "i8"), ("least", "i8"), ("most", "i8"), ("wait", "i8"), ("squared", "f8")]
     )  # gg_total, field by field
 
     def __init__(self, threads: int, n_steps: int) -> None:

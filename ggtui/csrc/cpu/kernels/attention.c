@@ -4,11 +4,10 @@
  * and the sum over d_k goes in order. Then each query's m, about the maximum so far, is brought up to date: with it grow or
  * shrink l, the sum of exp(score - m), and the output row, the sum of exp(score - m) v. All that is done for each query by
  * itself and in the order of the positions, so a result depends neither on the other queries nor on how many there are. */
+#include "base/cache_line.h"
 #include "exp.h"
 #include "names.h"
 
-#define GG_INLINE static inline __attribute__((always_inline))
-#define GG_UNROLL _Pragma("GCC unroll 16")
 
 enum { BLOCK = 64 };
 _Static_assert((int)GG_ATTN_Q <= (int)GG_ATTN_MAX_Q, "gg_attention_tmp");
@@ -21,15 +20,15 @@ GG_INLINE v16 load_kv_n(const uint8_t *p, int64_t i, int64_t n, int f16) {
     return f16 ? v16_load_f16_n((const uint16_t *)p + i, n) : v16_load_n((const float *)p + i, n);
 }
 
-/* Asks for n values from the ith on. */
-GG_INLINE void fetch_kv(const uint8_t *p, int64_t i, int64_t n, int f16) {
+/* n values from the ith on. */
+GG_INLINE void prefetch_kv(const uint8_t *p, int64_t i, int64_t n, int f16) {
     const int size = f16 ? 2 : 4;
-    for (int64_t at = 0; at < n * size; at += 64)
+    for (int64_t at = 0; at < n * size; at += GG_CACHE_LINE)
         __builtin_prefetch(p + i * size + at);
 }
 
 /* q . k of n_q queries with 16 positions for each of n_halves halves of tiles, the first of which is half `first` of those
- * at k. Those at `next`, if any, are asked for on the way. */
+ * at k. Those at `next`, if any, are prefetched on the way. */
 GG_INLINE void dot_halves(const gg_attention_args *a, const float *const *q, const uint8_t *k, int first, int n_q,
                           int n_halves, int f16, const uint8_t *next, float *scores) {
     const int64_t tile = GG_TILE * a->d_k;
@@ -37,7 +36,7 @@ GG_INLINE void dot_halves(const gg_attention_args *a, const float *const *q, con
     GG_UNROLL for (int i = 0; i < n_q; i++) GG_UNROLL for (int t = 0; t < n_halves; t++) sums[i][t] = v16_set1(0.0f);
     for (int64_t d = 0; d < a->d_k; d++) {
         if (next)
-            fetch_kv(next, first * GG_ROWS * a->d_k + d * GG_TILE, GG_TILE, f16);
+            prefetch_kv(next, first * GG_ROWS * a->d_k + d * GG_TILE, GG_TILE, f16);
         v16 halves[4];
         GG_UNROLL for (int t = 0; t < n_halves; t++) halves[t] =
             load_kv(k, (first + t) / GG_HALVES * tile + d * GG_TILE + (first + t) % GG_HALVES * GG_ROWS, f16);
@@ -50,7 +49,7 @@ GG_INLINE void dot_halves(const gg_attention_args *a, const float *const *q, con
         v16_store(scores + i * BLOCK + GG_ROWS * (first + t), sums[i][t]);
 }
 
-/* out += weights v, over positions [j0, j1) of the block that starts at v. Those at `next`, if any, are asked for on the
+/* out += weights v, over positions [j0, j1) of the block that starts at v. Those at `next`, if any, are prefetched on the
  * way. */
 GG_INLINE void add_values(const gg_attention_args *a, float *out, int64_t stride, const float *weights,
                           const uint8_t *v, int64_t j0, int64_t j1, int n_q, int f16, const uint8_t *next) {
@@ -61,7 +60,7 @@ GG_INLINE void add_values(const gg_attention_args *a, float *out, int64_t stride
             sums[i][u] = v16_load(out + i * stride + c + 16 * u);
         for (int64_t j = j0; j < j1; j++) {
             if (next)
-                fetch_kv(next + j * a->v_nb, c, 16 * GG_ATTN_V, f16);
+                prefetch_kv(next + j * a->v_nb, c, 16 * GG_ATTN_V, f16);
             v16 row[GG_ATTN_V];
             GG_UNROLL for (int u = 0; u < GG_ATTN_V; u++) row[u] = load_kv(v + j * a->v_nb, c + 16 * u, f16);
             GG_UNROLL for (int i = 0; i < n_q; i++) {
@@ -154,7 +153,7 @@ GG_INLINE void group(const gg_attention_args *a, int64_t i0, int n_q, int f16) {
     for (int64_t j0 = 0; j0 < end; j0 += BLOCK) {
         const int n_halves = (int)((end - j0 < BLOCK ? end - j0 + GG_ROWS - 1 : BLOCK) / GG_ROWS);
         const uint8_t *k = a->k + j0 / GG_TILE * k_tile, *v = a->v + j0 * a->v_nb;
-        /* For one query keys and values come from memory: the next ones are asked for while these are used. */
+        /* For one query keys and values come from memory: the next ones are prefetched while these are used. */
         const uint8_t *next_k = 0, *next_v = 0;
         if (n_q == 1) {
             next_k = j0 + BLOCK < end ? k + BLOCK / GG_TILE * k_tile : a->next_k;

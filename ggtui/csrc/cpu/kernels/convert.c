@@ -41,9 +41,9 @@ void GG_KERNEL(quantize_q8_a)(int64_t n, gg_block_q8_a *y, const float *x) {
         v16 to_q = v16_set1(127.0f / max);
         v16i qa = v16_round(v16_mul(a, to_q)), qb = v16_round(v16_mul(b, to_q));
         y[i].d = max / 127.0f;
-        y[i].halves[0] = (int16_t)-v16i_sum(qa);
-        y[i].halves[1] = (int16_t)-v16i_sum(qb);
-        y[i].nsum = y[i].halves[0] + y[i].halves[1];
+        y[i].sums[0] = (int16_t)-v16i_sum(qa);
+        y[i].sums[1] = (int16_t)-v16i_sum(qb);
+        y[i].nsum = y[i].sums[0] + y[i].sums[1];
         y[i].dnsum = y[i].d * (float)y[i].nsum;
         v16i_store_i8(y[i].qs, qa);
         v16i_store_i8(y[i].qs + 16, qb);

@@ -41,13 +41,13 @@ static inline v16 v16_gelu(v16 x) {
 static inline v16 v16_gelu_erf(v16 x) {
     v16 z = v16_mul(v16_abs(x), v16_set1(0.70710678f)), one = v16_set1(1.0f);
     v16 t = v16_div(one, v16_fma(z, v16_set1(0.3275911f), one));
-    v16 p = v16_set1(1.061405429f / 2); /* halves of the coefficients: this is erfc / 2 */
+    v16 p = v16_set1(1.061405429f / 2); /* all coefficients / 2: this is erfc / 2 */
     p = v16_fma(p, t, v16_set1(-1.453152027f / 2));
     p = v16_fma(p, t, v16_set1(1.421413741f / 2));
     p = v16_fma(p, t, v16_set1(-0.284496736f / 2));
     p = v16_fma(p, t, v16_set1(0.254829592f / 2));
-    v16 half_erfc = v16_mul(v16_mul(p, t), v16_exp(v16_neg(v16_mul(z, z))));
-    return v16_mul(x, v16_select(v16_lt(x, v16_set1(0.0f)), half_erfc, v16_sub(one, half_erfc)));
+    v16 erfc_2 = v16_mul(v16_mul(p, t), v16_exp(v16_neg(v16_mul(z, z))));
+    return v16_mul(x, v16_select(v16_lt(x, v16_set1(0.0f)), erfc_2, v16_sub(one, erfc_2)));
 }
 
 /* 1 - 2 / (exp(2 |x|) + 1) with the sign of x; near 0, where that cancels, x + x^3 p(x^2). */

@@ -2,7 +2,7 @@
  *
  * Every family is written once, over the sixteen-lane vectors of simd.h, and compiled once per instruction set with that
  * set's own simd.h. So that all sets give the same bits:
- *   - a sum over a row goes into 16 lanes, value i into lane i % 16, and the lanes are added in halves: 8, 4, 2, 1;
+ *   - a sum over a row goes into 16 lanes, value i into lane i % 16, and the lanes are added pairwise: i and i + 8, then 4, 2, 1;
  *   - a sum over k in mul_mat goes through k in order, one lane a row of the weights;
  *   - products are fused into sums only where the source says v16_fma, and there always;
  *   - exp, and what is made of it, is one polynomial.
@@ -25,7 +25,7 @@ typedef struct {
     float d;            /* value = d * qs */
     int32_t nsum;       /* minus the sum of qs: what an offset in the weights is corrected with ... */
     float dnsum;        /* ... d times that, for an offset that is a float ... */
-    int16_t halves[2];  /* ... and the parts of nsum of either half, for weights with a scale for each half */
+    int16_t sums[2];    /* ... and the same of the first and the last 16, for weights with a scale for each 16 */
     int8_t qs[32];      /* -127..127 */
 } gg_block_q8_a;
 _Static_assert(sizeof(gg_block_q8_a) == 48, "q8_a block");
@@ -35,6 +35,10 @@ _Static_assert(sizeof(gg_block_q8_a) == 48, "q8_a block");
     X(F32, f32)                                                                                                          \
     X(F16, f16)                                                                                                          \
     X(BF16, bf16)                                                                                                        \
+    GG_EACH_MUL_MAT_BLOCKS(X)
+
+/* Those in blocks, which are multiplied as integers. */
+#define GG_EACH_MUL_MAT_BLOCKS(X)                                                                                        \
     X(Q4_0, q4_0)                                                                                                        \
     X(Q4_1, q4_1)                                                                                                        \
     X(Q5_0, q5_0)                                                                                                        \
@@ -88,37 +92,17 @@ typedef struct {
     float *out;             /* n_q rows of d_v, out_nb bytes apart */
     int64_t out_nb;
     float *tmp;             /* gg_attention_tmp(d_k, d_v) floats */
-    const uint8_t *next_k;  /* the next keys and values to be worked on, to be fetched ahead by a single query; or NULL */
+    const uint8_t *next_k;  /* the next keys and values to be worked on, which a single query prefetches; or NULL */
     const uint8_t *next_v;
 } gg_attention_args;
 
-typedef struct gg_kernels {
-    const char *name;
+/* One instruction set's. A set may have its own of only some, and the others of the set that it builds on: see isa.c. */
+typedef struct {
+    void (*unary[GG_N_OPS])(int64_t n, float *y, const float *x); /* NULL for ops that are not unary */
 
-    void (*unary[GG_N_OPS])(int64_t n, float *y, const float *x);                /* NULL for ops that are not unary */
-    void (*add)(int64_t n, float *y, const float *a, const float *b, int b_one); /* b_one: b is a single value */
-    void (*sub)(int64_t n, float *y, const float *a, const float *b, int b_one);
-    void (*mul)(int64_t n, float *y, const float *a, const float *b, int b_one);
-    void (*div)(int64_t n, float *y, const float *a, const float *b, int b_one);
-    void (*scale)(int64_t n, float *y, const float *x, float s, float b);        /* s * x + b, fused */
-    void (*clamp)(int64_t n, float *y, const float *x, float min, float max);
-    void (*swiglu)(int64_t n, float *y, const float *x, const float *g);         /* silu(x) * g */
-    void (*geglu)(int64_t n, float *y, const float *x, const float *g);          /* gelu(x) * g, tanh form */
-
-    float (*sum)(int64_t n, const float *x);
-    float (*dot)(int64_t n, const float *a, const float *b);
-    float (*max)(int64_t n, const float *x); /* -inf for n = 0; NaN where any x is */
-    void (*norm)(int64_t n, float *y, const float *x, float eps, const float *w, const float *b);     /* w, b or NULL */
-    void (*rms_norm)(int64_t n, float *y, const float *x, float eps, const float *w, const float *b); /* b is NULL */
-    void (*l2_norm)(int64_t n, float *y, const float *x, float eps);                                 /* x / max(|x|, eps) */
-    /* softmax(scale * x + slope * mask), with one more logit in the denominator where sink is not NULL. */
-    void (*soft_max)(int64_t n, float *y, const float *x, float scale, const float *mask, float slope, const float *sink);
-
-    void (*f16_to_f32)(int64_t n, float *y, const uint16_t *x);
-    void (*f32_to_f16)(int64_t n, uint16_t *y, const float *x); /* to nearest even */
-    void (*bf16_to_f32)(int64_t n, float *y, const uint16_t *x);
-    void (*f32_to_bf16)(int64_t n, uint16_t *y, const float *x); /* to nearest even; a NaN stays one */
-    void (*quantize_q8_a)(int64_t n, gg_block_q8_a *y, const float *x); /* n a multiple of 32 */
+#define GG_ROW(name, parameters, arguments) void (*name) parameters;
+#define GG_VALUE(name, parameters, arguments) float (*name) parameters;
+#include "cpu/kernels/kernels.def"
 
 #define GG_FIELD(NAME, name) void (*mul_mat_##name)(const gg_mul_mat_args *);
     GG_EACH_MUL_MAT(GG_FIELD)
@@ -130,9 +114,4 @@ typedef struct gg_kernels {
 int64_t gg_attention_tmp(int64_t d_k, int64_t d_v);
 typedef void (*gg_mul_mat_fn)(const gg_mul_mat_args *);
 gg_mul_mat_fn gg_mul_mat_kernel(const gg_kernels *kernels, int type); /* NULL where the type has none */
-
-extern const gg_kernels gg_kernels_scalar;
-extern const gg_kernels gg_kernels_avx2;
-extern const gg_kernels gg_kernels_avx512;
-extern const gg_kernels gg_kernels_neon;
 #endif

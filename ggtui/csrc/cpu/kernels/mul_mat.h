@@ -1,69 +1,32 @@
-/* What the mul_mat kernels share: how rows and columns are cut into pieces, and what happens to finished sums.
+/* What the mul_mat kernels share: how rows and columns are cut into pieces.
  *
- * A piece is 1, 2 or 4 halves of tiles, of 16 rows each, times a few columns, whose sums all stay in registers. A file that
- * includes this one defines, for its type of weights,
+ * A piece is 1, 2 or 4 halves of tiles, of 16 rows each, times a few columns, whose sums all stay in registers. The file of
+ * a type of weights defines
  *     static inline void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols)
  * which is compiled for every size that fits, so that no number of columns is a slow one. */
 #ifndef GG_KERNELS_MUL_MAT_H
 #define GG_KERNELS_MUL_MAT_H
-#include "exp.h"
+#include "base/cache_line.h"
 #include "names.h"
-
-#define GG_INLINE static inline __attribute__((always_inline))
-#define GG_UNROLL _Pragma("GCC unroll 32") /* all of a loop, if only over registers: GG_MAX_SUMS times at most */
+#include "simd.h"
 
 enum {
     GG_MAX_COLS = 6,
     GG_MAX_SUMS = 24,
-    GG_FEW_COLS = 4,       /* a matrix of no more columns is memory's work: weights go by once, and are fetched ahead */
-    GG_AHEAD = 8 * 1024,   /* by so many bytes */
-    GG_LINE = 64,          /* bytes of a cache line */
+    GG_FEW_COLS = 4,       /* a matrix of no more columns is memory's work: weights go by once, and are prefetched ... */
+    GG_AHEAD = 8 * 1024,   /* ... so many bytes before they are read */
 };
 _Static_assert((int)GG_FLOAT_COLS <= (int)GG_MAX_COLS && (int)GG_FLOAT_SUMS <= (int)GG_MAX_SUMS, "GG_PIECES");
 _Static_assert((int)GG_INT_COLS <= (int)GG_MAX_COLS && (int)GG_INT_SUMS <= (int)GG_MAX_SUMS, "GG_PIECES");
 
 typedef void (*piece_fn)(const gg_mul_mat_args *a, int64_t row, int64_t col);
 
-static v16 activate(int act, v16 v) {
-    switch (act) {
-#define GG_OP(NAME, name, function, tmp)
-#define GG_UNARY(NAME, name)                                                                                             \
-    case GG_OP_##NAME:                                                                                                   \
-        return v16_##name(v);
-#include "cpu/ops.def"
-#undef GG_OP
-#undef GG_UNARY
-    }
-    return v;
-}
+/* sums[n_halves][n_cols][16] on their way to y: bias, activation and residual. A function of its own, once for all types: its
+ * registers are not to be taken from the loop before it. */
+void GG_HELPER(finish)(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols, const float *sums);
 
-/* sums[n_halves][n_cols][16] on their way to y. Not inlined: its registers are not to be taken from the loop before it. */
-static __attribute__((noinline)) void finish(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols,
-                                             const float *sums) {
-    for (int t = 0; t < n_halves; t++, row += GG_ROWS) {
-        int64_t n = a->n_rows - row;
-        v16 bias = v16_set1(-0.0f);
-        if (a->bias)
-            bias = n >= GG_ROWS ? v16_load(a->bias + row) : v16_load_n(a->bias + row, n);
-        for (int c = 0; c < n_cols; c++, sums += GG_ROWS) {
-            float *y = (float *)((uint8_t *)a->y + (col + c) * a->y_nb) + row;
-            v16 v = v16_add(v16_load(sums), bias);
-            if (a->act != GG_OP_NONE)
-                v = activate(a->act, v);
-            if (a->residual) {
-                const float *r = (const float *)((const uint8_t *)a->residual + (col + c) * a->residual_nb) + row;
-                v = v16_add(v, n >= GG_ROWS ? v16_load(r) : v16_load_n(r, n));
-            }
-            if (n >= GG_ROWS)
-                v16_store(y, v);
-            else
-                v16_store_n(y, v, n);
-        }
-    }
-}
-
-/* Asks for the lines of y that a piece will write: many columns make them too many for the processor to foresee. */
-GG_INLINE void expect_y(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
+/* Prefetches the lines of y that a piece will write: many columns make them too many for the processor to foresee. */
+GG_INLINE void prefetch_y(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_halves, int n_cols) {
     for (int c = 0; c < n_cols; c++)
         for (int t = 0; t < n_halves; t++)
             __builtin_prefetch((uint8_t *)a->y + (col + c) * a->y_nb + (row + t * GG_ROWS) * (int64_t)sizeof(float), 1);
@@ -74,16 +37,16 @@ GG_INLINE const uint8_t *tile_of(const gg_mul_mat_args *a, int64_t row) {
     return a->w + row / GG_TILE * GG_TILE * a->w_nb;
 }
 
-/* Asks for weights that are to be read soon, as much of them as is being read now: the part of n_bytes that belongs to step i
- * of n_steps. The processor's own fetching ahead stops where a kernel works long on a few lines. */
-GG_INLINE void fetch_ahead(const uint8_t *w, int n_bytes, int i, int n_steps) {
-    const int n_lines = (n_bytes + GG_LINE - 1) / GG_LINE;
+/* Prefetches weights, as much of them as is being read now: the part of n_bytes that belongs to step i of n_steps. The
+ * processor's own prefetching stops where a kernel works long on a few lines. */
+GG_INLINE void prefetch_weights(const uint8_t *w, int n_bytes, int i, int n_steps) {
+    const int n_lines = (n_bytes + GG_CACHE_LINE - 1) / GG_CACHE_LINE;
     GG_UNROLL for (int line = n_lines * i / n_steps; line < n_lines * (i + 1) / n_steps; line++)
-        __builtin_prefetch(w + GG_AHEAD + line * GG_LINE);
+        __builtin_prefetch(w + GG_AHEAD + line * GG_CACHE_LINE);
 }
 
-static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX_COLS + 1], int max_cols, int max_halves,
-                       int max_sums) {
+static inline void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX_COLS + 1], int max_cols,
+                              int max_halves, int max_sums) {
     if (a->n_cols <= 0)
         return;
     /* Groups of columns of equal size, or one more: 13 columns are 7 and 6 rather than 12 and 1. */
@@ -111,7 +74,7 @@ static void run_pieces(const gg_mul_mat_args *a, const piece_fn pieces[3][GG_MAX
     static void piece_##log##_##cols(const gg_mul_mat_args *a, int64_t row, int64_t col) {                               \
         /* The others are never called. */                                                                               \
         if (log == 0 ? cols <= max_cols : 1 << log <= max_halves && cols << log <= max_sums) {                           \
-            expect_y(a, row, col, 1 << log, cols);                                                                       \
+            prefetch_y(a, row, col, 1 << log, cols);                                                                       \
             piece(a, row, col, 1 << log, cols);                                                                          \
         }                                                                                                                \
     }

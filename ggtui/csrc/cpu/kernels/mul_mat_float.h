@@ -11,7 +11,7 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_h
 
     for (int64_t k = 0; k < a->k; k++, w += GG_TILE) {
         if (n_cols <= GG_FEW_COLS && a->n_cols <= GG_FEW_COLS)
-            fetch_ahead((const uint8_t *)w, n_halves * GG_ROWS * (int)sizeof(WEIGHT), 0, 1);
+            prefetch_weights((const uint8_t *)w, n_halves * GG_ROWS * (int)sizeof(WEIGHT), 0, 1);
         v16 halves[4];
         GG_UNROLL for (int t = 0; t < n_halves; t++)
             halves[t] = v16_load_weights(w + t / GG_HALVES * tile + t % GG_HALVES * GG_ROWS);
@@ -24,5 +24,5 @@ GG_INLINE void piece(const gg_mul_mat_args *a, int64_t row, int64_t col, int n_h
 
     float out[GG_MAX_SUMS * GG_ROWS];
     GG_UNROLL for (int i = 0; i < n_halves * n_cols; i++) v16_store(out + i * GG_ROWS, sums[i]);
-    finish(a, row, col, n_halves, n_cols, out);
+    GG_HELPER(finish)(a, row, col, n_halves, n_cols, out);
 }

@@ -1,7 +1,7 @@
 /* mul_mat of IQ4_XS weights: d, 8 scales of 6 bits, high bits first, nibbles that are places in the codebook. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 136, HEAD = 2 * F16S + PIECE, GROUP = 4 * PIECE };
+enum { BYTES = 136, HEAD = 2 * F16S + STRIP, GROUP = 4 * STRIP };
 #define BLOCK 256
 #define SCALES 1
 #define BITS 8
@@ -9,7 +9,7 @@ enum { BYTES = 136, HEAD = 2 * F16S + PIECE, GROUP = 4 * PIECE };
 #define MINIMUMS NONE
 
 GG_INLINE void get_scales(scales *s, const uint8_t *block) {
-    const v16 d = load_half(block);
+    const v16 d = load_f16(block);
     const v16w high = v16w_load_pairs(block + F16S), low = v16w_load(block + 2 * F16S);
     GG_UNROLL for (int i = 0; i < 8; i++) {
         const v16 l = v16_from_i32(v16w_number(low, 4 * i, 15)), h = v16_from_i32(v16w_number(high, 2 * i, 3));

@@ -1,7 +1,7 @@
 /* mul_mat of Q2_K weights: d, dmin, 16 bytes with a scale and a minimum each, 2-bit fields. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 84, HEAD = 2 * F16S + 4 * PIECE, GROUP = 2 * PIECE };
+enum { BYTES = 84, HEAD = 2 * F16S + 4 * STRIP, GROUP = 2 * STRIP };
 #define BLOCK 256
 #define SCALES 2
 #define BITS 4
@@ -9,10 +9,10 @@ enum { BYTES = 84, HEAD = 2 * F16S + 4 * PIECE, GROUP = 2 * PIECE };
 #define MINIMUMS PAIRS
 
 GG_INLINE void get_scales(scales *s, const uint8_t *block) {
-    const v16 d = load_half(block);
-    s->dmin = load_half(block + F16S);
+    const v16 d = load_f16(block);
+    s->dmin = load_f16(block + F16S);
     GG_UNROLL for (int i = 0; i < 4; i++) {
-        const v16w both = v16w_load(block + 2 * F16S + i * PIECE), m = v16w_high(both);
+        const v16w both = v16w_load(block + 2 * F16S + i * STRIP), m = v16w_high(both);
         GG_UNROLL for (int j = 0; j < 4; j++) {
             s->d[4 * i + j] = v16_mul(d, v16_from_i32(v16w_number(v16w_low(both), j * 8, 255)));
         }

@@ -1,7 +1,7 @@
 /* mul_mat of Q4_1 weights: d, m, nibbles. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 20, HEAD = 2 * F16S, GROUP = 4 * PIECE };
+enum { BYTES = 20, HEAD = 2 * F16S, GROUP = 4 * STRIP };
 #define BLOCK 32
 #define SCALES 1
 #define BITS 4
@@ -9,7 +9,7 @@ enum { BYTES = 20, HEAD = 2 * F16S, GROUP = 4 * PIECE };
 #define MINIMUMS FLOATS
 
 GG_INLINE void get_scales(scales *s, const uint8_t *block) {
-    s->d[0] = load_half(block), s->m[0] = v16_neg(load_half(block + F16S));
+    s->d[0] = load_f16(block), s->m[0] = v16_neg(load_f16(block + F16S));
 }
 GG_INLINE v16w get_weights(const uint8_t *group, int i) { return nibbles(group, i); }
 

@@ -1,7 +1,7 @@
 /* mul_mat of Q4_K weights: d, dmin, 8 scales and minimums of 6 bits, nibbles. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 144, HEAD = 2 * F16S + 3 * PIECE, GROUP = 4 * PIECE };
+enum { BYTES = 144, HEAD = 2 * F16S + 3 * STRIP, GROUP = 4 * STRIP };
 #define BLOCK 256
 #define SCALES 1
 #define BITS 4

@@ -1,7 +1,7 @@
 /* mul_mat of Q5_1 weights: d, m, fifth bits, nibbles. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 24, HEAD = 2 * F16S, GROUP = PIECE + 4 * PIECE };
+enum { BYTES = 24, HEAD = 2 * F16S, GROUP = STRIP + 4 * STRIP };
 #define BLOCK 32
 #define SCALES 1
 #define BITS 6
@@ -9,10 +9,10 @@ enum { BYTES = 24, HEAD = 2 * F16S, GROUP = PIECE + 4 * PIECE };
 #define MINIMUMS FLOATS
 
 GG_INLINE void get_scales(scales *s, const uint8_t *block) {
-    s->d[0] = load_half(block), s->m[0] = v16_neg(load_half(block + F16S));
+    s->d[0] = load_f16(block), s->m[0] = v16_neg(load_f16(block + F16S));
 }
 GG_INLINE v16w get_weights(const uint8_t *group, int i) {
-    return v16w_or(nibbles(group + PIECE, i), one_bit(group, i, 4));
+    return v16w_or(nibbles(group + STRIP, i), one_bit(group, i, 4));
 }
 
 #include "mul_mat_blocks.h"

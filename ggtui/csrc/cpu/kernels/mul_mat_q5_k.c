@@ -1,7 +1,7 @@
 /* mul_mat of Q5_K weights: d, dmin, 8 scales and minimums of 6 bits, fifth bits, nibbles. */
 #include "mul_mat_fields.h"
 
-enum { BYTES = 176, HEAD = 2 * F16S + 3 * PIECE, GROUP = PIECE + 4 * PIECE };
+enum { BYTES = 176, HEAD = 2 * F16S + 3 * STRIP, GROUP = STRIP + 4 * STRIP };
 #define BLOCK 256
 #define SCALES 1
 #define BITS 6
@@ -10,7 +10,7 @@ enum { BYTES = 176, HEAD = 2 * F16S + 3 * PIECE, GROUP = PIECE + 4 * PIECE };
 
 GG_INLINE void get_scales(scales *s, const uint8_t *block) { get_scales_6_bits(s, block); }
 GG_INLINE v16w get_weights(const uint8_t *group, int i) {
-    return v16w_or(nibbles(group + PIECE, i), one_bit(group, i, 4));
+    return v16w_or(nibbles(group + STRIP, i), one_bit(group, i, 4));
 }
 
 #include "mul_mat_blocks.h"

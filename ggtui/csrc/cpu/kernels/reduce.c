@@ -39,19 +39,20 @@ float GG_KERNEL(max)(int64_t n, const float *x) {
     return v16m_any(nan) ? NAN : v16_hmax(m);
 }
 
-/* y = x * scale, times w and plus b where there are any: rounded after each step, so that kernels of their own for mul and
- * add give the same bits. */
+/* y = (x - shift) * scale, times w and plus b where there are any: rounded after each step, so that a norm, a product and a sum
+ * in one give the bits that they give one after the other. */
 static void scale_row(int64_t n, float *y, const float *x, float shift, float scale, const float *w, const float *b) {
     v16 vshift = v16_set1(shift), vscale = v16_set1(scale), one = v16_set1(1.0f), zero = v16_set1(-0.0f);
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
         v16 v = v16_mul(v16_sub(v16_load(x + i), vshift), vscale);
-        v16_store(y + i, v16_add(v16_mul(v, w ? v16_load(w + i) : one), b ? v16_load(b + i) : zero));
+        v = v16_mul(v, w ? v16_load(w + i) : one);
+        v16_store(y + i, v16_add(v, b ? v16_load(b + i) : zero));
     }
     if (i < n) {
         v16 v = v16_mul(v16_sub(v16_load_n(x + i, n - i), vshift), vscale);
-        v = v16_add(v16_mul(v, w ? v16_load_n(w + i, n - i) : one), b ? v16_load_n(b + i, n - i) : zero);
-        v16_store_n(y + i, v, n - i);
+        v = v16_mul(v, w ? v16_load_n(w + i, n - i) : one);
+        v16_store_n(y + i, v16_add(v, b ? v16_load_n(b + i, n - i) : zero), n - i);
     }
 }
 

@@ -1,215 +1,14 @@
-/* Sixteen lanes in two halves with AVX2, FMA and F16C. See scalar/simd.h for what the functions mean. */
+/* AVX2, FMA and F16C: how much goes at once, and the integer products. */
 #ifndef GG_SIMD_H
 #define GG_SIMD_H
-#include <immintrin.h>
-#include <stdint.h>
-#include <string.h>
+#include "lanes.h"
 
 enum { GG_FLOAT_COLS = 6, GG_FLOAT_SUMS = 5, GG_INT_COLS = 4, GG_INT_SUMS = 4,
        GG_ATTN_Q = 4, GG_ATTN_HALVES = 1, GG_ATTN_V = 1 };
 
-typedef struct { __m256 a, b; } v16;   /* lanes 0-7, 8-15 */
-typedef struct { __m256i a, b; } v16i;
-typedef v16i v16w;
-typedef v16 v16m; /* all bits of a true lane are set */
 typedef v16i v16q4; /* 16-bit sums of two products each */
 typedef v16i v16q6;
 typedef v16i v16q8;
-
-static inline v16 v16_load(const float *p) { return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
-static inline void v16_store(float *p, v16 x) {
-    _mm256_storeu_ps(p, x.a);
-    _mm256_storeu_ps(p + 8, x.b);
-}
-
-static inline v16i v16i_first(int64_t n) {
-    __m256i count = _mm256_set1_epi32((int)n), lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return (v16i){_mm256_cmpgt_epi32(count, lanes),
-                  _mm256_cmpgt_epi32(count, _mm256_add_epi32(lanes, _mm256_set1_epi32(8)))};
-}
-static inline v16m v16m_first(int64_t n) {
-    v16i m = v16i_first(n);
-    return (v16m){_mm256_castsi256_ps(m.a), _mm256_castsi256_ps(m.b)};
-}
-static inline v16 v16_load_n(const float *p, int64_t n) {
-    v16i m = v16i_first(n);
-    return (v16){_mm256_maskload_ps(p, m.a), n > 8 ? _mm256_maskload_ps(p + 8, m.b) : _mm256_setzero_ps()};
-}
-static inline void v16_store_n(float *p, v16 x, int64_t n) {
-    v16i m = v16i_first(n);
-    _mm256_maskstore_ps(p, m.a, x.a);
-    if (n > 8)
-        _mm256_maskstore_ps(p + 8, m.b, x.b);
-}
-
-static inline v16 v16_set1(float x) { return (v16){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
-static inline v16 v16_add(v16 x, v16 y) { return (v16){_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
-static inline v16 v16_sub(v16 x, v16 y) { return (v16){_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
-static inline v16 v16_mul(v16 x, v16 y) { return (v16){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-static inline v16 v16_div(v16 x, v16 y) { return (v16){_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
-static inline v16 v16_fma(v16 x, v16 y, v16 z) {
-    return (v16){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
-}
-static inline v16 v16_sqrt(v16 x) { return (v16){_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
-static inline v16 v16_min(v16 x, v16 y) { return (v16){_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
-static inline v16 v16_max(v16 x, v16 y) { return (v16){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
-static inline v16 v16_and(v16 x, v16 y) { return (v16){_mm256_and_ps(x.a, y.a), _mm256_and_ps(x.b, y.b)}; }
-static inline v16 v16_or(v16 x, v16 y) { return (v16){_mm256_or_ps(x.a, y.a), _mm256_or_ps(x.b, y.b)}; }
-static inline v16 v16_xor(v16 x, v16 y) { return (v16){_mm256_xor_ps(x.a, y.a), _mm256_xor_ps(x.b, y.b)}; }
-static inline v16 v16_abs(v16 x) {
-    __m256 sign = _mm256_set1_ps(-0.0f);
-    return (v16){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
-}
-static inline v16 v16_neg(v16 x) { return v16_xor(x, v16_set1(-0.0f)); }
-static inline v16 v16_copysign(v16 x, v16 y) { return v16_or(v16_abs(x), v16_and(y, v16_set1(-0.0f))); }
-static inline v16m v16m_or(v16m x, v16m y) { return v16_or(x, y); }
-static inline int v16m_any(v16m x) { return _mm256_movemask_ps(_mm256_or_ps(x.a, x.b)) != 0; }
-static inline v16m v16_lt(v16 x, v16 y) {
-    return (v16m){_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)};
-}
-static inline v16m v16_is_nan(v16 x) {
-    return (v16m){_mm256_cmp_ps(x.a, x.a, _CMP_UNORD_Q), _mm256_cmp_ps(x.b, x.b, _CMP_UNORD_Q)};
-}
-static inline v16 v16_select(v16m m, v16 x, v16 y) {
-    return (v16){_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)};
-}
-
-/* In two steps, of which the first is exact, since 2^n may be no float. */
-static inline __m256 v16_scale2_half(__m256 x, __m256 n) {
-    __m256i e = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(e, 1), bias = _mm256_set1_epi32(127);
-    __m256i low = _mm256_slli_epi32(_mm256_add_epi32(bias, half), 23);
-    __m256i high = _mm256_slli_epi32(_mm256_add_epi32(bias, _mm256_sub_epi32(e, half)), 23);
-    return _mm256_mul_ps(_mm256_mul_ps(x, _mm256_castsi256_ps(low)), _mm256_castsi256_ps(high));
-}
-static inline v16 v16_scale2(v16 x, v16 n) { return (v16){v16_scale2_half(x.a, n.a), v16_scale2_half(x.b, n.b)}; }
-
-static inline float v16_sum(v16 x) {
-    __m256 b = _mm256_add_ps(x.a, x.b);
-    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
-    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
-    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
-}
-static inline float v16_hmax(v16 x) {
-    __m256 b = _mm256_max_ps(x.a, x.b);
-    __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
-    c = _mm_max_ps(c, _mm_movehl_ps(c, c));
-    return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
-}
-
-/* 16-bit lanes of which n are there, by way of a buffer */
-typedef struct { uint16_t v[16]; } v16_halves;
-static inline v16_halves v16_load_halves(const uint16_t *p, int64_t n) {
-    v16_halves h = {{0}};
-    memcpy(h.v, p, (size_t)n * sizeof *p);
-    return h;
-}
-static inline __m128i v16_load_16bit(const uint16_t *p) { return _mm_loadu_si128((const __m128i_u *)p); }
-static inline void v16_store_16bit(uint16_t *p, __m128i x) { _mm_storeu_si128((__m128i_u *)p, x); }
-
-static inline v16 v16_load_f16(const uint16_t *p) {
-    return (v16){_mm256_cvtph_ps(v16_load_16bit(p)), _mm256_cvtph_ps(v16_load_16bit(p + 8))};
-}
-static inline v16 v16_load_f16_n(const uint16_t *p, int64_t n) {
-    v16_halves h = v16_load_halves(p, n);
-    return v16_load_f16(h.v);
-}
-static inline void v16_store_f16(uint16_t *p, v16 x) {
-    v16_store_16bit(p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-    v16_store_16bit(p + 8, _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
-static inline void v16_store_f16_n(uint16_t *p, v16 x, int64_t n) {
-    v16_halves h;
-    v16_store_f16(h.v, x);
-    memcpy(p, h.v, (size_t)n * sizeof *p);
-}
-
-static inline __m256 v16_bf16_half(__m128i h) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
-}
-static inline v16 v16_load_bf16(const uint16_t *p) {
-    return (v16){v16_bf16_half(v16_load_16bit(p)), v16_bf16_half(v16_load_16bit(p + 8))};
-}
-static inline v16 v16_load_bf16_n(const uint16_t *p, int64_t n) {
-    v16_halves h = v16_load_halves(p, n);
-    return v16_load_bf16(h.v);
-}
-static inline __m256i v16_to_bf16_half(__m256 x) {
-    __m256i u = _mm256_castps_si256(x), high = _mm256_srli_epi32(u, 16);
-    __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
-    __m256i near = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
-    __m256i nan = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
-    __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-    return _mm256_blendv_epi8(near, nan, is_nan);
-}
-static inline void v16_store_bf16(uint16_t *p, v16 x) {
-    __m256i packed = _mm256_packus_epi32(v16_to_bf16_half(x.a), v16_to_bf16_half(x.b));
-    _mm256_storeu_si256((__m256i_u *)p, _mm256_permute4x64_epi64(packed, 0xd8));
-}
-static inline void v16_store_bf16_n(uint16_t *p, v16 x, int64_t n) {
-    v16_halves h;
-    v16_store_bf16(h.v, x);
-    memcpy(p, h.v, (size_t)n * sizeof *p);
-}
-
-static inline v16 v16_from_i32(v16i x) { return (v16){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
-static inline v16i v16_round(v16 x) { return (v16i){_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
-static inline v16i v16i_set1(int32_t x) { return (v16i){_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
-static inline v16i v16i_add(v16i x, v16i y) {
-    return (v16i){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
-}
-static inline int32_t v16i_sum(v16i x) {
-    __m256i b = _mm256_add_epi32(x.a, x.b);
-    __m128i c = _mm_add_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
-    c = _mm_add_epi32(c, _mm_unpackhi_epi64(c, c));
-    return _mm_cvtsi128_si32(_mm_add_epi32(c, _mm_shuffle_epi32(c, 1)));
-}
-static inline void v16i_store_i8(int8_t *p, v16i x) {
-    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
-    __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    _mm_storeu_si128((__m128i_u *)p, bytes);
-}
-
-static inline v16i v16i_pair(v16i low, v16i high) {
-    return (v16i){_mm256_or_si256(low.a, _mm256_slli_epi32(high.a, 16)),
-                  _mm256_or_si256(low.b, _mm256_slli_epi32(high.b, 16))};
-}
-static inline v16i v16i_dot_pairs(v16i a, const int16_t *x) {
-    int32_t pair;
-    memcpy(&pair, x, sizeof pair);
-    __m256i both = _mm256_set1_epi32(pair);
-    return (v16i){_mm256_madd_epi16(a.a, both), _mm256_madd_epi16(a.b, both)};
-}
-
-static inline v16w v16w_load(const uint8_t *p) {
-    return (v16w){_mm256_loadu_si256((const __m256i_u *)p), _mm256_loadu_si256((const __m256i_u *)(p + 32))};
-}
-static inline v16w v16w_load_pairs(const uint8_t *p) {
-    return (v16w){_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u *)p)),
-                  _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u *)(p + 16)))};
-}
-static inline __m256i v16w_bits_half(__m256i w, int shift, int mask) {
-    w = shift < 0 ? _mm256_slli_epi16(w, -shift) : _mm256_srli_epi16(w, shift);
-    return _mm256_and_si256(w, _mm256_set1_epi8((char)mask));
-}
-static inline v16w v16w_bits(v16w w, int shift, int mask) {
-    return (v16w){v16w_bits_half(w.a, shift, mask), v16w_bits_half(w.b, shift, mask)};
-}
-static inline v16w v16w_low(v16w w) { return v16w_bits(w, 0, 15); }
-static inline v16w v16w_high(v16w w) { return v16w_bits(w, 4, 15); }
-static inline v16w v16w_or(v16w x, v16w y) { return (v16w){_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
-static inline v16w v16w_lookup(const uint8_t *table, v16w w) {
-    __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i_u *)table));
-    return (v16w){_mm256_shuffle_epi8(t, w.a), _mm256_shuffle_epi8(t, w.b)};
-}
-static inline v16i v16w_number(v16w w, int shift, int mask) {
-    __m256i m = _mm256_set1_epi32(mask);
-    return (v16i){_mm256_and_si256(_mm256_srli_epi32(w.a, shift), m), _mm256_and_si256(_mm256_srli_epi32(w.b, shift), m)};
-}
-static inline __m256i v16_four(const int8_t *x) {
-    int32_t four;
-    memcpy(&four, x, sizeof four);
-    return _mm256_set1_epi32(four);
-}
 
 /* Keeps the compiler from adding up in another order, for which it would have to keep all products at hand. */
 static inline __m256i v16_in_order(__m256i x) {
@@ -221,30 +20,30 @@ static inline __m256i v16_in_order(__m256i x) {
 static inline v16q4 v16q4_start(int32_t nsum, int offset) { return (void)nsum, (void)offset, v16i_set1(0); }
 static inline v16q4 v16q4_dot(v16q4 acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
-    return (v16q4){v16_in_order(_mm256_add_epi16(acc.a, _mm256_maddubs_epi16(w.a, four))),
-                   v16_in_order(_mm256_add_epi16(acc.b, _mm256_maddubs_epi16(w.b, four)))};
+    return (v16q4){v16_in_order(_mm256_add_epi16(acc.low, _mm256_maddubs_epi16(w.low, four))),
+                   v16_in_order(_mm256_add_epi16(acc.high, _mm256_maddubs_epi16(w.high, four)))};
 }
 static inline v16i v16q4_end(v16q4 acc, int32_t nsum, int offset) {
     __m256i one = _mm256_set1_epi16(1);
-    v16i sum = {_mm256_madd_epi16(acc.a, one), _mm256_madd_epi16(acc.b, one)};
+    v16i sum = {_mm256_madd_epi16(acc.low, one), _mm256_madd_epi16(acc.high, one)};
     return offset ? v16i_add(sum, v16i_set1(offset * nsum)) : sum;
 }
 
 /* Two products, at most 63 * 127 each, fit into 16 bits, more do not. */
-static inline __m256i v16q6_dot_half(__m256i acc, __m256i w, __m256i four) {
+static inline __m256i v16q6_dot_8(__m256i acc, __m256i w, __m256i four) {
     __m256i pairs = _mm256_maddubs_epi16(w, four);
     return v16_in_order(_mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
 }
 static inline v16q6 v16q6_start(int32_t nsum, int offset) { return v16i_set1(offset * nsum); }
 static inline v16q6 v16q6_dot(v16q6 acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
-    return (v16q6){v16q6_dot_half(acc.a, w.a, four), v16q6_dot_half(acc.b, w.b, four)};
+    return (v16q6){v16q6_dot_8(acc.low, w.low, four), v16q6_dot_8(acc.high, w.high, four)};
 }
 static inline v16i v16q6_end(v16q6 acc) { return acc; }
 
 /* maddubs adds pairs in 16 bits with saturation: 255 * 127 twice would not fit, |w| * 127 with |w| <= 128 does. So the
  * offset is taken off the weights and their sign goes to the activations. */
-static inline __m256i v16q8_dot_half(__m256i acc, __m256i w, __m256i four) {
+static inline __m256i v16q8_dot_8(__m256i acc, __m256i w, __m256i four) {
     w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(four, w));
     return v16_in_order(_mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
@@ -252,7 +51,7 @@ static inline __m256i v16q8_dot_half(__m256i acc, __m256i w, __m256i four) {
 static inline v16q8 v16q8_start(int32_t nsum) { return (void)nsum, v16i_set1(0); }
 static inline v16q8 v16q8_dot(v16q8 acc, v16w w, const int8_t *x) {
     __m256i four = v16_four(x);
-    return (v16q8){v16q8_dot_half(acc.a, w.a, four), v16q8_dot_half(acc.b, w.b, four)};
+    return (v16q8){v16q8_dot_8(acc.low, w.low, four), v16q8_dot_8(acc.high, w.high, four)};
 }
 static inline v16i v16q8_end(v16q8 acc) { return acc; }
 #endif

@@ -76,9 +76,9 @@ static inline int32_t v16i_sum(v16i x) {
 
 /* In two steps, of which the first is exact, since 2^n may be no float. */
 static inline float32x4_t v16_scale2_quarter(float32x4_t x, int32x4_t e) {
-    int32x4_t half = vshrq_n_s32(e, 1), bias = vdupq_n_s32(127);
-    int32x4_t low = vshlq_n_s32(vaddq_s32(bias, half), 23);
-    int32x4_t high = vshlq_n_s32(vaddq_s32(bias, vsubq_s32(e, half)), 23);
+    int32x4_t part = vshrq_n_s32(e, 1), bias = vdupq_n_s32(127);
+    int32x4_t low = vshlq_n_s32(vaddq_s32(bias, part), 23);
+    int32x4_t high = vshlq_n_s32(vaddq_s32(bias, vsubq_s32(e, part)), 23);
     return vmulq_f32(vmulq_f32(x, vreinterpretq_f32_s32(low)), vreinterpretq_f32_s32(high));
 }
 static inline v16 v16_scale2(v16 x, v16 n) {
@@ -119,7 +119,7 @@ static inline void v16_store_bf16(uint16_t *p, v16 x) {
         vst1_u16(p + 4 * i, vmovn_u32(vbslq_u32(nan.val[i], vorrq_u32(high, vdupq_n_u32(0x40)), near)));
     }
 }
-#define GG_HALVES_N(name)                                                                                                \
+#define GG_16BIT_N(name)                                                                                                \
     static inline v16 v16_load_##name##_n(const uint16_t *p, int64_t n) {                                                \
         uint16_t lanes[16] = {0};                                                                                        \
         memcpy(lanes, p, (size_t)n * sizeof *p);                                                                         \
@@ -130,9 +130,9 @@ static inline void v16_store_bf16(uint16_t *p, v16 x) {
         v16_store_##name(lanes, x);                                                                                      \
         memcpy(p, lanes, (size_t)n * sizeof *p);                                                                         \
     }
-GG_HALVES_N(f16)
-GG_HALVES_N(bf16)
-#undef GG_HALVES_N
+GG_16BIT_N(f16)
+GG_16BIT_N(bf16)
+#undef GG_16BIT_N
 
 static inline void v16i_store_i8(int8_t *p, v16i x) {
     int16x8_t a = vcombine_s16(vmovn_s32(x.val[0]), vmovn_s32(x.val[1]));

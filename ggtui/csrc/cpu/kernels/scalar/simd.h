@@ -10,14 +10,18 @@
 #include "codec/f16.h"
 
 enum {
-    GG_FLOAT_COLS = 2, /* most columns that a mul_mat of floats works on at once */
-    GG_FLOAT_SUMS = 2, /* most columns times halves of tiles: vectors of sums that registers hold */
-    GG_INT_COLS = 2,   /* the same of an integer mul_mat */
-    GG_INT_SUMS = 2,
-    GG_ATTN_Q = 2,     /* queries that attention works on at once ... */
+    GG_FLOAT_COLS = 1, /* most columns that a mul_mat of floats works on at once */
+    GG_FLOAT_SUMS = 1, /* most columns times halves of tiles: vectors of sums that registers hold */
+    GG_INT_COLS = 1,   /* the same of an integer mul_mat */
+    GG_INT_SUMS = 1,
+    GG_ATTN_Q = 1,     /* queries that attention works on at once ... */
     GG_ATTN_HALVES = 1, /* ... times halves of tiles, of 16 positions, where keys are used */
     GG_ATTN_V = 1,     /* ... times vectors of an output row, where values are */
 };
+
+/* None of these vectors is a register, so that loops over them are not unrolled and one size of pieces is enough: otherwise this
+ * set would be larger than all others together. */
+#define GG_NO_UNROLL
 
 typedef struct { float v[16]; } v16;
 typedef struct { int32_t v[16]; } v16i;
@@ -152,14 +156,14 @@ static inline v16 v16_select(v16m m, v16 a, v16 b) {
 static inline v16 v16_scale2(v16 a, v16 n) {
     GG_EACH {
         /* 1.5 * 2^23 + n has n in its last bits; a NaN's n can be anything. */
-        int32_t e = (int32_t)(gg_bits(n.v[i] + 0x1.8p23f) - 0x4b400000), half = e >> 1;
-        uint32_t low = (uint32_t)(127 + half) << 23, high = (uint32_t)(127 + (e - half)) << 23;
+        int32_t e = (int32_t)(gg_bits(n.v[i] + 0x1.8p23f) - 0x4b400000), part = e >> 1;
+        uint32_t low = (uint32_t)(127 + part) << 23, high = (uint32_t)(127 + (e - part)) << 23;
         a.v[i] = a.v[i] * gg_from_bits(low) * gg_from_bits(high);
     }
     return a;
 }
 
-/* The lanes added in halves: 8, 4, 2, 1. */
+/* The lanes added pairwise: i and i + 8, then i and i + 4, 2, 1. */
 static inline float v16_sum(v16 a) {
     for (int h = 8; h; h /= 2)
         for (int i = 0; i < h; i++)
@@ -246,7 +250,7 @@ static inline v16i v16i_pair(v16i low, v16i high) {
     return low;
 }
 
-/* The two halves of each lane, 16-bit numbers, times two others: low * x[0] + high * x[1]. */
+/* The two 16-bit numbers of each lane times two others: low * x[0] + high * x[1]. */
 static inline v16i v16i_dot_pairs(v16i a, const int16_t *x) {
     GG_EACH a.v[i] = (int16_t)(a.v[i] & 0xffff) * x[0] + (a.v[i] >> 16) * x[1];
     return a;

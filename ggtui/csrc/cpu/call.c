@@ -1,6 +1,5 @@
-/* The kernels one at a time, by name, for tests and measurements. */
+/* The kernels one at a time, as measurements and tests call them. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "codec/types.h"
@@ -14,55 +13,62 @@ static const gg_kernels *kernels_of(int isa) {
     return kernels;
 }
 
-int gg_test_row(int isa, const char *kernel, int64_t n, void *y, const void *a, const void *b, const float *c, float s,
-                float t) {
+/* The kernels over rows by number. */
+enum {
+#define GG_ROW(name, parameters, arguments) ROW_##name,
+#define GG_VALUE(name, parameters, arguments) ROW_##name,
+#include "cpu/kernels/kernels.def"
+#define GG_OP(NAME, name, function, tmp)
+#define GG_UNARY(NAME, name) ROW_##name,
+#include "cpu/ops.def"
+#undef GG_OP
+#undef GG_UNARY
+    N_ROWS
+};
+
+static const char *const row_names[N_ROWS] = {
+#define GG_ROW(name, parameters, arguments) #name,
+#define GG_VALUE(name, parameters, arguments) #name,
+#include "cpu/kernels/kernels.def"
+#define GG_OP(NAME, name, function, tmp)
+#define GG_UNARY(NAME, name) #name,
+#include "cpu/ops.def"
+#undef GG_OP
+#undef GG_UNARY
+};
+
+int gg_n_row_kernels(void) { return N_ROWS; }
+const char *gg_row_kernel_name(int kernel) { return kernel >= 0 && kernel < N_ROWS ? row_names[kernel] : NULL; }
+
+int gg_call_row(int isa, int kernel, int64_t n, void *y, const void *a, const void *b, const float *c, float s, float t) {
     const gg_kernels *kernels = kernels_of(isa);
     if (kernels == NULL) {
         return GG_FAILED;
     }
+    switch (kernel) {
+#define GG_ROW(name, parameters, arguments)                                                                              \
+    case ROW_##name:                                                                                                     \
+        kernels->name arguments;                                                                                         \
+        return GG_OK;
+#define GG_VALUE(name, parameters, arguments)                                                                            \
+    case ROW_##name:                                                                                                     \
+        *(float *)y = kernels->name arguments;                                                                           \
+        return GG_OK;
+#include "cpu/kernels/kernels.def"
 #define GG_OP(NAME, name, function, tmp)
 #define GG_UNARY(NAME, name)                                                                                             \
-    if (strcmp(kernel, #name) == 0) {                                                                                    \
+    case ROW_##name:                                                                                                     \
         kernels->unary[GG_OP_##NAME](n, y, a);                                                                           \
-        return GG_OK;                                                                                                    \
-    }
+        return GG_OK;
 #include "cpu/ops.def"
 #undef GG_OP
 #undef GG_UNARY
-#define GG_ROW(name, ...)                                                                                                \
-    if (strcmp(kernel, #name) == 0) {                                                                                    \
-        kernels->name(n, __VA_ARGS__);                                                                                   \
-        return GG_OK;                                                                                                    \
+    default:
+        return gg_fail(GG_FAILED, "there is no kernel %d over rows", kernel);
     }
-#define GG_ROW_VALUE(name, ...)                                                                                          \
-    if (strcmp(kernel, #name) == 0) {                                                                                    \
-        *(float *)y = kernels->name(n, __VA_ARGS__);                                                                     \
-        return GG_OK;                                                                                                    \
-    }
-    GG_ROW(add, y, a, b, s != 0.0f)
-    GG_ROW(sub, y, a, b, s != 0.0f)
-    GG_ROW(mul, y, a, b, s != 0.0f)
-    GG_ROW(div, y, a, b, s != 0.0f)
-    GG_ROW(scale, y, a, s, t)
-    GG_ROW(clamp, y, a, s, t)
-    GG_ROW(swiglu, y, a, b)
-    GG_ROW(geglu, y, a, b)
-    GG_ROW_VALUE(sum, a)
-    GG_ROW_VALUE(dot, a, b)
-    GG_ROW_VALUE(max, a)
-    GG_ROW(norm, y, a, s, b, c)
-    GG_ROW(rms_norm, y, a, s, b, c)
-    GG_ROW(l2_norm, y, a, s)
-    GG_ROW(soft_max, y, a, s, b, t, c)
-    GG_ROW(f16_to_f32, y, a)
-    GG_ROW(f32_to_f16, y, a)
-    GG_ROW(bf16_to_f32, y, a)
-    GG_ROW(f32_to_bf16, y, a)
-    GG_ROW(quantize_q8_a, y, a)
-    return gg_fail(GG_FAILED, "there is no kernel %s over rows", kernel);
 }
 
-int gg_test_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *packed, int64_t n_cols, const void *x,
+int gg_call_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *packed, int64_t n_cols, const void *x,
                     int64_t x_nb, float *y, int64_t y_nb, const float *bias, int act, const float *residual,
                     int64_t residual_nb) {
     const gg_kernels *kernels = kernels_of(isa);
@@ -89,7 +95,7 @@ int gg_test_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *pa
     return GG_OK;
 }
 
-int gg_test_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_kv, int64_t n_q, const float *q,
+int gg_call_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_kv, int64_t n_q, const float *q,
                       int64_t q_nb, const void *k, const void *v, int64_t v_nb, float scale, const float *mask,
                       int64_t mask_nb, float slope, const float *sink, int causal, int64_t first, float *out,
                       int64_t out_nb) {
