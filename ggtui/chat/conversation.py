@@ -14,7 +14,8 @@ from ggtui.chat.settings import GENERATION, MAX_SEED, SETTINGS, values_of
 from ggtui.core.errors import GgtuiError, UsageError
 
 if TYPE_CHECKING:
-    from ggtui.core.engine.session import Session, Step
+    from ggtui.core.engine.session import Session
+    from ggtui.core.engine.steps import Step
 
 
 @dataclass(slots=True)

@@ -34,7 +34,8 @@ from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
-    from ggtui.core.engine.session import Session, Step
+    from ggtui.core.engine.session import Session
+    from ggtui.core.engine.steps import Step
     from ggtui.core.runtime.record import Trace
     from ggtui.perf.aggregate import Stage
 

@@ -26,7 +26,8 @@ from ggtui.viz.wire import StepRow, take_frames
 
 if TYPE_CHECKING:
     from ggtui.chat.conversation import Chat, Turn
-    from ggtui.core.engine.session import Session, Step
+    from ggtui.core.engine.session import Session
+    from ggtui.core.engine.steps import Step
     from ggtui.viz.messages import Began, Command, Loaded
     from ggtui.viz.outbox import Outbox
 

@@ -20,7 +20,7 @@ from ggtui.viz.terminal import Wrapped, keys_held
 from ggtui.viz.text import color_wanted, printable, printable_line
 
 if TYPE_CHECKING:
-    from ggtui.core.engine.session import Stats, Step
+    from ggtui.core.engine.steps import Stats, Step
 
 
 class Shell:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ggtui.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from ggtui.core.engine.session import Session, Step
+    from ggtui.core.engine.session import Session
+    from ggtui.core.engine.steps import Step
     from ggtui.core.runtime.record import TokenRecord, Trace
 
 KEPT = 256  # evaluations

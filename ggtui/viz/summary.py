@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ggtui.core.engine.session import Session, Stats
+    from ggtui.core.engine.session import Session
+    from ggtui.core.engine.steps import Stats
 
 _MS = 1e-6  # of a nanosecond
 

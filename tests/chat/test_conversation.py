@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ggtui.chat.conversation import Chat, Turn
-from ggtui.core.engine.session import Step
+from ggtui.core.engine.steps import Step
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
 
 

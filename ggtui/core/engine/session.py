@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ggtui.core.engine.runner import Runner
 from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts
+from ggtui.core.engine.steps import Stats, Step
 from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.texts import Texts
@@ -32,36 +33,6 @@ from ggtui.core.vocab.bpe import Tokenizer, TokenStream
 BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
 MAX_BATCH = 4096
 PROFILES = ("off", "light", "full")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One token that was chosen.
-
-    text     what it adds to the text: "" while a character, or what may become a stop text, is not complete
-    logprob  its log-probability under the model, at temperature 1 and before any filter
-    record   of the evaluation that led to it; runs: of each run of a plan in it, more than one where a prompt was read
-             in several batches. `record` has the time of all and the node records of the last
-    """
-
-    token: int
-    text: str
-    logprob: float
-    record: TokenRecord
-    runs: tuple[TokenRecord, ...] = ()
-
-
-@dataclass(slots=True)
-class Stats:
-    """Totals of a session, times in nanoseconds."""
-
-    load_ns: int = 0
-    sample_ns: int = 0
-    n_sampled: int = 0
-    prompt_ns: int = 0
-    n_prompt: int = 0
-    predict_ns: int = 0
-    n_predicted: int = 0
 
 
 class Session:

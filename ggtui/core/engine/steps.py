@@ -1,0 +1,37 @@
+"""What a generation yields, token by token, and what a session adds up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ggtui.core.runtime.record import TokenRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token that was chosen.
+
+    text     what it adds to the text: "" while a character, or what may become a stop text, is not complete
+    logprob  its log-probability under the model, at temperature 1 and before any filter
+    record   of the evaluation that led to it; runs: of each run of a plan in it, more than one where a prompt was read
+             in several batches. `record` has the time of all and the node records of the last
+    """
+
+    token: int
+    text: str
+    logprob: float
+    record: TokenRecord
+    runs: tuple[TokenRecord, ...] = ()
+
+
+@dataclass(slots=True)
+class Stats:
+    """Totals of a session, times in nanoseconds."""
+
+    load_ns: int = 0
+    sample_ns: int = 0
+    n_sampled: int = 0
+    prompt_ns: int = 0
+    n_prompt: int = 0
+    predict_ns: int = 0
+    n_predicted: int = 0
