@@ -155,11 +155,11 @@ def _tensors(tensors: list[dict[str, Any]]) -> Iterator[str]:
 def _check(file: ModelFile, *, quiet: bool) -> None:
     from ggtui.core.files.check import bad_blocks
     from ggtui.core.models import check_model
-    from ggtui.core.vocab.bpe import Tokenizer
+    from ggtui.core.vocab import vocabulary
     from ggtui.viz.progress import progress_bar
 
     check_model(file)
-    Tokenizer.from_metadata(file.metadata, file.path)
+    vocabulary(file.metadata, file.path)
     with progress_bar("reading every block", quiet=quiet) as progress:
         found = bad_blocks(file, progress)
     if found:
@@ -171,9 +171,9 @@ def _check(file: ModelFile, *, quiet: bool) -> None:
 
 
 def _token_test(file: ModelFile, path: Path) -> int:
-    from ggtui.core.vocab.bpe import Tokenizer
+    from ggtui.core.vocab import vocabulary
 
-    tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
+    tokenizer = vocabulary(file.metadata, file.path)
     cases, wrong = list(_cases(path)), 0
     for text, wanted in cases:
         got = tokenizer.encode(text)

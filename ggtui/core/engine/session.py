@@ -28,7 +28,8 @@ from ggtui.core.runtime.cores import here, usable_cores
 from ggtui.core.runtime.cpu.recorder import stamp_ns
 from ggtui.core.runtime.device import device as device_called
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
-from ggtui.core.vocab.bpe import Tokenizer, TokenStream
+from ggtui.core.vocab import vocabulary
+from ggtui.core.vocab.bpe import TokenStream
 
 BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
 MAX_BATCH = 4096
@@ -96,7 +97,7 @@ class Session:
         self.stats = Stats()
         self.weights = place_weights(file, specs, self._context, self._device.layout)
         with Packing(file, self.weights, self.pool.threads) as packing:  # in C, while Python does the rest
-            self.tokenizer = Tokenizer.from_metadata(file.metadata, file.path)
+            self.tokenizer = vocabulary(file.metadata, file.path)
             if self.tokenizer.n_vocab > self.hparams.n_vocab:
                 problem = f"{self.tokenizer.n_vocab} tokens, but logits for {self.hparams.n_vocab}"
                 raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)

@@ -99,11 +99,7 @@ class Tokenizer:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any], path: str | Path) -> Tokenizer:
-        """From GGUF's `tokenizer.ggml.*` keys.
-
-        Raises ModelFileError, in the name of `path`, for a damaged vocabulary or a kind that ggtui does not
-        know.
-        """
+        """From GGUF's `tokenizer.ggml.*` keys. Raises ModelFileError, in the name of `path`, for damaged ones."""
 
         def get(key: str, kind: type, default: Any) -> Any:
             value = metadata.get(f"tokenizer.ggml.{key}", default)
@@ -112,10 +108,6 @@ class Tokenizer:
                 raise ModelFileError(path, f"tokenizer.ggml.{key}", problem)
             return value
 
-        model = get("model", str, None)
-        if model != "gpt2":
-            problem = "is missing; the file has no vocabulary" if model is None else f"is {model!r}; ggtui knows gpt2"
-            raise ModelFileError(path, "tokenizer.ggml.model", problem)
         return cls(
             get("tokens", list, []),
             get("merges", list, []),

@@ -29,7 +29,7 @@ from ggtui.core.files import open_model
 from ggtui.core.files.check import bad_blocks
 from ggtui.core.files.convert import convert
 from ggtui.core.models import check_model
-from ggtui.core.vocab.bpe import Tokenizer
+from ggtui.core.vocab import vocabulary
 
 SECONDS = float(os.environ.get("GGTUI_FUZZ_SECONDS", "2"))
 SEED = int(os.environ.get("GGTUI_FUZZ_SEED", "0"))
@@ -164,7 +164,7 @@ def use(path: Path) -> None:
             assert file.data(info.name).nbytes == info.n_bytes > 0
         bad_blocks(file)
         check_model(file)
-        tokenizer = Tokenizer.from_metadata(file.metadata, path)
+        tokenizer = vocabulary(file.metadata, path)
         assert isinstance(tokenizer.decode(tokenizer.encode("the other day")), str)
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ggtui.core import vocab
 from ggtui.core.errors import ModelFileError, UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.texts import Texts, find_texts
@@ -267,7 +268,7 @@ def metadata(**changes: Any) -> dict[str, Any]:
 
 def test_from_metadata() -> None:
     for changes in ({}, {"pre": "gpt-2"}, {"pre": "default"}, {"token_type": None}):
-        t = Tokenizer.from_metadata(metadata(**changes), "some.gguf")
+        t = vocab.vocabulary(metadata(**changes), "some.gguf")
         assert (t.n_vocab, t.bos, t.eos) == (261, None, 260)
         assert t.encode("abc<end>", special=True) == [257, 260]
 
@@ -277,7 +278,7 @@ def test_from_metadata() -> None:
     [
         ({"model": None}, "model: is missing; the file has no vocabulary"),
         ({"model": "llama"}, "model: is 'llama'; ggtui knows gpt2"),
-        ({"model": 3}, "model: is of type int, not str"),
+        ({"model": 3}, "model: is 3; ggtui knows gpt2"),
         ({"tokens": None}, "tokens: is missing or empty"),
         ({"tokens": "abc"}, "tokens: is of type str, not list"),
         ({"merges": 1}, "merges: is of type int, not list"),
@@ -289,7 +290,7 @@ def test_from_metadata() -> None:
 )
 def test_metadata_of_another_kind_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ModelFileError, match=rf"^some\.gguf: tokenizer\.ggml\.{said}"):
-        Tokenizer.from_metadata(metadata(**changes), "some.gguf")
+        vocab.vocabulary(metadata(**changes), "some.gguf")
 
 
 def test_a_character_has_one_text() -> None:
