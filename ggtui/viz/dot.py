@@ -16,7 +16,8 @@ from math import ceil, log, log2, prod
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from ggtui.core.errors import UsageError
+from ggtui.core.errors import ShapeError, UsageError
+from ggtui.core.graph.types import TYPES
 from ggtui.core.runtime.record import GraphInfo, NodeInfo, TensorInfo
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Spread, Stage
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 COLLAPSE = ("layer", "op", "none")
 MAX_UNCOLLAPSED = 400  # nodes from which on layers are folded unless asked otherwise
 
-_BYTES = {"f32": 4, "i32": 4, "f16": 2, "bf16": 2}  # of an element of the types that nodes make
 _LAYER = "#8791a124"
 # Ground, text and size of the name, for nodes that take up to twice the time of the row before.
 _HEAT = (
@@ -98,6 +98,15 @@ def typical(spread: Spread) -> float:
 def tensor_text(t: TensorInfo) -> str:
     """Type and sizes: f32 768 x 4."""
     return f"{printable_line(t.type)} {shape(t.ne)}"
+
+
+def bytes_of(t: TensorInfo) -> int | None:
+    """Of a whole tensor at its largest; None for a type that is not known here."""
+    type = TYPES.get(t.type)
+    try:
+        return type.row_bytes(t.ne[0]) * prod(t.ne[1:]) if type is not None else None
+    except ShapeError:
+        return None
 
 
 # ---- DOT text ----
@@ -289,7 +298,12 @@ class _Drawing:
         part.node(box.key, fillcolor=ground, tooltip=plain(tip), **self.labels.box(lines, ink))
 
     def _node_lines(self, n: NodeInfo, points: int) -> list[tuple[str, int, bool]]:
-        lines = [(n.name.removeprefix(f"blk.{n.layer}."), points, True)]
+        name = n.name.removeprefix(f"blk.{n.layer}.")
+        if n.op == "quantize" and len(n.originals) < 2 and points == _HEAT[0][2]:
+            # What only rounds for the next product, and takes no time to speak of, is drawn in passing.
+            told = [tensor_text(n.result), *([self.times.told(self.times.sum([n]))] if self.times.evaluation else [])]
+            return [(name, 8, False), (" · ".join(told), 8, False)]
+        lines = [(name, points, True)]
         lines += [(line, 8, False) for line in _wrapped([o.op for o in n.originals])]
         weights = max((t for t in n.inputs if len(t.ne) > 1 and t.ne[1] > 1 and t.name), key=_elements, default=None)
         read = f"{tensor_text(weights)} → " if weights else ""
@@ -341,7 +355,7 @@ class _Drawing:
             attributes["style"] = "invis"  # the notes at both ends show it
         told = [f"×{len(sources)}"] if self.collapse == "op" and len(sources) > 1 else []
         if self.bytes_on_edges:
-            sizes = [prod(n.result.ne) * _BYTES[n.result.type] for n in sources if n.result.type in _BYTES]
+            sizes = [n_bytes for n in sources if (n_bytes := bytes_of(n.result)) is not None]
             cache = "≤ " if any(n.op == "set_rows" for n in sources) else ""  # readers take the rows in use
             told += [cache + size(sum(sizes))] if len(sizes) == len(sources) else []
         if told and "style" not in attributes:
