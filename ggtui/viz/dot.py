@@ -16,8 +16,7 @@ from math import ceil, log, log2, prod
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from ggtui.core.errors import ShapeError, UsageError
-from ggtui.core.graph.types import TYPES
+from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import GraphInfo, NodeInfo, TensorInfo
 from ggtui.perf import aggregate
 from ggtui.perf.aggregate import Spread, Stage
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 COLLAPSE = ("layer", "op", "none")
 MAX_UNCOLLAPSED = 400  # nodes from which on layers are folded unless asked otherwise
 
+# Of an element of the types that nodes make; q8_a has 48 bytes in a block of 32.
+_BYTES = {"f32": 4, "i32": 4, "f16": 2, "bf16": 2, "q8_a": 1.5}
 _LAYER = "#8791a124"
 # Ground, text and size of the name, for nodes that take up to twice the time of the row before.
 _HEAT = (
@@ -98,15 +99,6 @@ def typical(spread: Spread) -> float:
 def tensor_text(t: TensorInfo) -> str:
     """Type and sizes: f32 768 x 4."""
     return f"{printable_line(t.type)} {shape(t.ne)}"
-
-
-def bytes_of(t: TensorInfo) -> int | None:
-    """Of a whole tensor at its largest; None for a type that is not known here."""
-    type = TYPES.get(t.type)
-    try:
-        return type.row_bytes(t.ne[0]) * prod(t.ne[1:]) if type is not None else None
-    except ShapeError:
-        return None
 
 
 # ---- DOT text ----
@@ -355,7 +347,7 @@ class _Drawing:
             attributes["style"] = "invis"  # the notes at both ends show it
         told = [f"×{len(sources)}"] if self.collapse == "op" and len(sources) > 1 else []
         if self.bytes_on_edges:
-            sizes = [n_bytes for n in sources if (n_bytes := bytes_of(n.result)) is not None]
+            sizes = [int(prod(n.result.ne) * _BYTES[n.result.type]) for n in sources if n.result.type in _BYTES]
             cache = "≤ " if any(n.op == "set_rows" for n in sources) else ""  # readers take the rows in use
             told += [cache + size(sum(sizes))] if len(sizes) == len(sources) else []
         if told and "style" not in attributes:

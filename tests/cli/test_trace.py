@@ -27,16 +27,16 @@ def test_print_is_the_default(ggtui: Run) -> None:
     title, heading, rule, *lines = out.splitlines()
     assert title.startswith("71 nodes; a token takes ") and title.endswith("the median of 3")
     assert heading.split() == ["node", "op", "type", "ne", "name", "reads", "ms", "share", "wait"]
-    assert len(lines) == 46 and set(rule) == {"-", " "}
+    assert len(lines) == 71 and set(rule) == {"-", " "}
     assert re.search(r"  mul_mat\+add +f32 +\[ +768, +1, +1\] +blk\.2\.attn_qkv +25 +\d", out)
     shares = [float(m) for m in re.findall(r"(\d+\.\d)%", out)]
-    assert len(shares) == 46 and 20 < sum(shares) < 110
+    assert len(shares) == 71 and 20 < sum(shares) < 110
 
 
 def test_unfused_and_layers(ggtui: Run) -> None:
     out = ggtui("trace", "--print", "--no-fuse", "--layers", "0,2-3", *FEW).out
     assert out.startswith("152 nodes; ")
-    assert len(out.splitlines()) == 3 + 3 * 20
+    assert len(out.splitlines()) == 3 + 3 * 24
     assert set(re.findall(r"blk\.(\d)", out)) == {"0", "2", "3"}
 
 

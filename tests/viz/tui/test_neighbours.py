@@ -7,7 +7,7 @@ from recorded import loaded, trace
 
 from ggtui.core.runtime.record import GraphInfo, TensorInfo
 from ggtui.viz.tui.widgets.heat import Look
-from ggtui.viz.tui.widgets.neighbours import around, bytes_told, counted, picture
+from ggtui.viz.tui.widgets.neighbours import around, bytes_of, bytes_told, counted, picture
 from ggtui.viz.tui.widgets.node_card import card
 from ggtui.viz.tui.widgets.node_figures import NodeFigures
 
@@ -32,7 +32,7 @@ def test_neighbours_of_a_layer_are_outside_of_it() -> None:
 
 
 def test_bytes() -> None:
-    assert bytes_told(TensorInfo("w", "q8_0", (256, 768, 1, 1))) == f"{256 // 32 * 34 * 768 / 1024:.1f} KiB"
+    assert bytes_of(TensorInfo("w", "q8_0", (256, 768, 1, 1))) == 256 // 32 * 34 * 768
     assert bytes_told(TensorInfo("w", "a type", (256, 1, 1, 1))) == "-"
     assert bytes_told(TensorInfo("w", "q8_0", (5, 1, 1, 1))) == "-"  # no whole block
     assert [counted(n, "node") for n in (0, 1, 2)] == ["no node", "1 node", "2 nodes"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -15,8 +16,10 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from ggtui.core.errors import ShapeError
+from ggtui.core.graph.types import TYPES
 from ggtui.core.runtime.record import GraphInfo, NodeInfo, TensorInfo
-from ggtui.viz.dot import bytes_of, tensor_text
+from ggtui.viz.dot import tensor_text
 from ggtui.viz.tables import DASH, duration, size
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets.heat import Look, share_told
@@ -74,6 +77,15 @@ def _input_name(graph: GraphInfo, node: NodeInfo, tensor: TensorInfo) -> str:
     if not tensor.name and any((s.result.type, s.result.ne) == (tensor.type, tensor.ne) for s in stores):
         return "(KV cache)"
     return printable_line(tensor.name) or "(a view)"
+
+
+def bytes_of(tensor: TensorInfo) -> int | None:
+    """Of a whole tensor at its largest; None for a type that is not known here."""
+    type = TYPES.get(tensor.type)
+    try:
+        return type.row_bytes(tensor.ne[0]) * prod(tensor.ne[1:]) if type is not None else None
+    except ShapeError:
+        return None
 
 
 def bytes_told(tensor: TensorInfo) -> str:
