@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 COLLAPSE = ("layer", "op", "none")
 MAX_UNCOLLAPSED = 400  # nodes from which on layers are folded unless asked otherwise
 
-_BYTES = {"f32": 4, "i32": 4, "f16": 2, "bf16": 2}  # of an element of the types that nodes make
+# Of an element of the types that nodes make; q8_a has 48 bytes in a block of 32.
+_BYTES = {"f32": 4, "i32": 4, "f16": 2, "bf16": 2, "q8_a": 1.5}
 _LAYER = "#8791a124"
 # Ground, text and size of the name, for nodes that take up to twice the time of the row before.
 _HEAT = (
@@ -289,7 +290,12 @@ class _Drawing:
         part.node(box.key, fillcolor=ground, tooltip=plain(tip), **self.labels.box(lines, ink))
 
     def _node_lines(self, n: NodeInfo, points: int) -> list[tuple[str, int, bool]]:
-        lines = [(n.name.removeprefix(f"blk.{n.layer}."), points, True)]
+        name = n.name.removeprefix(f"blk.{n.layer}.")
+        if n.op == "quantize" and len(n.originals) < 2 and points == _HEAT[0][2]:
+            # What only rounds for the next product, and takes no time to speak of, is drawn in passing.
+            told = [tensor_text(n.result), *([self.times.told(self.times.sum([n]))] if self.times.evaluation else [])]
+            return [(name, 8, False), (" · ".join(told), 8, False)]
+        lines = [(name, points, True)]
         lines += [(line, 8, False) for line in _wrapped([o.op for o in n.originals])]
         weights = max((t for t in n.inputs if len(t.ne) > 1 and t.ne[1] > 1 and t.name), key=_elements, default=None)
         read = f"{tensor_text(weights)} → " if weights else ""
@@ -341,7 +347,7 @@ class _Drawing:
             attributes["style"] = "invis"  # the notes at both ends show it
         told = [f"×{len(sources)}"] if self.collapse == "op" and len(sources) > 1 else []
         if self.bytes_on_edges:
-            sizes = [prod(n.result.ne) * _BYTES[n.result.type] for n in sources if n.result.type in _BYTES]
+            sizes = [int(prod(n.result.ne) * _BYTES[n.result.type]) for n in sources if n.result.type in _BYTES]
             cache = "≤ " if any(n.op == "set_rows" for n in sources) else ""  # readers take the rows in use
             told += [cache + size(sum(sizes))] if len(sizes) == len(sources) else []
         if told and "style" not in attributes:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DASH = "-"
 # Columns that a narrow terminal does without, the first ones first.
 _SPARE = ("sd", "shape", "GFLOP/s", "type", "p95", "calls", "wake", "stage", "wait", "op", "GB/s", "limit")
+WORDS = ("op", "type", "shape")
 FIGURES = ("time", "share", "sd", "p95", "wait", "GB/s", "GFLOP/s", "limit")
 Columns = Sequence[tuple[str, str]]  # heading, "left" or "right"
 Lines = Iterable[Sequence[str]]
@@ -28,14 +29,13 @@ def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[
     rows = aggregate.rows(stage, by)
     shown = rows if top is None else rows[:top]
     n, evals = len(stage.tokens), stage.evals
-    columns = [(by, "left"), *([("op", "left")] if by == "node" else []), ("type", "left")]
-    columns += [("shape", "left")] if by == "node" else []
-    columns += [(name, "right") for name in ("calls", *FIGURES)]
-    lines = [_line(row, by) for row in shown]
+    words = words_of(by)
+    columns = [(name, "left") for name in (by, *words)] + [(name, "right") for name in ("calls", *FIGURES)]
+    lines = [_line(row, words) for row in shown]
     rest = rows[len(shown) :]
     if rest:
         blank = [""] * (len(columns) - len(lines[0]) if lines else 0)
-        left = [f"{len(rest)} more", *[""] * (3 if by == "node" else 1), str(sum(r.calls for r in rest))]
+        left = [f"{len(rest)} more", *[""] * len(words), str(sum(r.calls for r in rest))]
         spent = sum(r.time.mean for r in rest)
         left += [duration(spent), percent(sum(r.share for r in rest)), "", "", duration(sum(r.wait_ns for r in rest))]
         lines.append([*left, "", "", "", *blank])
@@ -44,10 +44,14 @@ def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[
     return title, columns, lines
 
 
-def _line(row: Row, by: str) -> list[str]:
+def words_of(by: str) -> tuple[str, ...]:
+    """The columns between what a line is of and its figures."""
+    return WORDS if by == "node" else ("type",) if by != "type" else ()
+
+
+def _line(row: Row, words: Sequence[str]) -> list[str]:
     told = cells(row)
-    middle = ("op", "type", "shape") if by == "node" else ("type",)
-    return [row.key, *(told[name] for name in (*middle, "calls", *FIGURES))]
+    return [row.key, *(told[name] for name in (*words, "calls", *FIGURES))]
 
 
 def cells(row: Row) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import ggtui
 from ggtui.core.errors import UsageError
+from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime.record import (
     GraphInfo,
     MemoryUse,
@@ -38,11 +40,10 @@ def made_up(n_layer: int, per_layer: int = 7, name: str = "") -> GraphInfo:
         result = TensorInfo(name, "f32", (768, 1, 1, 1))
         weight = TensorInfo(f"{name}.weight", "q4_0", (768, 768, 1, 1))
         original = OriginalInfo(name, "mul_mat", result)
-        nodes.append(
-            NodeInfo(
-                len(nodes), name, "mul_mat", result, src, (weight,), (original,), ("mul_mat",), 0, 10, 100, name, layer
-            )
-        )
+        nodes.append(NodeInfo(
+            len(nodes), name, "mul_mat", result, src, (weight,), (original,), ("mul_mat",), 0,
+            flops=Cost.of(10), traffic=Cost.of(100), key=name, layer=layer,
+        ))  # fmt: skip
 
     add(f"{name}embd", None, ())
     for il in range(n_layer):
@@ -170,6 +171,21 @@ def test_bytes_on_edges() -> None:
     graph = made_up(1)
     assert "KiB" not in re.sub(r"tooltip=.*?\"", "", dot_text(graph))
     assert dot_text(graph, edges=True).count("3.0 KiB") == sum(len(n.src) for n in graph.nodes)
+
+
+@pytest.mark.parametrize("n_originals", [1, 4])
+def test_what_only_rounds_is_drawn_in_passing(n_originals: int) -> None:
+    """Small, unless it stands for more or is hot."""
+    graph = made_up(1)
+    first, up, *rest = graph.nodes
+    tensor = TensorInfo("up:round", "q8_a", (768, 1, 1, 1))
+    rounds = replace(up, name="blk.0.up:round", op="quantize", result=tensor, originals=up.originals * n_originals)
+    graph = replace(graph, nodes=(first, rounds, *rest))
+    assert ('<FONT POINT-SIZE="8">up:round</FONT>' in dot_text(graph)) == (n_originals == 1)
+    assert f">{768 // 32 * 48 / 1024:.1f} KiB<" in dot_text(graph, edges=True)
+    stage = stage_of(graph)
+    stage.work[:, 1] *= 1000
+    assert "<B>up:round</B>" in dot_text(graph, stage)
 
 
 @pytest.mark.parametrize("markup", [True, False])

@@ -57,6 +57,8 @@ def settings(**changed: Any) -> SimpleNamespace:
 class Listener:
     """An engine, and what was heard of it."""
 
+    loaded: Loaded  # of the one that tests share
+
     def __init__(self, engine: EngineProcess) -> None:
         self.engine = engine
         self.heard: list[Event] = []
@@ -89,7 +91,7 @@ def started(**changed: Any) -> Listener:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Listener]:
     listener = started()
-    listener.until(Loaded)
+    listener.loaded = listener.until(Loaded)
     yield listener
     listener.engine.close()
 
@@ -146,7 +148,9 @@ def test_an_answer_is_what_a_chat_says(engine: Listener, new_chat: Any) -> None:
 def test_evaluations_are_told_with_their_records(engine: Listener, here: Chat) -> None:
     text_of(here.say("Once upon a time"))
     live = Live()
-    live.take(engine.ask(Say("Once upon a time"), Ended))
+    ended = engine.ask(Say("Once upon a time"), Ended)
+    for event in (engine.loaded, *engine.before, ended):
+        live.take(event)
     batches = [event for event in engine.before if isinstance(event, Batch)]
     runs = [run for batch in batches for run in batch.evaluations]
     assert len(runs) + sum(batch.unrecorded for batch in batches) == N

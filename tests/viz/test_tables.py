@@ -24,6 +24,7 @@ def test_every_line_has_every_column(by: str, top: int | None) -> None:
     title, columns, lines = tables.node_table(stages(trace())[0], by, top)
     assert title.startswith("generation: 5 evaluations, 3.")
     assert all(len(line) == len(columns) for line in lines)
+    assert len({name for name, _ in columns}) == len(columns)
     if top == 1:
         assert len(lines) == 2 and lines[1][0].endswith(" more")
         shares = [float(line[[c for c, _ in columns].index("share")].rstrip("%")) for line in lines]

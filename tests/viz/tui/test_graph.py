@@ -73,7 +73,7 @@ def on_graph(script: Script, *events: Event, size: tuple[int, int] = (100, 30), 
 @pytest.mark.parametrize("size", SIZES)
 def test_look(size: tuple[int, int]) -> None:
     async def script(pilot: Pilot[int]) -> None:
-        await press(pilot, "down", "down", "down", "right", "down", "down", "tab")
+        await press(pilot, "down", "down", "down", "right", "down", "down", "down", "tab")
         assert current(pilot) == "node blk.0.attn_qkv"
         check_snapshot(app_of(pilot), f"graph-{size[0]}x{size[1]}")
 
@@ -98,7 +98,7 @@ def test_look_with_original_ops() -> None:
 
 def test_look_in_ascii() -> None:
     async def script(pilot: Pilot[int]) -> None:
-        await press(pilot, "down", "down", "down", "right", "down", "down", "tab")
+        await press(pilot, "down", "down", "down", "right", "down", "down", "down", "tab")
         check_snapshot(app_of(pilot), "graph-ascii")
         assert all(line.isascii() for line in lines(app_of(pilot)))
         await press(pilot, "asterisk", "f", "h", "h", "h", "o")
@@ -168,7 +168,7 @@ def test_star_unfolds_and_folds_all() -> None:
     async def script(pilot: Pilot[int]) -> None:
         await press(pilot, "asterisk")
         assert listed(pilot, "blk.5.ffn_up")
-        await press(pilot, "up", "end", "up", "up")
+        await press(pilot, "up", "end", "up", "up", "up")
         assert current(pilot) == "node blk.5.ffn_down"
         await press(pilot, "asterisk")
         assert current(pilot) == "blk.5" and not listed(pilot, "blk.0.ffn_up")
@@ -183,6 +183,9 @@ def test_walk_and_back() -> None:
         await press(pilot, "enter")
         assert current(pilot) == "node embd"
         await press(pilot, "enter")  # its first reader
+        assert current(pilot) == "node blk.0.attn_norm"
+        assert shown(pilot, "blk.0.attn_norm.weight") and shown(pilot, "q8_a 256, 384 B")
+        await press(pilot, "enter")
         assert current(pilot) == "node blk.0.attn_qkv"
         assert shown(pilot, "blk.0.attn_qkv.weight") and shown(pilot, "q8_0 256 x 768 204.0 KiB")
         await press(pilot, "down", "down", "enter")
@@ -192,7 +195,7 @@ def test_walk_and_back() -> None:
         assert current(pilot) == "node blk.0.v_store"
         await press(pilot, "backspace", "backspace")
         assert current(pilot) == "node blk.0.attn_qkv"
-        await press(pilot, "backspace", "backspace", "backspace")
+        await press(pilot, *["backspace"] * 4)
         assert current(pilot) == "node token_embd"
         await press(pilot, "tab")
         assert isinstance(pilot.app.focused, Outline)
@@ -204,7 +207,7 @@ def test_walk_and_back() -> None:
 
 def test_details_scroll_into_sight() -> None:
     async def script(pilot: Pilot[int]) -> None:
-        await press(pilot, "end", "tab")
+        await press(pilot, "end", "up", "tab")
         assert not shown(pilot, "output_norm.scaled")
         await press(pilot, "pagedown", "pagedown")
         assert shown(pilot, "output_norm.scaled")
@@ -226,13 +229,15 @@ def test_heat_goes_round() -> None:
 def test_original_ops() -> None:
     async def script(pilot: Pilot[int]) -> None:
         await press(pilot, "home", "f")
-        assert shown(pilot, "mul_mat   output ")
-        await press(pilot, "end")
-        assert current(pilot) == "node output 3"
-        assert shown(pilot, "read by no node")  # the node that computes it
+        assert shown(pilot, "quantize  output_norm ")
+        await press(pilot, "end", "up")
+        assert current(pilot) == "node output_norm 3"
+        assert shown(pilot, "reads 1 node and 2 tensors")  # the node that computes it
         await press(pilot, "f")
+        assert current(pilot) == "node output_norm"
+        await press(pilot, "down")
         assert current(pilot) == "node output"
-        assert not shown(pilot, "norm      output_norm.norm")
+        assert not shown(pilot, "output_norm.norm")
 
     on_graph(script, size=(120, 40))
 
@@ -258,10 +263,10 @@ def test_find() -> None:
         assert current(pilot) == "node blk.1.v_store" and shown(pilot, "V_s: 2 of 6")
         await press(pilot, *["n"] * 5)
         assert current(pilot) == "node blk.0.v_store"
-        await press(pilot, "slash", *"t_n", "escape")  # an op that a node stands for
-        assert current(pilot) == "node output" and isinstance(pilot.app.focused, Outline)
+        await press(pilot, "slash", *"n_r", "escape")  # an op that a node stands for
+        assert current(pilot) == "node blk.0.attn_output" and isinstance(pilot.app.focused, Outline)
         await press(pilot, "slash", *"xy")
-        assert current(pilot) == "node output" and shown(pilot, "no node has xy in its name")
+        assert current(pilot) == "node blk.0.attn_output" and shown(pilot, "no node has xy in its name")
 
     on_graph(script)
 

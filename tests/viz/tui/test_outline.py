@@ -20,9 +20,9 @@ def test_layers_blocks_and_nodes() -> None:
     items = items_of(graph())
     layers = [item for item in items if item.kind == "layer"]
     assert [item.text for item in layers] == ["before the layers", *(f"blk.{i}" for i in range(6)), "after the layers"]
-    assert [i for item in layers for i in item.nodes] == list(range(46))
+    assert [i for item in layers for i in item.nodes] == list(range(71))
     blocks = [(item.text, item.nodes) for item in items if item.parent == "blk.0"]
-    assert blocks == [("attn", (3, 4, 5, 6, 7)), ("ffn", (8, 9))]
+    assert blocks == [("attn", (3, 4, 5, 6, 7, 8, 9)), ("ffn", (10, 11, 12, 13))]
     assert [item.text.split()[:2] for item in items if item.parent == "node blk.0.attn_output"] == [
         ["mul_mat", "blk.0.attn_output"],
         ["add", "blk.0.attn_output.biased"],
@@ -34,8 +34,8 @@ def test_layers_blocks_and_nodes() -> None:
 def test_a_graph_without_layers_or_keys() -> None:
     nodes = tuple(replace(n, layer=None, key="", originals=()) for n in graph().nodes)
     items = items_of(replace(graph(), nodes=nodes))
-    assert items[0].text == "outside layers" and len(items) == 47
-    assert len({item.key for item in items}) == 47
+    assert items[0].text == "outside layers" and len(items) == 72
+    assert len({item.key for item in items}) == 72
 
 
 def test_names_are_data() -> None:
@@ -48,7 +48,7 @@ def test_folded_groups_hide_what_is_in_them() -> None:
     folded = {f"blk.{i}" for i in range(6)}
     assert [item.text for item in visible(items, folded, False)][4:6] == ["blk.0", "blk.1"]
     assert len(visible(items, folded, True)) == len(visible(items, folded, False)) + 4
-    assert len(visible(items, set(), False)) == 46 + 8 + 12
+    assert len(visible(items, set(), False)) == 71 + 8 + 12
 
 
 def test_every_line_is_as_wide() -> None:
@@ -81,5 +81,5 @@ def test_a_name_is_cut_to_its_column() -> None:
 
 def test_matches() -> None:
     assert matches(graph(), "ATTN_QKV")[:2] == ["node blk.0.attn_qkv", "node blk.1.attn_qkv"]
-    assert matches(graph(), "ffn_norm")[0] == "node blk.0.ffn_up"  # an op it stands for
+    assert matches(graph(), "ffn_residual")[0] == "node blk.0.ffn_down"  # an op it stands for
     assert matches(graph(), "") == matches(graph(), "xyz") == []

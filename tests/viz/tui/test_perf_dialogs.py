@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import made_up
 import pytest
-from perf_runs import keys, perf, threads_end, typed
+from perf_runs import keys, perf, saved, threads_end, typed
 from recorded import RecordedEngine, answer, batch, check_snapshot, lines, loaded, settle, trace
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -21,14 +22,13 @@ from ggtui.viz.tui.screens.perf import PerfScreen
 
 def test_details_follow_the_run() -> None:
     async def script(pilot: Pilot[int], app: GgtuiApp) -> None:
-        await keys(pilot, "enter")
+        await keys(pilot, "down", "enter")
         shown = "\n".join(lines(app))
         for text in (
-            "q8_0 256 x 4096  token_embd.weight",
-            "blk.5.ffn_residual",
-            "mul_mat          output",
-            "quantize          1.27 us",
-            "2,099,456 flops, 1,133,568 bytes",
+            "q8_0 256 x 1024  blk.0.ffn_up.weight",
+            "q8_a 256         blk.0.ffn_norm",
+            "gelu             blk.0.ffn_act",
+            "533,504 flops, 287,104 bytes",
             "the newest 39 evaluations",
         ):
             assert text in shown, text
@@ -43,6 +43,19 @@ def test_details_follow_the_run() -> None:
         assert isinstance(app.screen, PerfScreen)
 
     perf(script, size=(100, 40))
+
+
+def test_details_tell_the_parts_of_a_node() -> None:
+    async def script(pilot: Pilot[int], app: GgtuiApp) -> None:
+        await keys(pilot, "down", "enter")
+        shown = [" ".join(line.split()) for line in lines(app)]
+        assert "blk.0.ffn_up mul_mat q8_0 in generation" in shown
+        at = shown.index("parts quantize 51 ns")
+        assert shown[at + 1] == "mul_mat 1.53 us"
+        await keys(pilot, "escape", "down", "enter")
+        assert not any(line.split()[:1] == ["parts"] for line in lines(app)), "of one part nothing is told"
+
+    saved(script, made_up.trace(), (100, 40))
 
 
 def test_e_writes_files(tmp_path: Path) -> None:
@@ -100,7 +113,7 @@ def test_d_compares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trace(20)
     up = next(n.id for n in run.graphs[0].nodes if n.key == "blk.3.ffn_up")
     faster = [
-        replace(t, records=tuple(replace(r, end=r.end - 9000) if r.node == up and r.part else r for r in t.records))
+        replace(t, records=tuple(replace(r, end=r.end - 9000) if r.node == up else r for r in t.records))
         for t in run.tokens
     ]
     EXPORTERS[0].save(replace(run, tokens=tuple(faster)), "base.json")

@@ -68,7 +68,7 @@ def test_a_line_tells_what_it_has_room_for() -> None:
 
 def test_the_context_is_told() -> None:
     assert kv_line(live(), 100, True) == (
-        " KV  43/512 #---------  0.3 MiB  token  1.3 ms p95  2.3  next: castle .31  a .12  my .06"
+        " KV  43/512 #---------  0.3 MiB  token 0.94 ms p95  1.6  next: castle .31  a .12  my .06"
     )
     assert kv_line(Live(), 80, True) == ""
 

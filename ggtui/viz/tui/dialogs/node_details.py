@@ -82,9 +82,9 @@ def _intensity(row: Row) -> str:
 
 def _times(row: Row) -> list[str]:
     t = row.time
-    mean = f"{tables.duration(t.mean)} mean, {tables.percent(row.share)} of an evaluation"
+    mean = f"{tables.duration(t.mean)} mean, {tables.percent(row.share)} of an evaluation, sd {tables.duration(t.sd)}"
     wait = f"{tables.duration(row.wait_ns)} waiting for other threads after it, the mean over threads"
-    known = [("least", t.least), ("median", t.median), ("p95", t.p95), ("most", t.most), ("sd", t.sd)]
+    known = [("least", t.least), ("median", t.median), ("p95", t.p95), ("most", t.most)]
     return [mean, ", ".join(f"{name} {tables.duration(v)}" for name, v in known if v is not None), wait]
 
 

@@ -21,7 +21,6 @@ from ggtui.viz import tables
 from ggtui.viz.text import printable_line
 
 GAP = 2  # columns between two of the table; the first one holds the mark of the sorted column
-WORDS = ("op", "type", "shape")
 # As wide as the widest of their texts: 1000 us, 100.0%, 12345, 1234% mem.
 _WIDTHS = {"time": 7, "share": 6, "sd": 7, "p95": 7, "wait": 7, "GB/s": 5, "GFLOP/s": 7, "limit": 8}
 
@@ -37,7 +36,7 @@ class Column:
 
 def columns(rows: Sequence[Row], by: str, width: int) -> tuple[Column, ...]:
     """The columns that have room in `width`: as wide for any figures of the same rows."""
-    words = [w for w in WORDS if by == "node" or w == "type" != by]
+    words = tables.words_of(by)
     told = [tables.cells(row) for row in rows]
     found = [Column(by, max([len(by), *(len(printable_line(row.key)) for row in rows)]), True)]
     found += [Column(w, max([len(w), *(len(cells[w]) for cells in told)]), True) for w in words]
