@@ -331,7 +331,7 @@ def _light_spreads(stage: Stage, groups: Groups) -> list[Spread]:
 
 def peak(limits: Limits, node: NodeInfo) -> float:
     """Operations a second that the machine allows a node: 8-bit products for quantized weights, else f32."""
-    return limits.int8 if node.op == "mul_mat" and node.type not in _FLOATS else limits.f32
+    return limits.int8 if "product" in node.kinds and node.type not in _FLOATS else limits.f32
 
 
 def _binding(memory: float | None, compute: float, ns: float) -> tuple[str, float | None]:

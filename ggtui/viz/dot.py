@@ -291,7 +291,7 @@ class _Drawing:
 
     def _node_lines(self, n: NodeInfo, points: int) -> list[tuple[str, int, bool]]:
         name = n.name.removeprefix(f"blk.{n.layer}.")
-        if n.op == "quantize" and len(n.originals) < 2 and points == _HEAT[0][2]:
+        if n.kinds[-1:] == ("round",) and len(n.originals) < 2 and points == _HEAT[0][2]:
             # What only rounds for the next product, and takes no time to speak of, is drawn in passing.
             told = [tensor_text(n.result), *([self.times.told(self.times.sum([n]))] if self.times.evaluation else [])]
             return [(name, 8, False), (" · ".join(told), 8, False)]
@@ -348,7 +348,7 @@ class _Drawing:
         told = [f"×{len(sources)}"] if self.collapse == "op" and len(sources) > 1 else []
         if self.bytes_on_edges:
             sizes = [int(prod(n.result.ne) * _BYTES[n.result.type]) for n in sources if n.result.type in _BYTES]
-            cache = "≤ " if any(n.op == "set_rows" for n in sources) else ""  # readers take the rows in use
+            cache = "≤ " if any("store" in n.kinds for n in sources) else ""  # readers take the rows in use
             told += [cache + size(sum(sizes))] if len(sizes) == len(sources) else []
         if told and "style" not in attributes:
             attributes |= self.labels.chip(" ".join(told), 8, CARD, INK)

@@ -22,6 +22,9 @@ FLOPS = (Cost(), Cost.of(3000), Cost(((999, ()), (1, ("n_kv",)))))
 TRAFFIC = (Cost.of(100), Cost.of(8000), Cost.of(4000))
 
 
+KIND = {"get_rows": "gather", "quantize": "round", "mul_mat": "product"}
+
+
 def node(id: int, key: str, op: str = "mul_mat", parts: tuple[str, ...] = (), type: str = "q8_0") -> NodeInfo:
     result = TensorInfo(key, "f32", (256, 1, 1, 1))
     layer = int(key.split(".")[1]) if key.startswith("blk.") else None
@@ -29,7 +32,8 @@ def node(id: int, key: str, op: str = "mul_mat", parts: tuple[str, ...] = (), ty
     src = (id - 1,) if id else ()
     return NodeInfo(
         id, key, op, result, src, (weights,), (OriginalInfo(key, op, result),), parts or (op,), id,
-        flops=FLOPS[id], traffic=TRAFFIC[id], key=key, layer=layer, type=type,
+        flops=FLOPS[id], traffic=TRAFFIC[id], kinds=tuple(KIND[part] for part in parts or (op,)), key=key,
+        layer=layer, type=type,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def made_up(n_layer: int, per_layer: int = 7, name: str = "") -> GraphInfo:
         original = OriginalInfo(name, "mul_mat", result)
         nodes.append(NodeInfo(
             len(nodes), name, "mul_mat", result, src, (weight,), (original,), ("mul_mat",), 0,
-            flops=Cost.of(10), traffic=Cost.of(100), key=name, layer=layer,
+            flops=Cost.of(10), traffic=Cost.of(100), kinds=("product",), key=name, layer=layer,
         ))  # fmt: skip
 
     add(f"{name}embd", None, ())
@@ -179,7 +179,9 @@ def test_what_only_rounds_is_drawn_in_passing(n_originals: int) -> None:
     graph = made_up(1)
     first, up, *rest = graph.nodes
     tensor = TensorInfo("up:round", "q8_a", (768, 1, 1, 1))
-    rounds = replace(up, name="blk.0.up:round", op="quantize", result=tensor, originals=up.originals * n_originals)
+    rounds = replace(
+        up, name="blk.0.up:round", op="quantize", kinds=("round",), result=tensor, originals=up.originals * n_originals
+    )
     graph = replace(graph, nodes=(first, rounds, *rest))
     assert ('<FONT POINT-SIZE="8">up:round</FONT>' in dot_text(graph)) == (n_originals == 1)
     assert f">{768 // 32 * 48 / 1024:.1f} KiB<" in dot_text(graph, edges=True)

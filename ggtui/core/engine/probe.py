@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ggtui.core.engine.sampler import top
 from ggtui.core.engine.session import Session
 from ggtui.core.graph.dim import Dim
+from ggtui.core.graph.ops import OPS
 from ggtui.core.models.base import Inputs, ModelGraph
 from ggtui.core.runtime.compute import Graph
 from ggtui.core.runtime.context import Context
@@ -69,7 +70,7 @@ def node_values(session: Session, ids: Sequence[int]) -> list[NodeValues]:
         _run(session, graph, inputs, graph.plan(fused=False, **session.options), part, at)
         for i, node in enumerate(nodes):
             values = node.dst.numpy()
-            if node.op == "set_rows":  # of the whole cache only what was stored now
+            if OPS[node.op].kind == "store":  # of the whole cache only what was stored now
                 values = values[:, at : at + len(part)]
             numbers = values[~np.isnan(values)]
             s = found.setdefault(i, [np.inf, -np.inf, 0.0, 0, 0])

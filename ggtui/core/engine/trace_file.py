@@ -120,7 +120,8 @@ def _graph(data: Any) -> GraphInfo:
         originals = tuple(OriginalInfo(o["name"], o["op"], _tensor(o["result"])) for o in n["originals"])
         n = {**n, "result": _tensor(n["result"]), "src": tuple(n["src"]), "inputs": tuple(map(_tensor, n["inputs"]))}
         costs = {name: _cost(n[name]) for name in _COSTS}
-        nodes.append(NodeInfo(**{**n, **costs, "originals": originals, "parts": tuple(n["parts"])}))
+        texts = {name: tuple(n[name]) for name in ("parts", "kinds")}
+        nodes.append(NodeInfo(**{**n, **costs, **texts, "originals": originals}))
     return GraphInfo(**{**data, "nodes": tuple(nodes)})
 
 
@@ -139,6 +140,8 @@ def _bring_up_to_date(data: Any) -> None:
     data["run"]["device"] = data["run"].pop("backend")
     for index, graph in enumerate(data["graphs"]):
         tokens = [t for t in data["tokens"] if t["graph"] == index]
+        for node in graph["nodes"]:
+            node["kinds"] = [_kind(op) for op in node["parts"]]
         for name in _COSTS:
             told = [(t["n_past"] + t["n_tokens"], t[name]) for t in tokens if t[name]]
             if any(len(costs) != len(graph["nodes"]) for _, costs in told):
@@ -149,6 +152,13 @@ def _bring_up_to_date(data: Any) -> None:
     for token in data["tokens"]:
         for name in _COSTS:
             del token[name]
+
+
+def _kind(op: str) -> str:
+    """Of an op by its name, as far as it is known today."""
+    from ggtui.core.graph.ops import OPS
+
+    return OPS[op].kind if op in OPS else "round" if op == "quantize" else ""
 
 
 def _through(points: list[tuple[int, int]]) -> list[Any]:
@@ -176,7 +186,8 @@ def _check(trace: Trace) -> None:
             for cost in (node.flops, node.traffic):
                 if any(name not in SIZES for _, names in cost.terms for name in names):
                     raise ValueError(f"node {i} costs {cost.terms}, but sizes are {', '.join(SIZES)}")
-            if node.id != i or not node.parts or not all(0 <= s < len(graph.nodes) for s in node.src):
+            parts = 0 < len(node.parts) == len(node.kinds)
+            if node.id != i or not parts or not all(0 <= s < len(graph.nodes) for s in node.src):
                 raise ValueError(f"node {i} has a wrong id, a wrong source or no parts")
     for token in trace.tokens:
         graph = _at(trace.graphs, token.graph, "graph")

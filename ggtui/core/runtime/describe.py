@@ -14,12 +14,13 @@ from ggtui.core.runtime.record import NodeInfo, OriginalInfo, TensorInfo
 _LAYER = re.compile(r"blk\.(\d+)\.")
 
 NodeCost = Callable[[Node], Cost]
+NodeKind = Callable[[Node], str]
 
 
 def node_infos(
-    nodes: Sequence[Node], phases: Sequence[int], flops: NodeCost, traffic: NodeCost
+    nodes: Sequence[Node], phases: Sequence[int], kind: NodeKind, flops: NodeCost, traffic: NodeCost
 ) -> tuple[NodeInfo, ...]:
-    """A record of each node; `flops` and `traffic` are what a device makes of it."""
+    """A record of each node; `kind`, `flops` and `traffic` say what a device makes of it."""
     makers = {node.dst.root: i for i, node in enumerate(nodes)}
     seen: Counter[str] = Counter()
     made = []
@@ -43,6 +44,7 @@ def node_infos(
                 phase=phase,
                 flops=flops(node),
                 traffic=traffic(node),
+                kinds=(kind(node),),
                 key=node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}",
                 layer=int(layer[1]) if layer else None,
                 type=max(stored or sources, key=_largest, default=node.dst).type.name,

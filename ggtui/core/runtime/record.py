@@ -43,8 +43,8 @@ class NodeInfo:
 
     id, src  its number, and those of the nodes it reads
     inputs   the tensors it reads that no node made
-    parts    the loops it consists of
-    phase    nodes of one phase ran without the threads meeting
+    parts    the loops it consists of, by the op that each does; kinds: of what kind each is (see KINDS of the ops)
+    phase    between nodes of one phase there is no barrier
     flops, traffic  operations, and bytes read and written, as they hang on the sizes of a run (TokenRecord.sizes)
     key      its name, made unique: the same node has the same key in every graph of the model
     layer    the number of its layer; None outside of them
@@ -62,6 +62,7 @@ class NodeInfo:
     phase: int
     flops: Cost
     traffic: Cost
+    kinds: tuple[str, ...] = ()
     key: str = ""
     layer: int | None = None
     type: str = ""

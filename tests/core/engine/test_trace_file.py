@@ -49,6 +49,7 @@ def small() -> Trace:
         0,
         Cost.of(4),
         Cost(((48, ()), (2, ("n_kv", "n_tokens")))),
+        kinds=("binary",),
         key="x",
         type="f32",
     )
@@ -74,6 +75,9 @@ def of_version_1(trace: Trace) -> dict[str, Any]:
     data = json.loads(dumps(trace))
     data["version"] = 1
     data["run"]["backend"] = data["run"].pop("device")
+    for graph in data["graphs"]:
+        for node in graph["nodes"]:
+            del node["kinds"]
     for graph, said in zip(trace.graphs, data["graphs"], strict=True):
         for node, n in zip(graph.nodes, said["nodes"], strict=True):
             n |= {name: getattr(node, name).at(trace.tokens[-1].sizes) for name in ("flops", "traffic")}

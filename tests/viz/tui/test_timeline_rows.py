@@ -65,7 +65,7 @@ def test_the_sums_are_exact_at_any_edges() -> None:
             spent = lane.spent(edges, of.total)
             assert spent.sum(axis=0) == pytest.approx(np.diff(edges))
         spent = lane.spent(np.array([0.0, of.total]), of.total)[:, 0]
-        assert spent[kind_of("mul_mat")] == pytest.approx(2 * (5000 if lane.start[1] == 0 else 7000))
+        assert spent[kind_of("product")] == pytest.approx(2 * (5000 if lane.start[1] == 0 else 7000))
     assert of.lanes(0, of.total)[0].spent(np.array([0.0, 12_000.0]), of.total)[WAIT, 0] == 3000.0
     assert of.lanes(0, of.total)[1].spent(np.array([0.0, 12_000.0]), of.total)[IDLE, 0] == 2000.0
 
@@ -75,7 +75,7 @@ def test_outside_of_the_axis_there_is_nothing() -> None:
     window = Window(8, of.total, 10_000.0, 8_000.0, follow=False)
     assert row(of, window, 0) == ["ss      "]
     cells = of.lanes(0, of.total)[0].cells(np.array([-2000.0, -1000.0, 500.0]), of.total, 1)
-    assert cells.tolist() == [[NOTHING, kind_of("get_rows")]]
+    assert cells.tolist() == [[NOTHING, kind_of("gather")]]
 
 
 def test_names_stand_in_spans_that_are_wide_enough() -> None:

@@ -37,6 +37,7 @@ KINDS = (
     "product",    # rows of weights times rows of activations
     "attention",  # soft_max and products in one go
     "custom",     # a function of Python's
+    "round",      # activations to the form that products read: a device's own
 )  # fmt: skip
 
 

@@ -29,6 +29,10 @@ def op_of(node: Node) -> Op:
     return CPU_OPS[node.op]
 
 
+def kind(node: Node) -> str:
+    return op_of(node).kind
+
+
 def flops(node: Node) -> Cost:
     """Operations of all that a node computes."""
     total = Cost()

@@ -15,7 +15,7 @@ from ggtui.core.runtime.cpu.buffer import RowBuffer, numbers
 from ggtui.core.runtime.cpu.codec import tell_own_types
 from ggtui.core.runtime.cpu.lower import lower
 from ggtui.core.runtime.cpu.native import ISAS, check, ffi, isa_index, last_error, lib
-from ggtui.core.runtime.cpu.ops import flops, traffic
+from ggtui.core.runtime.cpu.ops import flops, kind, traffic
 from ggtui.core.runtime.cpu.passes import run_passes
 from ggtui.core.runtime.cpu.pool import Pool
 from ggtui.core.runtime.cpu.recorder import RecordBuffer, TotalBuffer
@@ -190,5 +190,5 @@ class Plan:
 
     def info(self, threads: int) -> GraphInfo:
         """What this plan runs, for a trace."""
-        nodes = node_infos(self.dag.nodes, [self.dag.phase[n] for n in self.dag.nodes], flops, traffic)
+        nodes = node_infos(self.dag.nodes, [self.dag.phase[n] for n in self.dag.nodes], kind, flops, traffic)
         return GraphInfo(nodes, self.isa, threads, self.variables.get("n_tokens", 1))

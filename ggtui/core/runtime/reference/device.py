@@ -141,6 +141,7 @@ class Reference:
         infos = node_infos(
             nodes,
             range(len(nodes)),
+            lambda node: OPS[node.op].kind,
             lambda node: OPS[node.op].flops(node.dst),
             lambda node: OPS[node.op].traffic(node.dst, node.src),
         )

@@ -73,7 +73,7 @@ def _node(n: NodeInfo) -> Neighbour:
 
 def _input_name(graph: GraphInfo, node: NodeInfo, tensor: TensorInfo) -> str:
     """A view has no name; one like what a source sets rows of is a view of the KV cache."""
-    stores = (graph.nodes[i] for i in node.src if graph.nodes[i].op == "set_rows")
+    stores = (graph.nodes[i] for i in node.src if "store" in graph.nodes[i].kinds)
     if not tensor.name and any((s.result.type, s.result.ne) == (tensor.type, tensor.ne) for s in stores):
         return "(KV cache)"
     return printable_line(tensor.name) or "(a view)"

@@ -53,22 +53,16 @@ OTHER, WAKING, SAMPLE, UNSEEN, UNKEPT, IDLE, WAIT = (
 )
 N_WORK = WAKING  # kinds of work come before all others
 NOTHING = len(KINDS)  # where there is no time: before the first evaluation and after the last
-_OPS = {
-    "mul_mat": ("mul_mat",),
-    "attn": ("flash_attn_ext", "soft_max", "diag_mask_inf"),
-    "quant": ("quantize",),
-    "norm": ("norm", "rms_norm", "l2_norm"),
-    "rope": ("rope",),
-    "elem": ("add", "sub", "mul", "div", "scale", "clamp", "neg", "sqr", "sqrt", "log", "exp", "relu", "gelu",
-                    "gelu_erf", "gelu_quick", "silu", "sigmoid", "tanh", "swiglu", "geglu"),
-    "copy": ("get_rows", "set_rows", "dup", "cpy", "cont", "repeat", "concat"),
+_WORDS = {  # kinds of ops, as records have them -> what a thread is at
+    "product": "mul_mat", "attention": "attn", "soft_max": "attn", "round": "quant", "norm": "norm", "rope": "rope",
+    **dict.fromkeys(("unary", "binary", "map", "glu"), "elem"),
+    **dict.fromkeys(("copy", "move", "gather", "store"), "copy"),
 }  # fmt: skip
-_KIND_OF = {op: _AT[word] for word, ops in _OPS.items() for op in ops}
 
 
-def kind_of(op: str) -> int:
-    """The kind of a node's part."""
-    return _KIND_OF.get(op, OTHER)
+def kind_of(kind: str) -> int:
+    """What a thread is at in a part of that kind."""
+    return _AT[_WORDS.get(kind, "other")]
 
 
 _SEEN = 8  # stretches whose arrays are kept
@@ -177,7 +171,7 @@ class Spans:
     def kinds(self) -> list[int]:
         """The kinds that there can be."""
         graphs = [self.graphs[i] for i in {t.graph for t in self.tokens}]
-        found = {kind_of(op) for graph in graphs for node in graph.nodes for op in node.parts}
+        found = {kind_of(kind) for graph in graphs for node in graph.nodes for kind in node.kinds}
         found |= {WAKING, IDLE, WAIT} if self.tokens else set()
         found |= {SAMPLE} if self.sampling.any() else set()
         found |= {UNSEEN} if any(t.dropped or not len(t.records) for t in self.tokens) else set()
@@ -312,7 +306,7 @@ def _kinds(graphs: tuple[GraphInfo, ...]) -> NDArray[np.int8]:
     kinds = np.full((len(graphs), n_nodes + 1, n_parts), OTHER, np.int8)
     for i, graph in enumerate(graphs):
         for node in graph.nodes:
-            kinds[i, node.id, : len(node.parts)] = [kind_of(op) for op in node.parts]
+            kinds[i, node.id, : len(node.parts)] = [kind_of(kind) for kind in node.kinds]
     kinds[:, WAKE] = WAKING
     return kinds
 
