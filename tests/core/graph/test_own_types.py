@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -306,10 +305,8 @@ print(n, most - before, 4 * weights)
 """
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or "san" in os.environ.get("LD_PRELOAD", ""),
-    reason="measures memory as Linux tells it, without a sanitizer",
-)
+@pytest.mark.bare
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux tells it")
 def test_no_float_copy_of_the_model(tmp_path: Path) -> None:
     """What the process takes while it generates is a fraction of the weights as floats."""
     path = tmp_path / "row6.gguf"
