@@ -1,6 +1,6 @@
 # Every target sets up what it needs, in .venv and build/, and starts at once the next time.
-#   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make fuzz   make build   make bench
-#   make screenshots   make clean
+#   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make clang   make aarch64   make fuzz
+#   make build   make wheel   make sdist   make package   make bench   make screenshots   make clean
 
 PYTHON ?= python3
 ARGS   ?=
@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 CSRC   := $(shell find ggtui/csrc -name __pycache__ -prune -o -print)
 
-.PHONY: chat test build lint asan tsan fuzz bench screenshots clean
+.PHONY: chat test build lint asan tsan clang aarch64 fuzz wheel sdist package bench screenshots clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/installed $(VENV)/built
@@ -29,10 +29,27 @@ lint: $(VENV)/dev
 asan tsan: $(VENV)/dev
 	@tests/sanitizers/run $@ $(ARGS)
 
+clang aarch64: $(VENV)/dev
+	@tests/$@/run $(ARGS)
+
 # Ten minutes for each format of model files, or GGTUI_FUZZ_SECONDS, from a new seed or GGTUI_FUZZ_SEED.
 fuzz: $(VENV)/dev $(VENV)/built
 	@GGTUI_FUZZ_SECONDS=$${GGTUI_FUZZ_SECONDS:-600} GGTUI_FUZZ_SEED=$${GGTUI_FUZZ_SEED:-$$(date +%s)} \
 	  $(BIN)/pytest -q -s tests/core/files/test_fuzz.py $(ARGS)
+
+# For Linux. The linker is told again what to do, since Python's own flags may leave a path of this machine in the module.
+wheel: $(VENV)/dev
+	@rm -rf build/wheel dist/*.whl
+	@GGTUI_WERROR=1 LDSHARED="$(CC) -shared" $(BIN)/python setup.py -q build --build-base build/wheel \
+	  bdist_wheel --bdist-dir build/wheel/bdist --dist-dir build/wheel
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+
+sdist: $(VENV)/made
+	@rm -f dist/*.tar.gz
+	@$(BIN)/python setup.py -q sdist
+
+package: wheel sdist
+	@tests/packaging/run
 
 # Against llama.cpp; its own environment, since nothing of ggtui needs it. Not a part of the continuous integration.
 bench: $(VENV)/installed $(PEER)/made

@@ -1,6 +1,7 @@
 """Compiles ggtui._native. pyproject.toml has the rest; ggtui/csrc/build_ffi.py says what to compile and how.
 
-Objects are kept under build/obj and compiled anew only when their source, a header or the command changed.
+Objects are kept under build/obj, apart for each compiler, and compiled anew only when their source, a header or the
+command changed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class BuildNative(build_ext):
     def build_extension(self, ext: Extension) -> None:
         machine = self.check_compiler()
         kind = os.environ.get("GGTUI_SANITIZE", "").replace(",", "-") or "plain"
-        objects = Path("build/obj", kind)
+        objects = Path("build/obj", Path(self.compiler.compiler_so[0]).name, kind)
         units = [*build_ffi.units(machine, objects, os.environ, accepts=self.accepts), self.generated_unit(objects)]
         changed = [unit for unit in units if not fresh(unit.object, self.command(unit))]
         with ThreadPoolExecutor(int(self.parallel or os.cpu_count() or 1)) as pool:

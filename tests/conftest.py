@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 
 import hypothesis
@@ -21,3 +22,13 @@ def pytest_report_header(config: pytest.Config) -> str:
     """Names the compiled module under test, which for the sanitizers is not the one in the working tree."""
     spec = importlib.util.find_spec("ggtui._native")
     return f"native: {spec.origin if spec else 'not built'}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With GGTUI_NO_SKIPS=1, as in the continuous integration, a skipped test is a failure: a tool was missing."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", ())) if reporter else 0
+    if skipped and os.environ.get("GGTUI_NO_SKIPS") == "1":
+        reporter.ensure_newline()
+        reporter.write_line(f"{skipped} skipped, and GGTUI_NO_SKIPS=1 allows none", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -239,7 +239,9 @@ def test_only_barriers_are_waited_for(new_pool: Any, custom: Any) -> None:
     wait = [[(r.done - r.end) * ms for r in trace.of(t)[1:]] for t in range(2)]
     assert wait[0][0] == wait[1][0] == 0
     assert min(work[1]) > 19
-    assert wait[0][1] > 19 and wait[0][2] > 10
+    # At the meeting, and at the end, thread 0 waits for thread 1; for how long depends on when it got a core itself.
+    for first, second in zip(trace.of(0)[2:], trace.of(1)[2:], strict=True):
+        assert first.done >= second.end
 
 
 def test_what_does_not_fit_is_counted(new_pool: Any) -> None:

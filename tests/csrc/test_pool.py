@@ -21,7 +21,6 @@ pytestmark = pytest.mark.pool
 
 TASKS = Path("/proc/self/task")
 on_linux = pytest.mark.skipif(not TASKS.exists(), reason="looks into /proc")
-sanitized = "san.so" in os.environ.get("LD_PRELOAD", "")
 
 
 # ---- order and meetings ----
@@ -179,7 +178,7 @@ def test_threads_have_names_leave_signals_alone_and_end_with_their_pool(new_pool
 
 
 @on_linux
-@pytest.mark.skipif(sanitized, reason="sanitizers need the address space")
+@pytest.mark.bare
 def test_threads_that_cannot_start_leave_nothing_behind() -> None:
     script = """
 import os, resource

@@ -39,6 +39,7 @@ def test_loops_of_other_processors() -> None:
     assert disasm._innermost(code) == code[:3]
 
 
+@pytest.mark.bare
 @needs_objdump
 @pytest.mark.parametrize("isa", usable_isas())
 @pytest.mark.parametrize("kernel", ["mul_mat_q8_0", "mul_mat_f32"])

@@ -369,6 +369,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.bare
 @pytest.mark.parametrize("when", ["loading", "loaded"])
 def test_it_dies_with_its_parent(when: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}

@@ -92,6 +92,7 @@ async def browser(folder: Path) -> AsyncIterator[Page]:
             process.terminate()
 
 
+@pytest.mark.bare
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_shows_an_answer_as_it_comes(tmp_path: Path, new_chat: Any) -> None:
     words = "".join(step.text for step in new_chat(temp=0.0).say("Once upon a time")).split()

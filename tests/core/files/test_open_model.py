@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,29 @@ def test_neither_pipes_nor_devices(tmp_path: Path) -> None:
     assert problem_of(Path("/dev/null")) == "is not a regular file"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
-    path.write_bytes(b"GGUF")
-    path.chmod(0)
-    assert problem_of(path) == "cannot be read: Permission denied"
+@pytest.fixture
+def not_root() -> Iterator[None]:
+    """For the length of a test nobody, where the tests are run by root, who may read everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+@pytest.fixture
+def folder_of_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two files that are no models, one of them not readable, in the current folder: those above it may be shut."""
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    for name, mode in (("open.gguf", 0o644), ("shut.gguf", 0)):
+        (tmp_path / name).write_bytes(b"Once upon a time")
+        (tmp_path / name).chmod(mode)
+
+
+def test_a_file_that_may_not_be_read(folder_of_two: None, not_root: None) -> None:
+    assert problem_of(Path("open.gguf")).startswith("is unknown")
+    assert problem_of(Path("shut.gguf")) == "cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize(
