@@ -138,7 +138,7 @@ def _limits(isa: str, threads: int) -> dict[str, str] | str:
         "reading": ", ".join(reads),
         "int8": f"{found.int8 / 1e9:.0f} Gop/s",
         "f32": f"{found.f32 / 1e9:.0f} GFLOP/s",
-        "meeting of the threads": f"{found.meeting_ns:.0f} ns",
+        "barrier of the threads": f"{found.barrier_ns:.0f} ns",
     }
 
 

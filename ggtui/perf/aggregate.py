@@ -407,8 +407,8 @@ def overhead(trace: Trace) -> dict[str, Any]:
     stamps = 0.0
     if stage is not None:
         steps = sum(len(n.parts) for n in stage.graph.nodes)
-        meetings = max(n.phase for n in stage.graph.nodes) + 1 if stage.graph.threads > 1 else 0
-        stamps = float(steps + meetings + 1)
+        barriers = max(n.phase for n in stage.graph.nodes) + 1 if stage.graph.threads > 1 else 0
+        stamps = float(steps + barriers + 1)
     share = stamps * run.stamp_ns / stage.evals.mean if stage is not None and stage.evals.mean else 0.0
     measured = run.token_ns / run.plain_token_ns - 1 if run.plain_token_ns and run.token_ns else None
     return {"stamps": stamps, "stamp_ns": run.stamp_ns, "share": share, "end_to_end": measured}

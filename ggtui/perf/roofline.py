@@ -33,7 +33,7 @@ def measure(pool: Pool, isa: str | None = None) -> Limits:
         read=tuple((size, _limit(pool, lib.GG_LIMIT_READ, index, size)) for size in sizes),
         int8=_limit(pool, lib.GG_LIMIT_INT8, index),
         f32=_limit(pool, lib.GG_LIMIT_F32, index),
-        meeting_ns=_limit(pool, lib.GG_LIMIT_BARRIER, index),
+        barrier_ns=_limit(pool, lib.GG_LIMIT_BARRIER, index),
     )
 
 

@@ -30,7 +30,7 @@ LLAMA_BENCH = (
 @pytest.fixture
 def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(pool: Pool, isa: str) -> Limits:
-        return Limits(isa, pool.threads, ((1 << 20, 1e10),), int8=1e12, f32=1e11, meeting_ns=100)
+        return Limits(isa, pool.threads, ((1 << 20, 1e10),), int8=1e12, f32=1e11, barrier_ns=100)
 
     monkeypatch.setattr("ggtui.perf.roofline.measure", measure)
 

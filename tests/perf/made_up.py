@@ -48,7 +48,7 @@ RUN = RunInfo(
     model="model.gguf", architecture="gpt2", types={"q8_0": 1000}, kv_type="f16", n_ctx=64, batch=32,
     profile="full", stamp_ns=20.0, token_ns=101.0, plain_token_ns=100.0,
 )  # fmt: skip
-LIMITS = Limits("avx2", 2, ((1000, 8e9), (1_000_000, 4e9)), int8=2e9, f32=1e9, meeting_ns=100.0)
+LIMITS = Limits("avx2", 2, ((1000, 8e9), (1_000_000, 4e9)), int8=2e9, f32=1e9, barrier_ns=100.0)
 MEMORY = MemoryUse(weights=1 << 20, kv=1 << 10, activations=512, records=64)
 
 # (node, part): work of each thread in nanoseconds, and whether the threads meet afterwards.

@@ -14,8 +14,8 @@ from ggtui.core.runtime.record import Limits
 from ggtui.perf.bench import Task, bench, check, model_of
 
 SIZES = ((1 << 10, 1e9), (1 << 30, 1e9))
-MEMORY = Limits("scalar", 1, SIZES, int8=1e30, f32=1e30, meeting_ns=0)
-COMPUTE = Limits("scalar", 1, ((1 << 10, 1e30), (1 << 30, 1e30)), int8=1e9, f32=1e9, meeting_ns=0)
+MEMORY = Limits("scalar", 1, SIZES, int8=1e30, f32=1e30, barrier_ns=0)
+COMPUTE = Limits("scalar", 1, ((1 << 10, 1e30), (1 << 30, 1e30)), int8=1e9, f32=1e9, barrier_ns=0)
 
 
 @pytest.fixture(scope="module")

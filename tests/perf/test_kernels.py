@@ -20,7 +20,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("isa", usable_isas())
 def test_every_kernel_is_measured(isa: str) -> None:
-    limits = Limits(isa, 1, ((1000, 1e9), (1 << 30, 1e9)), int8=1e9, f32=1e9, meeting_ns=1.0)
+    limits = Limits(isa, 1, ((1000, 1e9), (1 << 30, 1e9)), int8=1e9, f32=1e9, barrier_ns=1.0)
     found = list(kernel_times([isa], lambda name: limits if name == isa else None))
     names = {k.kernel for k in found}
     assert {"mul_mat_f32", "mul_mat_f16", "mul_mat_q8_0", "mul_mat_q4_0", "attention", "norm", "gelu"} <= names

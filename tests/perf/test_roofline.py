@@ -29,7 +29,7 @@ def test_every_limit_is_measured(isa: str, threads: int) -> None:
     assert [size for size, _ in found.read] == [1 << 16, 1 << 20]
     # Between what the slowest machine does and what none will soon.
     assert all(1e7 < rate < 1e13 for _, rate in found.read)
-    assert 1e7 < found.f32 < 1e15 and 1e7 < found.int8 < 1e15 and 0 < found.meeting_ns < 1e8
+    assert 1e7 < found.f32 < 1e15 and 1e7 < found.int8 < 1e15 and 0 < found.barrier_ns < 1e8
 
 
 def test_limits_are_kept_until_they_are_asked_for_anew(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:

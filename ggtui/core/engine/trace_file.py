@@ -34,7 +34,7 @@ from ggtui.core.runtime.record import (
 
 SCHEMA = "ggtui-trace"
 VERSION = 2
-READABLE = (1, 2)  # in 1, evaluations held the costs of each node, and a run its "backend"
+READABLE = (1, 2)  # see _bring_up_to_date
 SIZES = ("n_tokens", "n_kv")  # of TokenRecord.sizes
 MAX_THREADS = 4096  # of a trace that can be true
 
@@ -138,6 +138,8 @@ def _bring_up_to_date(data: Any) -> None:
     """Version 1 as version 2. Of one token costs grow evenly with n_kv, so two evaluations tell the polynomial, and a
     third must agree; of prompts the mean of what was recorded stands for all."""
     data["run"]["device"] = data["run"].pop("backend")
+    if data["limits"]:
+        data["limits"]["barrier_ns"] = data["limits"].pop("meeting_ns")
     for index, graph in enumerate(data["graphs"]):
         tokens = [t for t in data["tokens"] if t["graph"] == index]
         for node in graph["nodes"]:

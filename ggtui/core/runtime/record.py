@@ -204,7 +204,7 @@ class Limits:
 
     read     (bytes, bytes a second): reading so many bytes, all threads together, over and over
     int8, f32   operations a second of multiply-adds, each counted as two
-    meeting_ns  the threads meeting once
+    barrier_ns  the threads meeting once
     """
 
     isa: str
@@ -212,7 +212,7 @@ class Limits:
     read: tuple[tuple[int, float], ...]
     int8: float
     f32: float
-    meeting_ns: float
+    barrier_ns: float
 
 
 @dataclass(frozen=True, slots=True)

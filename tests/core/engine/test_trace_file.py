@@ -75,6 +75,7 @@ def of_version_1(trace: Trace) -> dict[str, Any]:
     data = json.loads(dumps(trace))
     data["version"] = 1
     data["run"]["backend"] = data["run"].pop("device")
+    data["limits"]["meeting_ns"] = data["limits"].pop("barrier_ns")
     for graph in data["graphs"]:
         for node in graph["nodes"]:
             del node["kinds"]

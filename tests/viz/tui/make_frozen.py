@@ -21,7 +21,7 @@ PATH = Path(__file__).parents[2] / "data" / "tales-trace.json"
 PERIOD = 7
 ISA, THREADS = "avx2", 2
 LIMITS = Limits(
-    ISA, THREADS, ((1 << 18, 60e9), (1 << 22, 40e9), (1 << 28, 10e9)), int8=5e11, f32=2e11, meeting_ns=400.0
+    ISA, THREADS, ((1 << 18, 60e9), (1 << 22, 40e9), (1 << 28, 10e9)), int8=5e11, f32=2e11, barrier_ns=400.0
 )
 MEMORY = MemoryUse(weights=5_800_000, kv=3_200_000, activations=60_000, batch_activations=9_000_000, scratch=80_000,
                    records=400_000)  # fmt: skip
