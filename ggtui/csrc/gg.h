@@ -102,6 +102,8 @@ typedef union {
 enum gg_step_flags {
     GG_BARRIER = 1, /* before this step, threads wait for all others */
     GG_EVERY = 2,   /* every thread does the whole step, into its own scratch */
+    GG_BY_HEAD = 4, /* flash_attn_ext: k and v were stored with no barrier since, head by head. Where threads have as many heads
+                       each, every thread takes those that it stored; else threads wait for all others before this step */
 };
 
 typedef struct {

@@ -44,7 +44,7 @@ class NodeInfo:
     id, src  its number, and those of the nodes it reads
     inputs   the tensors it reads that no node made
     parts    the loops it consists of, by the op that each does; kinds: of what kind each is (see KINDS of the ops)
-    phase    between nodes of one phase there is no barrier
+    phase    between nodes of one phase there is no barrier, but before attention whose heads threads can't share evenly
     flops, traffic  operations, and bytes read and written, as they hang on the sizes of a run (TokenRecord.sizes)
     key      its name, made unique: the same node has the same key in every graph of the model
     layer    the number of its layer; None outside of them

@@ -175,6 +175,14 @@ int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
     gg_row_index last = {0, -1, -1};
     int status = GG_OK;
     const int64_t n_chunks = gg_div_up(n_q, QUERIES) * n_head * p.q->ne[3];
+    if (step->flags & GG_BY_HEAD && gg_own_heads(step, share->nth)) {
+        int64_t chunk, end;
+        gg_split(n_chunks, share, &chunk, &end);
+        for (; status == GG_OK && chunk < end; chunk++) {
+            status = attend(&p, share, args, &at, max_bias, chunk, &last);
+        }
+        return status;
+    }
     for (int64_t chunk; status == GG_OK && (chunk = gg_next_chunk(share)) < n_chunks;) {
         status = attend(&p, share, args, &at, max_bias, chunk, &last);
     }

@@ -75,4 +75,11 @@ static inline void gg_split(int64_t n, const gg_share *s, int64_t *r0, int64_t *
     *r0 = n * s->ith / s->nth;
     *r1 = n * (s->ith + 1) / s->nth;
 }
+
+/* Whether threads have as many heads each in attention, and so in storing its keys and values: then gg_split gives a thread
+ * the same ones in both. */
+static inline bool gg_own_heads(const gg_step *attention, int nth) {
+    const gg_tensor *k = &attention->src[1];
+    return k->ne[2] * k->ne[3] % nth == 0;
+}
 #endif

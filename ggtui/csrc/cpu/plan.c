@@ -154,7 +154,12 @@ static _Thread_local const gg_run *inside; /* the run that this thread works for
 /* Never asked of the first step, which threads come to from the end of the last run. */
 static bool barrier_before(const gg_run *run, int i) {
     const gg_plan *plan = run->plan;
-    return i < plan->n_steps && plan->steps[i].flags & GG_BARRIER && gg_pool_n_threads(run->pool) > 1;
+    const int nth = gg_pool_n_threads(run->pool);
+    if (i == plan->n_steps || nth == 1) {
+        return false;
+    }
+    const gg_step *step = &plan->steps[i];
+    return step->flags & GG_BARRIER || (step->flags & GG_BY_HEAD && !gg_own_heads(step, nth));
 }
 
 /* Records that step i ended now, and the wait at the barrier where there is one before the next step. */

@@ -45,7 +45,8 @@ static int check_step(const gg_step *step, int i, int64_t own_bytes) {
     if (gg_op_function(step->op) == NULL) {
         return gg_fail(GG_FAILED, "step %d: %s moves no data, so it cannot be a step", i, op);
     }
-    if (step->flags & ~(GG_BARRIER | GG_EVERY)) {
+    const int known = GG_BARRIER | GG_EVERY | (step->op == GG_OP_FLASH_ATTN_EXT ? GG_BY_HEAD : 0);
+    if (step->flags & ~known) {
         return gg_fail(GG_FAILED, "step %d, %s: unknown flags %d", i, op, step->flags);
     }
     int status = check_tensor(&step->dst, i, op, "dst", own_bytes);

@@ -204,6 +204,6 @@ ATTENTION_OPS: tuple[Op, ...] = (
     Op(diag_mask_inf, "map", no_flops, plain_traffic, (0,), in_numpy.diag_mask_inf),
     Op(soft_max, "soft_max", per_element(12), plain_traffic, (0,), in_numpy.soft_max),
     Op(rope, "rope", per_element(6), plain_traffic, (0,), in_numpy.rope),
-    Op(flash_attn_ext, "attention", _flash_attn_flops, plain_traffic, None, in_numpy.flash_attn_ext),
+    Op(flash_attn_ext, "attention", _flash_attn_flops, plain_traffic, None, in_numpy.flash_attn_ext, headwise=(1, 2)),
     Op(map_custom, "custom", no_flops, plain_traffic),
 )

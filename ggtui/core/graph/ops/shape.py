@@ -200,5 +200,5 @@ SHAPE_OPS = (
     Op(repeat, "move", no_flops, plain_traffic, None, in_numpy.repeat, before=True),
     Op(concat, "move", no_flops, plain_traffic, None, in_numpy.concat),
     Op(get_rows, "gather", no_flops, _get_rows_traffic, (), in_numpy.get_rows),
-    Op(set_rows, "store", no_flops, _set_rows_traffic, None, in_numpy.set_rows, before=True),
+    Op(set_rows, "store", no_flops, _set_rows_traffic, None, in_numpy.set_rows, before=True, headwise=()),
 )

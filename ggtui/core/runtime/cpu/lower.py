@@ -34,8 +34,7 @@ class Step:
     dst: Place
     src: list[Place | None]
     params: tuple[Param, ...]
-    barrier: bool
-    every: bool
+    flags: int
 
 
 @dataclass
@@ -57,8 +56,10 @@ def lower(dag: CpuDag, arena: int) -> Lowered:
         places = [None if t is None else _place(dag, arena, t) for t in (node.dst, *node.src)]
         dst, *src = places
         assert dst is not None
-        barrier, phase = dag.phase[node] != phase, dag.phase[node]
-        steps.append(Step(node.op, dst, src, _params(node), barrier, node in dag.every))
+        flags = (lib.GG_BARRIER if dag.phase[node] != phase else 0) | (lib.GG_EVERY if node in dag.every else 0)
+        flags |= lib.GG_BY_HEAD if node in dag.by_head else 0
+        phase = dag.phase[node]
+        steps.append(Step(node.op, dst, src, _params(node), flags))
     variables = _variables(steps)
     return Lowered(steps, variables, _patches(steps, variables), _array(steps))
 
@@ -117,8 +118,7 @@ def _array(steps: list[Step]) -> Any:
                 c_param.f = value
             else:
                 c_param.i = value
-        c.op, c.node = OP_NUMBERS[step.op], i
-        c.flags = (lib.GG_BARRIER if step.barrier else 0) | (lib.GG_EVERY if step.every else 0)
+        c.op, c.node, c.flags = OP_NUMBERS[step.op], i, step.flags
     return array
 
 

@@ -194,6 +194,36 @@ def test_a_cache_that_grows(type: str) -> None:
         near(y.numpy(), want[0], ATTENTION)
 
 
+@pytest.mark.parametrize(("n_head", "n_head_kv"), [(6, 6), (6, 2), (4, 1)])
+@pytest.mark.parametrize("threads", [1, 2, 3, 5, 6])
+def test_a_cache_that_grows_by_one(threads: int, n_head: int, n_head_kv: int) -> None:
+    """However threads share heads: as many each, or not, or fewer heads than threads. A thread that reads beside the
+    heads that it stored itself finds what another one has not stored yet."""
+    ctx, rng = Context(), np.random.default_rng(4)
+    n_kv, d, n_ctx = Dim("n_kv", 100), 24, 100
+    q, k, v = (ctx.new_tensor("f32", (d, 1, n)) for n in (n_head, n_head_kv, n_head_kv))
+    at = ctx.new_tensor("i32", (1,))
+    caches = ctx.new_tensor("f32", (d, n_ctx, n_head_kv), packed=True), ctx.new_tensor("f32", (d, n_ctx, n_head_kv))
+    for cache in caches:
+        cache.set(np.full((n_head_kv, n_ctx, d), np.nan, np.float32))
+    stored = [ops.set_rows(cache, ops.neg(x), at) for cache, x in zip(caches, (k, v), strict=True)]
+    y = ops.flash_attn_ext(q, *(ops.view(t, (d, n_kv, n_head_kv)) for t in stored), scale=0.3, causal=True)
+    g = Graph()
+    g.build_forward_expand(y)
+    history = np.zeros((2, n_head_kv, 0, d))
+    for n_past in range(100):
+        new = [normal(rng, (n, 1, d)) for n in (n_head, n_head_kv, n_head_kv)]
+        for t, x in zip((q, k, v), new, strict=True):
+            t.set(x)
+        at.set(np.array([n_past]))
+        history = np.concatenate([history, -np.array(new[1:], np.float64)], axis=2)
+        g.compute(threads, {"n_kv": n_past + 1})
+        want = OPS["flash_attn_ext"].reference(
+            (0.3, 0.0, True), new[0][None].astype(np.float64), *history[:, None], None
+        )
+        near(y.numpy(), want[0], ATTENTION)
+
+
 def one() -> tuple[Graph, Tensor]:
     ctx = Context()
     x = ctx.new_tensor("f32", (3, Dim("n", 8)))

@@ -6,6 +6,10 @@ all have finished writing what it reads (and reading what it overwrites): there 
 into the first phase that it can be in, so that what does not depend on each other, such as the products that make
 queries, keys and values, shares one.
 
+Attention of one query shares a phase with what stores its key and its value: a thread takes the heads that it stored.
+Only where heads don't go evenly into threads, which is not known before a run, is there a barrier between them after
+all, and heads are shared as threads get to them.
+
 A row that several threads would have to wait for is made by each of them, in memory of its own: a norm or a rounding of
 one row is sooner done again than shared.
 """
@@ -16,7 +20,7 @@ from dataclasses import dataclass, field
 
 from ggtui.core.graph.alias import same_view
 from ggtui.core.graph.dag import Dag, Node
-from ggtui.core.graph.dim import Dim
+from ggtui.core.graph.dim import Dim, same_dim
 from ggtui.core.graph.ops.base import same_shape
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.cpu.ops import op_of
@@ -29,11 +33,13 @@ class CpuDag(Dag):
 
     phase   of each node: between two phases there is a barrier
     every   nodes that every thread does, for itself
+    by_head nodes that need no barrier where threads have as many heads each
     offsets where each computed tensor lies in the arena; own: in each thread's scratch; set by the allocate pass
     """
 
     phase: dict[Node, int] = field(default_factory=dict)
     every: set[Node] = field(default_factory=set)
+    by_head: set[Node] = field(default_factory=set)
     offsets: dict[Tensor, int] = field(default_factory=dict)
     own: dict[Tensor, int] = field(default_factory=dict)
     arena_bytes: int = 0
@@ -51,6 +57,7 @@ class _Access:
 def schedule(dag: Dag) -> CpuDag:
     """Numbers the phases and puts the nodes into their order."""
     every = _by_every_thread(dag)
+    by_head: dict[Node, int] = {}  # and the phase in which they would find what their own thread stored
     phase: dict[Node, int] = {}
     accesses: dict[Tensor, _Access] = {}
     for node in dag.nodes:
@@ -58,9 +65,13 @@ def schedule(dag: Dag) -> CpuDag:
         for i, s in enumerate(node.src):
             if s is not None:
                 access = accesses.setdefault(s.root, _Access())
-                if access.writer is not None:
-                    apart = access.writer not in every and not _reads_own_rows(access.writer, node, i, node in every)
-                    earliest = max(earliest, phase[access.writer] + apart)
+                writer = access.writer
+                if writer is not None:
+                    heads = _reads_own_heads(writer, node, i)
+                    apart = not (writer in every or heads or _reads_own_rows(writer, node, i, node in every))
+                    earliest = max(earliest, phase[writer] + apart)
+                    if heads:
+                        by_head[node] = max(by_head.get(node, 0), phase[writer])
                 access.readers.append(node)
         target = accesses.setdefault(node.dst.root, _Access())
         if target.writer is not None:
@@ -72,7 +83,7 @@ def schedule(dag: Dag) -> CpuDag:
         phase[node] = earliest
         accesses[node.dst.root] = _Access(node)
     order = sorted(dag.nodes, key=phase.__getitem__)  # a stable sort: of one phase the order stays
-    return CpuDag(order, dag.outputs, dag.kept, phase, every)
+    return CpuDag(order, dag.outputs, dag.kept, phase, every, {n for n in by_head if by_head[n] == phase[n]})
 
 
 def _by_every_thread(dag: Dag) -> set[Node]:
@@ -103,6 +114,25 @@ def _reads_own_rows(writer: Node, reader: Node, i: int, whole: bool) -> bool:
     if whole or s is not writer.dst or op_of(writer).rowwise is None or rowwise is None or i not in rowwise:
         return False
     return _same_rows(s, reader.dst) and _same_rows(writer.dst, reader.dst)
+
+
+def _reads_own_heads(writer: Node, reader: Node, i: int) -> bool:
+    """Whether each thread reads, as source `i`, only heads that it wrote itself, where threads have as many each.
+
+    Of one query: of more, whose work differs, each thread takes the next when it is done with one."""
+    written, read, headwise = writer.dst, reader.src[i], op_of(reader).headwise
+    if read is None or op_of(writer).headwise is None or headwise is None or i not in headwise:
+        return False
+    queries = reader.dst.ne[2]
+    same_heads = all(same_dim(x, y) for x, y in zip(read.ne[2:], written.ne[2:], strict=True))
+    same_place = (read.view_offs, read.type, read.nb, read.packed) == (
+        written.view_offs,
+        written.type,
+        written.nb,
+        written.packed,
+    )
+    inside = read.ne[0] <= written.ne[0] and read.ne[1] <= written.ne[1]
+    return same_dim(queries, 1) and same_heads and same_place and inside
 
 
 def _overwrites_own_rows(reader: Node, writer: Node) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from ggtui import Context, Graph, Tensor, ops
 from ggtui.core.graph.dag import Dag
+from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.ops import OPS
 from ggtui.core.runtime.cpu.passes import allocate, fuse, name_parts, round_activations, run_passes, schedule
 from ggtui.core.runtime.cpu.passes.parts import Norm, Product
@@ -191,6 +194,32 @@ def test_overwriting_what_others_still_read_meets_first() -> None:
     total = ops.sum(x)
     written = ops.cpy(y, x)
     assert phases(total, written) == [("sum", 0), ("cpy", 1)]
+
+
+def attention_phases(n_q: int | Dim, seen: Callable[[Tensor], Tensor]) -> dict[str, int]:
+    ctx = Context()
+    q, k, v = (ctx.new_tensor("f32", (16, n_q, n_head)) for n_head in (6, 2, 2))
+    caches = [ctx.new_tensor("f16", (16, 64, 2)) for _ in range(2)]
+    rows = ctx.new_tensor("i32", (n_q,))
+    k_seen, v_seen = (seen(ops.set_rows(a, ops.neg(b), rows)) for a, b in zip(caches, (k, v), strict=True))
+    return dict(phases(ops.neg(ops.flash_attn_ext(q, k_seen, v_seen))))
+
+
+def test_attention_of_one_query_shares_a_phase_with_what_stores_its_keys() -> None:
+    n_kv = Dim("n_kv", 64)
+    together = attention_phases(1, lambda t: ops.view(t, (16, n_kv, 2)))
+    assert together == {"set_rows": 1, "flash_attn_ext": 1, "neg": 2}
+    many = attention_phases(3, lambda t: ops.view(t, (16, n_kv, 2)))
+    assert many == attention_phases(Dim("n_tokens", 1), lambda t: t) == {"set_rows": 1, "flash_attn_ext": 2, "neg": 3}
+
+
+def test_attention_over_other_heads_than_were_stored_waits() -> None:
+    """The same places, but cut into other heads: a thread would read what another one stores."""
+
+    def cut(t: Tensor) -> Tensor:
+        return ops.view(t, (16, 32, 2), (t.nb[0], t.nb[1], 32 * t.nb[1], t.nb[3]), 32 * t.nb[1])
+
+    assert attention_phases(1, cut) == {"set_rows": 1, "flash_attn_ext": 2, "neg": 3}
 
 
 def test_memory_is_shared_only_across_phases() -> None:
