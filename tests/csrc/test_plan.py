@@ -67,6 +67,7 @@ def good_step() -> dict[str, Any]:
         ({"op": -1}, "no op -1"),
         ({"op": OPS["view"]}, "view moves no data"),
         ({"flags": 16}, "unknown flags 16"),
+        ({"flags": lib.GG_BY_HEAD}, f"unknown flags {lib.GG_BY_HEAD}"),
         ({"dst": {**own(0, 1, 1), "type": 4711}}, "dst has the unknown type 4711"),
         ({"src": [own(0, 1, 1), {**own(0, 1, 1), "type": 4}]}, "src1 has the unknown type 4"),
         ({"src": [own(0, -5, 1)]}, "src0 has sizes or strides that are negative or too large: ne = -5"),
