@@ -147,7 +147,7 @@ def _models(args: argparse.Namespace) -> Iterator[ModelFile]:
 def _results(args: argparse.Namespace, models: Sequence[ModelFile], tasks: Sequence[Task]) -> Iterator[Result]:
     from ggtui.core.engine.session import load
     from ggtui.perf.bench import bench
-    from ggtui.perf.roofline import measure
+    from ggtui.perf.roofline import cpu_of, measure
     from ggtui.viz.progress import progress_bar
 
     for file in models:
@@ -157,7 +157,7 @@ def _results(args: argparse.Namespace, models: Sequence[ModelFile], tasks: Seque
                 for task in tasks:
                     what = f"{task.name}, {threads} thread{'s' * (threads > 1)}"
                     with progress_bar(what, quiet=args.quiet) as progress:
-                        limits = measure(session.pool, session.isa)
+                        limits = measure(*cpu_of(session))
                         result = bench(session, file, task, limits, args.repetitions, progress)
                     yield result
 

@@ -136,8 +136,8 @@ def _check(args: argparse.Namespace) -> int:
     from ggtui.core.runtime.check import check, select
     from ggtui.core.runtime.cores import usable_cores
 
-    cases = select(args.op, args.case or "*")
-    device, threads = args.device or "cpu", args.threads or usable_cores()
+    cases = select(args.op, "*" if args.case is None else args.case)
+    device, threads = "cpu" if args.device is None else args.device, args.threads or usable_cores()
     results = check(cases, device, threads=threads, isa=args.isa)
     if args.json:
         found = list(results)
@@ -161,7 +161,7 @@ def _check(args: argparse.Namespace) -> int:
     n_bad = sum(bool(result.problem) for result in found)
     if not (args.quiet or args.json):
         told = "all within their bounds" if not n_bad else f"{n_bad:,} out of bounds"
-        print(f"{len(found):,} cases on {device}, {threads} thread{'s' if threads > 1 else ''}: {told}")
+        print(f"{len(found):,} case{'s' * (len(found) > 1)} on {device}, {threads} thread{'s' * (threads > 1)}: {told}")
     return OUT_OF_BOUNDS if n_bad else 0
 
 

@@ -227,7 +227,7 @@ def _save_data(path: str, data: object) -> int:
 def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
     from ggtui.perf.compare import refuse, run_differences
     from ggtui.perf.measure import made_up_prompt, measure
-    from ggtui.perf.roofline import limits
+    from ggtui.perf.roofline import cpu_of, limits
     from ggtui.viz.progress import progress_bar
 
     session = _session(args)
@@ -235,7 +235,7 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
         refuse(run_differences(base.run, session.run_info()))
     prompt = session.tokenizer.encode(args.prompt) if args.prompt else made_up_prompt(session, args.n_prompt)
     with progress_bar("measuring", quiet=args.quiet) as progress:
-        allowed = limits(session.pool, session.isa, remeasure=args.remeasure)
+        allowed = limits(*cpu_of(session), remeasure=args.remeasure)
         trace = measure(session, prompt, args.n_predict, args.repeat, progress)
     return replace(trace, limits=allowed)
 

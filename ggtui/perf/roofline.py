@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.cores import here
 from ggtui.core.runtime.cpu.native import ISAS, isa_index, last_error, lib
 from ggtui.core.runtime.cpu.pool import Pool
 from ggtui.core.runtime.record import Limits
+
+if TYPE_CHECKING:
+    from ggtui.core.engine.session import Session
 
 VERSION = 3  # of the measurement; a file of another one is measured anew
 # Bytes that all threads read together, over and over: from the innermost caches to far beyond them.
@@ -55,6 +58,14 @@ def limits(pool: Pool, isa: str | None = None, *, remeasure: bool = False) -> Li
         known = _read(path) | {key: found}
         _write(path, known)
     return known[key]
+
+
+def cpu_of(session: Session) -> tuple[Pool, str]:
+    """The threads and the instruction set whose limits a session is held against: its own; as many threads and the best
+    set for one on another device, of which no limits are known."""
+    if session.device == "cpu":
+        return session.pool, session.isa
+    return Pool(session.threads), ISAS[isa_index(None)]
 
 
 def known_limits(isa: str, threads: int) -> Limits | None:

@@ -154,9 +154,9 @@ class Engine:
             case m.Profile(on):
                 self.session.recording = on
             case m.MeasureLimits():
-                from ggtui.perf.roofline import limits
+                from ggtui.perf.roofline import cpu_of, limits
 
-                self._outbox.put(m.Measured(limits(self.session.pool, self.session.isa, remeasure=True)))
+                self._outbox.put(m.Measured(limits(*cpu_of(self.session), remeasure=True)))
 
     def _fail(self, error: GgtuiError | OSError) -> None:
         from ggtui.viz import summary

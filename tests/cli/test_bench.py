@@ -41,6 +41,13 @@ def test_limits_are_measured(ggtui: Run) -> None:
 
 
 @pytest.mark.usefixtures("quick_limits")
+def test_another_device_is_held_against_the_limits_of_the_processor(ggtui: Run) -> None:
+    code, out, err = ggtui("bench", "-p", "2", "-n", "1", "-r", "1", "--device", "reference", "-o", "json")
+    assert (code, err) == (0, "")
+    assert [found["of_limit"] > 0 for found in json.loads(out)] == [True, True]
+
+
+@pytest.mark.usefixtures("quick_limits")
 def test_markdown(ggtui: Run) -> None:
     code, out, err = ggtui("bench", *QUICK, "-t", "1,2")
     assert (code, err) == (0, "")

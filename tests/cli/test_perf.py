@@ -72,6 +72,12 @@ def test_a_session_prints_its_tables(ggtui: Callable[..., Any]) -> None:
     assert "more" in result.out and "threads, the mean" in result.out
 
 
+def test_a_session_on_another_device(ggtui: Callable[..., Any]) -> None:
+    result = ggtui("perf", "--device", "reference", "-n", "1", "-p", "a", "--top", "1", "-q")
+    assert (result.code, result.err) == (0, "")
+    assert "mul_mat" in result.out
+
+
 @pytest.mark.parametrize(("by", "key"), [("op", "mul_mat"), ("layer", "blk.0"), ("type", "q8_0"), ("node", "output")])
 def test_by(ggtui: Callable[..., Any], base: Path, by: str, key: str) -> None:
     result = ggtui("perf", "--open", str(base), "--by", by, "--top", "50")

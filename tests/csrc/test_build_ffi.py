@@ -132,6 +132,7 @@ print(json.dumps([command.command(unit) for unit in units]))
 """
 
 
+@pytest.mark.bare
 def test_fast_math_is_taken_back_in_every_file_and_refused_where_it_is_not() -> None:
     """As with `CFLAGS="-ffast-math -ffp-contract=fast" pip install .`"""
     user = "-ffast-math -ffp-contract=fast"

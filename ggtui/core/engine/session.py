@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,14 @@ class Session:
         self._runners.clear()
         self.weights = {}
         del self._one, self.kv, self._context, self.pool
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Only asked for what is not there: after `close`, all that it gave back."""
+            if self.__dict__.get("_closed"):
+                self._check_open()
+            raise AttributeError(f"a session has no {name!r}")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ggtui.core.errors import ShapeError
+
 
 class Dim(int):
     """A size that is set anew for each run, such as n_tokens. As an int it is the largest value it can take."""
@@ -9,6 +11,8 @@ class Dim(int):
     name: str
 
     def __new__(cls, name: str, largest: int) -> Dim:
+        if not (isinstance(name, str) and name and isinstance(largest, int)):
+            raise ShapeError(f"Dim({name!r}, {largest!r}): needs a name, and its largest value as a whole number")
         dim = super().__new__(cls, largest)
         dim.name = name
         return dim

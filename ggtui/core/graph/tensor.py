@@ -89,8 +89,26 @@ class Tensor:
         type: TensorType,
         ne: Sequence[int],
         *,
-        op: str = "none",
+        nb: Sequence[int] | None = None,
+        name: str = "",
+    ) -> None:
+        """Data that is simply there, once it is given a place."""
+        self._fix("none", type, ne, nb=nb, name=name)
+
+    @classmethod
+    def of_op(cls, op: str, type: TensorType, ne: Sequence[int], src: Sequence[Tensor | None], **rest: Any) -> Tensor:
+        """The result of an op. For builders of ops, who have checked that all of it fits: devices rely on that."""
+        t = cls.__new__(cls)
+        t._fix(op, type, ne, src, **rest)
+        return t
+
+    def _fix(
+        self,
+        op: str,
+        type: TensorType,
+        ne: Sequence[int],
         src: Sequence[Tensor | None] = (),
+        *,
         op_params: Sequence[Param] = (),
         nb: Sequence[int] | None = None,
         view_src: Tensor | None = None,
@@ -103,8 +121,11 @@ class Tensor:
             raise ShapeError(f"{op}: a tensor has 1 to 4 dimensions, not {len(ne)}")
         try:
             sizes = (*(n if isinstance(n, Dim) else index(n) for n in ne), *[1] * (4 - len(ne)))
+            strides = tuple(map(index, nb)) if nb is not None else None
+            view_offs = index(view_offs)
         except TypeError as error:
-            raise ShapeError(f"{op}: sizes {tuple(ne)} must be whole numbers") from error
+            numbers = f"{tuple(ne)}, strides and offset" if nb is not None else f"{tuple(ne)}"
+            raise ShapeError(f"{op}: sizes {numbers} must be whole numbers") from error
         if min(sizes) < 0:
             raise ShapeError(f"{op}: sizes {sizes} must not be negative")
         if prod(max(n, 1) for n in sizes) > MAX_ELEMENTS:
@@ -114,7 +135,7 @@ class Tensor:
         fix = object.__setattr__
         fix(self, "type", type)
         fix(self, "ne", sizes)
-        fix(self, "nb", tuple(nb) if nb is not None else contiguous_nb(type, sizes))
+        fix(self, "nb", contiguous_nb(type, sizes) if strides is None else strides)
         used = 4
         while used > 1 and sizes[used - 1] == 1 and not isinstance(sizes[used - 1], Dim):
             used -= 1

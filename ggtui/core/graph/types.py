@@ -75,7 +75,7 @@ def type_of(name: str | TensorType) -> TensorType:
     """The type called `name` (Q4_0 and q4_0 are the same). Raises UsageError for an unknown name."""
     if isinstance(name, TensorType):
         return name
-    found = TYPES.get(name.lower())
+    found = TYPES.get(name.lower()) if isinstance(name, str) else None
     if found is None:
         raise UsageError(f"tensor type {name!r}: choose one of {', '.join(TYPES)}")
     return found

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import ggtui.core.runtime.cpu.device  # noqa: F401  not at the first run: in a fork() by then, its lock would stay held
 from ggtui.core.graph.dag import Dag, format_node
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.device import Executable, device

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ggtui.core.errors import GgtuiError, ShapeError, UsageError
+from ggtui.core.errors import ShapeError, UsageError
 from ggtui.core.graph.tensor import Bytes, Tensor, tiled_nb
 from ggtui.core.graph.types import TensorType, type_of
 from ggtui.core.runtime.cpu.buffer import RowBuffer, TileBuffer
@@ -50,12 +50,9 @@ class Context:
         return self._chunk[self._used - size : self._used][:n_bytes]
 
     def _zeros(self, n_bytes: int) -> Bytes:
-        try:
-            if self._huge_pages is None:
-                return aligned_zeros(n_bytes)
-            self._pages.append(Pages(n_bytes, huge=self._huge_pages))
-        except (MemoryError, OSError, OverflowError, ValueError) as error:
-            raise GgtuiError(f"no memory for {n_bytes} bytes of tensors: {error}") from error
+        if self._huge_pages is None:
+            return aligned_zeros(n_bytes)
+        self._pages.append(Pages(n_bytes, huge=self._huge_pages))
         return self._pages[-1].data
 
     def use_huge_pages(self) -> None:
@@ -73,8 +70,10 @@ class Context:
         kind = type_of(type)
         if packed and not lib.gg_packable(kind.id):
             raise UsageError(f"type {kind.name} can't be packed")
+        if not isinstance(ne, Sequence):
+            raise ShapeError(f"new_tensor: sizes {ne!r} must be given as a sequence, the row first")
         full = (*ne, *[1] * (4 - len(ne)))
-        if len(ne) and full[0] % kind.block:
+        if len(ne) and isinstance(full[0], int) and full[0] % kind.block:
             raise ShapeError(
                 f"new_tensor: a row of {full[0]} is no whole number of {kind.name} blocks ({kind.block} each)"
             )
@@ -108,6 +107,11 @@ class Context:
             values = values.reshape(1)
         if type is None:
             type = "f16" if values.dtype == np.float16 else "i32" if values.dtype.kind in "iub" else "f32"
+            limits = np.iinfo(np.int32)
+            if type == "i32" and values.size and not limits.min <= values.min() <= values.max() <= limits.max:
+                raise UsageError("tensor: a value does not fit into i32; say type='f32' to have it rounded")
+        if values.dtype.kind not in "iubf":
+            raise UsageError(f"tensor: values of {values.dtype} are no numbers that a tensor has")
         t = self.new_tensor(type, tuple(reversed(values.shape)), name, packed=packed)
         t.set(values)
         return t

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
+import numpy as np
+
 from ggtui.core.errors import MissingPartError, UsageError
 from ggtui.core.graph.dag import Dag
 from ggtui.core.graph.types import TensorType
@@ -74,6 +76,17 @@ class Device(Protocol):
     def layout(self, type: TensorType, use: str) -> int: ...
     def pool(self, threads: int) -> Any: ...
     def compile(self, dag: Dag, *, fused: bool = True, isa: str | None = None) -> Executable: ...
+
+
+def check_values(variables: Mapping[str, int], values: Mapping[str, int]) -> None:
+    """Raise UsageError unless there is a value for each run-time size, up to its largest."""
+    for name, largest in variables.items():
+        if name not in values:
+            raise UsageError(f"run: no value for {name}")
+        if not isinstance(values[name], int | np.integer):
+            raise UsageError(f"run: {name} is {values[name]!r}, no whole number")
+        if not 0 <= values[name] <= largest:
+            raise UsageError(f"run: {name} is {values[name]}; must be 0 to {largest}")
 
 
 DEVICES: dict[str, str] = {  # name -> module that has a DEVICE of it

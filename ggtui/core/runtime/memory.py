@@ -9,14 +9,20 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.errors import GgtuiError
+
 Bytes = NDArray[np.uint8]
 ALIGNMENT = 64  # of every tensor in an arena: a cache line, and the widest vector
 HUGE_PAGE = 2 << 20
 
 
 def aligned_zeros(n_bytes: int) -> Bytes:
-    """Zeroed memory whose first byte is aligned; its pages are only taken when they are touched."""
-    raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+    """Zeroed memory whose first byte is aligned; its pages are only taken when they are touched. Raises GgtuiError
+    where the system has no such room, as Pages does."""
+    try:
+        raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+    except (MemoryError, OverflowError, ValueError) as error:
+        raise _lacking(n_bytes, error) from error
     skip = -_address(raw) % ALIGNMENT
     return raw[skip : skip + n_bytes]
 
@@ -29,7 +35,10 @@ class Pages:
     """
 
     def __init__(self, n_bytes: int, *, huge: bool) -> None:
-        self._map = mmap.mmap(-1, n_bytes + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            self._map = mmap.mmap(-1, n_bytes + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except (OSError, OverflowError, ValueError) as error:
+            raise _lacking(n_bytes, error) from error
         raw = np.frombuffer(self._map, np.uint8)
         start = -_address(raw) % HUGE_PAGE
         self.data: Bytes = raw[start : start + n_bytes]
@@ -51,6 +60,10 @@ class Pages:
         if hasattr(mmap, "MADV_DONTNEED") and sys.platform == "linux":  # elsewhere it may mean less
             with contextlib.suppress(OSError):  # a process that has all its memory locked
                 self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _lacking(n_bytes: int, error: Exception) -> GgtuiError:
+    return GgtuiError(f"no memory for {n_bytes} bytes of tensors: {error}")
 
 
 def _address(data: Bytes) -> int:

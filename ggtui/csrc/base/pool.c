@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,9 @@ typedef struct {
 struct gg_pool {
     int n_threads;
     pid_t process;         /* that made it */
-    pthread_mutex_t lock;  /* held for a run */
+    pthread_mutex_t lock;  /* of `taken` */
+    pthread_cond_t given_back;
+    bool taken;            /* by somebody who runs on it */
     gg_work_fn work;       /* of the run; NULL asks the workers to end */
     void *arg;
     _Alignas(GG_CACHE_LINE) gg_gate start;
@@ -51,6 +54,53 @@ static int usable_cores(void) {
     }
 #endif
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static _Thread_local gg_pool *working; /* the pool in whose run this thread works */
+
+/* Those of all runs that were asked for within others, waiting or under way. There is never a circle. */
+static gg_nesting *nestings;
+static pthread_mutex_t nestings_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* With their lock: whether a run on `from` is not done before one on `to` is. */
+static bool leads_to(const gg_pool *from, const gg_pool *to) {
+    bool found = from == to;
+    for (const gg_nesting *n = nestings; n != NULL && !found; n = n->next) {
+        found = n->outer == from && leads_to(n->inner, to);
+    }
+    return found;
+}
+
+/* A child of fork() has none of the threads that these belong to, one of which may have held the lock. */
+static void forget_nestings(void) {
+    nestings = NULL;
+    pthread_mutex_init(&nestings_lock, NULL);
+}
+
+static void watch_forks(void) { pthread_atfork(NULL, NULL, forget_nestings); }
+
+/* Returns whether the wait for the inner pool has an end. */
+static bool enter(gg_nesting *nesting) {
+    pthread_mutex_lock(&nestings_lock);
+    const bool ends = !leads_to(nesting->inner, nesting->outer);
+    if (ends) {
+        nesting->next = nestings;
+        nestings = nesting;
+    }
+    pthread_mutex_unlock(&nestings_lock);
+    return ends;
+}
+
+static void leave(const gg_nesting *nesting) {
+    pthread_mutex_lock(&nestings_lock);
+    gg_nesting **at = &nestings;
+    while (*at != NULL && *at != nesting) {
+        at = &(*at)->next;
+    }
+    if (*at != NULL) { /* gone in a child of fork() */
+        *at = nesting->next;
+    }
+    pthread_mutex_unlock(&nestings_lock);
 }
 
 /* Comes to the barrier without waiting for the others. */
@@ -82,33 +132,54 @@ static void *worker_main(void *arg) {
         if (pool->work == NULL) {
             return NULL;
         }
+        working = pool;
         pool->work(pool->arg, worker->ith);
         arrive(pool); /* the caller alone waits for the end of the run */
     }
 }
 
 void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg) {
+    gg_pool *before = working;
+    working = pool;
     if (pool->n_threads == 1) {
         work(arg, 0);
-        return;
+    } else {
+        pool->work = work;
+        pool->arg = arg;
+        gg_gate_open(&pool->start);
+        work(arg, 0);
+        gg_pool_barrier(pool, 0);
     }
-    pool->work = work;
-    pool->arg = arg;
-    gg_gate_open(&pool->start);
-    work(arg, 0);
-    gg_pool_barrier(pool, 0);
+    working = before;
 }
 
-int gg_pool_check(const gg_pool *pool) {
+int gg_pool_take(gg_pool *pool, gg_nesting *nesting) {
     if (pool->process != getpid()) {
         return gg_fail(GG_NO_THREAD, "the thread pool stayed behind in the parent process; make a new one after fork()");
     }
+    *nesting = (gg_nesting){.outer = working, .inner = pool};
+    if (working != NULL && !enter(nesting)) {
+        return gg_fail(GG_FAILED, "a function that a run calls can't run a graph on the threads of that very run, or on such as wait "
+                                  "for it: compute it before, or on threads of its own, another number of them");
+    }
+    pthread_mutex_lock(&pool->lock);
+    while (pool->taken) {
+        pthread_cond_wait(&pool->given_back, &pool->lock);
+    }
+    pool->taken = true;
+    pthread_mutex_unlock(&pool->lock);
     return GG_OK;
 }
 
-void gg_pool_lock(gg_pool *pool) { pthread_mutex_lock(&pool->lock); }
-
-void gg_pool_unlock(gg_pool *pool) { pthread_mutex_unlock(&pool->lock); }
+void gg_pool_give_back(gg_pool *pool, gg_nesting *nesting) {
+    pthread_mutex_lock(&pool->lock);
+    pool->taken = false;
+    pthread_cond_signal(&pool->given_back);
+    pthread_mutex_unlock(&pool->lock);
+    if (nesting->outer != NULL) {
+        leave(nesting);
+    }
+}
 
 int gg_pool_n_threads(const gg_pool *pool) { return pool->n_threads; }
 
@@ -123,6 +194,7 @@ static void end_pool(gg_pool *pool, int n_started) {
         gg_gate_destroy(&pool->start);
         gg_gate_destroy(&pool->barrier);
         pthread_mutex_destroy(&pool->lock);
+        pthread_cond_destroy(&pool->given_back);
     }
     free(pool);
 }
@@ -155,7 +227,11 @@ gg_pool *gg_pool_new(int n_threads) {
     }
     pool->n_threads = n_threads;
     pool->process = getpid();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
     pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->given_back, NULL);
+    pool->taken = false;
     gg_gate_init(&pool->start);
     gg_gate_init(&pool->barrier);
     atomic_init(&pool->arrived, 0);

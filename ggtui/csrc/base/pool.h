@@ -11,13 +11,18 @@ int gg_pool_n_threads(const gg_pool *pool);
 /* What every thread of the pool does in a run, ith counting from 0, the caller. */
 typedef void (*gg_work_fn)(void *arg, int ith);
 
-/* GG_OK, or GG_NO_THREAD where the pool stayed behind in a parent process. To be asked before any lock is taken. */
-int gg_pool_check(const gg_pool *pool);
-/* The pool for oneself; waits while another thread has it. */
-void gg_pool_lock(gg_pool *pool);
-void gg_pool_unlock(gg_pool *pool);
+/* That a run on `outer` is not done before one on `inner` is, which a function of it asked for. */
+typedef struct gg_nesting {
+    const gg_pool *outer, *inner; /* outer is NULL where nothing asked but the program */
+    struct gg_nesting *next;
+} gg_nesting;
 
-/* With the lock: calls work(arg, ith) on every thread, and returns when all are done. What any thread wrote is visible then. */
+/* The pool for oneself, until it is given back with the same `nesting`; waits while another thread has it. Returns a gg_status:
+ * GG_NO_THREAD where the pool stayed behind in a parent process, GG_FAILED where the wait would have no end. */
+int gg_pool_take(gg_pool *pool, gg_nesting *nesting);
+void gg_pool_give_back(gg_pool *pool, gg_nesting *nesting);
+
+/* Of a pool that one has taken: calls work(arg, ith) on every thread, and returns when all are done. What any thread wrote is visible then. */
 void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg);
 
 /* Within a run, by thread ith: returns when every thread of the pool has called it. */

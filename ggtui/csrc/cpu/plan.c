@@ -293,14 +293,13 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const g
     return status;
 }
 
-/* Whether the run would wait for itself: it is asked for by a function of a run of the same plan or on the same pool. */
-static bool waits_for_itself(const gg_plan *plan, const gg_pool *pool) {
-    for (const gg_run *run = inside; run != NULL; run = run->outer) {
-        if (run->plan == plan || run->pool == pool) {
-            return true;
-        }
+/* Whether a function of a run of this plan asks for another one: it would wait for itself. */
+static bool runs_already(const gg_plan *plan) {
+    const gg_run *run = inside;
+    while (run != NULL && run->plan != plan) {
+        run = run->outer;
     }
-    return false;
+    return run != NULL;
 }
 
 /* A child of fork() has its own copy of the plan, in which a lock may be held by a thread that stayed behind. */
@@ -318,19 +317,19 @@ static void own_lock(gg_plan *plan) {
 }
 
 int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace) {
-    if (waits_for_itself(plan, pool)) {
-        return gg_fail(GG_FAILED, "a function that a run calls can't run a graph on the threads of that very run: compute it before, "
-                                  "or on threads of its own, another number of them");
+    if (runs_already(plan)) {
+        return gg_fail(GG_FAILED, "a function that a run calls can't ask for that very run again");
     }
-    int status = gg_pool_check(pool);
+    gg_nesting nesting;
+    int status = gg_pool_take(pool, &nesting);
     if (status != GG_OK) {
         return status;
     }
+    /* After the pool: who waits for it must not hold a plan that a run within the run on that pool waits for. */
     own_lock(plan);
-    pthread_mutex_lock(&plan->lock); /* always the plan's first, then the pool's */
-    gg_pool_lock(pool);
+    pthread_mutex_lock(&plan->lock);
     status = run_locked(plan, pool, vars, trace);
-    gg_pool_unlock(pool);
     pthread_mutex_unlock(&plan->lock);
+    gg_pool_give_back(pool, &nesting);
     return status;
 }

@@ -127,3 +127,67 @@ def test_a_child_of_fork_makes_its_own_pool_and_never_hangs() -> None:
     finally:
         ending.set()
         worker.join()
+
+
+def test_after_close_every_question_gets_the_same_answer() -> None:
+    """Also from a thread that was generating when another one closed it."""
+    session = load(threads=1)
+    session.close()
+    for name in ("threads", "pool", "kv", "isa"):
+        with pytest.raises(UsageError, match="the session is closed"):
+            getattr(session, name)
+    assert not hasattr(load(threads=1), "no_such_thing")
+
+    for delay in range(10):
+        with load(threads=2) as session:
+            closing = threading.Timer(0.002 * delay, session.close)
+            closing.start()
+            try:
+                for _ in session.generate("Once", n_predict=400):
+                    pass
+            except UsageError as error:
+                assert "the session is closed" in str(error)
+            closing.join()
+
+
+def test_a_fork_during_the_first_run_of_a_process_does_no_harm() -> None:
+    code = """
+import os, threading
+import ggtui
+from ggtui import Context, Graph, ops
+import numpy as np
+
+def compute():
+    y = ops.neg(Context().tensor(np.ones(8, np.float32)))
+    g = Graph()
+    g.build_forward_expand(y)
+    g.compute(threads=2)
+
+first = threading.Thread(target=compute)
+first.start()
+pid = os.fork()
+if pid == 0:
+    compute()
+    os._exit(0)
+first.join()
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+"""
+    for _ in range(4):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.pool
+def test_a_child_of_fork_cannot_go_on_with_the_run_that_made_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its other threads are not there to be waited for."""
+    parent, children = os.getpid(), []
+
+    def function(dst: np.ndarray, _: np.ndarray, ith: int, nth: int) -> None:  # type: ignore[type-arg]
+        pid = os.fork() if ith == 0 else 0
+        if ith == 0 and os.getpid() == parent:
+            children.append(pid)
+
+    g = Graph()
+    g.build_forward_expand(ops.map_custom(function, Context().tensor(np.ones(8, np.float32))))
+    g.compute(threads=3)
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 1
+    assert "can't go on with it" in capfd.readouterr().err

@@ -9,6 +9,7 @@ import pytest
 
 from ggtui import Context, Graph, ops
 from ggtui.core.errors import GgtuiError, ShapeError, UsageError
+from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES
 from ggtui.core.runtime.cpu.buffer import RowBuffer
@@ -132,7 +133,7 @@ def test_a_view_made_by_hand_stays_inside_too() -> None:
         ((4,), None, 2),
     ):
         with pytest.raises(ShapeError):
-            Tensor(a.type, ne, op="view", nb=nb, view_src=a, view_offs=offset)
+            Tensor.of_op("view", a.type, ne, (), nb=nb, view_src=a, view_offs=offset)
 
 
 PACKED_VIEWS = [(64, 64, 1), (64, 10_000_000, 1), (64, 33), (32, 32), (64, 32, 2), (128, 16)]
@@ -167,3 +168,8 @@ def test_sizes_that_no_memory_has_are_refused() -> None:
         Context().new_tensor("f32", (1 << 40,))
     with pytest.raises(ShapeError, match="whole numbers"):
         Tensor(TYPES["f32"], (1.5,))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="op"):  # results of ops are made by ops alone, which check what they promise
+        Tensor(TYPES["f32"], (4_000_000,), op="add")  # type: ignore[call-arg]
+    for name, largest in (("n", 1.5), ("", 3), (None, 3)):
+        with pytest.raises(ShapeError, match="Dim"):
+            Dim(name, largest)  # type: ignore[arg-type]

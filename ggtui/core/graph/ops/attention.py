@@ -9,6 +9,7 @@ from ggtui.core.graph.cost import Cost
 from ggtui.core.graph.dim import Dim, same_dim
 from ggtui.core.graph.ops.base import (
     I32,
+    MAX_SRC,
     Op,
     count,
     fits_times,
@@ -18,6 +19,7 @@ from ggtui.core.graph.ops.base import (
     per_element,
     plain_traffic,
     result,
+    whole,
 )
 from ggtui.core.graph.ops.in_numpy import attention as in_numpy
 from ggtui.core.graph.tensor import Tensor
@@ -57,7 +59,7 @@ def _mul_mat_flops(t: Tensor) -> Cost:
 def diag_mask_inf(a: Tensor, n_past: int) -> Tensor:
     """`a` (n_kv, n_tokens, ...) with -inf where i0 > n_past + i1: no token sees a later one."""
     need_f32("diag_mask_inf", a)
-    return result("diag_mask_inf", a.ne, (a,), (n_past,))
+    return result("diag_mask_inf", a.ne, (a,), (whole("diag_mask_inf", "n_past", n_past),))
 
 
 def _covers(mask: Tensor, scores: Sequence[int]) -> bool:
@@ -111,7 +113,7 @@ def rope(
     mode     "normal" turns neighbours (2i, 2i+1), "neox" turns (i, i + n_dims/2)
     freq_factors  f32 (n_dims/2): each angle is divided by its factor
     """
-    n_dims = a.ne[0] if n_dims is None else n_dims
+    n_dims = whole("rope", "n_dims", a.ne[0] if n_dims is None else n_dims)
     need_f32("rope", a, freq_factors)
     need(
         positions.type is I32 and same_dim(positions.ne[0], a.ne[2]),
@@ -190,6 +192,7 @@ def map_custom(
     the first source) of `type`.
     """
     need(len(src) > 0 or ne is not None, "map_custom", "needs a source or sizes")
+    need(len(src) <= MAX_SRC, "map_custom", f"takes at most {MAX_SRC} sources, not {len(src)}")
     plain = ("f32", "f16", "i32")
     for s in src:
         need(s.type.name in plain and not s.packed, "map_custom", "sources must be plain f32, f16 or i32", s)

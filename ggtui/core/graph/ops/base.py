@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from typing import Any
 
 from ggtui.core.errors import ShapeError
@@ -19,6 +20,7 @@ Sources = Sequence[Tensor | None]
 
 F32 = TYPES["f32"]
 I32 = TYPES["i32"]
+MAX_SRC = 6  # sources of an op
 
 KINDS = (
     "view",       # looks at its source another way; no data moves
@@ -92,10 +94,11 @@ def result(
     if into is not None:
         need(into.nb[0] == into.type.bytes, op, "what is written needs rows without gaps", into)
         check_writes(op, into, src, in_place)
-        return Tensor(into.type, into.ne, op=op, src=src, op_params=params, nb=into.nb, view_src=into,
-                      n_dims=into.n_dims)  # fmt: skip
+        return Tensor.of_op(
+            op, into.type, into.ne, src, op_params=params, nb=into.nb, view_src=into, n_dims=into.n_dims
+        )
     most = n_dims or max((s.n_dims for s in src if s is not None), default=1)
-    return Tensor(type, ne, op=op, src=src, op_params=params, n_dims=most, function=function)
+    return Tensor.of_op(op, type, ne, src, op_params=params, n_dims=most, function=function)
 
 
 def need(holds: bool, op: str, problem: str, *operands: Tensor | None) -> None:
@@ -103,6 +106,19 @@ def need(holds: bool, op: str, problem: str, *operands: Tensor | None) -> None:
     if not holds:
         given = " and ".join(describe(t) for t in operands if t is not None)
         raise ShapeError(f"{op}: {problem}; given {given}")
+
+
+def whole(op: str, what: str, value: int) -> int:
+    """A parameter that must be a whole number of 32 bits, or a run-time size. Raises ShapeError."""
+    if isinstance(value, Dim):
+        return value
+    try:
+        number = index(value)
+    except TypeError as error:
+        raise ShapeError(f"{op}: {what} {value!r} must be a whole number") from error
+    if not -(1 << 31) <= number < 1 << 31:
+        raise ShapeError(f"{op}: {what} {value} does not fit into 32 bits")
+    return number
 
 
 def need_f32(op: str, *operands: Tensor | None) -> None:

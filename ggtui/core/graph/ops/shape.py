@@ -22,6 +22,7 @@ from ggtui.core.graph.ops.base import (
     result,
     rows_like,
     same_count,
+    whole,
 )
 from ggtui.core.graph.ops.in_numpy import shape as in_numpy
 from ggtui.core.graph.tensor import Tensor, describe
@@ -30,7 +31,7 @@ from ggtui.core.graph.types import TensorType, type_of
 
 def _view(op: str, a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...], offset: int = 0) -> Tensor:
     n_dims = len(ne) if op in ("view", "reshape") else a.n_dims
-    return Tensor(a.type, ne, op=op, src=(a,), nb=nb, view_src=a, view_offs=offset, n_dims=n_dims)
+    return Tensor.of_op(op, a.type, ne, (a,), nb=nb, view_src=a, view_offs=offset, n_dims=n_dims)
 
 
 def view(a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...] = (), offset: int = 0) -> Tensor:
@@ -70,7 +71,7 @@ def reshape(a: Tensor, *ne: int) -> Tensor:
 
 def permute(a: Tensor, axis0: int, axis1: int, axis2: int, axis3: int) -> Tensor:
     """Dimensions in another order: dimension i of `a` becomes dimension axis_i."""
-    axes = (axis0, axis1, axis2, axis3)
+    axes = tuple(whole("permute", "axis", axis) for axis in (axis0, axis1, axis2, axis3))
     if sorted(axes) != [0, 1, 2, 3]:
         raise ShapeError(f"permute: axes {axes} are no permutation of 0, 1, 2, 3; given {describe(a)}")
     need(not a.packed and (not a.type.whole_rows or axis0 == 0), "permute", "rows of blocks can't be turned", a)
@@ -121,6 +122,7 @@ def repeat(a: Tensor, b: Tensor) -> Tensor:
 
 def concat(a: Tensor, b: Tensor, dim: int = 0) -> Tensor:
     """`a` and `b` one after the other along `dim`; all other sizes are equal."""
+    dim = whole("concat", "dim", dim)
     need(0 <= dim < 4, "concat", f"dim {dim} is not 0 to 3", a, b)
     need(
         a.type is b.type and a.type.name in ("f32", "f16", "i32"),

@@ -15,7 +15,7 @@ ROUNDED = TYPES["q8_a"]
 def quantize(x: Tensor) -> Tensor:
     """`x` in 8 bits, 32 values sharing a scale: what products with weights in blocks read."""
     name = x.name or x.root.name
-    return Tensor(ROUNDED, x.ne, op="quantize", src=(x,), n_dims=x.n_dims, name=f"{name}:round" if name else "")
+    return Tensor.of_op("quantize", ROUNDED, x.ne, (x,), n_dims=x.n_dims, name=f"{name}:round" if name else "")
 
 
 CPU_OPS: dict[str, Op] = {

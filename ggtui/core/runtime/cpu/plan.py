@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ from ggtui.core.runtime.cpu.passes import run_passes
 from ggtui.core.runtime.cpu.pool import Pool
 from ggtui.core.runtime.cpu.recorder import RecordBuffer, TotalBuffer
 from ggtui.core.runtime.describe import node_infos
+from ggtui.core.runtime.device import check_values
 from ggtui.core.runtime.memory import HUGE_PAGE, Pages, aligned_zeros
 from ggtui.core.runtime.record import GraphInfo
 
@@ -63,12 +66,25 @@ class _Callbacks:
 def gg_py_map_custom(user: Any, step: Any, ith: int, nth: int) -> int:
     callbacks: _Callbacks = ffi.from_handle(user)
     step = ffi.cast("gg_step *", step)
+    process = os.getpid()
     try:
         callbacks.calls[step.node](step, ith, nth)
     except BaseException as error:  # whatever it is, it must come out of the run and not of C
         callbacks.append(error)
         return 1
+    finally:
+        if os.getpid() != process:
+            _leave()
     return 0
+
+
+def _leave() -> NoReturn:
+    """In a child that a function made with fork(): the other threads of its run are not there to be waited for."""
+    sys.stderr.write(
+        "ggtui: a child that fork() made inside a run can't go on with it; end it with os._exit in the function\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)
 
 
 lib.gg_set_map_custom(lib.gg_py_map_custom)
@@ -143,11 +159,8 @@ class Plan:
         for a stop or for bad data such as a row index out of range.
         """
         values = values or {}
-        for i, (name, largest) in enumerate(self.variables.items()):
-            if name not in values:
-                raise UsageError(f"run: no value for {name}")
-            if not 0 <= values[name] <= largest:
-                raise UsageError(f"run: {name} is {values[name]}; must be 0 to {largest}")
+        check_values(self.variables, values)
+        for i, name in enumerate(self.variables):
             self._vars[i] = values[name]
         if recorder is not None and recorder.threads != pool.threads:
             raise UsageError(f"run: a buffer for records of {recorder.threads} threads, but a pool of {pool.threads}")

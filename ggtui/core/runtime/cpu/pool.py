@@ -12,7 +12,7 @@ class Pool:
     """Threads that run plans: the caller and n - 1 others, who sleep between runs. Not to be used after a fork."""
 
     def __init__(self, threads: int) -> None:
-        if not 1 <= threads <= MAX_THREADS:
+        if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
             raise UsageError(f"threads {threads}: must be 1 to {MAX_THREADS}")
         pool = lib.gg_pool_new(threads)
         if pool == ffi.NULL:

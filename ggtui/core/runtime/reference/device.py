@@ -17,6 +17,7 @@ from ggtui.core.graph.tensor import Bytes, Tensor
 from ggtui.core.graph.types import TensorType
 from ggtui.core.runtime.cpu.buffer import RowBuffer
 from ggtui.core.runtime.describe import node_infos
+from ggtui.core.runtime.device import check_values
 from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, NodeTotal, Records
 from ggtui.core.runtime.reference.walk import Walk
 
@@ -94,11 +95,7 @@ class Reference:
     def run(self, pool: Any, values: Mapping[str, int] | None = None, recorder: Recorder | None = None) -> None:
         """Compute all nodes in the caller's thread. Raises as Plan.run does."""
         values = values or {}
-        for name, largest in self.variables.items():
-            if name not in values:
-                raise UsageError(f"run: no value for {name}")
-            if not 0 <= values[name] <= largest:
-                raise UsageError(f"run: {name} is {values[name]}; must be 0 to {largest}")
+        check_values(self.variables, values)
         self.values.clear()
         self.values.update(values)
         walk, asked = Walk(values, self._memory), time.perf_counter_ns()

@@ -203,6 +203,37 @@ def test_a_function_may_compute_on_other_threads() -> None:
 
 
 @pytest.mark.pool
+def test_functions_that_would_wait_for_each_other_are_refused() -> None:
+    """Each holds the threads that the other one asks for."""
+    x = Context().tensor(np.ones(8, np.float32))
+    both = threading.Barrier(2)
+    outcomes = []
+
+    def compute(own: int, others: int) -> None:
+        inner = graph_of(ops.neg(x))
+
+        def function(dst: Array, _: Array, ith: int, nth: int) -> None:
+            if ith == 0:
+                both.wait(60)
+                inner.compute(threads=others)
+
+        try:
+            graph_of(ops.map_custom(function, x)).compute(threads=own)
+            outcomes.append("")
+        except GgtuiError as error:
+            outcomes.append(str(error))
+
+    for _ in range(20):
+        outcomes.clear()
+        workers = [threading.Thread(target=compute, args=threads) for threads in ((2, 3), (3, 2))]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert any("or on such as wait for it" in outcome for outcome in outcomes) and "" in outcomes
+
+
+@pytest.mark.pool
 def test_what_two_graphs_raise_is_not_mixed_up() -> None:
     """Each in a thread of its own, at the same time."""
     begun = threading.Barrier(2)

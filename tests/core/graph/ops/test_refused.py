@@ -72,6 +72,10 @@ SHAPE: tuple[Refused, ...] = (
     ("concat", lambda: ops.concat(f(4, 3, name="a"), f(4, 2, name="b"), 0), r"a f32 \(4, 3\) and b f32 \(4, 2\)"),
     ("concat", lambda: ops.concat(f(4), f(4, type="f16")), "needs two of"),
     ("concat", lambda: ops.concat(f(4), f(4), 4), "dim 4"),
+    ("concat", lambda: ops.concat(f(4), f(4), 0.0), "dim 0.0 must be a whole number"),
+    ("permute", lambda: ops.permute(f(4), 0.0, 1, 2, 3), "axis 0.0 must be a whole number"),
+    ("view", lambda: ops.view(f(4, 3), (4, 2), (16.0,)), "must be whole numbers"),
+    ("view", lambda: ops.view(f(4, 3), (4, 2), (), 16.0), "must be whole numbers"),
     ("concat", lambda: ops.concat(f(4, N), f(4, 3), 1), "varies"),
     ("get_rows", lambda: ops.get_rows(f(4, 3, name="a"), f(2, name="b")), r"i32; given a f32 \(4, 3\) and b f32 \(2\)"),
     ("get_rows", lambda: ops.get_rows(f(4, 3, 2), f(2, type="i32")), "outer sizes"),
@@ -90,6 +94,11 @@ SHAPE: tuple[Refused, ...] = (
 )
 
 ATTENTION: tuple[Refused, ...] = (
+    ("rope", lambda: ops.rope(f(8, 2, 1), i(1), n_dims=4.0), "n_dims 4.0 must be a whole number"),
+    ("diag_mask_inf", lambda: ops.diag_mask_inf(f(3, 3), 1.5), "n_past 1.5 must be a whole number"),
+    ("diag_mask_inf", lambda: ops.diag_mask_inf(f(3, 3), float("nan")), "n_past nan must be a whole number"),
+    ("diag_mask_inf", lambda: ops.diag_mask_inf(f(3, 3), 1 << 31), "does not fit into 32 bits"),
+    ("map_custom", lambda: ops.map_custom(print, *[f(4)] * 7), "at most 6 sources, not 7"),
     ("mul_mat", lambda: ops.mul_mat(f(4, 3, name="a"), f(5, 2, name="b")), r"ne0.*a f32 \(4, 3\) and b f32 \(5, 2\)"),
     ("mul_mat", lambda: ops.mul_mat(f(4, 3), f(4, 2, type="f16")), "plain f32"),
     ("mul_mat", lambda: ops.mul_mat(i(4, 3), f(4, 2)), "i32"),
