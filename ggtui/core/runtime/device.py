@@ -13,6 +13,7 @@ from ggtui.core.graph.dag import Dag
 from ggtui.core.graph.types import TensorType
 from ggtui.core.runtime.record import GraphInfo
 
+_WHOLE = (int, np.integer)
 USES = ("weights", "keys", "values", "rows")  # what the memory of a tensor is for
 
 
@@ -81,12 +82,13 @@ class Device(Protocol):
 def check_values(variables: Mapping[str, int], values: Mapping[str, int]) -> None:
     """Raise UsageError unless there is a value for each run-time size, up to its largest."""
     for name, largest in variables.items():
-        if name not in values:
+        value = values.get(name)
+        if value is None:
             raise UsageError(f"run: no value for {name}")
-        if not isinstance(values[name], int | np.integer):
-            raise UsageError(f"run: {name} is {values[name]!r}, no whole number")
-        if not 0 <= values[name] <= largest:
-            raise UsageError(f"run: {name} is {values[name]}; must be 0 to {largest}")
+        if not isinstance(value, _WHOLE):
+            raise UsageError(f"run: {name} is {value!r}, no whole number")
+        if not 0 <= value <= largest:
+            raise UsageError(f"run: {name} is {value}; must be 0 to {largest}")
 
 
 DEVICES: dict[str, str] = {  # name -> module that has a DEVICE of it
