@@ -50,10 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resolve(args, ("threads", "isa"))
     if args.check:
+        resolve(args, ("threads", "isa"))
         return _check(args)
-    for flag, value in (("--device", args.device), ("--case", args.case)):
+    given = {"--device": args.device, "--case": args.case, "-t": args.threads, "--isa": args.isa}
+    given |= {"-q": args.quiet or None, "-v": args.verbose or None}
+    for flag, value in given.items():
         if value is not None:
             raise UsageError(f"{flag}: only with --check")
     return _list(args)

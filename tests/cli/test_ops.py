@@ -92,6 +92,8 @@ def test_a_case_out_of_bounds(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> No
         (["--check", "--op", "add", "--case", "q*"], "case q*: none of add matches"),
         (["--case", "x"], "--case: only with --check"),
         (["--device", "cpu"], "--device: only with --check"),
+        (["-t", "2"], "-t: only with --check"),
+        (["-q"], "-q: only with --check"),
     ],
 )
 def test_wrong_usage(ggtui: Run, args: list[str], problem: str) -> None:
