@@ -31,7 +31,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 def architecture(file: ModelFile) -> Architecture:
     """The architecture the file names. Raises ModelFileError for one ggtui does not run."""
     name = file.metadata.get("general.architecture")
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ModelFileError(file.path, "general.architecture", f"ggtui does not run {name!r}; it runs: {known}")
     return ARCHITECTURES[name]

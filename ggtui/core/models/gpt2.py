@@ -58,7 +58,7 @@ def hparams(file: ModelFile) -> Hparams:
     if "token_embd.weight" not in file.tensors:
         raise ModelFileError(file.path, "token_embd.weight", "the tensor is missing")
     activation = file.metadata.get("gpt2.activation_function", "gelu_new")
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ModelFileError(
             file.path, "gpt2.activation_function", f"{activation!r} is none of {', '.join(ACTIVATIONS)}"
         )
