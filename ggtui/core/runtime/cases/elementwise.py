@@ -83,8 +83,8 @@ def binary() -> Iterator[Case]:
         for name, a in IN_PLACE:
             yield Case(op, name, {"a": a, "b": f32(33, values=positive)}, partial(build, inplace=True), BINARY)
         itself = {"a": f32(5, 33, values=positive)}
-        yield Case(op, "itself", itself, lambda a, build=build: build(a, a), BINARY)
-        yield Case(op, "itself-inplace", itself, lambda a, build=build: build(a, a, inplace=True), BINARY)
+        yield Case(op, "itself", itself, lambda a, build=build: build(a, a))
+        yield Case(op, "itself-inplace", itself, lambda a, build=build: build(a, a, inplace=True))
         yield Case(op, "large", {"a": LARGE, "b": LARGE.of(positive)}, build, BINARY, timed=True)
 
 
