@@ -15,8 +15,8 @@ from statistics import median
 from versus_llama_cpp import ratio
 
 import ggtui
-from ggtui.perf.aggregate import read_rate
 from ggtui.perf.bench import Task, bench
+from ggtui.perf.bounds import read_rate
 from ggtui.perf.random_model import SHAPES, random_model
 from ggtui.perf.roofline import measure
 

@@ -14,8 +14,9 @@ import argparse
 from statistics import quantiles
 
 import ggtui
-from ggtui.perf.aggregate import overhead, stages
 from ggtui.perf.measure import made_up_prompt, measure
+from ggtui.perf.stage import stages
+from ggtui.perf.words import overhead
 
 
 def main() -> None:

@@ -45,7 +45,11 @@ HOMES = {
 
 # What draws and compares saved traces sees nothing of ours but the traces (and its own kind), so that a saved
 # trace opens without the compiled module.
-TRACE_READERS = ("perf.aggregate", "perf.compare", "perf.costs", "perf.export", "viz.dot", "viz.labels", "viz.tables")
+TRACE_READERS = (
+    "perf.bounds", "perf.compare", "perf.costs", "perf.export", "perf.figures", "perf.intervals", "perf.scheduling",
+    "perf.stage", "perf.table", "perf.words",
+    "viz.dot", "viz.labels", "viz.tables",
+)  # fmt: skip
 SEEN_BY_TRACE_READERS = ("core.runtime.record", "core.engine.trace_file", "core.errors", "viz.text", *TRACE_READERS)
 
 MAX_LINES = 420
@@ -276,7 +280,7 @@ def test_a_bad_import_is_found(name: str, source: str, problem: str) -> None:
         ("core.runtime.cpu.native", "from ggtui._native import ffi, lib"),
         ("core.graph.ops.base", "import numpy\nfrom ..tensor import Tensor"),
         ("viz.tui.app", "from textual.app import App\nfrom ggtui.viz import tables"),
-        ("viz.tables", "from ggtui.core.engine.trace_file import load\nfrom ggtui.perf.aggregate import by_op"),
+        ("viz.tables", "from ggtui.core.engine.trace_file import load\nfrom ggtui.perf.table import rows"),
         ("cli.chat", "def run():\n    from ggtui.viz.repl import run"),
         ("__main__", "from ggtui.cli import main"),
         ("__init__", "def __getattr__(name):\n    from ggtui.core.engine.session import load"),

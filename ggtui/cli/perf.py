@@ -47,11 +47,12 @@ if TYPE_CHECKING:
 
 REGRESSION = 3
 TOP = 20
+UNCLEAR = 5  # nodes named of which nothing can be told
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ggtui.perf.aggregate import BY
     from ggtui.perf.export import EXPORTERS
+    from ggtui.perf.table import BY
 
     add_model(parser)
     work = parser.add_argument_group("what to run")
@@ -267,7 +268,7 @@ def _save(args: argparse.Namespace, trace: Trace) -> None:
 
 
 def _print(args: argparse.Namespace, trace: Trace) -> None:
-    from ggtui.perf.aggregate import stages
+    from ggtui.perf.stage import stages
     from ggtui.viz import tables
 
     found = stages(trace)
@@ -295,6 +296,12 @@ def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
         if names:
             more = f" and {len(names) - 10} more" if len(names) > 10 else ""
             print(printable_line(f"{what}: {', '.join(names[:10])}{more}"), file=out)
+    if found.unclear:
+        told = ", ".join(f"{c.key} ({c.stage}, {tables.interval(c.ratio)})" for c in found.unclear[:UNCLEAR])
+        more = f" and {len(found.unclear) - UNCLEAR} more" if len(found.unclear) > UNCLEAR else ""
+        print(
+            printable_line(f"too noisy to tell: {told}{more}; repeat more often (-r) or on a quieter machine"), file=out
+        )
     if not found.worse:
         return 0
     worst = max(found.worse, key=lambda c: c.delta)

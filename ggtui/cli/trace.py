@@ -1,9 +1,9 @@
 """Run a prompt and see the graph that ran: every node with its shape, type, time and what it reads.
 
 The model goes on with the prompt, always with the likeliest token; what is drawn and printed is the graph that makes
-one token, with the median times of all tokens but the prompt's. With -n 1 it is the graph that reads the prompt. The
-time of a node is that of its slowest thread, and its share is of the whole evaluation. Without a flag that says what to
-do, the graph is printed.
+one token, with the mean times over all tokens but the prompt's and those that something interrupted. With -n 1 it is
+the graph that reads the prompt. The time of a node is that of its slowest thread, and its share is of the work of all
+nodes; what threads wait is told apart. Without a flag that says what to do, the graph is printed.
 
 --dot draws with Graphviz's dot, or SVG also with the extra ggtui[dot]; without either the DOT text is left beside FILE
 and the exit code is 5. --values runs the prompt without fusion and looks at what every node made; where there is a NaN
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
     from ggtui.core.engine.steps import Step
     from ggtui.core.runtime.record import Trace
-    from ggtui.perf.aggregate import Stage
+    from ggtui.perf.stage import Stage
 
 PROMPT = "Once upon a time"
 N_PREDICT = Setting("n-predict", int, 16, "tokens to generate", low=1)
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _trace(args: argparse.Namespace, session: Session, ids: list[int], *, print_graph: bool) -> None:
-    from ggtui.perf.aggregate import stages
+    from ggtui.perf.stage import stages
 
     steps = _steps(args, session, ids)
     trace = session.trace(run for step in steps for run in step.runs)
@@ -155,11 +155,10 @@ def _steps(args: argparse.Namespace, session: Session, ids: list[int]) -> list[S
 
 def _print_graph(args: argparse.Namespace, stage: Stage) -> None:
     """As ggml_graph_print does, with times."""
-    from ggtui.perf.aggregate import rows
+    from ggtui.perf.table import rows
     from ggtui.viz import tables
-    from ggtui.viz.dot import typical
 
-    evaluation = typical(stage.evals)
+    evaluation = stage.evals.mean
     by_key = {row.key: row for row in rows(stage)}
     columns = [("node", "right"), ("op", "left"), ("type", "left"), ("ne", "left"), ("name", "left"), ("reads", "left")]
     columns += [("ms", "right"), ("share", "right"), ("wait", "right")]
@@ -170,13 +169,13 @@ def _print_graph(args: argparse.Namespace, stage: Stage) -> None:
         row = by_key[n.key]
         ops = "+".join(o.op for o in n.originals)
         ne = f"[{', '.join(f'{size:5}' for size in n.result.ne[:3])}]"
-        ns = typical(row.time)
-        times = [f"{ns * 1e-6:.4f}", tables.percent(ns / evaluation), tables.duration(row.wait_ns)]
+        ns = row.time.mean
+        times = [f"{ns * 1e-6:.4g}", tables.percent(row.work_share), tables.duration(row.wait_ns)]
         cells = [str(n.id), ops, n.result.type, ne, n.name, ", ".join(map(str, n.src)), *times]
         lines.append([printable_line(cell) for cell in cells])
     what = "token" if stage.graph.n_tokens == 1 else "prompt"
     title = f"{len(stage.graph.nodes)} nodes; a {what} takes {tables.duration(evaluation)}"
-    title += f", the median of {len(stage.tokens)}"
+    title += f", the mean of {int(stage.typical.sum())}; shares are of the work"
     sys.stdout.write(tables.text_table(title, columns, lines) + "\n")
 
 

@@ -136,6 +136,15 @@ typedef struct {
     int64_t done;
 } gg_record;
 
+/* What the system was asked about a thread: for how long it had a core. It is asked at the end of a run, where the last time is
+ * long ago or the run took long. */
+typedef struct {
+    uint64_t thread;
+    int64_t at, ran, slept; /* when it was asked last: the tick, nanoseconds on a core, ticks asleep */
+    int64_t span, lost;     /* if it was asked in the last run, else 0: nanoseconds since the time before, and how many of them
+                               the thread was not scheduled, though it did not sleep */
+} gg_scheduled;
+
 /* All records of one step on one thread added up, in ticks. */
 typedef struct {
     int64_t count;
@@ -146,14 +155,22 @@ typedef struct {
     double work_squared;
 } gg_total;
 
-/* What a run fills, made beforehand: records, capacity for each thread, thread t's from records + t * capacity. With totals
- * not NULL a run adds to them instead: n_steps + 1 for each thread, the first one that of waking up. */
+/* What a run fills, made beforehand: records, capacity for each thread, thread t's from records + t * capacity. Totals, where
+ * there are any, have n_steps + 1 for each thread, the first one that of waking up; a run adds its records to them, unless it
+ * took over GG_DISTURBED times as long as runs of its size do. */
 typedef struct {
     gg_record *records;
     int64_t capacity;
-    int64_t *n_records; /* [n_threads] */
-    int64_t *n_dropped; /* [n_threads], counted when there is no room */
-    gg_total *totals;   /* [n_threads][n_steps + 1] or NULL */
+    int64_t *n_records;      /* [n_threads] */
+    int64_t *n_dropped;      /* [n_threads], counted when there is no room */
+    gg_total *totals;        /* [n_threads][n_steps + 1] or NULL */
+    gg_scheduled *scheduled; /* [n_threads] or NULL */
+    int64_t every;           /* ticks after which the system is asked again */
+    int64_t n_asked;         /* threads about which it was asked in the last run */
+    int64_t size;            /* of the next run: those of one size take about equally long */
+    int64_t typical_size;    /* what `typical` is of */
+    int64_t typical;         /* ticks that half of the runs take longer than */
+    int64_t n_disturbed;     /* runs that totals leave out */
 } gg_trace;
 
 typedef struct gg_pool gg_pool;

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, TokenRecord, Trace
-from ggtui.perf import aggregate
+from ggtui.perf.stage import stages
+from ggtui.perf.table import rows
 
 ROUNDS = 5
 
@@ -120,15 +121,15 @@ def _run(session: Session, tokens: Sequence[int]) -> _Run:
         plan.run(session.pool, {"n_tokens": n, "n_kv": n}, recorder)
         records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=recorder.take()[0]))
     info = plan.info(session.threads)
-    stage = aggregate.stages(Trace((info,), tuple(records), MemoryUse()))[0]
-    times = {row.key: row.time.median or 0.0 for row in aggregate.rows(stage)}
+    stage = stages(Trace((info,), tuple(records), MemoryUse()))[0]
+    times = {row.key: row.time.mean for row in rows(stage)}
     values = {
         described.key: np.array(node.dst.numpy(), np.float64)
         for described, node in zip(info.nodes, plan.dag.nodes, strict=True)
         if node.dst in kept and node.dst.view_src is None  # what is written into the cache was computed before
     }
     logits = np.array(graph.logits.numpy(), np.float64).reshape(n, -1)
-    return _Run(info, values, logits, times, stage.evals.median or 0.0)
+    return _Run(info, values, logits, times, stage.evals.mean)
 
 
 def _nmse(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

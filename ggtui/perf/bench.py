@@ -16,7 +16,7 @@ from ggtui.core.files import ModelFile
 from ggtui.core.files.mixes import FILE_TYPES, MIXES
 from ggtui.core.models import architecture
 from ggtui.core.runtime.record import Limits, TokenRecord, Trace
-from ggtui.perf.aggregate import peak, read_rate
+from ggtui.perf.bounds import peak, read_rate
 from ggtui.perf.costs import Costs
 from ggtui.perf.measure import made_up_prompt
 

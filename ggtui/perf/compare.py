@@ -7,46 +7,57 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import RunInfo, Trace
-from ggtui.perf import aggregate
-from ggtui.perf.aggregate import Row, Stage
+from ggtui.perf.intervals import Estimate, Interval, ratio
+from ggtui.perf.stage import STAGES, Stage, stages
+from ggtui.perf.table import Groups, rows
 
-WHOLE = "the whole evaluation"
-# A node that changed by less than this part of its stage's evaluation changed nothing that matters.
-LEAST_SHARE = 0.005
+WHOLE = "whole evaluation"
+JUDGED = 0.05  # of the work: nodes that take less are shown, and not judged
+_FEW = 4  # repetitions, fewer than which say too little of how they differ
+_PIECES = 8  # of a run that was not repeated
+_NEIGHBOURS = 16  # evaluations that count as one where a light profile keeps only their sums
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Nanoseconds of one evaluation before and now, of a node or of the whole stage."""
+    """Nanoseconds of one evaluation before and now, of a node or of the whole stage, and in what interval now / before
+    lies."""
 
     stage: str
     key: str
     base: float
     now: float
+    ratio: Interval
 
     @property
     def delta(self) -> float:
         return self.now - self.base
 
     @property
-    def ratio(self) -> float:
-        return self.now / self.base if self.base else float("inf") if self.now else 1.0
+    def shown(self) -> bool:
+        """Whether there is a change at all, for all that was measured."""
+        return not self.ratio.has(1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """changes: the largest first. whole: the evaluations themselves. worse: what is beyond the gate, of both. `missing`
-    and `new` are nodes that only one of the traces has."""
+    """whole: the evaluations themselves. changes: the nodes, the largest shown change first. worse: what is beyond the
+    gate; unclear: what may be, but was measured too noisily to tell; of whole evaluations and of the nodes that take
+    JUDGED or more. `missing` and `new` are nodes that only one of the traces has."""
 
     whole: tuple[Change, ...]
     changes: tuple[Change, ...]
     worse: tuple[Change, ...]
+    unclear: tuple[Change, ...]
     missing: tuple[str, ...]
     new: tuple[str, ...]
-    measure: str
 
 
 def run_differences(base: RunInfo, now: RunInfo) -> list[str]:
@@ -93,7 +104,7 @@ def _text(value: object) -> str:
 
 
 def _graph_differences(base: Trace, now: Trace) -> list[str]:
-    old, new = ({s.name: s for s in aggregate.stages(t)} for t in (base, now))
+    old, new = ({s.name: s for s in stages(t)} for t in (base, now))
     found = [f"stage: {name} was measured in the base only" for name in old if name not in new]
     found += [f"stage: {name} was not measured in the base" for name in new if name not in old]
     for name in old.keys() & new.keys():
@@ -115,35 +126,70 @@ def _shape(stage: Stage) -> dict[str, str]:
 
 
 def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: bool = False) -> Comparison:
-    """Medians of each node (of light profiles means), the largest changes first.
+    """The mean times of each node, each change with its interval; all intervals of a kind hold together.
 
-    fail_above  a node is worse when it takes longer by more than this part of its time, and by more than LEAST_SHARE of
-                its stage; None: nothing is
+    fail_above  what is judged is worse when it takes longer by more than this part of its time and its interval shows
+                that it does; None: nothing is
     Raises UsageError that names what differs where traces can't be compared, unless `force`.
     """
     if not force:
         refuse(differences(base, now))
-    old_stages, now_stages = ({s.name: s for s in aggregate.stages(t)} for t in (base, now))
-    light = any(s.light is not None for s in [*old_stages.values(), *now_stages.values()])
-    whole, changes, missing, new = [], [], [], []
-    for name in (s for s in aggregate.STAGES if s in old_stages and s in now_stages):
-        both = old_stages[name], now_stages[name]
-        old, fresh = ({r.key: _time(r, light) for r in aggregate.rows(s)} for s in both)
-        missing += [f"{name} {key}" for key in old if key not in fresh]
-        new += [f"{name} {key}" for key in fresh if key not in old]
-        whole.append(Change(name, WHOLE, *(s.evals.median or 0.0 for s in both)))
-        changes += [Change(name, key, old[key], fresh[key]) for key in old if key in fresh]
-    least = {c.stage: LEAST_SHARE * c.base for c in whole}
+    old_stages, now_stages = ({s.name: s for s in stages(t)} for t in (base, now))
+    both = [(old_stages[name], now_stages[name]) for name in STAGES if name in old_stages and name in now_stages]
+    tables = [(_estimates(old), _estimates(new)) for old, new in both]
+    judged = [_judged(old, new) for old, new in both]
+    n_judged = len(both) + sum(
+        len(keys & old.keys() & new.keys()) for keys, (old, new) in zip(judged, tables, strict=True)
+    )
+    n_others = max(sum(len(old.keys() & new.keys()) for old, new in tables) + len(both) - n_judged, 1)
+    whole, changes, largest, missing, new_keys = [], [], [], [], []
+    for (first, second), (old, new), keys in zip(both, tables, judged, strict=True):
+        name = first.name
+        missing += [f"{name} {key}" for key in old if key not in new]
+        new_keys += [f"{name} {key}" for key in new if key not in old]
+        whole.append(_change(name, WHOLE, _whole(first), _whole(second), n_judged))
+        for key in (key for key in old if key in new):
+            changes.append(_change(name, key, old[key], new[key], n_judged if key in keys else n_others))
+            largest += [changes[-1]] if key in keys else []
+    changes.sort(key=lambda c: (not c.shown, -abs(c.delta) if c.shown else -max(c.base, c.now)))
+    above = float("inf") if fail_above is None else 1 + fail_above
+    worse = tuple(c for c in [*whole, *largest] if c.shown and c.ratio.value > above)
+    unclear = tuple(c for c in [*whole, *largest] if not c.shown and c.ratio.high > above)
+    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys))
 
-    def beyond(c: Change) -> bool:
-        return fail_above is not None and c.delta > least[c.stage] and c.ratio > 1 + fail_above
 
-    changes.sort(key=lambda c: (not beyond(c), -abs(c.delta)))
-    worse = tuple(c for c in [*whole, *changes] if beyond(c))
-    measure = "mean" if light else "median"
-    return Comparison(tuple(whole), tuple(changes), worse, tuple(missing), tuple(new), measure)
+def _change(stage: str, key: str, base: Estimate, now: Estimate, compared: int) -> Change:
+    return Change(stage, key, base.mean, now.mean, ratio(base, now, compared))
 
 
-def _time(row: Row, light: bool) -> float:
-    median = row.time.median
-    return row.time.mean if light or median is None else median
+def _judged(*both: Stage) -> set[str]:
+    return {row.key for stage in both for row in rows(stage) if row.work_share >= JUDGED}
+
+
+def _whole(stage: Stage) -> Estimate:
+    alone = stage.alone[stage.typical]
+    return Estimate.of([float(alone[block].mean()) for block in _blocks(stage)])
+
+
+def _estimates(stage: Stage) -> dict[str, Estimate]:
+    """Of each node."""
+    groups = Groups(stage, "node")
+    if stage.light is not None:
+        counts = max(len(stage.tokens) / _NEIGHBOURS, 2.0)
+        return {
+            r.key: Estimate(r.time.mean, r.time.sd / sqrt(counts) / r.time.mean if r.time.mean else 0.0, counts - 1)
+            for r in rows(stage)
+        }
+    means = np.stack([groups.times[block].mean(axis=0) for block in _blocks(stage)], axis=1)
+    return {key: Estimate.of(values) for key, values in zip(groups.keys, means.tolist(), strict=True)}
+
+
+def _blocks(stage: Stage) -> list[NDArray[np.int64]]:
+    """Numbers of typical evaluations in pieces that were measured apart: neighbours share the machine's mood, so that
+    they don't count for themselves. A piece is a repetition, or where there are few of those, a part of the run."""
+    n_past = np.array([t.n_past for t, typical in zip(stage.tokens, stage.typical.tolist(), strict=True) if typical])
+    repeated = np.flatnonzero(np.diff(n_past) <= 0) + 1
+    numbers = np.arange(len(n_past))
+    if len(repeated) + 1 >= _FEW:
+        return [piece for piece in np.split(numbers, repeated) if len(piece)]
+    return [piece for piece in np.array_split(numbers, min(_PIECES, len(numbers))) if len(piece)]

@@ -14,8 +14,10 @@ from typing import Any
 
 from ggtui.core.engine.trace_file import dumps
 from ggtui.core.runtime.record import WAKE, NodeInfo, Records, TokenRecord, Trace
-from ggtui.perf import aggregate
 from ggtui.perf.costs import Costs
+from ggtui.perf.stage import stages
+from ggtui.perf.table import rows
+from ggtui.perf.words import in_words
 
 CSV_COLUMNS = (
     "stage", "key", "op", "type", "shape", "layer", "calls", "mean_ns", "sd_ns", "p95_ns", "median_ns", "least_ns",
@@ -57,9 +59,9 @@ class Exporter:
 
 def _table(trace: Trace) -> Iterator[dict[str, Any]]:
     """A line for each node of each stage, with the columns of CSV_COLUMNS."""
-    for stage in aggregate.stages(trace):
+    for stage in stages(trace):
         layers = {n.key: n.layer for n in stage.graph.nodes}
-        for row in aggregate.rows(stage):
+        for row in rows(stage):
             t = row.time
             values = (
                 row.stage, row.key, row.op, row.type, "x".join(map(str, row.shape)), layers[row.key], row.calls,
@@ -80,12 +82,12 @@ def to_csv(trace: Trace) -> str:
 
 def to_markdown(trace: Trace) -> str:
     """The summary and a table of nodes for each stage."""
-    lines = [f"- {line}" for line in aggregate.summary(trace)]
-    for stage in aggregate.stages(trace):
+    lines = [f"- {line}" for line in in_words(trace)]
+    for stage in stages(trace):
         lines += ["", f"## {stage.name}", ""]
         lines += ["| node | op | type | calls | time us | sd us | p95 us | share | wait us | GB/s | GFLOP/s | limit |"]
         lines += ["| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
-        for r in aggregate.rows(stage):
+        for r in rows(stage):
             p95 = "" if r.time.p95 is None else f"{r.time.p95 / 1e3:.2f}"
             limit = "" if r.of_limit is None else f"{r.of_limit:.0%} {r.limit}"
             times = f"{r.time.mean / 1e3:.2f} | {r.time.sd / 1e3:.2f} | {p95} | {r.share:.1%} | {r.wait_ns / 1e3:.2f}"

@@ -17,7 +17,7 @@ from ggtui.core.runtime.cpu.buffer import TileBuffer
 from ggtui.core.runtime.cpu.native import ISAS, ROW_KERNELS, check, ffi, lib
 from ggtui.core.runtime.memory import aligned_zeros
 from ggtui.core.runtime.record import Limits
-from ggtui.perf.aggregate import read_rate
+from ggtui.perf.bounds import read_rate
 
 K, N_ROWS = 1024, 1024  # of the weights
 COLUMNS = (1, 32)  # generation, and a prompt

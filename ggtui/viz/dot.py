@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import GraphInfo, NodeInfo, TensorInfo
-from ggtui.perf import aggregate
-from ggtui.perf.aggregate import Spread, Stage
+from ggtui.perf.stage import Stage
+from ggtui.perf.table import rows
 from ggtui.viz.labels import CARD, INK, LINE, Line, Markup, Plain, Swatch, plain
 from ggtui.viz.tables import duration, percent, shape, size
 from ggtui.viz.text import printable_line
@@ -42,6 +42,12 @@ _HEAT = (
     ("#ec6f47", INK, 14),
     ("#b3203a", "#ffffff", 17),
 )
+# What a thread's time goes into beside the nodes, and the least part of it that is drawn.
+_REST = {
+    "wait": "waiting for other threads", "wake": "waking up", "lost": "not scheduled",
+    "held": "waiting for a thread that was not scheduled",
+}  # fmt: skip
+_LEAST_REST = 0.005
 _FONT = "Helvetica,Arial,sans-serif"
 _HEADING = "a box takes at most"
 _SHAPE = 1.7  # width to height of a picture that is at ease on a screen
@@ -49,27 +55,27 @@ _SHAPE = 1.7  # width to height of a picture that is at ease on a screen
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """Nanoseconds of each node at work and waiting, its operations and bytes, nanoseconds of an evaluation and of the
+    """Nanoseconds of each node at work and waiting, its operations and bytes, nanoseconds of all work and of the
     hottest box."""
 
     work: Mapping[int, float]
     wait: Mapping[int, float]
     flops: Mapping[int, float]
     traffic: Mapping[int, float]
-    evaluation: float
+    all_work: float
     hottest: float
 
     @classmethod
     def of(cls, stage: Stage | None, boxes: Sequence[_Box]) -> _Times:
         if stage is None:
             return cls({}, {}, {}, {}, 0.0, 0.0)
-        by_key = {row.key: row for row in aggregate.rows(stage)}
-        rows = {n.id: by_key[n.key or n.name] for n in stage.graph.nodes}
-        work = {i: typical(row.time) for i, row in rows.items()}
-        wait = {i: row.wait_ns for i, row in rows.items()}
+        by_key = {row.key: row for row in rows(stage)}
+        row_of = {n.id: by_key[n.key or n.name] for n in stage.graph.nodes}
+        work = {i: row.time.mean for i, row in row_of.items()}
+        wait = {i: row.wait_ns for i, row in row_of.items()}
         hottest = max(sum(work[n.id] for n in box.nodes) for box in boxes)
         flops, traffic = (dict(enumerate(cost.tolist())) for cost in (stage.flops, stage.traffic))
-        return cls(work, wait, flops, traffic, typical(stage.evals), hottest)
+        return cls(work, wait, flops, traffic, sum(work.values()), hottest)
 
     def sum(self, nodes: Iterable[NodeInfo]) -> float:
         return sum(self.work.get(n.id, 0.0) for n in nodes)
@@ -77,7 +83,7 @@ class _Times:
     def heat(self, ns: float) -> tuple[str, str, int]:
         if not ns or not self.hottest:
             return _HEAT[0]
-        return _HEAT[max(0, len(_HEAT) - 1 + ceil(log2(ns / self.hottest)))]
+        return _HEAT[min(max(0, len(_HEAT) - 1 + ceil(log2(ns / self.hottest))), len(_HEAT) - 1)]
 
     def scale(self) -> list[Swatch]:
         """The colours, from cool to hot, and the most time of each; none where nothing was recorded."""
@@ -87,13 +93,8 @@ class _Times:
         return [(self.told(ns), *heat) for ns, heat in zip(times, _HEAT, strict=True)]
 
     def told(self, ns: float) -> str:
-        """A time and its share; nothing where nothing was recorded."""
-        return f"{duration(ns)} · {percent(ns / self.evaluation)}" if self.evaluation else ""
-
-
-def typical(spread: Spread) -> float:
-    """The median, which a thread that was put aside now and then does not move; the mean where that alone is known."""
-    return spread.mean if spread.median is None else spread.median
+        """A time and its share of the work; nothing where nothing was recorded."""
+        return f"{duration(ns)} · {percent(ns / self.all_work)}" if self.all_work else ""
 
 
 def tensor_text(t: TensorInfo) -> str:
@@ -155,6 +156,7 @@ def dot_text(
     dot.attr("edge", color=LINE, arrowsize="0.55", fontname=_FONT, fontsize="8")
     drawing = _Drawing(dot, graph, boxes, times, labels, collapse, edges)
     drawing.draw()
+    drawing.draw_rest(stage)
     if not markup:
         drawing.draw_scale()
     return str(dot.source)
@@ -230,6 +232,20 @@ class _Drawing:
             self._edge(keys[source_key], keys[reader_key], sources, row_of)
         self._place(rows, first, end)
 
+    def draw_rest(self, stage: Stage | None) -> None:
+        """The time of the threads that is no node's: a box each beside the rest."""
+        for name, what in _REST.items():
+            part = stage.part(name) if stage is not None and stage.graph.threads > 1 else 0.0
+            if stage is None or part < _LEAST_REST:
+                continue
+            ns = fmean(getattr(t, name) for t in stage.threads)
+            ground, ink, points = self.times.heat(ns)
+            told = f"{duration(ns)} · {percent(part)} of the threads' time"
+            lines = [(what, points, True), (told, 9, True)]
+            self.dot.node(
+                f"rest {name}", fillcolor=ground, tooltip=plain(f"{what}: {told}"), **self.labels.box(lines, ink)
+            )
+
     def draw_scale(self) -> None:
         """What the colours mean, as a column of nodes beside the rest."""
         keys: list[str] = []
@@ -293,14 +309,14 @@ class _Drawing:
         name = n.name.removeprefix(f"blk.{n.layer}.")
         if n.kinds[-1:] == ("round",) and len(n.originals) < 2 and points == _HEAT[0][2]:
             # What only rounds for the next product, and takes no time to speak of, is drawn in passing.
-            told = [tensor_text(n.result), *([self.times.told(self.times.sum([n]))] if self.times.evaluation else [])]
+            told = [tensor_text(n.result), *([self.times.told(self.times.sum([n]))] if self.times.all_work else [])]
             return [(name, 8, False), (" · ".join(told), 8, False)]
         lines = [(name, points, True)]
         lines += [(line, 8, False) for line in _wrapped([o.op for o in n.originals])]
         weights = max((t for t in n.inputs if len(t.ne) > 1 and t.ne[1] > 1 and t.name), key=_elements, default=None)
         read = f"{tensor_text(weights)} → " if weights else ""
         lines.append((read + tensor_text(n.result), 8, False))
-        if self.times.evaluation:
+        if self.times.all_work:
             lines.append((self.times.told(self.times.sum([n])), 9, True))
         return lines
 
@@ -309,7 +325,7 @@ class _Drawing:
         name = box.key if self.collapse == "layer" else box.nodes[0].op
         lines = [(name, points, True), (f"{len(box.nodes)} node{'s' * (len(box.nodes) > 1)}", 8, False)]
         by_time = sorted(box.nodes, key=lambda n: -self.times.sum([n]))
-        if self.times.evaluation:
+        if self.times.all_work:
             lines.append((self.times.told(self.times.sum(box.nodes)), 9, True))
             lines += [(f"{n.name.removeprefix(f'blk.{n.layer}.')} {self.times.told(self.times.sum([n]))}", 8, False)
                       for n in by_time[:3] if len(box.nodes) > 1]  # fmt: skip
@@ -377,10 +393,6 @@ def _said(graph: GraphInfo, stage: Stage | None, title: str) -> list[Line]:
     said = f"{graph.isa}, {graph.threads} thread{'s' * (graph.threads != 1)}"
     if stage is not None:
         each = "token" if graph.n_tokens == 1 else f"prompt of {stage.n_tokens / len(stage.tokens):.0f} tokens"
-        said += f"; a {each} takes {duration(typical(stage.evals))}, the median of {len(stage.tokens)}"
-        threads = stage.threads()
-        work, wait, wake = (fmean(getattr(t, name) for t in threads) for name in ("work", "wait", "wake"))
-        if len(threads) > 1:
-            said += f"; on the mean a thread works {duration(work)}, waits for others {duration(wait)}"
-            said += f" and wakes up in {duration(wake)}"
+        said += f"; a {each} takes {duration(stage.evals.mean)}, the mean of {int(stage.typical.sum())}"
+        said += "; shares are of the work"
     return [*([(title, 14, True)] if title else []), (said, 10, False)]

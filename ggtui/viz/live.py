@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ggtui.chat.conversation import Turn
 from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord, Trace
@@ -27,8 +27,12 @@ from ggtui.viz.messages import (
     Turns,
 )
 
+if TYPE_CHECKING:
+    from ggtui.perf.stage import Stage
+
 KEPT = 256  # evaluations whose records are kept
 KEPT_PROMPTS = 4
+NEWEST = 64  # evaluations of a graph that the figures of a run under way are of, on every screen
 POINTS = 2048  # of the growth; beyond them every other one is dropped
 _RATE_OF = 32  # newest tokens that the shown speed is of
 
@@ -84,6 +88,7 @@ class Live:
         self._every = 1
         self._recent: deque[int] = deque(maxlen=_RATE_OF)  # nanoseconds of the newest generated tokens
         self._whole: Trace | None = None
+        self._stages: tuple[tuple[int, Limits | None], tuple[Stage, ...]] | None = None  # of which version
         self._replaced: Spoken | None = None  # what an answer under way takes the place of
 
     @classmethod
@@ -99,6 +104,21 @@ class Live:
             live._recent.append(token.eval_ns + token.sample_ns) if token.n_tokens == 1 else None
         live.growth = [Point(i + 1, t.n_past + t.n_tokens, t.kv_bytes, 0) for i, t in enumerate(trace.tokens)]
         return live
+
+    def stages(self) -> tuple[Stage, ...]:
+        """What figures are of, the same on every screen: of a run under way the newest evaluations of each graph."""
+        from ggtui.perf.stage import stages  # not before there is something to add up
+
+        key = self.version, self.limits
+        if self._stages is None or self._stages[0] != key:
+            trace = self.trace()
+            if self._whole is None:
+                tokens = [
+                    [t for t in trace.tokens if t.graph == i and len(t.records)] for i in range(len(trace.graphs))
+                ]
+                trace = replace(trace, tokens=tuple(t for mine in tokens for t in mine[-NEWEST:]))
+            self._stages = key, stages(replace(trace, limits=self.limits))
+        return self._stages[1]
 
     def trace(self, newest: int | None = None) -> Trace:
         """The run as a trace: of a live one the `newest` evaluations that are kept with their records, or all those."""

@@ -45,7 +45,7 @@ class Profile:
 
     def tables(self, top: int) -> Iterator[str]:
         """The nodes that took longest, of each kind of evaluation."""
-        from ggtui.perf.aggregate import stages
+        from ggtui.perf.stage import stages
         from ggtui.viz import tables
 
         trace = self._trace()
@@ -57,7 +57,7 @@ class Profile:
 
     def draw(self, name: str) -> str:
         """What /trace says when it has drawn the graph of the newest kind of evaluation."""
-        from ggtui.perf.aggregate import stages
+        from ggtui.perf.stage import stages
         from ggtui.viz.dot import dot_text
         from ggtui.viz.picture import check_ending, has_markup, write_picture
 

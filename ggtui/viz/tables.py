@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ggtui.core.runtime.record import Trace
-from ggtui.perf import aggregate
-from ggtui.perf.aggregate import Row, Stage
+from ggtui.perf.intervals import Interval
+from ggtui.perf.stage import Stage
+from ggtui.perf.table import Row, rows
+from ggtui.perf.words import in_words, overhead
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from ggtui.perf.compare import Comparison
 
 DASH = "-"
+_NO_IDEA = 10.0  # times the base: an interval that goes so far says nothing
 # Columns that a narrow terminal does without, the first ones first.
-_SPARE = ("sd", "shape", "GFLOP/s", "type", "p95", "calls", "wake", "stage", "wait", "op", "GB/s", "limit")
+_SPARE = ("sd", "shape", "GFLOP/s", "type", "p95", "calls", "wake", "change", "stage", "wait", "op", "GB/s", "limit")
 WORDS = ("op", "type", "shape")
 FIGURES = ("time", "share", "sd", "p95", "wait", "GB/s", "GFLOP/s", "limit")
 Columns = Sequence[tuple[str, str]]  # heading, "left" or "right"
@@ -26,13 +29,13 @@ Lines = Iterable[Sequence[str]]
 
 def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[str, Columns, list[list[str]]]:
     """Title, columns and lines of a stage's table; `top` lines at most, and one for the rest."""
-    rows = aggregate.rows(stage, by)
-    shown = rows if top is None else rows[:top]
+    all_rows = rows(stage, by)
+    shown = all_rows if top is None else all_rows[:top]
     n, evals = len(stage.tokens), stage.evals
     words = words_of(by)
     columns = [(name, "left") for name in (by, *words)] + [(name, "right") for name in ("calls", *FIGURES)]
     lines = [_line(row, words) for row in shown]
-    rest = rows[len(shown) :]
+    rest = all_rows[len(shown) :]
     if rest:
         blank = [""] * (len(columns) - len(lines[0]) if lines else 0)
         left = [f"{len(rest)} more", *[""] * len(words), str(sum(r.calls for r in rest))]
@@ -74,24 +77,34 @@ def cells(row: Row) -> dict[str, str]:
 
 
 def thread_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:
-    """What each thread did, on the mean, in an evaluation."""
-    columns = [("thread", "left"), *[(name, "right") for name in ("work", "wait", "wake", "waiting")]]
+    """What each thread did, on the mean, in an evaluation: times that add up to it."""
+    names = ("work", "wait", "wake", "not scheduled", "held up", "waiting")
+    columns = [("thread", "left"), *[(name, "right") for name in names]]
     lines = []
-    for i, t in enumerate(stage.threads()):
-        waiting = t.wait / max(t.work + t.wait + t.wake, 1.0)
-        lines.append([str(i), duration(t.work), duration(t.wait), duration(t.wake), percent(waiting)])
+    for i, t in enumerate(stage.threads):
+        times = [duration(ns) for ns in (t.work, t.wait, t.wake, t.lost, t.held)]
+        lines.append([str(i), *times, percent(t.wait / max(t.total, 1.0))])
     return f"{stage.name}: threads, the mean of an evaluation", columns, lines
 
 
 def comparison_table(comparison: Comparison, top: int | None = 20) -> tuple[str, Columns, list[list[str]]]:
-    """The whole evaluations, and the largest changes first."""
-    columns = [("node", "left"), ("stage", "left"), *[(n, "right") for n in ("base", "now", "change", "percent")]]
+    """The whole evaluations, and the largest changes first. ~ stands where no change is shown, as benchstat has it."""
+    names = ("base", "now", "change", "percent", "interval")
+    columns = [("node", "left"), ("stage", "left"), *[(name, "right") for name in names]]
     lines = []
     for c in (*comparison.whole, *comparison.changes[:top]):
         mark = " !" if c in comparison.worse else ""
         change = f"{'+' if c.delta >= 0 else '-'}{duration(abs(c.delta))}"
-        lines.append([c.key, c.stage, duration(c.base), duration(c.now), change, f"{c.ratio - 1:+.1%}{mark}"])
-    return f"changes of the {comparison.measure}, the largest first", columns, lines
+        told = [change, f"{c.ratio.value - 1:+.1%}{mark}"] if c.shown else ["", "~"]
+        lines.append([c.key, c.stage, duration(c.base), duration(c.now), *told, interval(c.ratio)])
+    return "changes, the largest that is shown first; with the interval of each", columns, lines
+
+
+def interval(ratio: Interval) -> str:
+    """As percentages of change."""
+    if ratio.high > _NO_IDEA:
+        return "measured too little"
+    return f"{100 * (ratio.low - 1):+.1f}..{ratio.high - 1:+.1%}"
 
 
 def notes(trace: Trace) -> list[str]:
@@ -102,11 +115,11 @@ def notes(trace: Trace) -> list[str]:
         ("activations of a batch", m.batch_activations), ("scratch", m.scratch), ("records", m.records),
     )  # fmt: skip
     memory = ", ".join(f"{name} {size(n)}" for name, n in owners if n)
-    return [*aggregate.summary(trace), *([f"memory: {memory}"] if memory else []), overhead_line(trace)]
+    return [*in_words(trace), *([f"memory: {memory}"] if memory else []), overhead_line(trace)]
 
 
 def overhead_line(trace: Trace) -> str:
-    cost = aggregate.overhead(trace)
+    cost = overhead(trace)
     stamps = f"{cost['stamps']:.0f} stamps of {cost['stamp_ns']:.0f} ns a thread and token, {cost['share']:.2%} of it"
     if cost["end_to_end"] is None:
         return f"profiler overhead: {stamps}"

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _LENGTH = struct.Struct("<Q")
 
 StepRow = tuple[int, str, float, int, int, int, int]  # the fields of a TokenStep
-# The fields of a TokenRecord; its records as their table.
-EvaluationRow = tuple[int, int, int, int, int, Any, int, int]
+# The fields of a TokenRecord; its records as their table, and what the system said as rows.
+EvaluationRow = tuple[int, int, int, int, int, Any, int, int, int, tuple[tuple[int, int, int], ...]]
 
 
 def frame(value: object) -> bytes:
@@ -51,12 +51,15 @@ class PackedBatch(NamedTuple):
     rss: int
 
     def unpacked(self) -> Batch:
-        from ggtui.core.runtime.record import Records, TokenRecord
+        from ggtui.core.runtime.record import Records, TokenRecord, Unscheduled
         from ggtui.viz.messages import Alternative, Batch, TokenStep
 
         return Batch(
             tuple(TokenStep(*row) for row in self.steps),
-            tuple(TokenRecord(*row[:5], Records(row[5]), *row[6:]) for row in self.evaluations),
+            tuple(
+                TokenRecord(*row[:5], Records(row[5]), *row[6:9], tuple(Unscheduled(*said) for said in row[9]))
+                for row in self.evaluations
+            ),
             self.unrecorded,
             tuple(Alternative(*row) for row in self.next),
             self.graphs,

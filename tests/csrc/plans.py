@@ -106,8 +106,11 @@ class Trace:
         self.n_threads, self.capacity = n_threads, capacity
         self.records = ffi.new("gg_record[]", n_threads * capacity)
         self.n_records, self.n_dropped = ffi.new("int64_t[]", n_threads), ffi.new("int64_t[]", n_threads)
-        fields = {"records": self.records, "capacity": capacity}
-        self.c = ffi.new("gg_trace *", {**fields, "n_records": self.n_records, "n_dropped": self.n_dropped})
+        self.scheduled = ffi.new("gg_scheduled[]", n_threads)
+        self.c = ffi.new("gg_trace *", {
+            "records": self.records, "capacity": capacity, "n_records": self.n_records, "n_dropped": self.n_dropped,
+            "scheduled": self.scheduled, "every": int(10e6 / lib.gg_tick_ns()),
+        })  # fmt: skip
 
     def of(self, thread: int) -> list[Stamps]:
         first, n = thread * self.capacity, self.n_records[thread]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plans import THREADS, Chain, run
+from plans import THREADS, Chain, Trace, custom_steps, plan_of, run
 
 from ggtui.core.runtime.cpu.native import ffi, lib, text
 
@@ -17,36 +17,85 @@ pytestmark = pytest.mark.pool
 TOTAL = np.dtype([("count", "i8"), ("work", "i8"), ("least", "i8"), ("most", "i8"), ("wait", "i8"), ("squared", "f8")])
 
 
-class Totals:
-    def __init__(self, n_threads: int, n_steps: int) -> None:
+class Totals(Trace):
+    """A trace whose records are added up; `used` is what they come to."""
 
+    def __init__(self, n_threads: int, n_steps: int) -> None:
+        super().__init__(n_threads, n_steps + 1)
         self.used = np.zeros((n_threads, n_steps + 1), TOTAL)
-        self.c = ffi.new("gg_trace *")
         self.c.totals = ffi.cast("gg_total *", self.used.ctypes.data)
 
 
 @pytest.mark.parametrize("n_threads", THREADS)
-def test_totals_fill_the_time_of_every_thread(new_pool: Any, n_threads: int) -> None:
+def test_totals_are_the_sums_of_the_records(new_pool: Any, n_threads: int) -> None:
     chain = Chain()
     totals = Totals(n_threads, chain.n_steps)
     pool = new_pool(n_threads)
-    started = time.perf_counter_ns()
-    for n in range(1, 21):
+    times: list[Any] = []
+    for _ in range(20):
+        before = totals.c.n_disturbed
         assert run(chain.plan, pool, trace=totals.c) == lib.GG_OK
-        assert (totals.used["count"] == n).all()
-    elapsed = time.perf_counter_ns() - started
+        if totals.c.n_disturbed == before:
+            runs = [totals.of(thread) for thread in range(n_threads)]
+            times.append([[(r.end - r.start, r.done - r.end) for r in records] for records in runs])
+        assert (totals.used["count"] == len(times)).all()
+    work, wait = np.moveaxis(np.array(times, np.int64), -1, 0)
     rows = totals.used
-    filled = (rows["work"] + rows["wait"]).sum(axis=1) * lib.gg_tick_ns()
-    # Every thread's records begin when the caller asks and end when the run ends: all sums are the same.
-    assert filled.max() == pytest.approx(filled.min(), abs=100 * 20)
-    assert filled.max() <= elapsed
-    assert (rows["least"] * rows["count"] <= rows["work"]).all() and (
-        rows["work"] <= rows["most"] * rows["count"]
-    ).all()
-    mean = rows["work"].astype(float) / 20
-    assert (rows["squared"] >= 20 * mean * mean * 0.999).all()
-    assert (rows["squared"] <= rows["most"].astype(float) * rows["work"] * 1.001).all()
+    assert np.array_equal(rows["work"], work.sum(axis=0)) and np.array_equal(rows["wait"], wait.sum(axis=0))
+    assert np.array_equal(rows["least"], work.min(axis=0)) and np.array_equal(rows["most"], work.max(axis=0))
+    assert np.allclose(rows["squared"], (work.astype(float) ** 2).sum(axis=0), rtol=1e-12)
     assert (rows["wait"][:, 0] == 0).all()  # waking up is work alone
+
+
+@pytest.mark.parametrize("n_threads", THREADS)
+def test_the_records_of_a_thread_fill_the_time_of_the_run(new_pool: Any, n_threads: int) -> None:
+    chain = Chain()
+    trace, pool = Trace(n_threads, chain.n_steps + 1), new_pool(n_threads)
+    for _ in range(5):
+        started = time.perf_counter_ns()
+        assert run(chain.plan, pool, trace=trace.c) == lib.GG_OK
+        elapsed = time.perf_counter_ns() - started
+        records = [trace.of(thread) for thread in range(n_threads)]
+        assert len({r[0].start for r in records}) == len({r[-1].done for r in records}) == 1
+        assert (records[0][-1].done - records[0][0].start) * lib.gg_tick_ns() <= elapsed * 1.001
+
+
+def sleeps_once(custom: Any, seconds: float) -> Any:
+    """A plan whose only step takes some time in the run after `slow` was set."""
+    slow: list[int] = []
+
+    def function(_node: int, ith: int, _nth: int) -> int:
+        if slow and ith == 0:
+            time.sleep(seconds)
+        return 0
+
+    custom(function)
+    return plan_of(custom_steps(1)), slow
+
+
+def test_a_run_that_takes_far_longer_than_others_is_left_out(new_pool: Any, custom: Any) -> None:
+    plan, slow = sleeps_once(custom, 0.05)
+    totals, pool = Totals(1, 1), new_pool(1)
+    for _ in range(200):
+        assert run(plan, pool, trace=totals.c) == lib.GG_OK
+    kept, left_out = int(totals.used["count"][0, 1]), totals.c.n_disturbed
+    assert left_out < kept == 200 - left_out  # half of the runs take no longer than is typical
+    slow.append(1)
+    assert run(plan, pool, trace=totals.c) == lib.GG_OK
+    assert totals.c.n_disturbed == left_out + 1 and totals.used["count"][0, 1] == kept
+    assert totals.used["most"][0, 1] * lib.gg_tick_ns() < 50e6
+
+
+def test_a_run_of_another_size_is_not_held_against_the_last(new_pool: Any, custom: Any) -> None:
+    plan, slow = sleeps_once(custom, 0.02)
+    totals, pool = Totals(1, 1), new_pool(1)
+    for _ in range(10):
+        assert run(plan, pool, trace=totals.c) == lib.GG_OK
+    kept = int(totals.used["count"][0, 1])
+    slow.append(1)
+    totals.c.size = 512
+    assert run(plan, pool, trace=totals.c) == lib.GG_OK
+    assert totals.used["count"][0, 1] == kept + 1 and totals.used["most"][0, 1] * lib.gg_tick_ns() >= 20e6
 
 
 def test_a_stamp_takes_some_nanoseconds() -> None:
@@ -65,7 +114,8 @@ def system_clock() -> Iterator[None]:
 def test_stamps_of_the_system_clock(system_clock: None, new_pool: Any, n_threads: int) -> None:
     assert lib.gg_tick_ns() == 1.0 and text(lib.gg_tick_source()).startswith("the system's clock")
     before = lib.gg_ticks()
-    test_totals_fill_the_time_of_every_thread(new_pool, n_threads)
+    test_totals_are_the_sums_of_the_records(new_pool, n_threads)
+    test_the_records_of_a_thread_fill_the_time_of_the_run(new_pool, n_threads)
     assert 0 < lib.gg_ticks() - before < 60e9
     test_a_stamp_takes_some_nanoseconds()
 

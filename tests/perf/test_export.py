@@ -19,8 +19,9 @@ from made_up import RUN, trace
 import ggtui
 from ggtui.core.engine.trace_file import load
 from ggtui.core.runtime.record import Trace
-from ggtui.perf.aggregate import rows, stages
 from ggtui.perf.export import EXPORTERS, spans, to_chrome, to_csv, to_markdown, to_speedscope
+from ggtui.perf.stage import stages
+from ggtui.perf.table import rows
 
 BY_NAME = {e.name: e for e in EXPORTERS}
 

@@ -24,7 +24,7 @@ from ggtui.core.runtime.record import (
     TokenRecord,
     Trace,
 )
-from ggtui.perf.aggregate import Stage, stages
+from ggtui.perf.stage import Stage, stages
 from ggtui.viz import picture
 from ggtui.viz.dot import MAX_UNCOLLAPSED, dot_text
 from ggtui.viz.picture import write_picture

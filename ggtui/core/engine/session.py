@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ggtui.core.engine.runner import Runner
 from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts
-from ggtui.core.engine.steps import Stats, Step
+from ggtui.core.engine.steps import Stats, Step, joined
 from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.texts import Texts
@@ -23,6 +23,7 @@ from ggtui.core.models import architecture
 from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, make_inputs
 from ggtui.core.models.kv_cache import KVCache
 from ggtui.core.models.loading import Packing, place_weights
+from ggtui.core.runtime.busy import Watch
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cores import here, usable_cores
 from ggtui.core.runtime.cpu.recorder import stamp_ns
@@ -59,7 +60,7 @@ class Session:
         fused: bool = True,
         record: bool | str = False,
     ) -> None:
-        started = time.perf_counter_ns()
+        started = self._made_ns = time.perf_counter_ns()
         if not 1 <= batch <= MAX_BATCH:
             raise UsageError(f"batch {batch}: must be 1 to {MAX_BATCH}")
         if ctx is not None and ctx < 1:
@@ -95,6 +96,7 @@ class Session:
         self.logits: NDArray[np.float32] = np.zeros(h.n_vocab, np.float32)
         self.stop_reason = ""
         self.stats = Stats()
+        self.watch = Watch()
         self.weights = place_weights(file, specs, self._context, self._device.layout)
         with Packing(file, self.weights, self.pool.threads) as packing:  # in C, while Python does the rest
             self.tokenizer = vocabulary(file.metadata, file.path)
@@ -234,6 +236,8 @@ class Session:
         if inputs.outputs is not None:
             inputs.outputs.bytes().view(np.int32)[:] = n - 1
         recorder = runner.recorder if self.recording else None
+        if recorder is not None:
+            recorder.size = n
         with self._stopping:
             self._running = runner
         started = time.perf_counter_ns()
@@ -251,8 +255,9 @@ class Session:
         dropped = 0
         if recorder is not None and self.profile == "full":
             records, dropped = recorder.take()
-        kv_bytes = self.n_past * self._kv_bytes_per_token
-        record = TokenRecord(n_past, n, ns, 0, runner.index, records, dropped, kv_bytes)
+        unscheduled = recorder.unscheduled() if recorder is not None else ()
+        kv_bytes, start_ns = self.n_past * self._kv_bytes_per_token, started - self._made_ns
+        record = TokenRecord(n_past, n, ns, 0, runner.index, records, dropped, kv_bytes, start_ns, unscheduled)
         return runner.graph.logits.numpy().reshape(-1, self.hparams.n_vocab), record
 
     def generate(
@@ -308,7 +313,7 @@ class Session:
                     break
                 pending = self.shift()
             logits, runs = self._eval(pending)
-            record = runs[0] if len(runs) == 1 else _joined(runs)
+            record = runs[0] if len(runs) == 1 else joined(runs)
             self._count(record, prompt=n == 0)
             started = time.perf_counter_ns()
             # Some models have more logits than tokens, to round the matrix up.
@@ -366,7 +371,8 @@ class Session:
         return tuple(r.plan.info(self.threads) for r in self._runners.values())
 
     def clear_totals(self) -> None:
-        """Begin a light profile's sums anew."""
+        """Begin a light profile's sums anew, and what is said of how busy the machine is."""
+        self.watch.begin()
         for runner in self._runners.values():
             if self.profile == "light":
                 runner.recorder.clear()
@@ -382,11 +388,12 @@ class Session:
         types: Counter[str] = Counter()
         for t in self.weights.values():
             types[t.type.name] += t.n_bytes if t.n_rows > 1 else 0
+        busy = self.watch.busy
         return here(
             device=self.device, isa=self.isa, threads=self.threads, model=self.path.name,
             architecture=str(self.metadata["general.architecture"]), types={k: n for k, n in types.items() if n},
             kv_type=self.kv_type, n_ctx=self.n_ctx, batch=self.batch, fused=self._fused, profile=self.profile,
-            stamp_ns=stamp_ns(self.threads),
+            stamp_ns=stamp_ns(self.threads), others=busy.others, stolen=busy.stolen,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -394,12 +401,6 @@ class Session:
         with self._stopping:
             if self._running is not None:
                 self._running.plan.stop()
-
-
-def _joined(runs: tuple[TokenRecord, ...]) -> TokenRecord:
-    """The record of an evaluation in several batches: the last one's, with the tokens and the time of all."""
-    n_tokens, ns = sum(r.n_tokens for r in runs), sum(r.eval_ns for r in runs)
-    return replace(runs[-1], n_past=runs[0].n_past, n_tokens=n_tokens, eval_ns=ns)
 
 
 def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ggtui.core.runtime.record import TokenRecord
 
@@ -35,3 +35,12 @@ class Stats:
     n_prompt: int = 0
     predict_ns: int = 0
     n_predicted: int = 0
+
+
+def joined(runs: tuple[TokenRecord, ...]) -> TokenRecord:
+    """The record of an evaluation in several batches: the last one's, with the tokens and the time of all."""
+    n_tokens, ns = sum(r.n_tokens for r in runs), sum(r.eval_ns for r in runs)
+    said = tuple(u for r in runs for u in r.unscheduled)
+    return replace(
+        runs[-1], n_past=runs[0].n_past, n_tokens=n_tokens, eval_ns=ns, start_ns=runs[0].start_ns, unscheduled=said
+    )

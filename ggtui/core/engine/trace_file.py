@@ -30,11 +30,12 @@ from ggtui.core.runtime.record import (
     TensorInfo,
     TokenRecord,
     Trace,
+    Unscheduled,
 )
 
 SCHEMA = "ggtui-trace"
-VERSION = 2
-READABLE = (1, 2)  # see _bring_up_to_date
+VERSION = 3
+READABLE = (1, 2, 3)  # version 2 did not say when an evaluation began, nor what the system said of threads
 SIZES = ("n_tokens", "n_kv")  # of TokenRecord.sizes
 MAX_THREADS = 4096  # of a trace that can be true
 
@@ -107,7 +108,8 @@ _COSTS = ("flops", "traffic")
 
 def _token_data(token: TokenRecord) -> dict[str, Any]:
     data = {f.name: getattr(token, f.name) for f in fields(token)}
-    return {**data, "records": Records.of(token.records).table.tolist()}
+    said = [[u.thread, u.span_ns, u.lost_ns] for u in token.unscheduled]
+    return {**data, "records": Records.of(token.records).table.tolist(), "unscheduled": said}
 
 
 def _tensor(data: Any) -> TensorInfo:
@@ -127,7 +129,8 @@ def _graph(data: Any) -> GraphInfo:
 
 def _token(data: Any) -> TokenRecord:
     rows = np.array(data["records"], np.int64).reshape(-1, len(COLUMNS))
-    return TokenRecord(**{**data, "records": Records(rows)})
+    said = tuple(Unscheduled(*row) for row in data.get("unscheduled", ()))
+    return TokenRecord(**{**data, "records": Records(rows), "unscheduled": said})
 
 
 def _cost(terms: Any) -> Cost:
@@ -194,9 +197,14 @@ def _check(trace: Trace) -> None:
     for token in trace.tokens:
         graph = _at(trace.graphs, token.graph, "graph")
         n_nodes = len(graph.nodes)
-        counts = (token.n_past, token.n_tokens, token.eval_ns, token.sample_ns, token.dropped, token.kv_bytes)
+        counts = (
+            token.n_past, token.n_tokens, token.eval_ns, token.sample_ns, token.dropped, token.kv_bytes, token.start_ns
+        )  # fmt: skip
         if min(counts) < 0:
             raise ValueError(f"an evaluation with the numbers {counts}")
+        for said in token.unscheduled:
+            if not (0 <= said.thread < graph.threads and said.lost_ns >= 0 and said.span_ns > 0):
+                raise ValueError(f"an evaluation of which the system said {said}")
         table = Records.of(token.records).table
         if len(table):
             if not (table[:, 0].min() >= WAKE and table[:, 0].max() < n_nodes):

@@ -16,10 +16,14 @@ def usable_cores(root: Path = Path("/")) -> int:
 
     `root` is where /proc and /sys are looked for.
     """
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    cores = {_core(root, cpu) for cpu in allowed}
+    cores = {_core(root, cpu) for cpu in usable_cpus()}
     quota = cgroup_quota(root)
     return max(1, min(len(cores), math.ceil(quota) if quota else len(cores)))
+
+
+def usable_cpus() -> set[int]:
+    """The numbers of the processors that this process may run on."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def processor(root: Path = Path("/")) -> str:

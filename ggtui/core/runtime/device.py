@@ -11,16 +11,19 @@ import numpy as np
 from ggtui.core.errors import MissingPartError, UsageError
 from ggtui.core.graph.dag import Dag
 from ggtui.core.graph.types import TensorType
-from ggtui.core.runtime.record import GraphInfo
+from ggtui.core.runtime.record import GraphInfo, Unscheduled
 
 _WHOLE = (int, np.integer)
 USES = ("weights", "keys", "values", "rows")  # what the memory of a tensor is for
 
 
 class Recorder(Protocol):
-    """Where a run leaves its records, or their sums."""
+    """Where a run leaves its records, or their sums. `size` is set before a run, see runtime/cpu/recorder.py."""
 
     threads: int
+    size: int
+
+    def unscheduled(self) -> tuple[Unscheduled, ...]: ...
 
     @property
     def n_bytes(self) -> int: ...

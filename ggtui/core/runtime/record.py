@@ -142,10 +142,22 @@ class Records(Sequence[NodeRecord]):
 
 
 @dataclass(frozen=True, slots=True)
+class Unscheduled:
+    """What the system said of a thread at the end of an evaluation: of the last `span_ns`, which reach back over
+    earlier evaluations, it had no core for `lost_ns`, though it wanted one."""
+
+    thread: int
+    span_ns: int
+    lost_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRecord:
     """One evaluation: n_tokens tokens after n_past earlier ones.
 
     eval_ns, sample_ns  the time of the graph and of choosing the next token
+    start_ns when it began, since the session was made
+    unscheduled  what the system was asked at its end: at most every 10 ms, and after a run that took unusually long
     graph    index of the graph that ran, in the trace's list
     records  of its nodes, where they were asked for; dropped counts those there was no room for
     kv_bytes bytes of the KV cache in use afterwards
@@ -159,6 +171,8 @@ class TokenRecord:
     records: Sequence[NodeRecord] = ()
     dropped: int = 0
     kv_bytes: int = 0
+    start_ns: int = 0
+    unscheduled: tuple[Unscheduled, ...] = ()
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -223,6 +237,7 @@ class RunInfo:
     profile  "full": every record; "light": totals alone; "off": neither
     stamp_ns what taking one time stamp costs, measured in this run; 0 where it was not
     token_ns, plain_token_ns  median time of a generated token with this profile and without any; 0: not measured
+    others, stolen  parts of the usable cores' time that other programs used meanwhile, and other virtual machines
     """
 
     ggtui: str = ""
@@ -244,6 +259,8 @@ class RunInfo:
     stamp_ns: float = 0.0
     token_ns: float = 0.0
     plain_token_ns: float = 0.0
+    others: float = 0.0
+    stolen: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@
 #endif
 
 typedef struct {
-    _Atomic uint32_t word; /* twice the count of openings, plus the bit */
+    _Atomic uint32_t word;  /* twice the count of openings, plus the bit */
+    _Atomic int64_t opened; /* the tick of the last opening that found the bit */
 #ifndef __linux__
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -31,7 +32,10 @@ typedef struct {
 enum { GG_GATE_SLEEPERS = 1, GG_GATE_STEP = 2 };
 
 #ifdef __linux__
-static inline void gg_gate_init(gg_gate *gate) { atomic_init(&gate->word, 0); }
+static inline void gg_gate_init(gg_gate *gate) {
+    atomic_init(&gate->word, 0);
+    atomic_init(&gate->opened, 0);
+}
 static inline void gg_gate_destroy(gg_gate *gate) { (void)gate; }
 
 /* Returns when the word is no longer `word`, or earlier: the caller looks again. */
@@ -44,6 +48,7 @@ static inline void gg_gate_wake(gg_gate *gate) {
 #else
 static inline void gg_gate_init(gg_gate *gate) {
     atomic_init(&gate->word, 0);
+    atomic_init(&gate->opened, 0);
     pthread_mutex_init(&gate->mutex, NULL);
     pthread_cond_init(&gate->changed, NULL);
 }
@@ -102,7 +107,12 @@ static inline uint32_t gg_gate_wait(gg_gate *gate, uint32_t seen, gg_patience *p
         gg_relax();
         count = gg_gate_count(gate);
     }
-    patience->vain = count == seen ? patience->vain + 1 : 0;
+    if (count != seen) {
+        patience->vain = 0;
+        return count;
+    }
+    patience->vain++;
+    const int64_t asleep_since = gg_ticks();
     for (; count == seen; count = gg_gate_count(gate)) {
         const uint32_t asleep = seen * GG_GATE_STEP + GG_GATE_SLEEPERS;
         uint32_t word = seen * GG_GATE_STEP;
@@ -110,12 +120,19 @@ static inline uint32_t gg_gate_wait(gg_gate *gate, uint32_t seen, gg_patience *p
             gg_gate_sleep(gate, asleep);
         }
     }
+    const int64_t opened = atomic_load_explicit(&gate->opened, memory_order_relaxed);
+    /* Until the gate was opened (perhaps just as sleep began); what came after is not its own will. */
+    gg_slept += (opened > asleep_since ? opened : gg_ticks()) - asleep_since;
     return count;
 }
 
 /* Lets everyone through who waits now. One thread at a time may open a gate. */
 static inline void gg_gate_open(gg_gate *gate) {
-    const uint32_t next = (gg_gate_count(gate) + 1) * GG_GATE_STEP;
+    const uint32_t word = atomic_load_explicit(&gate->word, memory_order_relaxed);
+    const uint32_t next = (word / GG_GATE_STEP + 1) * GG_GATE_STEP;
+    if (word & GG_GATE_SLEEPERS) {
+        atomic_store_explicit(&gate->opened, gg_ticks(), memory_order_relaxed);
+    }
     if (atomic_exchange_explicit(&gate->word, next, memory_order_acq_rel) & GG_GATE_SLEEPERS) {
         gg_gate_wake(gate);
     }

@@ -1,16 +1,86 @@
-/* What one thread records in a run: each step, or their totals. Records leave no gap: where one is done the next one starts. */
+/* What the threads record in a run: each step, and what the system says of them. Records leave no gap: where one is done the next
+ * one starts. */
 #ifndef GG_RECORD_H
 #define GG_RECORD_H
+#include <pthread.h>
 #include <stddef.h>
 
 #include "base/ticks.h"
 
+static const double GG_DISTURBED = 1.5; /* a run that takes so many times as long as half of them do was disturbed */
+
+/* What one thread writes. */
 typedef struct {
     gg_record *records;
-    gg_total *totals; /* NULL, or [n_steps + 1] */
     int64_t capacity, n, n_dropped;
-    int64_t done; /* of the last one */
 } gg_recorder;
+
+/* Step i ended, and the barrier after it, if there is one, was passed at `done`. */
+static inline void gg_record_step(gg_recorder *r, int64_t end, int64_t done) {
+    if (r->n < r->capacity) {
+        r->records[r->n++] = (gg_record){.end = end, .done = done};
+    } else {
+        r->n_dropped++;
+    }
+}
+
+/* Asks the system about the thread that calls. */
+static inline void gg_ask(gg_scheduled *s) {
+    const gg_scheduled before = *s;
+    const double tick_ns = gg_tick_ns();
+    *s = (gg_scheduled){.thread = (uint64_t)pthread_self(), .at = gg_ticks_loose(), .ran = gg_thread_ns(), .slept = gg_slept};
+    if (s->thread == before.thread) { /* else another one calls now */
+        s->span = (int64_t)((double)(s->at - before.at) * tick_ns);
+        s->lost = s->span - (s->ran - before.ran) - (int64_t)((double)(s->slept - before.slept) * tick_ns);
+        s->lost = s->lost > 0 ? s->lost : 0;
+    }
+}
+
+/* Thread ith begins a run now, which the caller asked for at the tick `asked`. */
+static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int ith, int64_t asked) {
+    const int64_t now = gg_ticks_fenced();
+    gg_recorder r = {.records = &trace->records[ith * trace->capacity], .capacity = trace->capacity};
+    gg_record_step(&r, asked, now);
+    if (trace->scheduled != NULL) {
+        gg_scheduled *s = &trace->scheduled[ith];
+        if (now - s->at > 2 * trace->every) { /* there was a pause, which is nobody's loss */
+            gg_ask(s);
+        }
+        s->span = 0;
+    }
+    return r;
+}
+
+static inline void gg_ask_if_due(const gg_trace *trace, int ith, int64_t asked) {
+    if (trace->scheduled != NULL) {
+        gg_scheduled *s = &trace->scheduled[ith];
+        const int64_t now = gg_ticks_loose();
+        if (now - s->at > trace->every || (double)(now - asked) > GG_DISTURBED * (double)trace->typical) {
+            gg_ask(s);
+        }
+    }
+}
+
+/* The thread has come to the end of its steps. */
+static inline void gg_recorder_end(const gg_recorder *r, const gg_trace *trace, int ith, int64_t asked) {
+    trace->n_records[ith] = r->n;
+    trace->n_dropped[ith] = r->n_dropped;
+    if (ith > 0) { /* the caller has yet to wait for the others */
+        gg_ask_if_due(trace, ith, asked);
+    }
+}
+
+/* Moves `typical` towards what half of the runs take longer than, and returns whether this one was disturbed. */
+static inline int gg_is_disturbed(gg_trace *trace, int64_t took) {
+    if (trace->typical == 0 || trace->size != trace->typical_size) {
+        trace->typical = took;
+        trace->typical_size = trace->size;
+        return 0;
+    }
+    const int disturbed = (double)took > GG_DISTURBED * (double)trace->typical;
+    trace->typical += (took > trace->typical ? 1 : -1) * (trace->typical / 16 + 1);
+    return disturbed;
+}
 
 static inline void gg_add_total(gg_total *total, int64_t work, int64_t wait) {
     total->least = total->count == 0 || work < total->least ? work : total->least;
@@ -21,60 +91,32 @@ static inline void gg_add_total(gg_total *total, int64_t work, int64_t wait) {
     total->work_squared += (double)work * (double)work;
 }
 
-static inline void gg_add_record(gg_recorder *r, int64_t end, int64_t done) {
-    if (r->n < r->capacity) {
-        r->records[r->n++] = (gg_record){.end = end, .done = done};
-    } else {
-        r->n_dropped++;
+/* Adds the records of thread ith, of a run that was recorded wholly. */
+static inline void gg_add_totals(const gg_trace *trace, int n_steps, int ith) {
+    const gg_record *r = &trace->records[ith * trace->capacity];
+    gg_total *totals = &trace->totals[(size_t)ith * ((size_t)n_steps + 1)];
+    gg_add_total(&totals[0], r[0].done - r[0].end, 0);
+    for (int64_t i = 1; i < trace->n_records[ith]; i++) {
+        gg_add_total(&totals[i], r[i].end - r[i - 1].done, r[i].done - r[i].end);
     }
 }
 
-/* Step i ended, and the barrier after it, if there is one, was passed at `done`. */
-static inline void gg_record_step(gg_recorder *r, int i, int64_t end, int64_t done) {
-    if (r->totals != NULL) {
-        gg_add_total(&r->totals[i + 1], end - r->done, done - end);
-    } else {
-        gg_add_record(r, end, done);
-    }
-    r->done = done;
-}
-
-/* Thread ith begins a run of n_steps now, which the caller asked for at the tick `asked`. */
-static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int n_steps, int ith, int64_t asked) {
-    gg_recorder r = {.done = gg_ticks_fenced()};
-    if (trace->totals != NULL) {
-        r.totals = &trace->totals[(size_t)ith * ((size_t)n_steps + 1)];
-        gg_add_total(r.totals, r.done - asked, 0);
-    } else {
-        r.records = &trace->records[ith * trace->capacity];
-        r.capacity = trace->capacity;
-        gg_add_record(&r, asked, r.done);
-    }
-    return r;
-}
-
-/* The thread has come to the end of its steps. */
-static inline void gg_recorder_end(const gg_recorder *r, const gg_trace *trace, int n_steps, int ith) {
-    if (r->totals != NULL) {
-        r->totals[n_steps].wait -= r->done; /* gg_record_end adds when the run ended */
-    } else {
-        trace->n_records[ith] = r->n;
-        trace->n_dropped[ith] = r->n_dropped;
-    }
-}
-
-/* Each thread's last record waited for the end of the run, which only the caller sees. */
-static inline void gg_record_end(const gg_trace *trace, int n_steps, int nth) {
+/* The run, asked for at `asked`, is over. Each thread's last record waited for this moment, which only the caller sees. */
+static inline void gg_record_end(gg_trace *trace, int n_steps, int nth, int64_t asked) {
     const int64_t done = gg_ticks_fenced();
+    gg_ask_if_due(trace, 0, asked);
+    const int disturbed = gg_is_disturbed(trace, done - asked);
+    trace->n_asked = 0;
     for (int ith = 0; ith < nth; ith++) {
-        if (trace->totals != NULL) {
-            trace->totals[(size_t)(ith + 1) * ((size_t)n_steps + 1) - 1].wait += done;
-            continue;
-        }
         const int64_t n = trace->n_records[ith];
         if (n > 1 && trace->n_dropped[ith] == 0) { /* the first one is of waking up */
             trace->records[ith * trace->capacity + n - 1].done = done;
         }
+        trace->n_asked += trace->scheduled != NULL && trace->scheduled[ith].span > 0;
+        if (trace->totals != NULL && !disturbed) {
+            gg_add_totals(trace, n_steps, ith);
+        }
     }
+    trace->n_disturbed += disturbed;
 }
 #endif

@@ -14,11 +14,17 @@
 #define CLOCK CLOCK_MONOTONIC
 #endif
 
-int64_t gg_clock_ns(void) {
+static int64_t ns_of(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
+
+int64_t gg_clock_ns(void) { return ns_of(CLOCK); }
+
+_Thread_local int64_t gg_slept;
+
+int64_t gg_thread_ns(void) { return ns_of(CLOCK_THREAD_CPUTIME_ID); }
 
 atomic_int gg_ticks_from_clock;
 

@@ -10,6 +10,9 @@
 extern atomic_int gg_ticks_from_clock;
 int64_t gg_clock_ns(void);
 
+int64_t gg_thread_ns(void); /* for how long this thread has had a core so far; some 300 ns to ask */
+extern _Thread_local int64_t gg_slept; /* ticks that it wanted none: it waited for another thread, or for a function of Python's */
+
 int64_t gg_ticks(void); /* as gg_ticks_fenced, from a function that is not inlined */
 
 #if defined(__x86_64__)

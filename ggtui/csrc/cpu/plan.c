@@ -144,7 +144,7 @@ static void fail(gg_plan *plan, int status) {
 typedef struct gg_run {
     gg_plan *plan;
     gg_pool *pool;
-    const gg_trace *trace;
+    gg_trace *trace;
     int64_t asked;             /* the tick when the caller woke the pool */
     const struct gg_run *outer; /* the run in which a function of Python's asked for this one, or NULL */
 } gg_run;
@@ -170,7 +170,7 @@ static void wait_and_record(const gg_run *run, gg_recorder *recorder, int i, int
         gg_pool_barrier(run->pool, ith);
         done = gg_ticks_fenced();
     }
-    gg_record_step(recorder, i, end, done);
+    gg_record_step(recorder, end, done);
 }
 
 /* One thread's share of step i. `alone` is for a step that this thread does wholly. */
@@ -219,10 +219,9 @@ static void walk(void *arg, int ith) { walk_steps(arg, NULL, ith); }
 
 static void walk_and_record(void *arg, int ith) {
     const gg_run *run = arg;
-    const int n_steps = run->plan->n_steps;
-    gg_recorder recorder = gg_recorder_begin(run->trace, n_steps, ith, run->asked);
+    gg_recorder recorder = gg_recorder_begin(run->trace, ith, run->asked);
     walk_steps(run, &recorder, ith);
-    gg_recorder_end(&recorder, run->trace, n_steps, ith);
+    gg_recorder_end(&recorder, run->trace, ith, run->asked);
 }
 
 /* Writes the values of the run-time variables to their places. */
@@ -266,7 +265,7 @@ static int make_scratch(gg_plan *plan, int nth) {
 }
 
 /* With the locks of plan and pool. */
-static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const gg_trace *trace) {
+static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace) {
     const int nth = gg_pool_n_threads(pool);
     int status = patch_steps(plan, vars);
     if (status == GG_OK) {
@@ -281,7 +280,7 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, const g
     gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks_fenced() : 0, .outer = inside};
     gg_pool_run(pool, trace != NULL ? walk_and_record : walk, &run);
     if (trace != NULL) {
-        gg_record_end(trace, plan->n_steps, nth);
+        gg_record_end(trace, plan->n_steps, nth, run.asked);
     }
     status = atomic_exchange(&plan->halt, GG_OK);
     if (status == GG_STOPPED) {

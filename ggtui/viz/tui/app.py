@@ -113,7 +113,7 @@ class GgtuiApp(App[int]):
         """Load what the first figures need, numpy above all, while the person reads the first frame. Until then no
         event is taken in: two threads that import the same may find it half imported."""
         try:
-            import_module("ggtui.perf.aggregate")
+            import_module("ggtui.perf.table")
         finally:
             self.prepared.set()
 

@@ -65,7 +65,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert load(tmp_path / "a.json") == small()
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     data = json.loads((tmp_path / "a.json").read_text())
-    assert (data["schema"], data["version"]) == ("ggtui-trace", 2)
+    assert (data["schema"], data["version"]) == ("ggtui-trace", 3)
     assert data["record_columns"] == list(COLUMNS)
     assert data["tokens"][0]["records"] == [[-1, 0, 0, 0, 5, 5], [0, 0, 0, 5, 20, 30]]
 
@@ -224,7 +224,7 @@ def test_the_format_is_documented() -> None:
     kinds = (Trace, RunInfo, MemoryUse, Limits, GraphInfo, NodeInfo, TensorInfo, TokenRecord, NodeRecord, NodeTotal)
     missing = {f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f"`{f.name}`" not in text}
     assert not missing
-    assert "This is version 2;" in text
+    assert "This is version 3;" in text
 
 
 BLOCKED = """
@@ -236,15 +236,15 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import io
 import ggtui
-from ggtui.perf import aggregate, compare, export
+from ggtui.perf import compare, export, stage, table
 from ggtui.viz import tables
 trace = ggtui.perf.load(sys.argv[1])
-print(len(aggregate.stages(trace)), len(compare.compare(trace, trace).changes) > 0)
+print(len(stage.stages(trace)), len(compare.compare(trace, trace).changes) > 0)
 for exporter in export.EXPORTERS:
     exporter.save(trace, sys.argv[2])
 out = io.StringIO()
-for stage in aggregate.stages(trace):
-    tables.write(out, *tables.node_table(stage))
+for found in stage.stages(trace):
+    tables.write(out, *tables.node_table(found))
 print("blk.0.ffn_up" in out.getvalue(), any(name.startswith("ggtui._native") for name in sys.modules))
 """
 

@@ -19,10 +19,12 @@ from textual.screen import ModalScreen
 from ggtui.chat.conversation import Turn
 from ggtui.core.engine.trace_file import load
 from ggtui.core.runtime.record import TokenRecord, Trace
+from ggtui.perf.stage import stages
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative, Batch, Began, Command, Ended, Event, Loaded, Say, TensorFact, TokenStep
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.screens import SCREENS
+from ggtui.viz.tui.widgets.node_figures import Figures
 
 KEYS_OF_SCREENS = {row.key for row in SCREENS}
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -97,6 +99,11 @@ def answer(prompt: str = "Once upon a time", n: int = 40, n_past: int = 0) -> li
         made.append(batch(20, n - 20, n_past + n_prompt + 19))
     turn = Turn(prompt, text, "complete", "n_predict", list(range(n_prompt + n)))
     return [*made, Ended("n_predict", turn, n_past=n_past + n_prompt + n - 1)]
+
+
+def figures_of(run: Trace) -> Figures:
+    """Of the first kind of evaluation."""
+    return Figures.of(stages(run)[0])
 
 
 def trace(n: int = 40) -> Trace:

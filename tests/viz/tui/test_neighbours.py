@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import made_up
-from recorded import loaded, trace
+from recorded import figures_of, loaded, trace
 
 from ggtui.core.runtime.record import GraphInfo, TensorInfo
 from ggtui.viz.tui.widgets.heat import Look
 from ggtui.viz.tui.widgets.neighbours import around, bytes_of, bytes_told, counted, picture
 from ggtui.viz.tui.widgets.node_card import card
-from ggtui.viz.tui.widgets.node_figures import NodeFigures
 
 
 def graph() -> GraphInfo:
@@ -40,7 +39,7 @@ def test_bytes() -> None:
 
 def test_picture() -> None:
     near = around(graph(), [2])
-    text, stops = picture("embd", "add", near, NodeFigures().of(trace(), 0), [2], 51, Look(), chosen=2)
+    text, stops = picture("embd", "add", near, figures_of(trace()), [2], 51, Look(), chosen=2)
     assert text.plain.split("\n") == [
         "  ┌─── token_embd         f32 256   1.0 KiB",
         "  ├─── position_embd      f32 256   1.0 KiB",
@@ -64,16 +63,16 @@ def test_picture_without_times_in_ascii() -> None:
 
 
 def test_card_of_a_node() -> None:
-    text = card(graph(), [4], NodeFigures().of(trace(), 0), "time", 90, Look()).plain
-    assert " time      24.8 us, 3.1% of an evaluation, median of 39\n" in text
-    assert "least 24.8 us, median 24.8 us, most 49.6 us" in text
+    text = card(graph(), [4], figures_of(trace()), "time", 90, Look()).plain
+    assert " time      24.8 us, 3.1% of an evaluation, the mean of 33\n" in text
+    assert "least 24.8 us, median 24.8 us, most 24.8 us" in text
     assert "210.4 KiB read and written, 393,984 operations" in text
     assert "f32 768, 3.0 KiB, as blk.0.attn_qkv.biased" in text
     assert "add      blk.0.attn_qkv.biased  f32 768" in text
 
 
 def test_card_of_a_node_with_parts() -> None:
-    figures = NodeFigures().of(made_up.trace(), 0)
+    figures = figures_of(made_up.trace())
     lines = card(made_up.GRAPH, [1], figures, "time", 90, Look()).plain.split("\n")
     at = next(i for i, line in enumerate(lines) if line.startswith(" parts "))
     assert lines[at].split() == ["parts", "quantize", "51", "ns"]  # the median of 50, 50.5, 51, 51.5 and 52
@@ -81,7 +80,7 @@ def test_card_of_a_node_with_parts() -> None:
 
 
 def test_card_of_a_layer_tells_its_hottest_nodes() -> None:
-    text = card(graph(), range(3, 14), NodeFigures().of(trace(), 0), "limit", 90, Look()).plain
+    text = card(graph(), range(3, 14), figures_of(trace()), "limit", 90, Look()).plain
     told = [line[11:].split()[0] for line in text.split("\n")[-8:]]
     assert told[0] == "blk.0.attn" and set(told) < {n.name for n in graph().nodes[3:14]} and len(set(told)) == 8
 
@@ -89,7 +88,7 @@ def test_card_of_a_layer_tells_its_hottest_nodes() -> None:
 def test_card_fits() -> None:
     for width in (30, 44, 90):
         for nodes in ([3], range(3, 14)):
-            text = card(graph(), list(nodes), NodeFigures().of(trace(), 0), "bytes", width, Look(ascii_only=True)).plain
+            text = card(graph(), list(nodes), figures_of(trace()), "bytes", width, Look(ascii_only=True)).plain
             assert text.isascii() and max(map(len, text.split("\n"))) <= width
 
 

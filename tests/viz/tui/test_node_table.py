@@ -8,7 +8,8 @@ import pytest
 from made_up import NODES, trace
 
 from ggtui.core.runtime.record import Trace
-from ggtui.perf.aggregate import BY, Row, rows, stages
+from ggtui.perf.stage import stages
+from ggtui.perf.table import BY, Row, rows
 from ggtui.viz import tables
 from ggtui.viz.tui.widgets.node_table import GAP, columns, heading, in_order, line, matching
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recorded import loaded, trace
+from recorded import figures_of, loaded, trace
 
 from ggtui.core.runtime.record import GraphInfo
 from ggtui.viz.tui.widgets.heat import Look
-from ggtui.viz.tui.widgets.node_figures import NodeFigures
 from ggtui.viz.tui.widgets.outline import Columns, fitted, head, hottest, items_of, line, matches, visible
 
 
@@ -52,7 +51,7 @@ def test_folded_groups_hide_what_is_in_them() -> None:
 
 
 def test_every_line_is_as_wide() -> None:
-    figures = NodeFigures().of(trace(), 0)
+    figures = figures_of(trace())
     items = items_of(graph())
     for width in (50, 60, 78, 120):
         for heat in ("time", "waiting", "bytes", "limit"):
@@ -63,14 +62,14 @@ def test_every_line_is_as_wide() -> None:
             assert head(columns, heat).cell_len <= width
 
 
-def test_hottest_of_each_kind() -> None:
-    figures = NodeFigures().of(trace(), 0)
+def test_layers_blocks_and_nodes_share_one_scale() -> None:
+    figures = figures_of(trace())
     items = items_of(graph())
     most = hottest(items, figures, "time")
-    assert figures is not None and most["node"] == max(figures.time)
-    assert most["layer"] > most["block"] > 0
-    assert hottest(items, figures, "limit") == {"layer": 1.0, "block": 1.0, "node": 1.0}
-    assert hottest(items, None, "time")["node"] == 0.0
+    assert most == max(sum(figures.time[i] for i in item.nodes) for item in items)
+    assert most > max(figures.time) > 0
+    assert hottest(items, figures, "limit") == 1.0
+    assert hottest(items, None, "time") == 0.0
 
 
 def test_a_name_is_cut_to_its_column() -> None:

@@ -58,7 +58,7 @@ def test_every_size_has_whole_lines(size: tuple[int, int]) -> None:
     async def script(pilot: Pilot[int], app: GgtuiApp) -> None:
         assert all(len(line) <= size[0] for line in lines(app))
         assert all(word in heading(app) for word in ("node", "time", "share"))
-        assert "output" in table(app)[0] and "145 us" in table(app)[0] and "15.7%" in table(app)[0]
+        assert "output" in table(app)[0] and "125 us" in table(app)[0] and "15.7%" in table(app)[0]
         await pilot.resize_terminal(120, 40)
         await settle(pilot)
         assert "GFLOP/s" in heading(app) and "p95" in heading(app)
@@ -159,7 +159,7 @@ def test_p_and_tab_show_the_prompt() -> None:
         await keys(pilot, "p")
         assert "prompt:   2 evaluations," in lines(app)[1] and "a prompt," in lines(app)[1]
         await keys(pilot, "tab")
-        assert "generation:  39 evaluations,  920 us a token,  1087.4 tok/s" in lines(app)[1]
+        assert "generation:  39 evaluations,  798 us a token,  1087.4 tok/s" in lines(app)[1]
         await keys(pilot, "down")
         assert cursor(app) == "blk.0.ffn_up"
 
@@ -255,7 +255,7 @@ def test_L_measures_the_limits() -> None:
         await keys(pilot, "L")
         engine.say(Measured(LIMITS))
         await settle(pilot)
-        assert any(line.startswith(" limit     memory   19% of  36.8 GB/s") for line in lines(app))
+        assert any(line.startswith(" limit     memory   22% of  36.8 GB/s") for line in lines(app))
         await keys(pilot, "L")
         assert len(engine.asked) == 3
 
@@ -309,7 +309,7 @@ def test_a_light_profile_has_no_p95() -> None:
             await keys(pilot, "s")
         assert first_words(app)[0] == "blk.0.attn"  # by limit
         await keys(pilot, "enter")
-        assert "0.2% of an evaluation, sd 933 ns" in "\n".join(lines(app))
+        assert "0.3% of an evaluation, sd 933 ns" in "\n".join(lines(app))
         assert "least 1.44 us, most 4.23 us " in "\n".join(lines(app))
         await keys(pilot, "end")
         assert "not kept by a light profile" in "\n".join(lines(app))

@@ -8,7 +8,7 @@ import pytest
 from made_up import LIMITS, trace
 
 from ggtui.core.runtime.record import Trace
-from ggtui.perf.aggregate import Stage, ThreadTime, stages
+from ggtui.perf.stage import Stage, ThreadTime, stages
 from ggtui.viz.tui.widgets import roofline_bar
 from ggtui.viz.tui.widgets.roofline_bar import Place, head, limit_line, thread_line, title, words
 
@@ -52,26 +52,26 @@ def test_the_limit() -> None:
 
 
 def test_a_thread() -> None:
-    line = thread_line("thread 0", ThreadTime(750.0, 200.0, 50.0), Place(120, 40)).plain
-    assert line.startswith(" thread 0  work  75.0%  wait  20.0%  wake   5.0%")
-    assert (line.count("█"), line.count("▒"), line.count("░")) == (45, 12, 3)
+    line = thread_line("thread 0", ThreadTime(700.0, 150.0, 50.0, 60.0, 40.0), Place(120, 40)).plain
+    assert line.startswith(" thread 0  work 70.0%  wait 15.0%  wake  5.0%  lost 10.0%")
+    assert [line.count(glyph) for glyph in "█▒░▞"] == [42, 9, 3, 6]
     assert "0.0%" in thread_line("thread 0", ThreadTime(0.0, 0.0, 0.0), Place(80, 24)).plain
 
 
 def test_threads_that_have_no_room_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
     many = tuple(ThreadTime(100.0 - i, float(i), 0.0) for i in range(12))
-    monkeypatch.setattr(Stage, "threads", lambda self: many)
+    monkeypatch.setattr(Stage, "threads", many)
     for height, names in ((16, ["all 12"]), (24, ["thread 0", "1 to 11"])):
         drawn = [line.plain for line in roofline_bar.thread_lines(stage(), Place(80, height))]
         assert [line[1:11].strip() for line in drawn] == names
-    assert "work  94.0%  wait   6.0%" in drawn[-1]
+    assert "work 94.0%  wait  6.0%" in drawn[-1]
     assert len(roofline_bar.thread_lines(stage(), Place(120, 40))) == 8
 
 
 def test_whole_sentences() -> None:
-    assert words(stage(), Place(200, 40))[1].startswith("generation: threads wait for each other")
+    assert words(stage(), Place(200, 40))[1].startswith("generation: the threads' time is")
     narrow = words(stage(), Place(60, 24))
-    assert "generation is" in narrow[0] and "threads wait" not in " ".join(narrow)
+    assert "generation is" in narrow[0] and "the threads" not in " ".join(narrow)
     broken = replace(trace(), tokens=(replace(trace().tokens[0], dropped=7), *trace().tokens[1:]))
     assert "7 records did not fit" in words(stage(broken), Place(120, 40))[0]
     assert words(stage(), Place(60, 16)) == []

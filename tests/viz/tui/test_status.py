@@ -8,12 +8,13 @@ import pytest
 from recorded import answer, loaded, trace
 
 from ggtui.core.runtime.record import Records
+from ggtui.perf.stage import stages
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative
 from ggtui.viz.tui.widgets.hot import Hot, HotNode, hot_line, hot_table, hottest
 from ggtui.viz.tui.widgets.status import bar, kv_line, next_rows, p95, p_text, panel, sparkline, token_text
 
-HOT = Hot(tuple(HotNode(f"blk.{n}.ffn_up", 0.2 / (n + 1), 9.8e9, 0.71) for n in range(4)), 0.09)
+HOT = Hot(tuple(HotNode(f"blk.{n}.ffn_up", 0.2 / (n + 1), 9.8e9, 0.71) for n in range(4)), 0.09, 0.0)
 
 
 def live(n: int = 40) -> Live:
@@ -25,7 +26,7 @@ def live(n: int = 40) -> Live:
 
 def test_the_hottest_are_those_of_the_records() -> None:
     saved = trace()
-    found = hottest(saved, 3)
+    found = hottest(stages(saved), 3)
     assert found is not None and len(found.nodes) == 3
     token = saved.tokens[1]
     table = Records.of(token.records).table
@@ -46,8 +47,8 @@ def test_the_hottest_are_those_of_the_records() -> None:
 
 def test_without_records_and_limits_less_is_told() -> None:
     saved = trace()
-    assert hottest(replace(saved, tokens=()), 3) is None
-    found = hottest(replace(saved, limits=None), 3)
+    assert hottest(stages(replace(saved, tokens=())), 3) is None
+    found = hottest(stages(replace(saved, limits=None)), 3)
     assert found is not None and found.nodes[0].of_limit is None
     assert "roof" not in hot_line(found, 200) and "GB/s" in hot_line(found, 200)
     assert "roof" not in hot_table(found, 46, 3)[0]
@@ -87,7 +88,7 @@ def test_bars_and_figures() -> None:
 
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_the_panel_keeps_its_places(ascii_only: bool) -> None:
-    full, empty = panel(live(), hottest(trace(), 10), 46, ascii_only), panel(Live(), None, 46, ascii_only)
+    full, empty = panel(live(), hottest(stages(trace()), 10), 46, ascii_only), panel(Live(), None, 46, ascii_only)
     assert len(full) == len(empty)
     assert all(len(line) <= 46 for line, _ in full + empty)
     titles = [line.split()[0] for line, style in full if style]

@@ -1,4 +1,8 @@
-"""What runs are recorded into: buffers that C fills, made beforehand so that recording allocates nothing."""
+"""What runs are recorded into: buffers that C fills, made beforehand so that recording allocates nothing.
+
+Both kinds have `size`, which is set before a run: runs of one size take about equally long, and one that takes far
+longer than the others was disturbed.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.runtime.cpu.native import ffi, lib
-from ggtui.core.runtime.record import WAKE, NodeTotal, Records
+from ggtui.core.runtime.record import WAKE, NodeTotal, Records, Unscheduled
+
+_RECORD = np.dtype([("end", "i8"), ("done", "i8")])  # gg_record, field by field
+_ASKED_EVERY_NS = 10e6  # the system about each thread, which takes some 400 ns
 
 
-class RecordBuffer:
+class _Buffer:
+    """A gg_trace, and what it points at that is of every kind."""
+
+    def __init__(self, threads: int, capacity: int) -> None:
+        self.threads, self.capacity = threads, capacity
+        self._counts = ffi.new("int64_t[]", 2 * threads)  # records of each thread, dropped ones of each
+        self._scheduled = ffi.new("gg_scheduled[]", threads)
+        self.c = ffi.new("gg_trace *")
+        self.c.capacity = capacity
+        self.c.n_records, self.c.n_dropped = self._counts, self._counts + threads
+        self.c.scheduled, self.c.every = self._scheduled, round(_ASKED_EVERY_NS / lib.gg_tick_ns())
+
+    @property
+    def size(self) -> int:
+        return int(self.c.size)
+
+    @size.setter
+    def size(self, size: int) -> None:
+        self.c.size = size
+
+    def unscheduled(self) -> tuple[Unscheduled, ...]:
+        """What the system was asked at the end of the last run; mostly nothing."""
+        if not self.c.n_asked:
+            return ()
+        said = [(thread, self._scheduled[thread]) for thread in range(self.threads)]
+        return tuple(Unscheduled(thread, s.span, s.lost) for thread, s in said if s.span)
+
+
+class RecordBuffer(_Buffer):
     """The records of each run of a plan of so many steps.
 
     Runs write one behind the other into a block; when it is full a new one is made, and the old one lives as long as
     someone holds its records.
     """
 
-    _RECORD = np.dtype([("end", "i8"), ("done", "i8")])  # gg_record, field by field
     _RUNS = 64  # of a block
 
     def __init__(self, threads: int, n_steps: int, capacity: int | None = None) -> None:
-        self.threads = threads
-        self._capacity = n_steps + 1 if capacity is None else capacity
-        self._counts = ffi.new("int64_t[]", 2 * threads)  # records of each thread, dropped ones of each
-        self.c = ffi.new("gg_trace *")
-        self.c.capacity = self._capacity
-        self.c.n_records, self.c.n_dropped = self._counts, self._counts + threads
+        super().__init__(threads, n_steps + 1 if capacity is None else capacity)
         self._new_block()
 
     def _new_block(self) -> None:
-        self._block: NDArray[Any] = np.empty((self._RUNS, self.threads, self._capacity), self._RECORD)
+        self._block: NDArray[Any] = np.empty((self._RUNS, self.threads, self.capacity), _RECORD)
         self._block.view(np.uint8).fill(0)  # touches its pages now and not in a run
         first = ffi.cast("gg_record *", self._block.__array_interface__["data"][0])
-        size = self.threads * self._capacity
-        self._places = iter([(block, first + i * size) for i, block in enumerate(self._block)])
+        n = self.threads * self.capacity
+        self._places = iter([(block, first + i * n) for i, block in enumerate(self._block)])
         self._next_place()
 
     def _next_place(self) -> None:
@@ -76,17 +105,19 @@ def _table(records: NDArray[Any], counts: list[int]) -> NDArray[np.int64]:
     return made
 
 
-class TotalBuffer:
-    """Sums over the records of all runs, kept by C: what a light profile has in place of records."""
+class TotalBuffer(_Buffer):
+    """Sums over the records of all runs but the disturbed ones, kept by C: what a light profile has in place of
+    records."""
 
     _TOTAL = np.dtype(
         [("count", "i8"), ("work", "i8"), ("least", "i8"), ("most", "i8"), ("wait", "i8"), ("squared", "f8")]
     )  # gg_total, field by field
 
     def __init__(self, threads: int, n_steps: int) -> None:
-        self.threads = threads
+        super().__init__(threads, n_steps + 1)
+        self._records: NDArray[Any] = np.zeros((threads, n_steps + 1), _RECORD)  # of one run
+        self.c.records = ffi.cast("gg_record *", self._records.__array_interface__["data"][0])
         self.totals: NDArray[Any] = np.zeros((threads, n_steps + 1), self._TOTAL)
-        self.c = ffi.new("gg_trace *")
         self.c.totals = ffi.cast("gg_total *", self.totals.__array_interface__["data"][0])
 
     def clear(self) -> None:
@@ -107,7 +138,7 @@ class TotalBuffer:
 
     @property
     def n_bytes(self) -> int:
-        return int(self.totals.nbytes)
+        return int(self.totals.nbytes + self._records.nbytes)
 
 
 def stamp_ns(threads: int) -> float:

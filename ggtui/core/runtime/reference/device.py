@@ -18,7 +18,7 @@ from ggtui.core.graph.types import TensorType
 from ggtui.core.runtime.cpu.buffer import RowBuffer
 from ggtui.core.runtime.describe import node_infos
 from ggtui.core.runtime.device import check_values
-from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, NodeTotal, Records
+from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, NodeTotal, Records, Unscheduled
 from ggtui.core.runtime.reference.walk import Walk
 
 
@@ -35,6 +35,7 @@ class Recorder:
     threads = 1
 
     def __init__(self) -> None:
+        self.size = 0
         self._rows: list[tuple[int, int, int]] = []  # node, start and end, nanoseconds since the run was asked for
         self.clear()
 
@@ -47,6 +48,10 @@ class Recorder:
 
     def clear(self) -> None:
         self._works: dict[int, list[int]] = {}
+
+    def unscheduled(self) -> tuple[Unscheduled, ...]:
+        """Nothing: the system is not asked."""
+        return ()
 
     def take(self) -> tuple[Records, int]:
         """Of the last run the records, and that none is missing."""

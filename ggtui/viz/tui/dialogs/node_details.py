@@ -13,8 +13,9 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from ggtui.core.runtime.record import NodeInfo, TensorInfo
-from ggtui.perf import aggregate
-from ggtui.perf.aggregate import Floats, Groups, Row, Stage
+from ggtui.perf.scheduling import Floats
+from ggtui.perf.stage import Stage
+from ggtui.perf.table import Groups, Row, rows
 from ggtui.viz import tables
 from ggtui.viz.live import Live
 from ggtui.viz.text import printable_line
@@ -113,7 +114,7 @@ def _history(times: Floats, stage: Stage, ascii_only: bool) -> list[str]:
 
 def _members(stage: Stage, nodes: Sequence[NodeInfo]) -> list[str]:
     keys = {node.key or node.name for node in nodes}
-    mine = [row for row in aggregate.rows(stage) if row.key in keys]
+    mine = [row for row in rows(stage) if row.key in keys]
     width = max(len(printable_line(row.key)) for row in mine)
     lines = [
         f"{printable_line(row.key):{width}}  {tables.duration(row.time.mean):>8}  {tables.percent(row.share):>6}"

@@ -25,7 +25,7 @@ from ggtui.viz.tui.dialogs.sessions import Sessions
 from ggtui.viz.tui.dialogs.settings import Settings
 from ggtui.viz.tui.screens import ScreenRow
 from ggtui.viz.tui.screens.chat_commands import Typed
-from ggtui.viz.tui.widgets.hot import NEWEST, Hot, hot_line, hottest
+from ggtui.viz.tui.widgets.hot import Hot, hot_line, hottest
 from ggtui.viz.tui.widgets.prompt import Prompt
 from ggtui.viz.tui.widgets.status import kv_line, panel
 from ggtui.viz.tui.widgets.transcript import LEVEL_STYLES, NAME, Transcript
@@ -164,7 +164,7 @@ class ChatScreen(RunScreen):
         self._draw_rule()
         if self.live.n_evaluations != self._hot_of:
             self._hot_of = self.live.n_evaluations
-            self._hot = hottest(self.live.trace(NEWEST), 10)
+            self._hot = hottest(self.live.stages(), 10)
         if self.has_class("-wide"):
             width = 46
             text = Text(no_wrap=True, end="")

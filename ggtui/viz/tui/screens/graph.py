@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ggtui.viz.tui.widgets.neighbours import Neighbours
     from ggtui.viz.tui.widgets.node_figures import Figures
 
+_WITH_COLOURS = 120  # columns from which the colours of the heat are shown
 STACKED = 110  # columns below which the neighbours stand below the outline
 
 
@@ -70,10 +71,8 @@ class GraphScreen(RunScreen):
     def body(self) -> ComposeResult:
         from ggtui.viz.tui.widgets.neighbours import Neighbours
         from ggtui.viz.tui.widgets.node_card import NodeCard
-        from ggtui.viz.tui.widgets.node_figures import NodeFigures
         from ggtui.viz.tui.widgets.outline_view import Outline
 
-        self._figures_of = NodeFigures()
         self._figures: Figures | None = None
         self._graph: GraphInfo | None = None
         self._index: int | None = None  # of the graph that was asked for
@@ -97,6 +96,8 @@ class GraphScreen(RunScreen):
     # ---- drawing ----
 
     def show(self) -> None:
+        from ggtui.viz.tui.widgets.node_figures import Figures
+
         graphs = self.live.graphs
         calm = self.query_one("#graph-calm", Static)
         calm.display = bool(self.lacking)
@@ -106,9 +107,8 @@ class GraphScreen(RunScreen):
             self._say(Text())
             return
         index = self._shown_index()
-        trace = self.live.trace()
-        saved = self.live.state == "saved"
-        self._figures = self._figures_of.of(trace, index, None) if saved else self._figures_of.of(trace, index)
+        stage = next((stage for stage in self.live.stages() if stage.graph is graphs[index]), None)
+        self._figures = Figures.of(stage) if stage is not None else None
         if self._graph is not graphs[index]:
             self._graph = graphs[index]
             self._outline.take(self._graph)
@@ -161,8 +161,9 @@ class GraphScreen(RunScreen):
         most = f" of up to {graph.n_tokens} tokens" if graph.n_tokens > 1 else ""
         text.append(f"{self._graph_name()}{most}  {len(graph.nodes)} nodes  ")
         if figures is not None:
-            text.append(f"{counted(figures.n, 'evaluation')} of {duration(figures.evaluation)}  ")
+            text.append(f"{counted(len(figures.stage.tokens), 'evaluation')} of {duration(figures.evaluation)}  ")
             text.append(f"heat: {MEANING[self._heat]}")
+            self._legend(text)
         elif not self.live.n_evaluations:
             text.append(nothing_ran())
         elif self.live.unprofiled:
@@ -171,6 +172,20 @@ class GraphScreen(RunScreen):
         else:
             text.append("no evaluation of it is among the recorded ones")
         self._say(text)
+
+    def _legend(self, text: Text) -> None:
+        """What the colours are: one scale for layers, blocks and nodes."""
+        from ggtui.viz.tui.widgets.heat import STEPS, told
+
+        most, look = self._outline.most, self._look()
+        if not most:
+            return
+        text.append(f", to {told(most, self._heat)}")
+        if self.size.width >= _WITH_COLOURS:
+            text.append("  ")
+            for step in range(STEPS):
+                text.append("#" if look.ascii_only else "■", look.color(2.0**-step))
+            text.append(" each half of the one before")
 
     def _say(self, text: Text) -> None:
         self._update("#graph-status", text)
@@ -335,7 +350,7 @@ class GraphScreen(RunScreen):
 
 def _write(trace: Trace, graph: GraphInfo, model: str, path: Path) -> None:
     """Draw the graph with its times, as `ggtui trace --dot` does."""
-    from ggtui.perf.aggregate import stages
+    from ggtui.perf.stage import stages
     from ggtui.viz.dot import dot_text
     from ggtui.viz.picture import check_ending, has_markup, write_picture
 

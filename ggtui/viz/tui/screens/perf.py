@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ggtui.core.runtime.record import Trace
-    from ggtui.perf.aggregate import Row, Stage
+    from ggtui.perf.stage import Stage
+    from ggtui.perf.table import Row
     from ggtui.viz.tui.widgets.node_table import NodeTable
     from ggtui.viz.tui.widgets.roofline_bar import RooflineBar
-
-NEWEST = 64  # evaluations that the figures of a run under way are of
 
 
 class PerfScreen(RunScreen):
@@ -106,20 +105,15 @@ class PerfScreen(RunScreen):
     def _found(self) -> tuple[Stage, list[Row]] | None:
         """The stage that is shown and its rows: of a run under way its newest evaluations. None if nothing of it was
         recorded."""
-        from dataclasses import replace
-
-        from ggtui.perf.aggregate import rows, stages
+        from ggtui.perf.stage import stages
+        from ggtui.perf.table import rows
 
         key = (self.live.version, self._frozen is not None, self._stage, self._by)
         if self._known is not None and self._known[0] == key:
             return self._known[1]
-        trace = self._trace()
-        prompt = self._stage == "prompt"
-        tokens = tuple(t for t in trace.tokens if (trace.graphs[t.graph].n_tokens > 1) == prompt)
-        if self.live.state != "saved":
-            tokens = tokens[-NEWEST:]
-        found = stages(replace(trace, tokens=tokens, limits=self.live.limits))
-        self._known = key, (found[0], rows(found[0], self._by)) if found else None
+        all_stages = stages(self._frozen) if self._frozen is not None else self.live.stages()
+        found = next((stage for stage in all_stages if stage.name == self._stage), None)
+        self._known = key, (found, rows(found, self._by)) if found is not None else None
         return self._known[1]
 
     def show(self) -> None:
@@ -184,7 +178,7 @@ class PerfScreen(RunScreen):
         self.show()
 
     def action_group(self) -> None:
-        from ggtui.perf.aggregate import BY
+        from ggtui.perf.table import BY
 
         before, self._by = self._by, BY[(BY.index(self._by) + 1) % len(BY)]
         if self._sort == before or (self._sort not in self._table.columns and self._sort != "time"):

@@ -18,6 +18,8 @@ MEANING = {
 _DARK = ("#6b7385", "#a39a72", "#d0b45c", "#e89a4a", "#ec6f47", "#f7566e")
 _LIGHT = ("#6a7180", "#7d7340", "#8a6a00", "#a85a00", "#b83a10", "#b3203a")
 
+STEPS = len(_DARK)  # colours
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

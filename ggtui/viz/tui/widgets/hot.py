@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from ggtui.core.runtime.record import Trace
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
-    from ggtui.perf.aggregate import Row
+    from ggtui.perf.stage import Stage
 
-NEWEST = 64  # evaluations that the figures are of
+
+LEAST_LOST = 0.005  # of the threads' time: less is not shown
 
 
 class HotNode(NamedTuple):
-    """A node's share of the evaluations, its bytes a second, and what part of the machine's limit that is, where that
-    is known."""
+    """A node's share of an evaluation, its bytes a second, and what part of its limit it reaches, where known."""
 
     name: str
     share: float
@@ -24,38 +24,23 @@ class HotNode(NamedTuple):
 
 
 class Hot(NamedTuple):
-    """The nodes that take longest, the first of them first, and the share of their time that threads wait for each
-    other."""
+    """The nodes that take longest, the first of them first, and the shares of their time that threads wait for each
+    other, and that they lose because one of them is not scheduled."""
 
     nodes: tuple[HotNode, ...]
     wait: float
+    lost: float
 
 
-def hottest(trace: Trace, n: int) -> Hot | None:
-    """The `n` hottest nodes of generation by their median time, which an evaluation that was put aside for a while
-    does not move; None where nothing was recorded."""
-    from ggtui.perf import aggregate  # not before there is something to add up
+def hottest(stages: Iterable[Stage], n: int) -> Hot | None:
+    """The `n` hottest nodes of generation; None where nothing was recorded."""
+    from ggtui.perf.table import rows  # not before there is something to add up
 
-    stage = next((s for s in aggregate.stages(trace) if s.name == "generation"), None)
+    stage = next((s for s in stages if s.name == "generation"), None)
     if stage is None:
         return None
-    threads = stage.threads()
-    total = sum(t.work + t.wait + t.wake for t in threads)
-    evaluation = stage.evals.median or stage.evals.mean
-    rows = sorted(aggregate.rows(stage), key=lambda row: -_typical(row))[:n]
-    return Hot(tuple(_hot(row, evaluation) for row in rows), sum(t.wait for t in threads) / total if total else 0.0)
-
-
-def _typical(row: Row) -> float:
-    return row.time.mean if row.time.median is None else row.time.median
-
-
-def _hot(row: Row, evaluation: float) -> HotNode:
-    ns = _typical(row)
-    faster = row.time.mean / ns if ns else 0.0
-    of_limit = None if row.of_limit is None else row.of_limit * faster
-    share = ns / evaluation if evaluation else 0.0
-    return HotNode(printable_line(row.key), share, row.bytes_per_s * faster, of_limit)
+    hot = [HotNode(printable_line(r.key), r.share, r.bytes_per_s, r.of_limit) for r in rows(stage)[:n]]
+    return Hot(tuple(hot), stage.part("wait"), stage.part("lost") + stage.part("held"))
 
 
 def clip(text: str, width: int) -> str:
@@ -74,7 +59,8 @@ def hot_line(hot: Hot | None, width: int) -> str:
     line = ""
     for most, detailed, of_limit in ((3, 3, True), (3, 1, True), (3, 1, False), (3, 0, False), (2, 0, False)):
         fields = [_field(node, n < detailed, of_limit) for n, node in enumerate(hot.nodes[:most])]
-        line = f" hot: {' | '.join([*fields, f'wait{percent(hot.wait)}'])}"
+        busy = [f"lost{percent(hot.lost)}"] if hot.lost >= LEAST_LOST else []
+        line = f" hot: {' | '.join([*fields, f'wait{percent(hot.wait)}', *busy])}"
         if len(line) < width:
             break
     return clip(line, width).rstrip()
@@ -99,4 +85,6 @@ def hot_table(hot: Hot | None, width: int, n: int) -> list[str]:
         lines.append(f"{clip(node.name, name)}{node.share:6.1%}{node.bytes_per_s / 1e9:11.1f}{limit}")
     lines += [""] * (n + 1 - len(lines))
     lines.append(f"{clip('threads wait', name)}{hot.wait:6.1%}" if hot is not None else "")
+    lost = hot is not None and hot.lost >= LEAST_LOST
+    lines.append(f"{clip('not scheduled', name)}{hot.lost:6.1%}" if hot is not None and lost else "")
     return lines

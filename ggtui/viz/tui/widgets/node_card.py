@@ -52,7 +52,7 @@ def _times(nodes: Sequence[int], figures: Figures, width: int, look: Look) -> It
     ns = sum(figures.time[i] for i in nodes)
     yield (
         "time",
-        f"{duration(ns)}, {share_told(figures.share(nodes))} of an evaluation, {figures.typical} of {figures.n}",
+        f"{duration(ns)}, {share_told(figures.share(nodes))} of an evaluation, the mean of {figures.n}",
     )
     if figures.history is not None:
         history = figures.history[:, list(nodes)].sum(axis=1)
@@ -77,7 +77,7 @@ def _parts(node: NodeInfo, figures: Figures) -> list[Fact]:
     parts = [printable_line(part) for part in node.parts]
     longest = max(map(len, parts))
     facts: list[Fact] = []
-    for i, (part, ns) in enumerate(zip(parts, figures.part_times(node.id), strict=False)):
+    for i, (part, ns) in enumerate(zip(parts, figures.parts[node.id], strict=False)):
         line = f"{part:{longest}} {duration(ns):>9}"
         if i + 1 == len(parts):
             line += f"  {size(round(figures.traffic[node.id]))}, {figures.flops[node.id]:,.0f} operations"

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ggtui.perf.aggregate import Row
+from ggtui.perf.table import Row
 from ggtui.viz import tables
 from ggtui.viz.text import printable_line
 

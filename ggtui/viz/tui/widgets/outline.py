@@ -96,13 +96,12 @@ def visible(items: Iterable[Item], folded: set[str], originals: bool) -> list[It
     return shown
 
 
-def hottest(items: Iterable[Item], figures: Figures | None, heat: str) -> dict[str, float]:
-    """The highest value of each kind of line, which is a full bar. The machine's limit is itself the full bar."""
-    most = {"layer": 0.0, "block": 0.0, "node": 0.0}
-    for item in items if figures is not None else ():
-        if item.kind in most and figures is not None:
-            most[item.kind] = max(most[item.kind], value(figures, item.nodes, heat))
-    return dict.fromkeys(most, 1.0) if heat == "limit" else most
+def hottest(items: Iterable[Item], figures: Figures | None, heat: str) -> float:
+    """The highest value of any line, layer, block or node, which is a full bar: one scale for all of them. The
+    machine's limit is itself the full bar."""
+    if heat == "limit":
+        return 1.0
+    return max((value(figures, item.nodes, heat) for item in items), default=0.0) if figures is not None else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ def line(
     columns: Columns,
     figures: Figures | None,
     heat: str,
-    most: dict[str, float],
+    most: float,
     look: Look,
     *,
     folded: bool = False,
@@ -160,7 +159,7 @@ def line(
         _select(text, current, focused)
         return text
     amount = value(figures, item.nodes, heat)
-    part = amount / most[item.kind] if most[item.kind] else 0.0
+    part = amount / most if most else 0.0
     color = "" if current and focused else look.color(part)
     text.append(duration(sum(figures.time[i] for i in item.nodes)).rjust(_TIME))
     if columns.share:

@@ -54,7 +54,7 @@ class Outline(ScrollView, can_focus=True):
         self._heat = "time"
         self._look = Look()
         self._columns = Columns.of(0, self._heat)
-        self._most: dict[str, float] = {}
+        self.most = 0.0
         self._drawn: dict[int, Text] = {}
 
     # ---- what is shown ----
@@ -77,7 +77,7 @@ class Outline(ScrollView, can_focus=True):
     def show(self, figures: Figures | None, heat: str, look: Look) -> None:
         """Draw the lines whose text changed."""
         self._figures, self._heat, self._look = figures, heat, look
-        self._most = hottest(self.items, figures, heat)
+        self.most = hottest(self.items, figures, heat)
         self._columns = Columns.of(self.size.width, heat)
         top = self.scroll_offset.y
         for y in range(top, min(top + self.size.height, len(self.lines))):
@@ -121,7 +121,7 @@ class Outline(ScrollView, can_focus=True):
     def _text(self, y: int) -> Text:
         item = self.lines[y]
         return line(
-            item, self._columns, self._figures, self._heat, self._most, self._look,
+            item, self._columns, self._figures, self._heat, self.most, self._look,
             folded=item.key in self._folded, current=item.key == self._key, focused=self.has_focus,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@ thread did."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from textwrap import wrap
 from typing import ClassVar
 
@@ -11,14 +11,14 @@ from rich.style import Style
 from rich.text import Text
 from textual.widgets import Static
 
-from ggtui.perf import aggregate
-from ggtui.perf.aggregate import Stage, ThreadTime
+from ggtui.perf.stage import Stage, ThreadTime
+from ggtui.perf.words import stage_in_words
 from ggtui.viz import tables
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets import plot
 
-_LABEL, _NUMBERS, _LONGEST = 10, 40, 60  # columns: of the first word, of the figures, of a bar at most
-_PARTS = ("work", "wait", "wake")
+_LABEL, _NUMBERS, _LONGEST = 10, 47, 60  # columns: of the first word, of the figures, of a bar at most
+_PARTS = ("work", "wait", "wake", "lost")  # lost: not scheduled, or held up by a thread that was not
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def title(stage: Stage) -> str:
 
 def words(stage: Stage, place: Place) -> list[str]:
     """What binds the run and how much waiting there is: as many whole sentences as there is room for."""
-    said = aggregate.stage_summary(stage)[1:]
+    said = stage_in_words(stage)[1:]
     if stage.dropped:  # what figures can't be trusted for comes first
         said = [said[-1], *said[:-1]]
     lines: list[str] = []
@@ -69,8 +69,8 @@ def limit_line(stage: Stage, place: Place, hint: str) -> Text:
     binds, reached = stage.bound
     if reached is None:
         return Text(f" {'limit':{_LABEL}}{hint}"[: place.width])
-    allowed = (stage.read_limit or 0.0) if binds == "memory" else stage.compute_limit
-    unit = "GB/s" if binds == "memory" else "GFLOP/s"
+    allowed = stage.compute_limit if binds == "compute" else (stage.read_limit or 0.0)
+    unit = "GFLOP/s" if binds == "compute" else "GB/s"
     told = f"{binds:7} {reached:4.0%} of {tables.rate(allowed):>5} {unit}"
     text = Text(f" {'limit':{_LABEL}}{told:{_NUMBERS}}")
     bar = plot.bar(reached, place.bar, ascii_only=place.ascii_only).rstrip()
@@ -79,25 +79,25 @@ def limit_line(stage: Stage, place: Place, hint: str) -> Text:
 
 
 def thread_line(name: str, thread: ThreadTime, place: Place) -> Text:
-    """What a thread did, as shares and as a bar of three pieces."""
-    total = max(thread.work + thread.wait + thread.wake, 1.0)
-    shares = [getattr(thread, part) / total for part in _PARTS]
-    told = "  ".join(f"{part} {share:6.1%}" for part, share in zip(_PARTS, shares, strict=True))
+    """What a thread did, as shares and as a bar of pieces."""
+    total = max(thread.total, 1.0)
+    shares = [ns / total for ns in (thread.work, thread.wait, thread.wake, thread.lost + thread.held)]
+    told = "  ".join(f"{part} {share:5.1%}" for part, share in zip(_PARTS, shares, strict=True))
     text = Text(f" {name:{_LABEL}}{told:{_NUMBERS}}")
     ends = [round(sum(shares[: i + 1]) * place.bar) for i in range(len(shares))]
-    for part, glyph, start, end in zip(_PARTS, "#=." if place.ascii_only else "█▒░", [0, *ends], ends, strict=False):
+    for part, glyph, start, end in zip(_PARTS, "#=.x" if place.ascii_only else "█▒░▞", [0, *ends], ends, strict=False):
         text.append(glyph * (end - start), style=part)
     return text
 
 
 def thread_lines(stage: Stage, place: Place) -> list[Text]:
     """A line a thread; where there are too many, those left over together."""
-    threads = stage.threads()
+    threads = stage.threads
     alone = len(threads) if len(threads) <= place.threads else place.threads - 1
     lines = [thread_line(f"thread {i}", t, place) for i, t in enumerate(threads[:alone])]
     rest = threads[alone:]
     if rest:
-        mean = ThreadTime(*(sum(getattr(t, part) for t in rest) / len(rest) for part in _PARTS))
+        mean = ThreadTime(*(sum(times) / len(rest) for times in zip(*map(astuple, rest), strict=True)))
         last = len(threads) - 1
         lines.append(thread_line(f"all {len(threads)}" if not alone else f"{alone} to {last}", mean, place))
     return lines
@@ -128,10 +128,9 @@ class RooflineBar(Static):
     RooflineBar > .roofline-bar--work { color: $success; }
     RooflineBar > .roofline-bar--wait { color: $accent; }
     RooflineBar > .roofline-bar--wake { color: $error; }
+    RooflineBar > .roofline-bar--lost { color: $error; }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"roofline-bar--{name}" for name in ("title", "words", "limit", "work", "wait", "wake")
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"roofline-bar--{name}" for name in ("title", "words", "limit", *_PARTS)}
 
     def __init__(self) -> None:
         super().__init__(markup=False)

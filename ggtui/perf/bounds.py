@@ -1,0 +1,50 @@
+"""What the machine's limits allow nodes and whole evaluations, and how near they come."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+
+from ggtui.core.runtime.record import Limits, NodeInfo
+
+_FLOATS = ("f32", "f16", "bf16", "i32")
+
+
+def peak(limits: Limits, node: NodeInfo) -> float:
+    """Operations a second that the machine allows a node: 8-bit products for quantized weights, else f32."""
+    return limits.int8 if "product" in node.kinds and node.type not in _FLOATS else limits.f32
+
+
+def read_rate(limits: Limits, n_bytes: float) -> float | None:
+    """Bytes a second at which so many bytes are read over and over, between the measured sizes on a log scale."""
+    known = sorted(limits.read)
+    if not known:
+        return None
+    sizes, rates = [log(size) for size, _ in known], [rate for _, rate in known]
+    return float(np.interp(log(max(n_bytes, 1.0)), sizes, rates))
+
+
+def binding(
+    limits: Limits | None, n_bytes: float, in_all: float, compute: float, ns: float
+) -> tuple[str, float | None]:
+    """What binds work of `ns` on n_bytes, and what part of that limit it reached: "memory", "cache" or "compute"; ""
+    and None where limits were not measured or there is nothing to bind.
+
+    in_all   bytes that the whole evaluation touches over and over, which memory or a cache gives at the rate of as many
+    compute  seconds that arithmetic needs at least
+
+    What is faster than that rate was still in a cache nearer by, and is held against that cache: the largest one that
+    is fast enough. What is faster than all of them shows that the probes were slow, and takes the limit's place.
+    """
+    rate = read_rate(limits, in_all) if limits else None
+    if limits is None or rate is None or not ns or not (n_bytes or compute):
+        return "", None
+    seconds = ns * 1e-9
+    if compute >= n_bytes / rate:
+        return "compute", min(compute / seconds, 1.0)
+    reached = n_bytes / seconds
+    if reached <= rate:
+        return "memory", reached / rate
+    nearer = [r for size, r in sorted(limits.read, reverse=True) if size < in_all and r >= reached]
+    return "cache", reached / nearer[0] if nearer else 1.0

@@ -1,0 +1,132 @@
+"""Takes out of the records of nodes what was not theirs: the time in which the system did not let a thread run.
+
+The system says for how long a thread had no core, over some milliseconds (`Unscheduled`); stamps say which records of
+these milliseconds took longer than such records do. So the lost time is given to them, in proportion to the excess:
+
+- work that took longer than is typical of steps of its kind, in this thread, in evaluations near it;
+- what a thread took to come back from a barrier that was already open, or from the caller's call, to work.
+
+And where a thread lost time before a barrier, the others waited for it longer than for its work: they were held up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.runtime.record import GraphInfo, NodeInfo, TokenRecord
+
+Floats = NDArray[np.float64]
+
+NEAR = 32  # evaluations in a row that are held against each other
+_LEAST_LOST = 0.01  # of a span: below that the clocks' own jitter
+_LEAST_EXCESS_NS = 1000.0
+_EXCESS = 1.25  # times the typical time
+_LONGEST_WAKE_NS = 50e3  # that waking a thread takes where there is a core for it
+
+
+@dataclass(frozen=True)
+class Times:
+    """Nanoseconds; what fills the time of a graph on each of its threads, (evaluations, nodes, parts, threads) or
+    (evaluations, threads).
+
+    work   at a node; wait: for others at work, at the barrier after it
+    wake   until the thread began
+    lost   it was not scheduled, by what the system says; held: it waited for threads that were not
+    """
+
+    work: Floats
+    wait: Floats
+    wake: Floats
+    lost: Floats
+    held: Floats
+
+    @classmethod
+    def of(cls, work: Floats, wait: Floats, wake: Floats) -> Times:
+        """Where the system said nothing."""
+        return cls(work, wait, wake, np.zeros_like(wake), np.zeros_like(wake))
+
+
+def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: Floats) -> Times:
+    """The times with what was lost and held apart. `late` is the part of each wait after the barrier had opened."""
+    said = [(e, u.thread, u.span_ns, u.lost_ns) for e, t in enumerate(tokens) for u in t.unscheduled]
+    said = [row for row in said if row[3] > _LEAST_LOST * row[2]]
+    if not said:
+        return times
+    n_evals, threads, shape = len(tokens), graph.threads, times.work.shape
+    work, wait, late = (a.reshape(n_evals, -1, threads) for a in (times.work, times.wait, late))
+    wake = times.wake[:, np.newaxis]
+    # All that may have been lost, of each thread: in waking up, at work and in coming late.
+    waking = _excess(wake, np.minimum(_typical(wake, [0]), _LONGEST_WAKE_NS))
+    working = _excess(work, _typical(work, _kinds(graph, shape[2])))
+    excess = np.concatenate((waking, working, np.where(late > _LEAST_EXCESS_NS, late, 0.0)), axis=1)
+    lost = _lost(excess, tokens, said)
+    lost_wake, lost_work, lost_late = np.split(lost, [1, 1 + work.shape[1]], axis=1)
+    held = _held(wait - late, lost_wake, lost_work, lost_late)
+    return Times(
+        (work - lost_work).reshape(shape), (wait - lost_late - held).reshape(shape), times.wake - lost_wake[:, 0],
+        lost.sum(axis=1), held.sum(axis=1),
+    )  # fmt: skip
+
+
+def _kinds(graph: GraphInfo, n_parts: int) -> list[int]:
+    """A number for each step (node and part): of equal ones equally much is to do."""
+    numbers: dict[object, int] = {}
+
+    def number(node: NodeInfo, part: int) -> int:
+        inputs = tuple((t.type, t.ne) for t in node.inputs)
+        return numbers.setdefault((node.op, node.type, node.result.ne, node.parts, part, inputs), len(numbers))
+
+    return [number(node, part) for node in graph.nodes for part in range(n_parts)]
+
+
+def _typical(times: Floats, kinds: Iterable[int]) -> Floats:
+    """(evaluations, steps, threads): the median over the steps of one kind in some evaluations in a row."""
+    found = np.empty_like(times)
+    of_kind: dict[int, list[int]] = {}
+    for step, kind in enumerate(kinds):
+        of_kind.setdefault(kind, []).append(step)
+    for first in range(0, len(times), NEAR):
+        near = slice(first, first + NEAR)
+        for steps in of_kind.values():
+            found[near, steps] = np.median(times[near, steps], axis=(0, 1))
+    return found
+
+
+def _excess(times: Floats, typical: Floats) -> Floats:
+    return np.where(times > _EXCESS * typical + _LEAST_EXCESS_NS, times - typical, 0.0)
+
+
+def _lost(excess: Floats, tokens: Sequence[TokenRecord], said: Iterable[tuple[int, int, int, int]]) -> Floats:
+    """As much of each excess as the system's word covers."""
+    starts = np.array([t.start_ns for t in tokens])
+    ends = starts + np.array([t.eval_ns for t in tokens])
+    lost = np.zeros_like(excess)
+    for evaluation, thread, span, ns in said:
+        covered = (ends > ends[evaluation] - span) & (starts < ends[evaluation])
+        left = (excess - lost)[covered, :, thread]
+        total = left.sum()
+        if total > 0:
+            lost[covered, :, thread] += left * min(1.0, ns / total)
+    return lost
+
+
+def _held(wait: Floats, lost_wake: Floats, lost_work: Floats, lost_late: Floats) -> Floats:
+    """Of each wait for others at work, the part that it would not have taken had no thread lost time since the barrier
+    before: the last to come would have come earlier."""
+    barriers = np.flatnonzero((wait > 0).any(axis=(0, 2)))
+    held = np.zeros_like(wait)
+    if not len(barriers):
+        return held
+    firsts = np.concatenate(([0], barriers[:-1] + 1))
+    since = np.add.reduceat(lost_work[:, : barriers[-1] + 1], firsts, axis=1)
+    since[:, 0] += lost_wake[:, 0]
+    since[:, 1:] += lost_late[:, barriers[:-1]]
+    waited = wait[:, barriers]
+    # A thread came at `-waited`, counted from the opening, and would have come at `-waited - since`.
+    alone = (-waited - since).max(axis=2, keepdims=True) + waited + since
+    held[:, barriers] = waited - np.minimum(waited, alone)
+    return held

@@ -1,0 +1,281 @@
+"""The evaluations of a trace, prompts and generation apart, as arrays, and which of them are typical.
+
+Figures are means over the typical evaluations: those that took no more than 1.5 times as long as half of their
+neighbours. Means add up, and one evaluation that was put aside for a while does not move them: it is an interruption,
+told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.runtime.record import WAKE, GraphInfo, Limits, NodeTotal, Records, TokenRecord, Trace
+from ggtui.perf.bounds import binding, peak, read_rate
+from ggtui.perf.costs import Costs
+from ggtui.perf.scheduling import NEAR, Floats, Times, settle
+
+STAGES = ("generation", "prompt")
+DISTURBED = 1.5  # times the median: an evaluation that takes longer is not typical
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Nanoseconds of one evaluation. A light profile knows no median and no p95: they are None."""
+
+    mean: float = 0.0
+    sd: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+    median: float | None = None
+    p95: float | None = None
+
+    @classmethod
+    def of(cls, values: Floats | Sequence[float]) -> Spread:
+        a = np.asarray(values, np.float64)
+        return spreads(a[:, np.newaxis])[0] if len(a) else cls()
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTime:
+    """Mean nanoseconds of an evaluation that a thread worked, waited for others at work, took to wake up, was not
+    scheduled, and was held up by others that were not."""
+
+    work: float
+    wait: float
+    wake: float
+    lost: float = 0.0
+    held: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.work + self.wait + self.wake + self.lost + self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """An evaluation, of the tokens after n_past, that took `ns` longer than its neighbours."""
+
+    n_past: int
+    ns: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The evaluations of one graph, prompt or generation.
+
+    tokens   all of them; times: of each, see Times. Of a light profile there is one "evaluation", the mean over the
+             typical ones, and `light` has the deviation, least and most of the work (nodes, parts, threads)
+    """
+
+    name: str
+    graph: GraphInfo
+    tokens: tuple[TokenRecord, ...]
+    times: Times
+    limits: Limits | None
+    dropped: int = 0  # records that there was no room for, of evaluations that are left out
+    light: tuple[Floats, Floats, Floats] | None = None
+
+    @cached_property
+    def alone(self) -> Floats:
+        """Nanoseconds (evaluations,) that each would have taken had no thread lost any."""
+        took = np.array([float(t.eval_ns) for t in self.tokens])
+        return took if self.light else took - (self.times.lost + self.times.held).mean(axis=1)
+
+    @cached_property
+    def _median(self) -> Floats:
+        """Of each evaluation the median over its neighbours that read as many tokens."""
+        found = np.empty(len(self.tokens))
+        sizes = np.array([t.n_tokens for t in self.tokens])
+        for size in set(sizes.tolist()):
+            mine = np.flatnonzero(sizes == size)
+            for near in np.split(mine, range(NEAR, len(mine), NEAR)):
+                found[near] = np.median(self.alone[near])
+        return found
+
+    @cached_property
+    def typical(self) -> NDArray[np.bool_]:
+        """(evaluations,) which of them figures are of."""
+        return np.asarray(self.alone <= DISTURBED * self._median)
+
+    @cached_property
+    def interruptions(self) -> tuple[Interruption, ...]:
+        delays = np.array([float(t.eval_ns) for t in self.tokens]) - self._median
+        disturbed = np.flatnonzero(delays > (DISTURBED - 1) * self._median)
+        return tuple(Interruption(self.tokens[e].n_past, float(delays[e])) for e in disturbed)
+
+    @cached_property
+    def evals(self) -> Spread:
+        """Whole evaluations, the typical ones, without what their threads lost: the whole that shares are parts of."""
+        return Spread.of(self.alone[self.typical])
+
+    @property
+    def samples(self) -> Spread:
+        """Choosing the next token, where one was chosen."""
+        return Spread.of([float(t.sample_ns) for t in self.tokens if t.sample_ns])
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(t.n_tokens for t in self.tokens)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """As one who waits for them sees it, with all that came between."""
+        total = sum(t.eval_ns for t in self.tokens)
+        return self.n_tokens / total * 1e9 if total else 0.0
+
+    def of_typical(self, values: Floats) -> Floats:
+        """The values (evaluations, ...) of the typical ones."""
+        return values if self.light else values[self.typical]
+
+    @cached_property
+    def work(self) -> Floats:
+        """(typical evaluations, nodes, parts, threads)"""
+        return self.of_typical(self.times.work)
+
+    @cached_property
+    def wait(self) -> Floats:
+        """(typical evaluations, nodes, parts, threads)"""
+        return self.of_typical(self.times.wait)
+
+    @cached_property
+    def node_times(self) -> Floats:
+        """(typical evaluations, nodes): the work of each node's slowest thread."""
+        found: Floats = self.work.sum(axis=2).max(axis=2)
+        return found
+
+    @cached_property
+    def _costs(self) -> tuple[Floats, Floats]:
+        tokens = [t for t, typical in zip(self.tokens, self.typical.tolist(), strict=True) if typical]
+        return Costs(self.graph).mean(tokens)
+
+    @property
+    def flops(self) -> Floats:
+        """Mean operations of each node."""
+        return self._costs[0]
+
+    @property
+    def traffic(self) -> Floats:
+        """Mean bytes of each node."""
+        return self._costs[1]
+
+    @cached_property
+    def read_limit(self) -> float | None:
+        """Bytes a second that memory gives for as many bytes as an evaluation touches; None if not measured."""
+        return read_rate(self.limits, float(self.traffic.sum())) if self.limits else None
+
+    @cached_property
+    def compute_seconds(self) -> Floats:
+        """What arithmetic of the machine needs at least for each node; 0 if not measured."""
+        if self.limits is None:
+            return np.zeros(len(self.graph.nodes))
+        return np.asarray(self.flops / np.array([peak(self.limits, n) for n in self.graph.nodes]))
+
+    @property
+    def bound(self) -> tuple[str, float | None]:
+        """What binds a whole evaluation, and what part of it was reached, see bounds.binding."""
+        in_all = float(self.traffic.sum())
+        return binding(self.limits, in_all, in_all, float(self.compute_seconds.sum()), self.evals.mean)
+
+    @property
+    def compute_limit(self) -> float:
+        """Operations a second that the machine allows this mixture of nodes; 0 if not known."""
+        seconds = float(self.compute_seconds.sum())
+        return float(self.flops.sum()) / seconds if seconds else 0.0
+
+    @cached_property
+    def threads(self) -> tuple[ThreadTime, ...]:
+        """Of each thread, the mean over all evaluations, those too that were interrupted."""
+        t = self.times
+        columns = (t.work.sum(axis=(1, 2)), t.wait.sum(axis=(1, 2)), t.wake, t.lost, t.held)
+        means = np.stack([column.mean(axis=0) for column in columns], axis=1)
+        return tuple(ThreadTime(*row) for row in means.tolist())
+
+    def part(self, name: str) -> float:
+        """What part of the threads' time goes into one of ThreadTime's."""
+        total = sum(t.total for t in self.threads)
+        return sum(getattr(t, name) for t in self.threads) / total if total else 0.0
+
+
+def stages(trace: Trace) -> tuple[Stage, ...]:
+    """Generation and prompts, those of the two that ran and were recorded."""
+    found = []
+    for index, graph in enumerate(trace.graphs):
+        tokens = tuple(t for t in trace.tokens if t.graph == index)
+        if not tokens:
+            continue
+        name = "generation" if graph.n_tokens == 1 else "prompt"
+        whole = tuple(t for t in tokens if len(t.records) and not t.dropped)
+        if whole:
+            dropped = sum(t.dropped for t in tokens)
+            found.append(Stage(name, graph, whole, settle(graph, whole, *_arrays(graph, whole)), trace.limits, dropped))
+            continue
+        totals = [t for t in trace.totals if t.graph == index]
+        if totals:
+            times, light = _means(graph, tokens, totals)
+            found.append(Stage(name, graph, tokens, times, trace.limits, light=light))
+    return tuple(sorted(found, key=lambda stage: STAGES.index(stage.name)))
+
+
+def _size(graph: GraphInfo) -> tuple[int, int, int]:
+    return len(graph.nodes), max((len(n.parts) for n in graph.nodes), default=1), graph.threads
+
+
+def _arrays(graph: GraphInfo, tokens: Sequence[TokenRecord]) -> tuple[Times, Floats]:
+    """Times, and of each wait the part after the last thread had come."""
+    tables = [Records.of(token.records).table for token in tokens]
+    node, part, thread, start, end, done = np.concatenate(tables).T
+    evaluation = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    n_nodes, n_parts, threads = _size(graph)
+    # Parts and threads lie outermost, since sums over so few values are slow where they lie innermost, and waking up
+    # before the nodes; one flat index is much faster than four.
+    size = (n_parts, threads, len(tables), n_nodes + 1)
+    at = ((part * threads + thread) * len(tables) + evaluation) * (n_nodes + 1) + node - WAKE
+    work, wait, ends, late = (np.zeros(size) for _ in range(4))
+    work.reshape(-1)[at] = end - start
+    wait.reshape(-1)[at] = done - end
+    ends.reshape(-1)[at] = end
+    np.minimum(wait, np.maximum(ends + wait - ends.max(axis=1, keepdims=True), 0.0), out=late)
+    work, wait, late = (a.transpose(2, 3, 0, 1) for a in (work, wait, late))
+    return Times.of(work[:, 1:], wait[:, 1:], work[:, 0, 0]), late[:, 1:]
+
+
+def _means(
+    graph: GraphInfo, tokens: Sequence[TokenRecord], totals: Iterable[NodeTotal]
+) -> tuple[Times, tuple[Floats, Floats, Floats]]:
+    work, wait = np.zeros((1, *_size(graph))), np.zeros((1, *_size(graph)))
+    wake, lost = np.zeros((1, graph.threads)), np.zeros((1, graph.threads))
+    sd, least, most = (np.zeros(_size(graph)) for _ in range(3))
+    for t in totals:
+        mean = t.work / t.count
+        if t.node == WAKE:
+            wake[0, t.thread] = mean
+            continue
+        at = t.node, t.part, t.thread
+        work[0][at], wait[0][at], least[at], most[at] = mean, t.wait / t.count, t.least, t.most
+        sd[at] = sqrt(max(t.work_squared - t.count * mean * mean, 0.0) / (t.count - 1)) if t.count > 1 else 0.0
+    for said in (u for token in tokens for u in token.unscheduled):
+        lost[0, said.thread] += said.lost_ns / len(tokens)
+    return Times(work, wait, wake, lost, np.zeros_like(lost)), (sd, least, most)
+
+
+def spreads(times: Floats) -> list[Spread]:
+    """Of each column."""
+    n = len(times)
+    ordered = np.sort(times, axis=0)
+    sd = times.std(axis=0, ddof=1) if n > 1 else np.zeros(times.shape[1])
+    columns = (times.mean(axis=0), sd, ordered[0], ordered[-1], _quantile(ordered, 0.5), _quantile(ordered, 0.95))
+    return [Spread(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def _quantile(ordered: Floats, q: float) -> Floats:
+    """Between the two nearest, as numpy does, of values in order along the first axis."""
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return np.asarray(ordered[low] + (at - low) * (ordered[high] - ordered[low]))

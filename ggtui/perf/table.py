@@ -1,0 +1,147 @@
+"""The lines of a stage's table: a node, or all nodes of an op, a layer or a type.
+
+A node's time is that of its slowest thread at work, so it is what the node takes of the run, and rates are bytes or
+operations over that time. What threads wait for each other is told apart, as the mean over threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from ggtui.core.runtime.record import NodeInfo
+from ggtui.perf.bounds import binding
+from ggtui.perf.scheduling import Floats
+from ggtui.perf.stage import Spread, Stage, spreads
+
+BY = ("node", "op", "layer", "type")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table.
+
+    key      what it is joined on with another trace: the node's key, the op, the layer, the type
+    calls    how often one of its nodes ran
+    time     of one evaluation, all its nodes together; wait_ns: waiting after them, the mean over threads
+    share    of an evaluation; work_share: of the work of all nodes
+    flops, traffic   operations and bytes of one evaluation
+    limit, of_limit  what binds it and what part of that was reached, see bounds.binding
+    parts    the loops of a node and the mean time of each
+    """
+
+    stage: str
+    key: str
+    op: str
+    type: str
+    shape: tuple[int, ...]
+    calls: int
+    time: Spread
+    share: float
+    work_share: float
+    wait_ns: float
+    flops: float
+    traffic: float
+    limit: str = ""
+    of_limit: float | None = None
+    parts: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def bytes_per_s(self) -> float:
+        return self.traffic / self.time.mean * 1e9 if self.time.mean else 0.0
+
+    @property
+    def flops_per_s(self) -> float:
+        return self.flops / self.time.mean * 1e9 if self.time.mean else 0.0
+
+
+class Groups:
+    """The lines of a stage's table in their order in the graph: which nodes, by op which parts of nodes, each holds.
+
+    keys, members  of the groups, and the items of each; of: the group of each item, nodes: its node, parts: its part
+                   (None where it is a whole node), paid: whether the costs of the node are its own
+    times    (typical evaluations, groups) nanoseconds, each item's that of its slowest thread
+    """
+
+    def __init__(self, stage: Stage, by: str) -> None:
+        nodes, by_op = stage.graph.nodes, by == "op"
+        parts = [len(n.parts) if by_op else 1 for n in nodes]
+        self.nodes = np.repeat(np.arange(len(nodes)), parts)
+        self.parts = np.concatenate([np.arange(n) for n in parts]) if by_op and parts else None
+        names = [op for n in nodes for op in n.parts] if by_op else [_key(n, by) for n in nodes]
+        numbers = {key: i for i, key in enumerate(dict.fromkeys(names))}
+        self.keys = list(numbers)
+        self.of = np.array([numbers[name] for name in names], np.int64)
+        self.members: list[list[int]] = [[] for _ in self.keys]
+        for item, group in enumerate(self.of.tolist()):
+            self.members[group].append(item)
+        # The costs of a node belong to its last part, which makes its result.
+        self.paid = self.parts == np.repeat(parts, parts) - 1 if self.parts is not None else np.ones(len(names))
+        slowest = self.items(stage.work).max(axis=2)
+        order = np.argsort(self.of, kind="stable")
+        starts = np.searchsorted(self.of[order], np.arange(len(self.keys)))
+        self.times: Floats = np.add.reduceat(slowest[:, order], starts, axis=1) if names else slowest
+
+    def items(self, values: Floats) -> Floats:
+        """(evaluations, items, threads) of a stage's array."""
+        found: Floats = values.sum(axis=2) if self.parts is None else values[:, self.nodes, self.parts]
+        return found
+
+    def sums(self, values: Floats) -> list[float]:
+        """Of one value for each item, a sum for each group."""
+        return [*map(float, np.bincount(self.of, values, len(self.keys)))]
+
+
+def rows(stage: Stage, by: str = "node") -> list[Row]:
+    """The table of a stage, what takes longest first. `by` is one of BY.
+
+    By op the parts of a node count for themselves: preparing activations is not the product.
+    """
+    groups, nodes = Groups(stage, by), stage.graph.nodes
+    times = spreads(groups.times) if stage.light is None else _light_spreads(stage, groups)
+    waits = groups.sums(groups.items(stage.wait).mean(axis=(0, 2)))
+    flops, traffic = (groups.sums(costs[groups.nodes] * groups.paid) for costs in (stage.flops, stage.traffic))
+    compute = groups.sums(stage.compute_seconds[groups.nodes] * groups.paid)
+    parts = stage.work.max(axis=3).mean(axis=0).tolist() if by == "node" else []
+    evaluation, calls, in_all = stage.evals.mean, len(stage.tokens), float(stage.traffic.sum())
+    work = float(stage.node_times.sum(axis=1).mean())
+    made = []
+    of_node = groups.nodes.tolist()
+    for g, key in enumerate(groups.keys):
+        mine = [nodes[of_node[item]] for item in groups.members[g]]
+        first, spread, op, type, shape = mine[0], times[g], mine[0].op, mine[0].type, mine[0].result.ne
+        if len(mine) > 1 and any(n is not first for n in mine):
+            op, type, shape = _only([n.op for n in mine]), _only([n.type for n in mine]), ()
+        made.append(Row(
+            stage.name, key, key if by == "op" else op, type, shape, calls * len(mine), spread,
+            spread.mean / evaluation if evaluation else 0.0, spread.mean / work if work else 0.0, waits[g], flops[g],
+            traffic[g], *binding(stage.limits, traffic[g], in_all, compute[g], spread.mean),
+            tuple(zip(first.parts, parts[first.id], strict=False)) if parts and len(first.parts) > 1 else (),
+        ))  # fmt: skip
+    return sorted(made, key=lambda row: -row.time.mean)
+
+
+def _key(node: NodeInfo, by: str) -> str:
+    if by == "layer":
+        return f"blk.{node.layer}" if node.layer is not None else "outside layers"
+    return node.key or node.name if by == "node" else node.type
+
+
+def _only(values: Sequence[str]) -> str:
+    """The value that all have, or how many there are."""
+    distinct = set(values)
+    return values[0] if len(distinct) == 1 else f"{len(distinct)} kinds"
+
+
+def _light_spreads(stage: Stage, groups: Groups) -> list[Spread]:
+    """Of sums over all evaluations. Several nodes together: their deviations are taken as independent."""
+    assert stage.light is not None
+    sd, least, most = stage.light
+    slowest = groups.items(stage.work)[0].argmax(axis=1)
+    at = 0, np.arange(len(slowest)), slowest
+    variance, low, high = (groups.sums(groups.items(a[np.newaxis])[at]) for a in (sd * sd, least, most))
+    columns = (groups.times[0].tolist(), [sqrt(v) for v in variance], low, high)
+    return [Spread(*values) for values in zip(*columns, strict=True)]

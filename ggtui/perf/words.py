@@ -1,0 +1,117 @@
+"""A trace in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ggtui.core.runtime.record import RunInfo, Trace
+from ggtui.perf.stage import Interruption, Stage, stages
+
+BUSY = 0.05  # of the cores: less than that of other programs is nothing to speak of
+
+
+def in_words(trace: Trace) -> list[str]:
+    """The run, a line each."""
+    return [*busy_machine(trace.run), *(line for stage in stages(trace) for line in stage_in_words(stage))]
+
+
+def stage_in_words(stage: Stage) -> list[str]:
+    """A stage: how fast it is, what binds it, where its threads' time goes, and what interrupted it."""
+    lines = [_speed(stage), *_bound(stage), _threads(stage), *_interruptions(stage)]
+    if stage.dropped:
+        lines.append(f"{stage.name}: {stage.dropped} records did not fit and are missing")
+    return lines
+
+
+def busy_machine(run: RunInfo) -> list[str]:
+    """That other programs, or other machines on this hardware, took much of the cores, and what not to rely on."""
+    said = [
+        f"{who} used {part:.0%} of these cores"
+        for who, part in (("other programs", run.others), ("other virtual machines", run.stolen))
+        if part >= BUSY
+    ]
+    if not said:
+        return []
+    return [
+        f"busy machine: {' and '.join(said)}. Tokens a second, waiting and p95 are those of this moment; "
+        "the times of nodes and their shares leave out what was lost"
+    ]
+
+
+def _speed(stage: Stage) -> str:
+    evals, n = stage.evals, len(stage.tokens)
+    p95 = f", p95 {evals.p95 / 1e6:.2f} ms" if evals.p95 is not None else ""
+    what = "token" if stage.name == "generation" else f"prompt of {stage.n_tokens / n:.0f} tokens"
+    sampling = stage.samples
+    chosen = f", and {sampling.mean / 1e6:.3f} ms to choose the next" if sampling.mean else ""
+    return f"{stage.name}: {stage.tokens_per_s:.1f} tok/s; a {what} takes {evals.mean / 1e6:.2f} ms{p95}{chosen}"
+
+
+def _bound(stage: Stage) -> list[str]:
+    traffic, total = stage.traffic, float(stage.traffic.sum())
+    heaviest = stage.graph.nodes[int(traffic.argmax())] if total else None
+    share = f"; {heaviest.key or heaviest.name} is {traffic.max() / total:.0%} of the bytes" if heaviest else ""
+    binds, reached = stage.bound
+    if reached is None:
+        return [f"{stage.name} moves {total / 1e6:.1f} MB an evaluation{share}"] if total else []
+    if binds == "compute":
+        bound = f"compute-bound: {reached:.0%} of {stage.compute_limit / 1e9:.0f} GFLOP/s"
+    elif binds == "memory":
+        bound = f"memory-bound: {reached:.0%} of {(stage.read_limit or 0.0) / 1e9:.1f} GB/s"
+    else:
+        rate, allowed = total / stage.evals.mean, (stage.read_limit or 0.0) / 1e9
+        bound = f"bound by the caches: {rate:.1f} GB/s, more than the {allowed:.1f} of so many bytes"
+    if reached < 0.4:
+        bound = f"far from what the machine allows ({bound})"
+    return [f"{stage.name} is {bound}{share}"]
+
+
+def _threads(stage: Stage) -> str:
+    """All of the threads' time, in parts that add up."""
+    if not any(t.total for t in stage.threads):
+        return f"{stage.name}: nothing was recorded"
+    parts = [
+        f"{stage.part(name):.1%} {what}"
+        for name, what in (
+            ("work", "work"), ("wait", "waiting for each other"), ("wake", "waking up"), ("lost", "not scheduled"),
+            ("held", "waiting for a thread that was not scheduled"),
+        )
+        if name in ("work", "wait", "wake") or stage.part(name) >= 0.001
+    ]  # fmt: skip
+    return f"{stage.name}: the threads' time is {', '.join(parts)}"
+
+
+def _interruptions(stage: Stage) -> list[str]:
+    said = interruptions(stage.interruptions, len(stage.tokens))
+    return [f"{stage.name}: {said}"] if said else []
+
+
+def interruptions(found: Sequence[Interruption], n: int) -> str:
+    """How many of `n` evaluations, how long, where; "" for none."""
+    if not found:
+        return ""
+    longest = max(found, key=lambda i: i.ns)
+    where = f"at n_past {longest.n_past}"
+    if len(found) == 1:
+        return f"1 interruption of {longest.ns / 1e6:.1f} ms {where}"
+    total = sum(i.ns for i in found)
+    many = (
+        f"{len(found)} of {n} evaluations were interrupted," if 2 * len(found) > n else f"{len(found)} interruptions of"
+    )
+    return f"{many} {total / 1e6:.1f} ms in all, the longest {longest.ns / 1e6:.1f} ms {where}"
+
+
+def overhead(trace: Trace) -> dict[str, Any]:
+    """What profiling cost the generation: stamps taken in one evaluation by one thread, what they take of it, and the
+    time of a token against one without a profile (None where that was not measured)."""
+    run = trace.run
+    stage = next((s for s in stages(trace) if s.name == "generation"), None)
+    stamps = 0.0
+    if stage is not None:
+        steps = sum(len(n.parts) for n in stage.graph.nodes)
+        barriers = max(n.phase for n in stage.graph.nodes) + 1 if stage.graph.threads > 1 else 0
+        stamps = float(steps + barriers + 1)
+    share = stamps * run.stamp_ns / stage.evals.mean if stage is not None and stage.evals.mean else 0.0
+    measured = run.token_ns / run.plain_token_ns - 1 if run.plain_token_ns and run.token_ns else None
+    return {"stamps": stamps, "stamp_ns": run.stamp_ns, "share": share, "end_to_end": measured}

@@ -1,0 +1,56 @@
+"""A trace in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from made_up import LIMITS, trace
+
+from ggtui.perf.stage import Interruption
+from ggtui.perf.words import in_words, interruptions, overhead
+
+
+def test_summary_says_what_binds() -> None:
+    t = replace(trace(n=2), limits=replace(LIMITS, f32=1e12, int8=1e12))
+    text = "\n".join(in_words(t))
+    assert (
+        "generation: " in text
+        and "generation is memory-bound: " in text
+        and "GB/s" in text
+        and "blk.0.ffn_up is 66% of the bytes" in text
+    )
+    assert "the threads' time is" in text and "waiting for each other" in text
+    slow = replace(t, limits=replace(LIMITS, f32=1e7))
+    assert "generation is compute-bound" in "\n".join(in_words(slow))
+    fast = replace(t, limits=replace(LIMITS, read=((1000, 1e12),), f32=1e12, int8=1e12))
+    assert "far from what the machine allows" in "\n".join(in_words(fast))
+    assert in_words(replace(t, tokens=())) == []
+
+
+def test_overhead() -> None:
+    cost = overhead(trace(n=1))
+    # a step each for four loops, three meetings, and waking up
+    assert cost["stamps"] == 8 and cost["stamp_ns"] == 20.0
+    assert cost["share"] == pytest.approx(8 * 20 / trace(n=1).tokens[0].eval_ns)
+    assert cost["end_to_end"] == pytest.approx(0.01)
+    bare = trace(n=1)
+    assert overhead(replace(bare, run=replace(bare.run, token_ns=0.0)))["end_to_end"] is None
+
+
+def test_interruptions_are_told_apart() -> None:
+    assert interruptions([], 10) == ""
+    assert interruptions([Interruption(184, 6.7e6)], 32) == "1 interruption of 6.7 ms at n_past 184"
+    several = interruptions([Interruption(3, 1e6), Interruption(9, 4e6)], 32)
+    assert several == "2 interruptions of 5.0 ms in all, the longest 4.0 ms at n_past 9"
+    most = interruptions([Interruption(i, 1e6) for i in range(9)], 10)
+    assert most == "9 of 10 evaluations were interrupted, 9.0 ms in all, the longest 1.0 ms at n_past 0"
+
+
+def test_a_busy_machine_is_told_first() -> None:
+    t = trace(n=3)
+    busy = replace(t, run=replace(t.run, others=0.4))
+    assert in_words(busy)[0].startswith("busy machine: other programs used 40% of these cores")
+    assert in_words(busy)[1:] == in_words(t)
+    stolen = replace(t, run=replace(t.run, others=0.01, stolen=0.2))
+    assert in_words(stolen)[0].startswith("busy machine: other virtual machines used 20% of these cores")
