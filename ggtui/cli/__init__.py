@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +16,7 @@ from ggtui.core.errors import GgtuiError
 from ggtui.viz.interrupt import Terminated, terminable
 from ggtui.viz.text import printable, printable_line
 
-INTERRUPTED = 130  # as shells say it: 128 and the signal's number
-TERMINATED = 143
+SIGNALLED = 128  # and the signal's number, as shells say it
 
 
 class Command(NamedTuple):
@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
             return code
     except KeyboardInterrupt:
-        return INTERRUPTED
-    except Terminated:
-        return TERMINATED
+        return SIGNALLED + signal.SIGINT
+    except Terminated as error:
+        return SIGNALLED + error.number
     except BrokenPipeError:  # the reader of stdout has what it wanted
         _abandon_stdout()
         return 0

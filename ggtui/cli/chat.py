@@ -42,7 +42,7 @@ from ggtui.cli.flags import (
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.interrupt import Terminated, stop_on_signal
 from ggtui.viz.terminal import full_screen, on_terminal
-from ggtui.viz.text import printable, printable_line
+from ggtui.viz.text import printable_line, text_for
 
 if TYPE_CHECKING:
     from ggtui.chat.conversation import Chat
@@ -162,15 +162,17 @@ def _generate_once(args: argparse.Namespace) -> int:
     interruption: BaseException | None = None
     try:
         if echo:
-            _write(printable(prompt))
+            _write(text_for(sys.stdout, prompt))
         _stream(chat, prompt, as_json=args.json)
     except (KeyboardInterrupt, Terminated) as error:
         interruption = error
-    if not args.json and not (chat.turns and chat.turns[-1].text.endswith("\n")):
-        _write("\n")
-    _conclude(args, chat, prompt)
-    if interruption is not None:
-        raise interruption
+    try:
+        if not args.json and not (chat.turns and chat.turns[-1].text.endswith("\n")):
+            _write("\n")
+        _conclude(args, chat, prompt)
+    finally:
+        if interruption is not None:  # also where nobody is left to write to
+            raise interruption
     return 0
 
 
@@ -180,7 +182,7 @@ def _stream(chat: Chat, prompt: str, *, as_json: bool) -> None:
     with stop_on_signal(chat.session.stop):
         for step in chat.say(prompt):
             if not as_json:
-                _write(printable(step.text))
+                _write(text_for(sys.stdout, step.text))
                 continue
             record = step.record
             row = {
