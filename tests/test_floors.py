@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. A name stands for a module or for a package with all it holds. Imports point to the same floor
 # or down.
 FLOORS = (
-    ("core.errors", "csrc.build_ffi"),
+    ("core.errors", "core.saving", "csrc.build_ffi"),
     ("core.graph",),
     ("core.runtime",),
     ("core.files", "core.vocab"),
@@ -46,7 +46,8 @@ HOMES = {
 # What draws and compares saved traces sees nothing of ours but the traces (and its own kind), so that a saved
 # trace opens without the compiled module.
 TRACE_READERS = ("perf.aggregate", "perf.compare", "perf.costs", "perf.export", "viz.dot", "viz.labels", "viz.tables")
-SEEN_BY_TRACE_READERS = ("core.runtime.record", "core.engine.trace_file", "core.errors", "viz.text", *TRACE_READERS)
+SEEN_BY_TRACE_READERS = ("core.runtime.record", "core.engine.trace_file", "core.errors", "core.saving", "viz.text")
+SEEN_BY_TRACE_READERS += TRACE_READERS
 
 MAX_LINES = 420
 SOURCES = ("ggtui", "tests", "examples", "benchmarks")

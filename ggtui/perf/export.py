@@ -7,11 +7,12 @@ import io
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ggtui.core import saving
 from ggtui.core.engine.trace_file import dumps
 from ggtui.core.runtime.record import WAKE, NodeInfo, Records, TokenRecord, Trace
 from ggtui.perf import aggregate
@@ -25,31 +26,20 @@ CSV_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """A row of the table: a flag's name and help, and a function from a trace to the text of the file.
-
-    `binary` writes the file itself, for formats that are no text.
-    """
+    """A row of the table: a flag's name and help, and a function from a trace to the text of the file, or to its bytes
+    where it is no text."""
 
     name: str
     help: str
     text: Callable[[Trace], str] | None = None
-    binary: Callable[[Trace, Path], None] | None = None
+    binary: Callable[[Trace], bytes] | None = None
 
     def save(self, trace: Trace, path: str | Path) -> None:
-        """Write the file, under a temporary name first."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".part")
-        try:
-            if self.text is not None:
-                temporary.write_text(self.text(trace), encoding="utf-8")
-            elif self.binary is not None:
-                temporary.unlink(missing_ok=True)
-                self.binary(trace, temporary)
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        """Write the file. Raises GgtuiError where that is not possible."""
+        if self.text is not None:
+            saving.write(path, self.text(trace))
+        elif self.binary is not None:
+            saving.write(path, self.binary(trace))
 
 
 # ---- tables ----
@@ -98,9 +88,10 @@ def _cell(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text).replace("\\", "\\\\").replace("|", "\\|")
 
 
-def to_sqlite(trace: Trace, path: Path) -> None:
-    """Tables run (name, value), nodes, inputs, tokens, records, totals and table_rows (the columns of the CSV)."""
-    with closing(sqlite3.connect(path)) as db, db:
+def to_sqlite(trace: Trace) -> bytes:
+    """A database of the tables run (name, value), nodes, edges, tokens, records, totals and table_rows (the columns of
+    the CSV)."""
+    with closing(sqlite3.connect(":memory:")) as db:
         run = [*asdict(trace.run).items(), *((f"memory.{k}", v) for k, v in asdict(trace.memory).items())]
         run += [(f"limits.{k}", v) for k, v in asdict(trace.limits).items()] if trace.limits else []
         _fill(db, "run", ("name", "value"), ((k, v if isinstance(v, str) else json.dumps(v)) for k, v in run))
@@ -137,6 +128,8 @@ def to_sqlite(trace: Trace, path: Path) -> None:
         names = ("graph", "node", "part", "thread", "count", "work", "least", "most", "wait", "work_squared")
         _fill(db, "totals", names, ([getattr(t, name) for name in names] for t in trace.totals))
         _fill(db, "table_rows", CSV_COLUMNS, (list(row.values()) for row in _table(trace)))
+        db.commit()
+        return db.serialize()
 
 
 def _fill(db: sqlite3.Connection, name: str, columns: Iterable[str], lines: Iterable[Iterable[Any]]) -> None:
