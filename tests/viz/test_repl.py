@@ -108,6 +108,15 @@ def test_a_history_that_cannot_be_kept(type_keys: Callable[..., list[str]], caps
     assert "ggtui: no history is kept: " in capsys.readouterr().out
 
 
+def test_a_full_disk_is_told_once_and_the_chat_goes_on(
+    type_keys: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    history().parent.mkdir(parents=True)
+    history().symlink_to("/dev/full")
+    assert type_keys("/mode\r/stats\r/undo\r/bye\r") == ["/mode", "/stats", "/undo", "/bye"]
+    assert capsys.readouterr().out.count(f"ggtui: no history is kept: {history()}: No space left on device\n") == 1
+
+
 # ---- on a terminal ----
 
 READY = b"\x1b[?2004h"  # the editor says that it knows pasted text from typed
