@@ -70,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         _abandon_stdout_if_broken()
+        if (ended := _ended_by(error)) is not None:
+            return SIGNALLED + ended.number
         _report(error, verbose="-v" in args or "--verbose" in args)
         return error.exit_code if isinstance(error, GgtuiError) else 1
 
@@ -151,6 +153,13 @@ def _prepare(stream: Any) -> None:
     """Any text can be written, whatever the locale is."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def _ended_by(error: BaseException | None) -> Terminated | None:
+    """The signal that was heeded when `error` came: with a terminal goes all that could be written to it."""
+    while error is not None and not isinstance(error, Terminated):
+        error = error.__context__
+    return error
 
 
 def _abandon_stdout() -> None:

@@ -4,9 +4,10 @@ Without a prompt, on a terminal, this is a conversation in a full screen: type, 
 what happens inside. F1 there says which keys work. --serve shows it in a browser. A terminal smaller than 60x16, or
 --plain, has the conversation line by line; /help there says more.
 
-With -p, -f or piped input it is one generation: the text to stdout as it comes, what it took to stderr. Piped input,
-the file and -p are joined, in this order, as they are; of input and file one line feed at the end is dropped. Without
-any prompt and without a terminal an opening is drawn at random. Ctrl+C ends the generation.
+With -p, -f or piped input it is one generation: the text to stdout as it comes, escaped where that is a terminal and a
+character could act on it; what it took to stderr. Piped input, the file and -p are joined, in this order, as they are;
+of input and file one line feed at the end is dropped. Without any prompt and without a terminal an opening is drawn at
+random. Ctrl+C ends the generation.
 
 examples:
   ggtui chat                                    talk to the built-in model

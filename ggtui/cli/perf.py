@@ -87,7 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--kernels", action="store_true", help="each kernel alone: every type and instruction set")
     other.add_argument("--disasm", metavar="KERNEL", help="the hot loop of a kernel, such as mul_mat_q4_0")
     _file(other, "--py-spy", "the flame graph of the Python side, as SVG")
-    saved = parser.add_argument_group("what to save", "FILE can be - for standard output, except for SQLite.")
+    saved = parser.add_argument_group(
+        "what to save", "FILE can be a pipe, or - for standard output, except for SQLite."
+    )
     for exporter in EXPORTERS:
         _file(saved, f"--{exporter.name}", exporter.help)
     add_output(parser)

@@ -49,10 +49,7 @@ def output(
             made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with _writing(made, path) as file:
             if before is not None:
-                with suppress(OSError):  # it is for the system's administrator to give files away
-                    os.fchown(made, before.st_uid, before.st_gid)
-                with suppress(OSError):  # not every file system knows permissions
-                    os.fchmod(made, stat.S_IMODE(before.st_mode) & 0o777)
+                _make_like(made, before)
             yield file
             if durable:
                 file.flush()
@@ -148,13 +145,23 @@ def _descriptor(path: str) -> int | None:
     ours = os.path.realpath("/dev/fd")
     for _ in range(_TRIES):
         folder, name = os.path.realpath(os.path.dirname(path)), os.path.basename(path)
-        if folder == ours and name.isdecimal():
+        if folder == ours and re.fullmatch("[0-9]{1,9}", name):
             return int(name)
         try:
             path = os.path.join(folder, os.readlink(os.path.join(folder, name)))
         except OSError:  # no link
             break
     return None
+
+
+def _make_like(descriptor: int, before: os.stat_result) -> None:
+    """With the group, the owner and the permissions of the file that was there, each where the system allows it."""
+    with suppress(OSError):
+        os.fchown(descriptor, -1, before.st_gid)
+    with suppress(OSError):
+        os.fchown(descriptor, before.st_uid, -1)
+    with suppress(OSError):
+        os.fchmod(descriptor, before.st_mode & 0o777)
 
 
 def _place(temporary: str, target: str, overwrite: bool) -> None:

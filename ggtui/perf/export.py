@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ggtui.core import saving
 from ggtui.core.engine.trace_file import dumps
+from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.record import WAKE, NodeInfo, Records, TokenRecord, Trace
 from ggtui.perf import aggregate
 from ggtui.perf.costs import Costs
@@ -90,46 +92,55 @@ def _cell(text: str) -> str:
 
 def to_sqlite(trace: Trace) -> bytes:
     """A database of the tables run (name, value), nodes, edges, tokens, records, totals and table_rows (the columns of
-    the CSV)."""
-    with closing(sqlite3.connect(":memory:")) as db:
-        run = [*asdict(trace.run).items(), *((f"memory.{k}", v) for k, v in asdict(trace.memory).items())]
-        run += [(f"limits.{k}", v) for k, v in asdict(trace.limits).items()] if trace.limits else []
-        _fill(db, "run", ("name", "value"), ((k, v if isinstance(v, str) else json.dumps(v)) for k, v in run))
-        columns = (
-            "graph",
-            "id",
-            "key",
-            "name",
-            "op",
-            "type",
-            "layer",
-            "phase",
-            "result_type",
-            "ne",
-            "flops",
-            "traffic",
-        )
-        _fill(db, "nodes", columns, (
-            (g, n.id, n.key, n.name, n.op, n.type, n.layer, n.phase, n.result.type, "x".join(map(str, n.result.ne)),
-             flops, traffic)
-            for g, graph in enumerate(trace.graphs)
-            for n, flops, traffic in zip(graph.nodes, *_costs(trace, g), strict=True)
-        ))  # fmt: skip
-        _fill(db, "edges", ("graph", "source", "node"), (
-            (g, source, n.id) for g, graph in enumerate(trace.graphs) for n in graph.nodes for source in n.src
-        ))  # fmt: skip
-        _fill(db, "tokens", ("id", "graph", "n_past", "n_tokens", "eval_ns", "sample_ns", "kv_bytes", "dropped"), (
-            (i, t.graph, t.n_past, t.n_tokens, t.eval_ns, t.sample_ns, t.kv_bytes, t.dropped)
-            for i, t in enumerate(trace.tokens)
-        ))  # fmt: skip
-        _fill(db, "records", ("token", "node", "part", "thread", "start_ns", "end_ns", "done_ns"), (
-            (i, *row) for i, t in enumerate(trace.tokens) for row in Records.of(t.records).table.tolist()
-        ))  # fmt: skip
-        names = ("graph", "node", "part", "thread", "count", "work", "least", "most", "wait", "work_squared")
-        _fill(db, "totals", names, ([getattr(t, name) for name in names] for t in trace.totals))
-        _fill(db, "table_rows", CSV_COLUMNS, (list(row.values()) for row in _table(trace)))
-        db.commit()
-        return db.serialize()
+    the CSV). Raises GgtuiError where SQLite can't make it."""
+    with TemporaryDirectory() as folder:  # SQLite knows files by their names alone
+        made = Path(folder, "trace.db")
+        try:
+            with closing(sqlite3.connect(made)) as db, db:
+                _fill_tables(db, trace)
+        except sqlite3.Error as error:
+            where = made.parent.parent
+            raise GgtuiError(f"no database could be made in {where}: {error}; name another folder in TMPDIR") from error
+        return made.read_bytes()
+
+
+def _fill_tables(db: sqlite3.Connection, trace: Trace) -> None:
+    run = [*asdict(trace.run).items(), *((f"memory.{k}", v) for k, v in asdict(trace.memory).items())]
+    run += [(f"limits.{k}", v) for k, v in asdict(trace.limits).items()] if trace.limits else []
+    _fill(db, "run", ("name", "value"), ((k, v if isinstance(v, str) else json.dumps(v)) for k, v in run))
+    columns = (
+        "graph",
+        "id",
+        "key",
+        "name",
+        "op",
+        "type",
+        "layer",
+        "phase",
+        "result_type",
+        "ne",
+        "flops",
+        "traffic",
+    )
+    _fill(db, "nodes", columns, (
+        (g, n.id, n.key, n.name, n.op, n.type, n.layer, n.phase, n.result.type, "x".join(map(str, n.result.ne)),
+         flops, traffic)
+        for g, graph in enumerate(trace.graphs)
+        for n, flops, traffic in zip(graph.nodes, *_costs(trace, g), strict=True)
+    ))  # fmt: skip
+    _fill(db, "edges", ("graph", "source", "node"), (
+        (g, source, n.id) for g, graph in enumerate(trace.graphs) for n in graph.nodes for source in n.src
+    ))  # fmt: skip
+    _fill(db, "tokens", ("id", "graph", "n_past", "n_tokens", "eval_ns", "sample_ns", "kv_bytes", "dropped"), (
+        (i, t.graph, t.n_past, t.n_tokens, t.eval_ns, t.sample_ns, t.kv_bytes, t.dropped)
+        for i, t in enumerate(trace.tokens)
+    ))  # fmt: skip
+    _fill(db, "records", ("token", "node", "part", "thread", "start_ns", "end_ns", "done_ns"), (
+        (i, *row) for i, t in enumerate(trace.tokens) for row in Records.of(t.records).table.tolist()
+    ))  # fmt: skip
+    names = ("graph", "node", "part", "thread", "count", "work", "least", "most", "wait", "work_squared")
+    _fill(db, "totals", names, ([getattr(t, name) for name in names] for t in trace.totals))
+    _fill(db, "table_rows", CSV_COLUMNS, (list(row.values()) for row in _table(trace)))
 
 
 def _fill(db: sqlite3.Connection, name: str, columns: Iterable[str], lines: Iterable[Iterable[Any]]) -> None:

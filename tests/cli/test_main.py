@@ -125,6 +125,22 @@ def test_interruptions_are_quiet(
     assert capsys.readouterr() == ("", "")
 
 
+def test_an_error_while_a_signal_is_heeded_changes_no_exit_code(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a terminal closes, nothing can be written to it any more."""
+
+    def fail(*_: object) -> int:
+        try:
+            raise Terminated(signal.SIGHUP)
+        finally:
+            try:
+                raise OSError(5, "Input/output error")
+            except OSError:
+                raise ValueError("and so on") from None
+
+    monkeypatch.setattr("ggtui.cli.chat.run", fail)
+    assert ggtui("chat") == (129, "", "")
+
+
 def test_a_full_disk_is_one_line(start: Run) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")

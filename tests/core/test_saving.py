@@ -81,6 +81,24 @@ def test_permissions_and_owner_of_what_was_there_are_kept(path: Path, kept: int,
     assert (mode(path), after.st_uid, after.st_gid) == (kept, before.st_uid, before.st_gid)
 
 
+def test_the_group_is_kept_also_where_the_owner_cannot_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fchown = os.fchown
+
+    def of_a_user(descriptor: int, user: int, group: int) -> None:
+        if user != -1:
+            raise PermissionError(1, "Operation not permitted")
+        fchown(descriptor, user, group)
+
+    path.touch(0o660)
+    if os.geteuid() == 0:
+        os.chown(path, 4321, 4322)
+    before = path.stat()
+    monkeypatch.setattr(os, "fchown", of_a_user)
+    write(path, "new")
+    after = path.stat()
+    assert (after.st_uid, after.st_gid) == (os.geteuid(), before.st_gid) and after.st_mode == before.st_mode
+
+
 def test_an_unfinished_file_is_nobody_elses(path: Path) -> None:
     """What it replaces may be secret."""
     path.touch(0o600)
@@ -273,9 +291,13 @@ def test_a_descriptor_is_gone_on_with(path: Path, tmp_path: Path, folder: str) -
     assert path.read_bytes() == b"before, saved, through a link, after"
 
 
-def test_a_descriptor_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(GgtuiError, match=r"^/dev/fd/987654: cannot be written: Bad file descriptor$"):
-        write("/dev/fd/987654", "x")
+@pytest.mark.parametrize(
+    ("number", "problem"), [("987654", "Bad file descriptor"), ("9" * 20, "No such file or directory")]
+)
+def test_a_descriptor_that_is_none(number: str, problem: str) -> None:
+    with pytest.raises(GgtuiError) as raised:
+        write(f"/dev/fd/{number}", "x")
+    assert str(raised.value) == f"/dev/fd/{number}: cannot be written: {problem}"
 
 
 def test_a_full_device_is_one_line() -> None:

@@ -181,3 +181,15 @@ def test_sigterm_leaves_the_terminal_in_order(busy: bool) -> None:
     terminal.program.send_signal(signal.SIGTERM)
     assert terminal.program.wait(20) == 143
     assert termios.tcgetattr(terminal.theirs) == terminal.before
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_terminal_that_closes_ends_it(busy: bool) -> None:
+    terminal = Terminal("-n", "-1", "--ctx-shift")
+    terminal.wait_for(READY)
+    if busy:
+        terminal.press(b"The king\r")
+        time.sleep(0.5)
+    os.close(terminal.theirs)
+    os.close(terminal.keyboard)
+    assert terminal.program.wait(20) == 129

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -107,7 +106,7 @@ class Export(Dialog):
             told = f"Written: {path.absolute()} ({tables.size(path.stat().st_size)})"
         except (GgtuiError, OSError) as error:
             self.app.call_from_thread(self._failed, str(error))
-        except (ValueError, sqlite3.Error) as error:
+        except ValueError as error:
             self.app.call_from_thread(self._failed, f"{path}: {error}")
         else:
             self.app.call_from_thread(self._written, told)
