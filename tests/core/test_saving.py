@@ -99,9 +99,10 @@ def test_the_group_is_kept_also_where_the_owner_cannot_be(path: Path, monkeypatc
     assert (after.st_uid, after.st_gid) == (os.geteuid(), before.st_gid) and after.st_mode == before.st_mode
 
 
-def test_an_unfinished_file_is_nobody_elses(path: Path) -> None:
+def test_an_unfinished_file_is_nobody_elses_from_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it replaces may be secret."""
     path.touch(0o600)
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)
     with umask(0), output(path) as file:
         file.write(b"secret")
         (unfinished,) = set(path.parent.iterdir()) - {path}
