@@ -9,9 +9,11 @@ import signal
 import hypothesis
 import pytest
 
-# A shell ignores it for what runs in its background, and so would every program that the tests start and interrupt.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell ignores the one for what runs in its background, nohup the other, and so would every program that the tests
+# start and interrupt.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # No deadline: a loaded machine is not a bug. Derandomized: a failure repeats on every machine.
 hypothesis.settings.register_profile("ggtui", deadline=None, derandomize=True)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. A name stands for a module or for a package with all it holds. Imports point to the same floor
 # or down.
 FLOORS = (
-    ("core.errors", "csrc.build_ffi"),
+    ("core.errors", "core.saving", "csrc.build_ffi"),
     ("core.graph",),
     ("core.runtime",),
     ("core.files", "core.vocab"),
@@ -50,7 +50,8 @@ TRACE_READERS = (
     "perf.stage", "perf.table", "perf.words",
     "viz.dot", "viz.labels", "viz.tables",
 )  # fmt: skip
-SEEN_BY_TRACE_READERS = ("core.runtime.record", "core.engine.trace_file", "core.errors", "viz.text", *TRACE_READERS)
+SEEN_BY_TRACE_READERS = ("core.runtime.record", "core.engine.trace_file", "core.errors", "core.saving", "viz.text")
+SEEN_BY_TRACE_READERS += TRACE_READERS
 
 MAX_LINES = 420
 SOURCES = ("ggtui", "tests", "examples", "benchmarks")

@@ -12,7 +12,7 @@ from ggtui.core.errors import GgtuiError
 MOST = 1 << 20  # bytes read of the file, its end
 
 
-def kept_at() -> Path | None:
+def _kept_at() -> Path | None:
     """The file, which is there and the user's alone; None where no history is wanted. Raises OSError, GgtuiError."""
     if os.environ.get("GGTUI_NOHISTORY", "0") not in ("", "0"):
         return None
@@ -35,17 +35,18 @@ class History:
         self._back = 0  # how many texts back the person went
         self._draft = ""
         try:
-            path = kept_at()
+            path = _kept_at()
             if path is not None:
                 with path.open("rb") as file:
                     file.seek(max(os.fstat(file.fileno()).st_size - MOST, 0))
-                    self.texts = parse(file.read().decode("utf-8", "replace"))
+                    self.texts = parse(file.read(MOST).decode("utf-8", "replace"))
                 self._kept = True
         except (OSError, GgtuiError) as error:
             self._fail(error)
 
-    def _fail(self, error: Exception) -> None:
-        self._kept, self.trouble = False, f"no history is kept: {error}"
+    def _fail(self, error: OSError | GgtuiError) -> None:
+        why = f"{folders.history()}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        self._kept, self.trouble = False, f"no history is kept: {why}"
 
     def add(self, text: str) -> None:
         """Keep a text, unless it is the last one again."""

@@ -10,6 +10,7 @@ from typing import Any
 from ggtui.chat.conversation import Turn
 from ggtui.chat.folders import chats, make_private
 from ggtui.chat.modes import MODES
+from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, UsageError
 
 SCHEMA = "ggtui-chat"
@@ -30,14 +31,12 @@ def _is_name(text: str) -> bool:
 
 
 def save(name: str, turns: Sequence[Turn], model: str) -> Path:
-    """Write the turns under `name`, over what was there. Raises UsageError for a bad name, OSError."""
+    """Write the turns under `name`, over what was there. Raises UsageError for a bad name, GgtuiError, OSError."""
     path = _path(name)
     make_private(path.parent)
     rows = [{"prompt": t.prompt, "text": t.text, "mode": t.mode, "reason": t.reason} for t in turns]
-    temporary = path.with_name(path.name + ".part")
     data = {"schema": SCHEMA, "version": VERSION, "model": model, "turns": rows}
-    temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    saving.write(path, json.dumps(data, indent=1), private=True, durable=True)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +16,7 @@ from ggtui.core.errors import GgtuiError
 from ggtui.viz.interrupt import Terminated, terminable
 from ggtui.viz.text import printable, printable_line
 
-INTERRUPTED = 130  # as shells say it: 128 and the signal's number
-TERMINATED = 143
+SIGNALLED = 128  # and the signal's number, as shells say it
 
 
 class Command(NamedTuple):
@@ -62,14 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
             return code
     except KeyboardInterrupt:
-        return INTERRUPTED
-    except Terminated:
-        return TERMINATED
+        return SIGNALLED + signal.SIGINT
+    except Terminated as error:
+        return SIGNALLED + error.number
     except BrokenPipeError:  # the reader of stdout has what it wanted
         _abandon_stdout()
         return 0
     except Exception as error:
         _abandon_stdout_if_broken()
+        if (ended := _ended_by(error)) is not None:
+            return SIGNALLED + ended.number
         _report(error, verbose="-v" in args or "--verbose" in args)
         return error.exit_code if isinstance(error, GgtuiError) else 1
 
@@ -151,6 +153,13 @@ def _prepare(stream: Any) -> None:
     """Any text can be written, whatever the locale is."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def _ended_by(error: BaseException | None) -> Terminated | None:
+    """The signal that was heeded when `error` came: with a terminal goes all that could be written to it."""
+    while error is not None and not isinstance(error, Terminated):
+        error = error.__context__
+    return error
 
 
 def _abandon_stdout() -> None:

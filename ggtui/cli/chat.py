@@ -4,9 +4,10 @@ Without a prompt, on a terminal, this is a conversation in a full screen: type, 
 what happens inside. F1 there says which keys work. --serve shows it in a browser. A terminal smaller than 60x16, or
 --plain, has the conversation line by line; /help there says more.
 
-With -p, -f or piped input it is one generation: the text to stdout as it comes, what it took to stderr. Piped input,
-the file and -p are joined, in this order, as they are; of input and file one line feed at the end is dropped. Without
-any prompt and without a terminal an opening is drawn at random. Ctrl+C ends the generation.
+With -p, -f or piped input it is one generation: the text to stdout as it comes, escaped where that is a terminal and a
+character could act on it; what it took to stderr. Piped input, the file and -p are joined, in this order, as they are;
+of input and file one line feed at the end is dropped. Without any prompt and without a terminal an opening is drawn at
+random. Ctrl+C ends the generation.
 
 examples:
   ggtui chat                                    talk to the built-in model
@@ -42,7 +43,7 @@ from ggtui.cli.flags import (
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.interrupt import Terminated, stop_on_signal
 from ggtui.viz.terminal import full_screen, on_terminal
-from ggtui.viz.text import printable, printable_line
+from ggtui.viz.text import printable_line, text_for
 
 if TYPE_CHECKING:
     from ggtui.chat.conversation import Chat
@@ -162,15 +163,17 @@ def _generate_once(args: argparse.Namespace) -> int:
     interruption: BaseException | None = None
     try:
         if echo:
-            _write(printable(prompt))
+            _write(text_for(sys.stdout, prompt))
         _stream(chat, prompt, as_json=args.json)
     except (KeyboardInterrupt, Terminated) as error:
         interruption = error
-    if not args.json and not (chat.turns and chat.turns[-1].text.endswith("\n")):
-        _write("\n")
-    _conclude(args, chat, prompt)
-    if interruption is not None:
-        raise interruption
+    try:
+        if not args.json and not (chat.turns and chat.turns[-1].text.endswith("\n")):
+            _write("\n")
+        _conclude(args, chat, prompt)
+    finally:
+        if interruption is not None:  # also where nobody is left to write to
+            raise interruption
     return 0
 
 
@@ -180,7 +183,7 @@ def _stream(chat: Chat, prompt: str, *, as_json: bool) -> None:
     with stop_on_signal(chat.session.stop):
         for step in chat.say(prompt):
             if not as_json:
-                _write(printable(step.text))
+                _write(text_for(sys.stdout, step.text))
                 continue
             record = step.record
             row = {

@@ -5,7 +5,7 @@ Q4_K_M; without it they keep theirs. Vectors, norms and position embeddings beco
 of a type's blocks take the nearest type that fits, and the summary says how many.
 
 The source is checked first, and weights that are not finite are refused (exit code 4). DST gets its name when it is
-complete. One that exists is left alone (exit code 2) unless --force is given.
+complete. A file that exists is left alone (exit code 2) unless --force is given; DST can also be a pipe.
 
 examples:
   ggtui convert gpt2/ gpt2.gguf                      from a Hugging Face folder
@@ -47,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     resolve(args, ("threads", "type-from"))
     dst = Path(args.dst)
-    if dst.is_dir():
-        raise UsageError(f"{dst}: is a folder; name the file to write")
-    if dst.exists() and not args.force:
+    if dst.is_file() and not args.force:
         raise UsageError(f"{dst}: exists; choose another name, or give --force to overwrite it")
 
     from ggtui.core.files import open_model
@@ -98,4 +96,6 @@ def _summary(done: Conversion, dst: Path) -> list[str]:
         for type, n in fallbacks.items()
         if n
     ]
-    return [*lines, f"{printable_line(str(dst))}: {size(dst.stat().st_size)}"]
+    if dst.is_file():
+        lines.append(f"{printable_line(str(dst))}: {size(dst.stat().st_size)}")
+    return lines

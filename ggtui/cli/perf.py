@@ -32,14 +32,14 @@ import json
 import sys
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import LOADING, Setting, values_of
 from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve, without
+from ggtui.core import saving
 from ggtui.core.errors import UsageError
 from ggtui.viz.terminal import full_screen
-from ggtui.viz.text import printable_line
+from ggtui.viz.text import printable_line, text_for
 
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
@@ -88,7 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--kernels", action="store_true", help="each kernel alone: every type and instruction set")
     other.add_argument("--disasm", metavar="KERNEL", help="the hot loop of a kernel, such as mul_mat_q4_0")
     _file(other, "--py-spy", "the flame graph of the Python side, as SVG")
-    saved = parser.add_argument_group("what to save", "FILE can be - for standard output, except for SQLite.")
+    saved = parser.add_argument_group(
+        "what to save", "FILE can be a pipe, or - for standard output, except for SQLite."
+    )
     for exporter in EXPORTERS:
         _file(saved, f"--{exporter.name}", exporter.help)
     add_output(parser)
@@ -219,9 +221,7 @@ def _save_data(path: str, data: object) -> int:
     if path == "-":
         print(text)
         return 0
-    temporary = Path(path).with_name(Path(path).name + ".part")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    saving.write(path, text + "\n")
     return 0
 
 
@@ -264,7 +264,7 @@ def _save(args: argparse.Namespace, trace: Trace) -> None:
         elif exporter.text is None:
             raise UsageError(f"--{exporter.name} -: can't be written to standard output; name a file")
         else:
-            sys.stdout.write(exporter.text(trace))
+            sys.stdout.write(text_for(sys.stdout, exporter.text(trace)))
 
 
 def _print(args: argparse.Namespace, trace: Trace) -> None:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import LOADING, Setting, values_of
 from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve
+from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.text import printable_line
 
@@ -211,7 +212,6 @@ def _save_json(path: str, session: Session, steps: list[Step], trace: Trace) -> 
     """The trace, and under "steps" what each token was chosen from and what each layer would have chosen."""
     from ggtui.core.engine.probe import predictions
     from ggtui.core.engine.trace_file import dumps
-    from ggtui.viz.picture import write_bytes
 
     read = session.tokens[: session.n_past]
     expected = predictions(session, read, ALTERNATIVES)[-len(steps) :]
@@ -230,4 +230,4 @@ def _save_json(path: str, session: Session, steps: list[Step], trace: Trace) -> 
             "alternatives": told(prediction.alternatives),
             "layers": [told(choices) for choices in prediction.layers],
         })  # fmt: skip
-    write_bytes(Path(path), json.dumps({**json.loads(dumps(trace)), "steps": rows}).encode())
+    saving.write(path, json.dumps({**json.loads(dumps(trace)), "steps": rows}))

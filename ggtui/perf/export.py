@@ -7,12 +7,15 @@ import io
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from ggtui.core import saving
 from ggtui.core.engine.trace_file import dumps
+from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.record import WAKE, NodeInfo, Records, TokenRecord, Trace
 from ggtui.perf.costs import Costs
 from ggtui.perf.stage import stages
@@ -27,31 +30,20 @@ CSV_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """A row of the table: a flag's name and help, and a function from a trace to the text of the file.
-
-    `binary` writes the file itself, for formats that are no text.
-    """
+    """A row of the table: a flag's name and help, and a function from a trace to the text of the file, or to its bytes
+    where it is no text."""
 
     name: str
     help: str
     text: Callable[[Trace], str] | None = None
-    binary: Callable[[Trace, Path], None] | None = None
+    binary: Callable[[Trace], bytes] | None = None
 
     def save(self, trace: Trace, path: str | Path) -> None:
-        """Write the file, under a temporary name first."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".part")
-        try:
-            if self.text is not None:
-                temporary.write_text(self.text(trace), encoding="utf-8")
-            elif self.binary is not None:
-                temporary.unlink(missing_ok=True)
-                self.binary(trace, temporary)
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        """Write the file. Raises GgtuiError where that is not possible."""
+        if self.text is not None:
+            saving.write(path, self.text(trace))
+        elif self.binary is not None:
+            saving.write(path, self.binary(trace))
 
 
 # ---- tables ----
@@ -100,45 +92,57 @@ def _cell(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text).replace("\\", "\\\\").replace("|", "\\|")
 
 
-def to_sqlite(trace: Trace, path: Path) -> None:
-    """Tables run (name, value), nodes, inputs, tokens, records, totals and table_rows (the columns of the CSV)."""
-    with closing(sqlite3.connect(path)) as db, db:
-        run = [*asdict(trace.run).items(), *((f"memory.{k}", v) for k, v in asdict(trace.memory).items())]
-        run += [(f"limits.{k}", v) for k, v in asdict(trace.limits).items()] if trace.limits else []
-        _fill(db, "run", ("name", "value"), ((k, v if isinstance(v, str) else json.dumps(v)) for k, v in run))
-        columns = (
-            "graph",
-            "id",
-            "key",
-            "name",
-            "op",
-            "type",
-            "layer",
-            "phase",
-            "result_type",
-            "ne",
-            "flops",
-            "traffic",
-        )
-        _fill(db, "nodes", columns, (
-            (g, n.id, n.key, n.name, n.op, n.type, n.layer, n.phase, n.result.type, "x".join(map(str, n.result.ne)),
-             flops, traffic)
-            for g, graph in enumerate(trace.graphs)
-            for n, flops, traffic in zip(graph.nodes, *_costs(trace, g), strict=True)
-        ))  # fmt: skip
-        _fill(db, "edges", ("graph", "source", "node"), (
-            (g, source, n.id) for g, graph in enumerate(trace.graphs) for n in graph.nodes for source in n.src
-        ))  # fmt: skip
-        _fill(db, "tokens", ("id", "graph", "n_past", "n_tokens", "eval_ns", "sample_ns", "kv_bytes", "dropped"), (
-            (i, t.graph, t.n_past, t.n_tokens, t.eval_ns, t.sample_ns, t.kv_bytes, t.dropped)
-            for i, t in enumerate(trace.tokens)
-        ))  # fmt: skip
-        _fill(db, "records", ("token", "node", "part", "thread", "start_ns", "end_ns", "done_ns"), (
-            (i, *row) for i, t in enumerate(trace.tokens) for row in Records.of(t.records).table.tolist()
-        ))  # fmt: skip
-        names = ("graph", "node", "part", "thread", "count", "work", "least", "most", "wait", "work_squared")
-        _fill(db, "totals", names, ([getattr(t, name) for name in names] for t in trace.totals))
-        _fill(db, "table_rows", CSV_COLUMNS, (list(row.values()) for row in _table(trace)))
+def to_sqlite(trace: Trace) -> bytes:
+    """A database of the tables run (name, value), nodes, edges, tokens, records, totals and table_rows (the columns of
+    the CSV). Raises GgtuiError where SQLite can't make it."""
+    with TemporaryDirectory() as folder:  # SQLite knows files by their names alone
+        made = Path(folder, "trace.db")
+        try:
+            with closing(sqlite3.connect(made)) as db, db:
+                _fill_tables(db, trace)
+        except sqlite3.Error as error:
+            where = made.parent.parent
+            raise GgtuiError(f"no database could be made in {where}: {error}; name another folder in TMPDIR") from error
+        return made.read_bytes()
+
+
+def _fill_tables(db: sqlite3.Connection, trace: Trace) -> None:
+    run = [*asdict(trace.run).items(), *((f"memory.{k}", v) for k, v in asdict(trace.memory).items())]
+    run += [(f"limits.{k}", v) for k, v in asdict(trace.limits).items()] if trace.limits else []
+    _fill(db, "run", ("name", "value"), ((k, v if isinstance(v, str) else json.dumps(v)) for k, v in run))
+    columns = (
+        "graph",
+        "id",
+        "key",
+        "name",
+        "op",
+        "type",
+        "layer",
+        "phase",
+        "result_type",
+        "ne",
+        "flops",
+        "traffic",
+    )
+    _fill(db, "nodes", columns, (
+        (g, n.id, n.key, n.name, n.op, n.type, n.layer, n.phase, n.result.type, "x".join(map(str, n.result.ne)),
+         flops, traffic)
+        for g, graph in enumerate(trace.graphs)
+        for n, flops, traffic in zip(graph.nodes, *_costs(trace, g), strict=True)
+    ))  # fmt: skip
+    _fill(db, "edges", ("graph", "source", "node"), (
+        (g, source, n.id) for g, graph in enumerate(trace.graphs) for n in graph.nodes for source in n.src
+    ))  # fmt: skip
+    _fill(db, "tokens", ("id", "graph", "n_past", "n_tokens", "eval_ns", "sample_ns", "kv_bytes", "dropped"), (
+        (i, t.graph, t.n_past, t.n_tokens, t.eval_ns, t.sample_ns, t.kv_bytes, t.dropped)
+        for i, t in enumerate(trace.tokens)
+    ))  # fmt: skip
+    _fill(db, "records", ("token", "node", "part", "thread", "start_ns", "end_ns", "done_ns"), (
+        (i, *row) for i, t in enumerate(trace.tokens) for row in Records.of(t.records).table.tolist()
+    ))  # fmt: skip
+    names = ("graph", "node", "part", "thread", "count", "work", "least", "most", "wait", "work_squared")
+    _fill(db, "totals", names, ([getattr(t, name) for name in names] for t in trace.totals))
+    _fill(db, "table_rows", CSV_COLUMNS, (list(row.values()) for row in _table(trace)))
 
 
 def _fill(db: sqlite3.Connection, name: str, columns: Iterable[str], lines: Iterable[Iterable[Any]]) -> None:

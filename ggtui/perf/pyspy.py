@@ -7,9 +7,10 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, MissingPartError
 
 RATE = 500  # samples a second
@@ -30,24 +31,25 @@ def record(args: Sequence[str], path: str | Path) -> int:
     program = find()
     if program is None:
         raise MissingPartError("--py-spy: py-spy is not installed; install it with: pip install py-spy")
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    command = [program, "record", "--rate", str(RATE), "--format", "flamegraph", "--output", str(temporary)]
-    try:
+    with saving.output(path) as file, TemporaryDirectory() as folder:
+        drawn = Path(folder, "graph.svg")
+        command = [program, "record", "--rate", str(RATE), "--format", "flamegraph", "--output", str(drawn)]
         done = subprocess.run(
             [*command, "--", sys.executable, "-m", "ggtui", *args], stderr=subprocess.PIPE, text=True, check=False
         )
-        if temporary.exists() and temporary.stat().st_size:
-            temporary.replace(path)
-            return 0
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if not drawn.exists() or not drawn.stat().st_size:
+            raise _failure(done)
+        file.write(drawn.read_bytes())
+    return 0
+
+
+def _failure(done: subprocess.CompletedProcess[str]) -> GgtuiError:
+    """Why there is no flame graph."""
     said = done.stderr.strip()
     if any(words in said.lower() for words in ("permission denied", "eperm", "not permitted")):
-        raise MissingPartError(
+        return MissingPartError(
             "--py-spy: this system does not permit ptrace; run as root, give a container the capability SYS_PTRACE, "
             "or set /proc/sys/kernel/yama/ptrace_scope to 0"
         )
     last = next((line for line in reversed(said.splitlines()) if line.strip()), f"exit code {done.returncode}")
-    raise GgtuiError(f"--py-spy: py-spy made no flame graph: {last.strip()}")
+    return GgtuiError(f"--py-spy: py-spy made no flame graph: {last.strip()}")

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggtui.core import saving
 from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.cores import here
 from ggtui.core.runtime.cpu.native import ISAS, isa_index, last_error, lib
@@ -98,9 +99,7 @@ def _read(path: Path) -> dict[str, Limits]:
 
 def _write(path: Path, known: dict[str, Limits]) -> None:
     """Kept where that is possible: a read-only home is no reason to fail."""
-    with suppress(OSError):
+    with suppress(OSError, GgtuiError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
         data = {"version": VERSION, "limits": {key: asdict(found) for key, found in known.items()}}
-        temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        temporary.replace(path)
+        saving.write(path, json.dumps(data, indent=1))

@@ -1,4 +1,4 @@
-"""Signals that end things: Ctrl+C, heard at once also while C computes, and SIGTERM."""
+"""Signals that end things: Ctrl+C, SIGTERM and SIGHUP, heard at once also while C computes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SOON = 0.05  # seconds
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(BaseException):
-    """SIGTERM came."""
+    """SIGTERM or SIGHUP came: `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 def _in_main_thread() -> bool:
@@ -22,24 +27,30 @@ def _in_main_thread() -> bool:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """While inside, SIGTERM raises Terminated, so that files and the terminal are put in order first."""
+    """While inside, SIGTERM and SIGHUP raise Terminated, so that files and the terminal are put in order first; not the
+    one that is ignored, as nohup does with SIGHUP."""
     if not _in_main_thread():
         yield
         return
 
-    def terminate(*_: object) -> None:
-        raise Terminated
+    def terminate(number: int, _: object) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the system and the shell both tell that a terminal is gone
+        raise Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.getsignal(number) for number in _ENDS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
 def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """While inside, SIGINT and SIGTERM call `stop`, from a thread of its own, if their handlers don't end it soon.
+    """While inside, what ends a program calls `stop`, from a thread of its own, if its handler does not end it soon.
 
     Python runs a handler only when C returns, and reading a long prompt can take C many seconds. The handler itself
     (KeyboardInterrupt for SIGINT) runs as ever, after `stop` has made C return. Where C returns by itself there is no
@@ -55,7 +66,7 @@ def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
     def watch() -> None:
         with open(read_end, "rb", buffering=0) as signals:
             while number := signals.read(1):  # nothing: the other end is closed
-                if number[0] in (signal.SIGINT, signal.SIGTERM) and not ended.wait(_SOON):
+                if number[0] in (signal.SIGINT, *_ENDS) and not ended.wait(_SOON):
                     stop()
 
     watcher = threading.Thread(target=watch, name="ggtui-interrupt", daemon=True)

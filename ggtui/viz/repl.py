@@ -8,14 +8,13 @@ from typing import Any
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from ggtui.chat import commands, modes
 from ggtui.chat.conversation import Chat
-from ggtui.chat.history import kept_at
-from ggtui.core.errors import GgtuiError
+from ggtui.chat.history import History as Past
 from ggtui.viz.shell import Shell
 
 PROMPT = "> "
@@ -27,12 +26,13 @@ class Repl:
     def __init__(self, chat: Chat, started: int, *, quiet: bool = False, **terminal: Any) -> None:
         """`terminal`: input and output of prompt_toolkit, where they are not the real ones."""
         self.shell = Shell(chat, self._edit, started=started, quiet=quiet)
+        self._past = Past()
         self._editor: PromptSession[str] = PromptSession(
             PROMPT,
             multiline=True,
             prompt_continuation=". ",
             key_bindings=_keys(),
-            history=self._history(),
+            history=_History(self._past),
             completer=_Commands(),
             complete_style=CompleteStyle.READLINE_LIKE,
             complete_while_typing=False,
@@ -44,6 +44,9 @@ class Repl:
         if not self.shell.quiet:
             self._greet()
         while not self.shell.leaving:
+            if self._past.trouble:
+                self.shell.tell(f"ggtui: {self._past.trouble}")
+                self._past.trouble = ""
             try:
                 line = self._editor.prompt()
             except EOFError:
@@ -68,14 +71,19 @@ class Repl:
         finally:
             self._editor.message = PROMPT
 
-    def _history(self) -> History:
-        """In a file, unless that is not wanted or not possible."""
-        try:
-            path = kept_at()
-        except (OSError, GgtuiError) as error:
-            self.shell.tell(f"ggtui: no history is kept: {error}")
-            path = None
-        return InMemoryHistory() if path is None else FileHistory(path)
+
+class _History(History):
+    """What was typed, as the editor asks for it."""
+
+    def __init__(self, past: Past) -> None:
+        super().__init__()
+        self._past = past
+
+    def load_history_strings(self) -> Iterator[str]:
+        return reversed(self._past.texts)
+
+    def store_string(self, string: str) -> None:
+        self._past.add(string)
 
 
 def _keys() -> KeyBindings:

@@ -26,6 +26,11 @@ def printable_line(text: str) -> str:
     return _UNSAFE_IN_LINE.sub(_escape, text)
 
 
+def text_for(stream: TextIO, text: str) -> str:
+    """`text` as it is to be written: for a terminal as `printable` has it, for anything else the text itself."""
+    return printable(text) if stream.isatty() else text
+
+
 def _escape(match: re.Match[str]) -> str:
     character = match[0]
     code = ord(character)

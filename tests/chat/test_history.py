@@ -47,6 +47,18 @@ def test_a_history_that_cannot_be_kept_says_so() -> None:
     assert history.texts == ["one"]
 
 
+def test_a_full_disk_is_told_once_and_what_was_typed_stays() -> None:
+    folders.make_private(folders.history().parent)
+    folders.history().symlink_to("/dev/full")
+    history = History()
+    assert not history.trouble
+    history.add("one")
+    assert history.trouble == f"no history is kept: {folders.history()}: No space left on device"
+    history.trouble = ""
+    history.add("two")
+    assert not history.trouble and (history.older(""), history.older("")) == ("two", "one")
+
+
 def test_half_a_history_is_read() -> None:
     assert parse("middle of a line\n+one\n\n# date\n+two\n+lines") == ["one", "two\nlines"]
     assert parse("") == []

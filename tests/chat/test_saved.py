@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,25 @@ def test_what_is_saved_is_loaded() -> None:
     assert [p.suffix for p in chats().iterdir()] == [".json", ".json"], "no temporary file is left"
     (chats() / "a\x1b[2J.json").touch()
     assert names() == ["my chat", "Änderung"], "what could not be loaded is not listed"
+
+
+def test_a_saved_chat_is_for_the_user_alone_and_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    path = save("secret", TURNS, "m")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and synced
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_old_chat() -> None:
+    path = save("x", TURNS, "m")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(GgtuiError, match=r"x\.json: cannot be written: File too large$"):
+            save("x", TURNS * 1000, "m")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert load("x") == TURNS and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ggtui.cli.chat import OPENINGS
+from ggtui.cli.chat import OPENINGS, _stream
 from ggtui.core.engine.session import load
 from ggtui.viz.text import printable
 
@@ -158,12 +161,36 @@ def test_model_and_settings_from_the_environment(ggtui: Run, monkeypatch: pytest
     assert ggtui("chat", "-q", "-p", "x").code == 4
 
 
-def test_what_is_said_is_data(ggtui: Run) -> None:
-    evil = "\x1b[31mred\x9b0m\x07 bell\r\n\ttab \u202etext"
-    code, out, err = ggtui("chat", "--echo", "-n", "0", stdin=evil.encode())
-    assert code == 0
-    assert out == printable(evil) + "\n"
-    assert not set(map(chr, [*range(9), *range(11, 32), *range(127, 160)])) & set(out + err)
+EVIL = "\x1b[31mred\x9b0m\x07 bell\r\n\ttab \u202etext"
+EVIL_STEPS = [SimpleNamespace(text=text) for text in ("\x1b[2J", "a\r", "\x00b")]
+
+
+def test_piped_text_is_the_text_itself(start: Run) -> None:
+    program = start("chat", "--echo", "-n", "0", stdin=subprocess.PIPE)
+    out, err = program.communicate(EVIL.encode())
+    assert program.returncode == 0 and out == EVIL.encode() + b"\n"
+    assert not set(range(32)) - {10} & set(err)
+
+
+def test_what_is_said_to_a_terminal_is_data(start: Run) -> None:
+    ours, theirs = os.openpty()
+    program = start("chat", "--echo", "-n", "0", "-q", stdin=subprocess.PIPE, stdout=theirs)
+    program.communicate(EVIL.encode())
+    assert program.returncode == 0
+    assert os.read(ours, 1000).decode() == printable(EVIL).replace("\n", "\r\n") + "\r\n"
+    os.close(theirs)
+    os.close(ours)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_the_model_says_is_escaped_for_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    chat: Any = SimpleNamespace(say=lambda _: EVIL_STEPS, session=SimpleNamespace(stop=lambda: None))
+    _stream(chat, "", as_json=False)
+    said = "".join(step.text for step in EVIL_STEPS)
+    assert capsys.readouterr().out == (printable(said) if terminal else said)
 
 
 def test_verbose(ggtui: Run) -> None:
@@ -192,7 +219,7 @@ def test_tokens_come_one_by_one(start: Run) -> None:
 
 
 @pytest.mark.parametrize("json_lines", [False, True])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_text_in_order(start: Run, number: signal.Signals, code: int, json_lines: bool) -> None:
     flags = ("--json",) if json_lines else ()
     program = start("chat", "-p", "The king", "-n", "-1", "--ctx-shift", *flags)

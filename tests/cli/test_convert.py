@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import stat
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,28 @@ def test_overwrites_only_when_told_to(ggtui: Run, tmp_path: Path) -> None:
         assert file.tensors["token_embd.weight"].type.name == "q4_0"
 
 
+def test_overwriting_keeps_permissions_and_links(ggtui: Run, tmp_path: Path) -> None:
+    dst, link = tmp_path / "a.gguf", tmp_path / "link.gguf"
+    dst.touch(0o600)
+    link.symlink_to("a.gguf")
+    code, _, err = ggtui("convert", SRC, str(link))
+    assert code == 2 and "link.gguf: exists" in err
+    assert ggtui("convert", SRC, str(link), "--force").code == 0
+    assert link.is_symlink() and stat.S_IMODE(dst.stat().st_mode) == 0o600 and dst.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("ending", ["gguf", "bin"])
+def test_into_a_pipe(ggtui: Run, tmp_path: Path, ending: str) -> None:
+    pipe, file = tmp_path / f"pipe.{ending}", tmp_path / f"file.{ending}"
+    os.mkfifo(pipe)
+    assert ggtui("convert", SRC, str(file), "--type", "f16", "-q").code == 0
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        code, out, err = ggtui("convert", SRC, str(pipe), "--type", "f16")
+        assert (code, out) == (0, "") and "bits a weight" in err
+        assert read.result() == file.read_bytes() and pipe.is_fifo()
+
+
 @pytest.mark.parametrize(
     ("args", "code", "problem"),
     [
@@ -92,13 +117,13 @@ def test_refusals(ggtui: Run, tmp_path: Path, args: tuple[str, ...], code: int, 
     assert list(tmp_path.rglob("*.gguf*")) == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_kill_leaves_no_file(start: Callable[..., Any], tmp_path: Path, number: signal.Signals, code: int) -> None:
-    """The writer waits in fsync or in a chunk; wherever it is, nothing with the name of DST may stay."""
+    """The writer waits in fsync or in a chunk; wherever it is, nothing may stay."""
     dst = tmp_path / "a.gguf"
     process = start("convert", SRC, str(dst), "--type", "f32")
     deadline = time.monotonic() + 60
-    while process.poll() is None and not list(tmp_path.glob(".a.gguf.*.part")) and time.monotonic() < deadline:
+    while process.poll() is None and not list(tmp_path.glob(".ggtui-*")) and time.monotonic() < deadline:
         time.sleep(0.001)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
@@ -107,7 +132,7 @@ def test_a_kill_leaves_no_file(start: Callable[..., Any], tmp_path: Path, number
             assert len(file.tensors) == 76
     else:
         assert process.returncode == code, err
-        assert list(tmp_path.glob("*a.gguf*")) == []
+        assert list(tmp_path.glob("*.gguf")) == list(tmp_path.glob(".ggtui-*")) == []
 
 
 def test_a_type_of_ones_own(ggtui: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -104,7 +105,15 @@ def test_errors_become_a_line_and_a_code(
     assert "\x1b" not in verbose.err
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143), (BrokenPipeError(), 0)])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (Terminated(signal.SIGTERM), 143),
+        (Terminated(signal.SIGHUP), 129),
+        (BrokenPipeError(), 0),
+    ],
+)
 def test_interruptions_are_quiet(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
@@ -114,6 +123,22 @@ def test_interruptions_are_quiet(
     monkeypatch.setattr("ggtui.cli.chat.run", fail)
     assert main(["chat"]) == code  # with capsys: stdout has no file descriptor that could be lost
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_error_while_a_signal_is_heeded_changes_no_exit_code(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a terminal closes, nothing can be written to it any more."""
+
+    def fail(*_: object) -> int:
+        try:
+            raise Terminated(signal.SIGHUP)
+        finally:
+            try:
+                raise OSError(5, "Input/output error")
+            except OSError:
+                raise ValueError("and so on") from None
+
+    monkeypatch.setattr("ggtui.cli.chat.run", fail)
+    assert ggtui("chat") == (129, "", "")
 
 
 def test_a_full_disk_is_one_line(start: Run) -> None:

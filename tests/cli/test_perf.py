@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import ggtui as package
 from ggtui.core.engine.trace_file import load, save
 from ggtui.core.runtime.cpu.native import usable_isas
 from ggtui.core.runtime.record import Trace
+from ggtui.viz.text import printable
 
 QUICK = ("perf", "-n", "4", "--n-prompt", "8", "-r", "1")
 
@@ -106,6 +110,37 @@ def test_standard_output_carries_only_what_was_asked_for(ggtui: Callable[..., An
     lines = list(csv.DictReader(io.StringIO(ggtui("perf", "--open", str(base), "--csv", "-").out)))
     assert {"generation", "prompt"} == {line["stage"] for line in lines}
     assert ggtui("perf", "--open", str(base), "--sqlite", "-").code == 2
+
+
+@pytest.mark.parametrize("flag", ["--json", "--csv", "--markdown"])
+def test_what_goes_to_standard_output_is_escaped_for_a_terminal_alone(
+    ggtui: Callable[..., Any], made: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    graph = made.graphs[0]
+    evil = replace(graph, nodes=(replace(graph.nodes[0], key="a\x1b[2J"), *graph.nodes[1:]))
+    save(replace(made, graphs=(evil, *made.graphs[1:])), tmp_path / "evil.json")
+    piped = ggtui("perf", "--open", str(tmp_path / "evil.json"), flag, "-").out
+    assert ("\x1b" in piped) == (flag == "--csv"), "the others have a way of their own"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert ggtui("perf", "--open", str(tmp_path / "evil.json"), flag, "-").out == printable(piped)
+
+
+def test_a_pipe_that_the_shell_names_is_written_into(ggtui: Callable[..., Any], base: Path) -> None:
+    """As `--json >(program)` has it."""
+    read_end, write_end = os.pipe()
+    with ThreadPoolExecutor(1) as pool, open(read_end, "rb") as pipe:
+        read = pool.submit(pipe.read)
+        result = ggtui("perf", "--open", str(base), "--json", f"/dev/fd/{write_end}")
+        os.close(write_end)
+        assert json.loads(read.result())["schema"] == "ggtui-trace"
+    assert result.code == 0 and "tok/s" in result.out
+
+
+def test_a_full_disk_is_one_line(ggtui: Callable[..., Any], base: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        result = ggtui("perf", "--open", str(base), "--json", f"/dev/fd/{full.fileno()}")
+    assert result.code == 1 and result.out == ""
+    assert re.fullmatch(r"ggtui: /dev/fd/\d+: cannot be written: No space left on device\n", result.err)
 
 
 def test_compare(ggtui: Callable[..., Any], base: Path, made: Trace, tmp_path: Path) -> None:

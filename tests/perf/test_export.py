@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import resource
 import sqlite3
 from collections import defaultdict
 from contextlib import closing
@@ -18,6 +19,7 @@ from made_up import RUN, trace
 
 import ggtui
 from ggtui.core.engine.trace_file import load
+from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.record import Trace
 from ggtui.perf.export import EXPORTERS, spans, to_chrome, to_csv, to_markdown, to_speedscope
 from ggtui.perf.stage import stages
@@ -156,6 +158,19 @@ def test_spans_of_an_evaluation() -> None:
         "sample",
     ]  # fmt: skip
     assert found[-1].start == trace(n=1).tokens[0].eval_ns and found[-1].end - found[-1].start == 30
+
+
+def test_a_full_disk_for_the_database_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(GgtuiError, match=r"^no database could be made in \S+: .*; name another folder in TMPDIR$"):
+            BY_NAME["sqlite"].save(trace(), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_failed_save_leaves_what_was_there(tmp_path: Path) -> None:

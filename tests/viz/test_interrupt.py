@@ -49,12 +49,41 @@ def test_other_signals_do_not_stop() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_sigterm_raises() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Terminated), terminable():
-        os.kill(os.getpid(), signal.SIGTERM)
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_raises(number: signal.Signals) -> None:
+    before = handlers()
+    with pytest.raises(Terminated) as raised, terminable():
+        os.kill(os.getpid(), number)
         time.sleep(5)
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert raised.value.number == number and handlers() == before
+
+
+def test_a_second_sighup_does_not_disturb_the_end() -> None:
+    """A terminal that closes is told of by the system and by the shell."""
+    done: list[bool] = []
+    with pytest.raises(Terminated), terminable():
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            done.append(True)
+    assert done == [True]
+
+
+def test_what_is_ignored_stays_so() -> None:
+    """Under nohup a program goes on."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_in_another_thread_signals_are_left_alone() -> None:

@@ -108,6 +108,15 @@ def test_a_history_that_cannot_be_kept(type_keys: Callable[..., list[str]], caps
     assert "ggtui: no history is kept: " in capsys.readouterr().out
 
 
+def test_a_full_disk_is_told_once_and_the_chat_goes_on(
+    type_keys: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    history().parent.mkdir(parents=True)
+    history().symlink_to("/dev/full")
+    assert type_keys("/mode\r/stats\r/undo\r/bye\r") == ["/mode", "/stats", "/undo", "/bye"]
+    assert capsys.readouterr().out.count(f"ggtui: no history is kept: {history()}: No space left on device\n") == 1
+
+
 # ---- on a terminal ----
 
 READY = b"\x1b[?2004h"  # the editor says that it knows pasted text from typed
@@ -172,3 +181,15 @@ def test_sigterm_leaves_the_terminal_in_order(busy: bool) -> None:
     terminal.program.send_signal(signal.SIGTERM)
     assert terminal.program.wait(20) == 143
     assert termios.tcgetattr(terminal.theirs) == terminal.before
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_terminal_that_closes_ends_it(busy: bool) -> None:
+    terminal = Terminal("-n", "-1", "--ctx-shift")
+    terminal.wait_for(READY)
+    if busy:
+        terminal.press(b"The king\r")
+        time.sleep(0.5)
+    os.close(terminal.theirs)
+    os.close(terminal.keyboard)
+    assert terminal.program.wait(20) == 129

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from ggtui.viz.text import color_wanted, printable, printable_line, size
+from ggtui.viz.text import color_wanted, printable, printable_line, size, text_for
 
 
 def test_no_control_character_is_left() -> None:
@@ -40,6 +40,11 @@ def test_printable_line() -> None:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_text_is_escaped_for_terminals_alone() -> None:
+    assert text_for(Terminal(), "\x1b[2J\r\n") == "\\x1b[2J\\r\n"
+    assert text_for(io.StringIO(), "\x1b[2J\r\n") == "\x1b[2J\r\n"
 
 
 def test_color_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core import saving
 from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime import record as kinds
 from ggtui.core.runtime.record import (
@@ -58,11 +59,8 @@ def dumps(trace: Trace) -> str:
 
 
 def save(trace: Trace, path: str | Path) -> None:
-    """Write a trace as JSON, under a temporary name first."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(dumps(trace), encoding="utf-8")
-    temporary.replace(path)
+    """Write a trace as JSON. Raises GgtuiError where that is not possible."""
+    saving.write(path, dumps(trace))
 
 
 def load(path: str | Path) -> Trace:

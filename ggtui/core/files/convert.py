@@ -86,11 +86,11 @@ def convert(
     Matrices become `type`, or what the mix of that name says (see ggtui.core.files.mixes), or keep theirs without one;
     vectors, norms and position embeddings become f32.
     metadata: keys to add or to replace. errors: measure those of each tensor. progress: called with the number of
-    weights that are done and of all. Raises UsageError for a `dst` that exists (unless `overwrite`) and for what the
-    type or the format cannot hold, ModelFileError for weights that are not finite, GgtuiError if writing fails.
+    weights that are done and of all. Raises UsageError for a file `dst` that exists (unless `overwrite`) and for what
+    the type or the format cannot hold, ModelFileError for weights that are not finite, GgtuiError if writing fails.
     """
     dst = Path(dst)
-    if dst.exists() and not overwrite:
+    if dst.is_file() and not overwrite:  # sooner than when it is opened
         raise UsageError(f"{dst}: exists; choose another name or let it be overwritten")
     wanted = None if type is None else mix_or_type(type)
     n_threads = usable_cores() if threads is None else threads
@@ -99,7 +99,7 @@ def convert(
         about = {**src.metadata, **converter.about(), **(metadata or {})}
         about = {key: value for key, value in about.items() if value is not None}
         write = write_legacy if dst.suffix == ".bin" else write_gguf
-        write(dst, about, converter.tensors())
+        write(dst, about, converter.tensors(), overwrite=overwrite)
     return Conversion(tuple(converter.reports))
 
 

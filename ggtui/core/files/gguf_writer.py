@@ -4,9 +4,7 @@ needs to fit into memory. The file gets its name when it is complete.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.core.files.gguf import (
     ARRAY,
@@ -59,44 +58,31 @@ class OutTensor:
         return self.type.row_bytes(self.ne[0]) * prod(self.ne[1:])
 
 
-def write_gguf(path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[OutTensor]) -> None:
-    """Write a model file. Whatever `path` was stays as it is until the new file is complete.
+def write_gguf(
+    path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[OutTensor], *, overwrite: bool = True
+) -> None:
+    """Write a model file, or into a pipe. Whatever `path` was stays as it is until the new file is complete.
 
     Values of `metadata` are str, bool, int, float, a list of one of these, Texts, or a numpy number or array where
     the exact type counts. A float becomes a f32, an int the first that holds it of u32, i32, u64, i64 (in a
     list of i32, u32, i64, u64). Tensors are aligned to 32 bytes, so a `general.alignment` of `metadata` is
     left out. The types of a user's own are listed in `ggtui.own_types`. Raises UsageError for what GGUF cannot
-    hold, ShapeError for rows that are no whole number of blocks, GgtuiError if writing fails.
+    hold and, without `overwrite`, for a file that exists, ShapeError for rows that are no whole number of blocks,
+    GgtuiError if writing fails.
     """
-    path, tensors = Path(path), list(tensors)
+    tensors = list(tensors)
     own = list(dict.fromkeys(t.type for t in tensors if t.type.own))
     about = {k: v for k, v in metadata.items() if k not in ("general.alignment", OWN_NAMES, OWN_SIZES)}
     if own:
         about[OWN_NAMES] = [t.name for t in own]
         about[OWN_SIZES] = [n for t in own for n in (t.head, t.block, t.bytes)]
     header = _header(about, tensors, {t: OWN_TYPE + i for i, t in enumerate(own)})
-    with replacing(path) as file:
+    with saving.output(path, durable=True, overwrite=overwrite) as file:
         file.write(header)
-        _pad(file)
+        _pad(file, len(header))
         for tensor in tensors:
             write_data(file, tensor)
-            _pad(file)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file, which takes the place of `path` when it is complete. Raises GgtuiError if writing fails."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(unfinished, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise GgtuiError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+            _pad(file, tensor.n_bytes)
 
 
 def write_data(file: BinaryIO, tensor: OutTensor) -> None:
@@ -108,9 +94,9 @@ def write_data(file: BinaryIO, tensor: OutTensor) -> None:
         raise GgtuiError(f"tensor {tensor.name}: takes {tensor.n_bytes} bytes, {n} were given")
 
 
-def _pad(file: BinaryIO) -> None:
-    at = file.tell()
-    file.write(bytes(data_start(at, DEFAULT_ALIGNMENT) - at))
+def _pad(file: BinaryIO, n: int) -> None:
+    """After `n` bytes that began aligned."""
+    file.write(bytes(data_start(n, DEFAULT_ALIGNMENT) - n))
 
 
 def _header(metadata: Mapping[str, Any], tensors: list[OutTensor], own: Mapping[TensorType, int]) -> bytes:

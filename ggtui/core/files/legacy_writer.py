@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ggtui.core import saving
 from ggtui.core.errors import UsageError
-from ggtui.core.files.gguf_writer import OutTensor, replacing, write_data
+from ggtui.core.files.gguf_writer import OutTensor, write_data
 from ggtui.core.files.legacy import EPS, FTYPES, HEADER, MAGIC, MAX_TOKEN, QUANTIZATION_VERSION, UNQUANTIZED, vocabulary
 from ggtui.core.files.names.gpt2 import gguf_names
 from ggtui.core.vocab.bpe import BYTE_ALPHABET, NORMAL, UNUSED
@@ -19,11 +20,13 @@ _BYTES = {ord(c): b for b, c in enumerate(BYTE_ALPHABET)}
 _MATRICES = ("token_embd.weight", "output.weight", "attn_qkv.weight", "ffn_up.weight", "ffn_down.weight")  # endings
 
 
-def write_legacy(path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[OutTensor]) -> None:
-    """Write a model file. Whatever `path` was stays as it is until the new file is complete.
+def write_legacy(
+    path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[OutTensor], *, overwrite: bool = True
+) -> None:
+    """Write a model file, or into a pipe. Whatever `path` was stays as it is until the new file is complete.
 
     Raises UsageError for what the format cannot hold (another architecture, matrices of several types, tokens that are
-    not in the order of their merges), GgtuiError if writing fails.
+    not in the order of their merges) and, without `overwrite`, for a file that exists, GgtuiError if writing fails.
     """
     tensors = list(tensors)
     hparams = _hparams(metadata)
@@ -41,7 +44,7 @@ def write_legacy(path: str | Path, metadata: Mapping[str, Any], tensors: Iterabl
     header = [MAGIC, *map(_i32, hparams.values()), _i32(_ftype(tensors)), _i32(len(tokens))]
     for token in tokens:
         header += [_i32(len(token)), token]
-    with replacing(Path(path)) as file:
+    with saving.output(path, durable=True, overwrite=overwrite) as file:
         file.write(b"".join(header))
         for tensor in tensors:
             raw = names[tensor.name].encode()

@@ -6,6 +6,7 @@ from recorded import RecordedEngine, answer, drive, lines, loaded, settle
 from textual.pilot import Pilot
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.folders import history
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Began,
@@ -67,6 +68,24 @@ def test_keys_ask_for() -> None:
             engine.asked.clear()
             engine.say(Turns((Turn("Once upon a time", " there"),)))
             await settle(pilot)
+
+    drive(GgtuiApp(Live(), engine), script)
+
+
+def test_a_history_that_cannot_be_kept_is_told_once() -> None:
+    history().parent.mkdir(parents=True)
+    history().symlink_to("/dev/full")
+    engine = RecordedEngine(loaded(), *answer())
+
+    async def script(pilot: Pilot[int]) -> None:
+        screen = pilot.app.screen
+        assert isinstance(screen, ChatScreen)
+        for keys, told in (("one", True), ("/two", False)):
+            screen.tell("")
+            await pilot.press(*(NAMES.get(key, key) for key in keys), "enter")
+            await settle(pilot)
+            assert ("no history is kept" in text(pilot)) == told
+        assert engine.asked == [Say("one")] and "/two" in text(pilot), "both were done"
 
     drive(GgtuiApp(Live(), engine), script)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -348,11 +349,13 @@ def test_save(tmp_path: Path) -> None:
         ("no/graph.svg", "is no folder"),
         ("~no-such-person/graph.svg", "home directory"),
         (f"{'x' * 300}/graph.svg", "name too long"),
+        ("../pipe.svg", "is no regular file"),
     ],
 )
 def test_a_name_that_will_not_do(tmp_path: Path, name: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
+    os.mkfifo(tmp_path / "pipe.svg")
     monkeypatch.chdir(folder)
 
     async def script(pilot: Pilot[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +86,11 @@ def test_e_never_overwrites_silently_and_tells_what_fails(tmp_path: Path) -> Non
         await typed(pilot, str(there))
         await keys(pilot, "enter")
         assert "Enter again writes over it" in " ".join(" ".join(lines(app)).split()) and there.read_text() == "kept"
+        os.mkfifo(tmp_path / "pipe")
+        for name in ("pipe", ""):
+            await typed(pilot, str(tmp_path / name))
+            await keys(pilot, "enter")
+            assert "is no regular file; choose another" in " ".join(" ".join(lines(app)).split())
         await typed(pilot, str(tmp_path / "no" / "x.csv"))
         await keys(pilot, "enter")
         await threads_end(pilot)

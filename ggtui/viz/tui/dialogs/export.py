@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -88,6 +87,9 @@ class Export(Dialog):
         except (OSError, RuntimeError, ValueError) as error:
             self._say(f"{name}: {error}")
             return
+        if there and not path.is_file():
+            self._say(f"{name} is no regular file; choose another file name.")
+            return
         if there and self._sure != name:
             self._sure = name
             self._say(f"{name} is there already; Enter again writes over it.")
@@ -102,9 +104,9 @@ class Export(Dialog):
         try:
             exporter.save(self._trace, path)
             told = f"Written: {path.absolute()} ({tables.size(path.stat().st_size)})"
-        except OSError as error:
-            self.app.call_from_thread(self._failed, f"{path}: {error.strerror or error}; choose another file name")
-        except (GgtuiError, ValueError, sqlite3.Error) as error:
+        except (GgtuiError, OSError) as error:
+            self.app.call_from_thread(self._failed, str(error))
+        except ValueError as error:
             self.app.call_from_thread(self._failed, f"{path}: {error}")
         else:
             self.app.call_from_thread(self._written, told)

@@ -36,6 +36,8 @@ def objection(path: Path) -> str:
         return printable_line(str(error))
     if file.is_dir():
         return f"{printable_line(str(file))} is a folder; choose another name"
+    if file.exists() and not file.is_file():  # a pipe could wait for its reader for ever
+        return f"{printable_line(str(file))} is no regular file; choose another name"
     if not file.parent.is_dir():
         return f"{printable_line(str(file.parent))} is no folder; choose another one"
     return ""

@@ -108,8 +108,7 @@ class ChatScreen(RunScreen):
     def on_mount(self) -> None:
         if self.live.state != "gone":
             self.set_focus(self.prompt)
-        if self.prompt.past.trouble:
-            self.tell(self.prompt.past.trouble)
+        self._tell_trouble()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing are not shown."""
@@ -239,6 +238,10 @@ class ChatScreen(RunScreen):
             self._end_edit()
         elif text.strip() or (MODES[self.mode].goes_on and state != "loading"):
             self._ask(Say(self.prompt.take()))  # one that still loads answers as soon as it can
+        self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        """Once, why no history is kept."""
         if self.prompt.past.trouble:
             self.tell(self.prompt.past.trouble)
             self.prompt.past.trouble = ""
@@ -387,7 +390,7 @@ class ChatScreen(RunScreen):
         self.app.push_screen(Sessions(self.live, self.send, self.save, self.load, now not in ((), self._saved)))
 
     def save(self, name: str) -> str:
-        """Keep the chat under a name; returns what to tell. Raises UsageError, OSError."""
+        """Keep the chat under a name; returns what to tell. Raises GgtuiError, OSError."""
         turns = [spoken.turn for spoken in self.live.chat]
         path = saved_chats.save(name, turns, self.live.loaded.path if self.live.loaded is not None else "")
         self._saved = tuple((turn.prompt, turn.text) for turn in turns)
