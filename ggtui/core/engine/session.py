@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.engine.overflow import blamed
 from ggtui.core.engine.runner import Runner
-from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts
-from ggtui.core.engine.steps import Stats, Step
-from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
+from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts, top
+from ggtui.core.engine.steps import Stats, Step, joined
+from ggtui.core.errors import ContextFullError, LogitsError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.texts import Texts
 from ggtui.core.models import architecture
@@ -79,7 +80,7 @@ class Session:
         self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list | Texts)}
         self.n_ctx = min(ctx or h.n_ctx, h.n_ctx)
         self.batch = min(batch, self.n_ctx)
-        self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type, self._device.layout)
+        self.kv = self.new_cache(kv_type)
         self._kv_bytes_per_token = self.kv.bytes_per_token
         self.kv_type = kv_type
         self._build = arch.build
@@ -161,14 +162,21 @@ class Session:
             self._runners[key] = Runner(len(self._runners), inputs, graph, plan, recorder, capacity)
         return self._runners[key]
 
-    def new_graph(self, n_tokens: int, *, last_only: bool = False) -> tuple[ModelGraph, Inputs]:
+    def new_cache(self, kv_type: str) -> KVCache:
+        """Room for the keys and values of as many tokens as this session's context holds."""
+        h = self.hparams
+        return KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type, self._device.layout)
+
+    def new_graph(
+        self, n_tokens: int, *, last_only: bool = False, kv: KVCache | None = None
+    ) -> tuple[ModelGraph, Inputs]:
         """The model's graph for up to `n_tokens` tokens, over this session's weights and cache, not planned yet.
 
-        `last_only`: logits of the last token alone.
+        `last_only`: logits of the last token alone; `kv`: a cache in place of the session's.
         """
         self._check_open()
         inputs = make_inputs(n_tokens, self.n_ctx, last_only=last_only)
-        return self._build(self.hparams, self.weights, self.kv, inputs), inputs
+        return self._build(self.hparams, self.weights, kv or self.kv, inputs), inputs
 
     def reset(self) -> None:
         """Forget all tokens."""
@@ -277,7 +285,8 @@ class Session:
         `stop`: texts at which to end; they are not part of the text. `ctx_shift`: with a full context drop the older
         half and read the rest again, at new positions, rather than end. Afterwards `stop_reason` says why it ended.
         `answer`: tokens of the text that were read before, and last of them the one that is to be chosen first.
-        Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context.
+        Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context,
+        LogitsError where the model gives no numbers.
         """
         if n_predict < 0:
             raise UsageError(f"n-predict {n_predict}: must be at least 0")
@@ -308,11 +317,13 @@ class Session:
                     break
                 pending = self.shift()
             logits, runs = self._eval(pending)
-            record = runs[0] if len(runs) == 1 else _joined(runs)
-            self._count(record, prompt=n == 0)
+            record = runs[0] if len(runs) == 1 else joined(runs)
+            self.stats.count(record, prompt=n == 0)
             started = time.perf_counter_ns()
-            # Some models have more logits than tokens, to round the matrix up.
-            token, logprob = sampler.sample(logits[: self.tokenizer.n_vocab], self.tokens)
+            try:  # some models have more logits than tokens, to round the matrix up
+                token, logprob = sampler.sample(logits[: self.tokenizer.n_vocab], self.tokens)
+            except LogitsError as error:
+                raise blamed(self, error) from None
             if chosen and n == 0:
                 token, logprob = chosen[0], logprob + float(logits[chosen[0]]) - float(logits[token])
             sample_ns = time.perf_counter_ns() - started
@@ -342,13 +353,13 @@ class Session:
         self.reset()
         return kept
 
-    def _count(self, record: TokenRecord, *, prompt: bool) -> None:
-        if prompt:
-            self.stats.prompt_ns += record.eval_ns
-            self.stats.n_prompt += record.n_tokens
-        else:
-            self.stats.predict_ns += record.eval_ns
-            self.stats.n_predicted += record.n_tokens
+    def top(self, k: int) -> list[tuple[int, float]]:
+        """The k likeliest tokens after the last one read, with their probabilities under the model, likeliest first.
+        Raises LogitsError, as `generate` does, where the logits are not all numbers."""
+        try:
+            return top(self.logits[: self.tokenizer.n_vocab], k)
+        except LogitsError as error:
+            raise blamed(self, error) from None
 
     def memory(self) -> MemoryUse:
         """Bytes by owner, now."""
@@ -394,12 +405,6 @@ class Session:
         with self._stopping:
             if self._running is not None:
                 self._running.plan.stop()
-
-
-def _joined(runs: tuple[TokenRecord, ...]) -> TokenRecord:
-    """The record of an evaluation in several batches: the last one's, with the tokens and the time of all."""
-    n_tokens, ns = sum(r.n_tokens for r in runs), sum(r.eval_ns for r in runs)
-    return replace(runs[-1], n_past=runs[0].n_past, n_tokens=n_tokens, eval_ns=ns)
 
 
 def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ggtui.core.runtime.record import TokenRecord
 
@@ -35,3 +35,18 @@ class Stats:
     n_prompt: int = 0
     predict_ns: int = 0
     n_predicted: int = 0
+
+    def count(self, record: TokenRecord, *, prompt: bool) -> None:
+        """Add an evaluation."""
+        if prompt:
+            self.prompt_ns += record.eval_ns
+            self.n_prompt += record.n_tokens
+        else:
+            self.predict_ns += record.eval_ns
+            self.n_predicted += record.n_tokens
+
+
+def joined(runs: tuple[TokenRecord, ...]) -> TokenRecord:
+    """The record of an evaluation in several batches: the last one's, with the tokens and the time of all."""
+    n_tokens, ns = sum(r.n_tokens for r in runs), sum(r.eval_ns for r in runs)
+    return replace(runs[-1], n_past=runs[0].n_past, n_tokens=n_tokens, eval_ns=ns)
