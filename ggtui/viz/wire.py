@@ -46,6 +46,7 @@ class PackedBatch(NamedTuple):
     evaluations: list[EvaluationRow]
     unrecorded: int
     next: list[tuple[int, str, float]]
+    ahead: bool
     graphs: tuple[GraphInfo, ...]
     memory: MemoryUse | None
     rss: int
@@ -59,6 +60,7 @@ class PackedBatch(NamedTuple):
             tuple(TokenRecord(*row[:5], Records(row[5]), *row[6:]) for row in self.evaluations),
             self.unrecorded,
             tuple(Alternative(*row) for row in self.next),
+            self.ahead,
             self.graphs,
             self.memory,
             self.rss,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ggtui.chat.conversation import Chat, Turn
+from ggtui.chat.tree import Tree
 from ggtui.core.engine.steps import Step
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
 
@@ -98,7 +99,126 @@ def test_nothing_to_take_back(chat: Chat) -> None:
 def test_clear(chat: Chat) -> None:
     text_of(chat.say("Once upon a time"))
     chat.clear()
-    assert chat.turns == [] and chat.session.tokens == []
+    assert chat.turns == [] and chat.session.tokens == [] and chat.tree.items == []
+
+
+def test_undo_right_after_clear_brings_everything_back(chat: Chat) -> None:
+    text_of(chat.say("Once upon a time"))
+    text_of(chat.regen())
+    tree = chat.tree
+    for _ in range(2):
+        chat.clear()
+    assert chat.replaced and chat.undo() is None and chat.tree is tree and not chat.replaced
+    text_of(chat.say(" And"))
+    assert chat.session.tokens == chat.tokens
+    chat.clear()
+    chat.say("Long ago").close()
+    assert chat.replaced, "not one token came"
+    text_of(chat.say("Long ago"))
+    assert not chat.replaced and chat.undo() is not None
+    with pytest.raises(UsageError, match="nothing to take back"):
+        chat.undo()
+    assert [turn.prompt for turn in chat.tree.items] == ["Long ago"], "what was forgotten is no other answer"
+
+
+def test_no_answer_is_lost(chat: Chat) -> None:
+    """Whatever makes another one: the old one can be gone back to, with what followed, and gone on with."""
+    text_of(chat.say("Once upon a time"))
+    text_of(chat.say(" And"))
+    said = [tuple(chat.turns)]
+    for speak in (chat.regen, lambda: chat.edit(" But"), lambda: chat.choose(3, chat.alternatives(2, 3)[1][0])):
+        text_of(speak())
+        said.append(tuple(chat.turns))
+    assert chat.tree.places == [(1, 1), (4, 4)]
+    for turns in reversed(said[:-1]):
+        chat.branch(-1)
+        assert tuple(chat.turns) == turns
+        text_of(chat.say(" So"))
+        assert chat.session.tokens == chat.tokens
+        chat.undo()
+
+
+def test_another_answer_that_fails_or_does_not_begin_leaves_the_first(new_chat: Any) -> None:
+    chat = new_chat(ctx=32)
+    text_of(chat.say("Once upon a time"))
+    before = chat.tree.map(lambda turn: turn)
+    chat.regen().close()
+    with pytest.raises(ContextFullError):
+        text_of(chat.edit("word " * 40))
+    assert chat.tree == before and chat.tree.places == [(1, 1)]
+
+
+def test_a_branch_within_the_context_is_read_from_its_beginning(new_chat: Any) -> None:
+    """Also after another one had to be shifted out of it."""
+    chat = new_chat(ctx=32, ctx_shift=True, n_predict=4)
+    text_of(chat.say("Once upon a time"))
+    text_of(chat.say(" And then the king said"))
+    chat.settings.n_predict = 60
+    text_of(chat.regen())
+    chat.settings.n_predict = 4
+    chat.branch(-1)
+    text_of(chat.say(" So"))
+    assert chat.session.tokens == chat.tokens
+
+
+def test_a_pace_slows_what_comes_and_not_the_engine(chat: Chat) -> None:
+    """Told by what is waited for, not by a clock."""
+    pauses: list[float] = []
+    clock = [0.0]
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    chat.pause = pause
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ggtui.chat.conversation.time.monotonic", lambda: clock[0])
+        plain = text_of(chat.say("Once upon a time"))
+        assert pauses == []
+        chat.clear()
+        chat._n_answers = 0
+        chat.settings.speed = 4.0
+        steps = []
+        for step in chat.say("Once upon a time"):
+            steps.append(step)
+            clock[0] += 0.05  # that telling takes
+    assert text_of(iter(steps)) == plain
+    assert pauses == [pytest.approx(0.2)] * 7, "what came ahead of the first one is not waited for"
+
+
+def test_a_very_slow_pace_is_waited_for_in_pieces(chat: Chat) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise GgtuiError("stopped")
+
+    chat.pause, chat.settings.speed = pause, 1e-300
+    steps = chat.say("Once upon a time")
+    first = next(steps)
+    with pytest.raises(GgtuiError, match="stopped"):
+        next(steps)
+    assert max(pauses) <= 60.0
+    (turn,) = chat.turns
+    assert (turn.text, turn.reason, turn.sampled) == (first.text, "interrupted", [first.token])
+    chat.settings.speed = 0.0
+    text_of(chat.say(" And"))
+    assert chat.session.tokens == chat.tokens, "what was chosen and not told is no part of it"
+
+
+def test_going_on_past_the_end_of_the_text(new_chat: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = new_chat()
+    tokenizer = chat.session.tokenizer
+    monkeypatch.setattr(tokenizer, "eos", next(iter(chat.say("Once upon a time"))).token)
+    for ignore, n in ((False, 1), (True, 8)):
+        chat.clear()
+        chat._n_answers = 0
+        chat.settings.ignore_eos = ignore
+        text = text_of(chat.say("Once upon a time"))
+        (turn,) = chat.turns
+        assert len(turn.sampled) == n and turn.text == text and turn.sampled[0] == tokenizer.eos
+        assert "".join(chat.pieces(turn)) == text
 
 
 def test_a_failing_turn_leaves_the_chat_as_it_was(new_chat: Any) -> None:
@@ -323,13 +443,15 @@ def test_an_added_turn_is_as_if_it_had_been_had(chat: Chat, new_chat: Any) -> No
     text = text_of(chat.say("Once upon a time"))
     turn, n_answers = chat.turns[0], 1
     other = new_chat()
-    other.add(Turn("Once upon a time", text))
+    other.restore(Tree([Turn("Once upon a time", text)]))
     other._n_answers = n_answers
     assert chat.session.tokenizer.decode(other.tokens) == chat.session.tokenizer.decode(turn.ids)
-    other.add(Turn(" And", "", reason="end of text"))
+    other.restore(Tree([Turn("Once upon a time", text), Turn(" And", "", reason="end of text")]))
     assert other.tokens[-1] == chat.session.tokenizer.eos
+    before = other.turns
     with pytest.raises(GgtuiError, match="mode 'sing'"):
-        other.add(Turn("x", mode="sing"))
+        other.restore(Tree([Turn("a"), Turn("x", mode="sing")]))
+    assert other.turns == before
 
 
 @pytest.mark.parametrize("stop", [(), ("e",)])
@@ -340,9 +462,22 @@ def test_an_added_turn_keeps_its_tokens(new_chat: Any, stop: tuple[str, ...]) ->
     turn = chat.turns[0]
     other = new_chat()
     for added in (replace(turn), replace(turn, ids=[], n_prompt=0)):
-        other.clear()
-        other.add(added)
+        other.restore(Tree([added]))
         assert other.turns == [turn]
+
+
+def test_a_restored_tree_has_tokens_of_its_own_way(new_chat: Any) -> None:
+    """What stands ahead of a prompt depends on what is before it, not on what was said last."""
+    chat = new_chat(mode="chat")
+    for prompt in ("Who?", "Where?"):
+        text_of(chat.say(prompt))
+    text_of(chat.edit("When?"))
+    chat.branch(1)
+    wanted = [(turn.prompt, chat.session.tokenizer.decode(turn.ids)) for turn in chat.tree.items]
+    other = new_chat(mode="chat")
+    other.restore(chat.tree.map(lambda turn: Turn(turn.prompt, turn.text, turn.mode, turn.reason)))
+    assert [(t.prompt, other.session.tokenizer.decode(t.ids)) for t in other.tree.items] == wanted
+    assert other.turns[-1].prompt == "Where?"
 
 
 def test_configure_sets_all_or_nothing(chat: Chat) -> None:

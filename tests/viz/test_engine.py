@@ -16,6 +16,7 @@ import pytest
 
 from ggtui.chat.conversation import Chat, Turn
 from ggtui.chat.settings import SETTINGS
+from ggtui.chat.tree import Tree
 from ggtui.core.runtime.cores import usable_cores
 from ggtui.viz.engine import EngineProcess
 from ggtui.viz.live import Live
@@ -195,8 +196,8 @@ def test_other_commands(engine: Listener, here: Chat) -> None:
     steps = engine.steps()
     assert steps[0].token == token and text_of((*began.kept, *steps)) == ended.turn.text
     here.undo()
-    assert engine.ask(Undo(), Turns) == Turns(tuple(here.turns), here.n_past)
-    assert engine.ask(Clear(), Turns) == Turns(())
+    assert engine.ask(Undo(), Turns) == Turns(here.tree, here.n_past)
+    assert engine.ask(Clear(), Turns) == Turns(Tree())
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_other_commands(engine: Listener, here: Chat) -> None:
         (Alternatives(3, 5), "keep 5: the answer has 0 tokens"),
         (Configure({"temp": -1.0}), "temp -1.0: must be 0 or more"),
         (Configure({"threads": 2}), "threads: no setting of a chat"),
-        (Restore((Turn("a\nb", mode="sing"),)), "mode 'sing'"),
+        (Restore(Tree((Turn("a\nb", mode="sing"),))), "mode 'sing'"),
         (Say("word " * 600), "don't fit"),
     ],
 )
@@ -224,8 +225,8 @@ def test_choosing_what_is_not_there(engine: Listener) -> None:
     for command in (Choose(N + 1, 1), Choose(1, 1 << 20)):
         engine.ask(command, Failed)
     assert engine.ask(Alternatives(1), Likeliest).keep == N
-    engine.engine.send(Restore((ended.turn,)))
-    assert engine.until(Turns).turns == (ended.turn,), "with its tokens"
+    engine.engine.send(Restore(Tree((ended.turn,))))
+    assert engine.until(Turns).tree.path == [ended.turn], "with its tokens"
 
 
 def test_a_full_context_says_what_to_do(engine: Listener) -> None:
@@ -253,7 +254,7 @@ def test_stop_before_the_first_token(engine: Listener) -> None:
         ended = engine.ask(Stop(), Ended)
         if ended.turn is None:
             assert ended.reason == "interrupted"
-            assert len(engine.until(Turns).turns) == 1
+            assert len(engine.until(Turns).tree.path) == 1
         else:  # the stop came late
             engine.ask(Undo(), Turns)
 
@@ -295,9 +296,9 @@ def test_killed_and_begun_anew() -> None:
         assert "SIGKILL" in gone.message and not gone.loading and listener.engine.receive() == []
         listener.engine.send(Undo())  # to nobody
         listener.engine.restart()
-        listener.engine.send(Restore((first, second)))
+        listener.engine.send(Restore(Tree((first, second))))
         turns = listener.until(Turns)
-        assert turns.turns == (first, second) and turns.n_past == 0
+        assert turns.tree.path == [first, second] and turns.n_past == 0
         assert listener.ask(Regen(), Ended).turn == second
         for number, name in ((signal.SIGINT, None), (signal.SIGTERM, "SIGTERM")):
             os.kill(listener.engine.pid, number)

@@ -8,6 +8,7 @@ import pytest
 from recorded import LIMITS, answer, evaluation, loaded, step, trace
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.core.runtime.record import MemoryUse, Trace
 from ggtui.viz.live import KEPT, POINTS, Live
 from ggtui.viz.messages import (
@@ -75,7 +76,7 @@ def test_an_answer_of_which_nothing_came(live: Live) -> None:
     assert live.chat == [before] and live.state == "idle"
     tell(live, Began("Once upon a time", "complete", replaces=True), Ended("interrupted", None))
     assert live.chat == [before] and len(before.steps) == 3
-    tell(live, Turns((before.turn,), 6), Failed("no"))
+    tell(live, Turns(Tree((before.turn,)), 6), Failed("no"))
     assert live.chat[0].steps == before.steps and live.message == "no" and live.n_past == 6
 
 
@@ -100,9 +101,9 @@ def test_what_stays_of_an_answer_keeps_its_figures(live: Live) -> None:
 def test_turns_keep_the_steps_of_those_that_stay(live: Live) -> None:
     tell(live, *answer(n=3), *answer(" And", n=3, n_past=6))
     first = live.chat[0]
-    tell(live, Turns((first.turn,), 6))
+    tell(live, Turns(Tree((first.turn,)), 6))
     assert [spoken.steps for spoken in live.chat] == [first.steps] and live.next == ()
-    tell(live, Turns((Turn("x", "y"),)))
+    tell(live, Turns(Tree((Turn("x", "y"),))))
     assert live.chat[0].steps == []
 
 

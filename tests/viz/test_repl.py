@@ -24,6 +24,7 @@ from prompt_toolkit.output import DummyOutput
 from ggtui.chat.conversation import Chat
 from ggtui.chat.folders import history
 from ggtui.chat.saved import save
+from ggtui.chat.tree import Tree
 from ggtui.viz.repl import Repl, _Commands
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -78,13 +79,13 @@ def completions(text: str) -> list[str]:
 
 
 def test_completion() -> None:
-    assert completions("/s") == ["/save", "/sessions", "/set", "/show", "/stats"]
+    assert completions("/s") == ["/save", "/sessions", "/speed", "/set", "/show", "/stats"]
     assert completions("/mode ") == ["complete", "chat"]
     assert completions("/show g") == ["graph"]
     assert "ctx-shift" in completions("/set ")
     assert "threads" not in completions("/set ")
     assert completions("/load ") == []
-    save("a tale", [], "m")
+    save("a tale", Tree(), "m")
     assert completions("/load a") == ["a tale"]
     assert completions("text") == completions("") == completions("/unknown x") == []
 

@@ -93,7 +93,7 @@ def test_an_engine_that_is_gone_comes_back_with_the_chat() -> None:
         assert engine.restarts == 1 and app.live.state == "loading"
         configured, restored = engine.asked[-2:]
         assert isinstance(configured, Configure) and configured.values["top_k"] == 40
-        assert isinstance(restored, Restore) and [t.prompt for t in restored.turns] == ["Once"]
+        assert isinstance(restored, Restore) and [t.prompt for t in restored.tree.path] == ["Once"]
 
     drive(app, script)
 

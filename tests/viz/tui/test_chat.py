@@ -6,6 +6,7 @@ from recorded import RecordedEngine, answer, drive, lines, loaded, settle
 from textual.pilot import Pilot
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Began,
@@ -65,7 +66,7 @@ def test_keys_ask_for() -> None:
             await settle(pilot)
             assert engine.asked == [command]
             engine.asked.clear()
-            engine.say(Turns((Turn("Once upon a time", " there"),)))
+            engine.say(Turns(Tree((Turn("Once upon a time", " there"),))))
             await settle(pilot)
 
     drive(GgtuiApp(Live(), engine), script)
@@ -169,7 +170,7 @@ def test_what_is_copied_cannot_act_on_a_terminal() -> None:
         await pilot.press("ctrl+y")
         assert pilot.app.clipboard == "a\\x1b[2Jb"
 
-    drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns((Turn("", " a\x1b[2Jb"),)))), script)
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns(Tree((Turn("", " a\x1b[2Jb"),))))), script)
 
 
 def test_ctrl_c_copies_from_the_prompt_and_stops() -> None:

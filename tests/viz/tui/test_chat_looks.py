@@ -9,6 +9,7 @@ from recorded import SIZES, RecordedEngine, answer, check_snapshot, drive, lines
 from textual.pilot import Pilot
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.core.runtime.record import Records
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
@@ -64,7 +65,7 @@ def test_states_are_told() -> None:
         await pilot.press("r")
         await settle(pilot)
         assert engine.restarts == 1 and prompt.text == "kept"
-        engine.say(loaded(), Turns((Turn("Once", " there"),)))
+        engine.say(loaded(), Turns(Tree((Turn("Once", " there"),))))
         await settle(pilot)
         assert prompt.has_focus and "The engine stopped" not in text(pilot)
         await pilot.press("enter")
@@ -79,7 +80,7 @@ def test_the_same_error_is_told_again() -> None:
 
     async def script(pilot: Pilot[int]) -> None:
         for _ in range(2):
-            engine.say(Began("Once", "complete"), Ended("failed", None), Turns(()), Failed("the context is full"))
+            engine.say(Began("Once", "complete"), Ended("failed", None), Turns(Tree()), Failed("the context is full"))
             await settle(pilot)
             assert "the context is full" in text(pilot)
             pilot.app.screen.tell("")
@@ -111,7 +112,7 @@ def test_names_and_text_are_data() -> None:
         shown = text(pilot)
         assert "\x1b" not in shown and shown.count("\\x1b[2J[red]x") >= 2
 
-    turns = Turns((Turn(evil, f" {evil}"),))
+    turns = Turns(Tree((Turn(evil, f" {evil}"),)))
     drive(GgtuiApp(Live(), RecordedEngine(made, turns)), script)
 
 
