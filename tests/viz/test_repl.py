@@ -23,7 +23,7 @@ from prompt_toolkit.output import DummyOutput
 
 from ggtui.chat.conversation import Chat
 from ggtui.chat.folders import history
-from ggtui.chat.saved import save
+from ggtui.chat.saved import load, save
 from ggtui.chat.tree import Tree
 from ggtui.viz.repl import Repl, _Commands
 
@@ -72,6 +72,17 @@ def test_edit_offers_the_last_prompt(type_keys: Callable[..., list[str]], chat: 
     assert [turn.prompt for turn in chat.turns] == ["The king and queen"]
     type_keys("/edit\rxyz\x03\x04")
     assert [turn.prompt for turn in chat.turns] == ["The king and queen"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "prompt"), [("y\r", "Long ago"), ("n\r", "The king"), ("\r", "The king"), ("\x03", "The king")]
+)
+def test_an_existing_name_is_asked_about(
+    type_keys: Callable[..., list[str]], chat: Chat, answer: str, prompt: str
+) -> None:
+    type_keys(f"The king\r/save a\r/clear\rLong ago\r/save a\r{answer}\x04")
+    assert load("a").path[0].prompt == prompt
+    assert f"+{answer[0]}\n" not in history().read_text(), "the answer is no line of the conversation"
 
 
 def completions(text: str) -> list[str]:

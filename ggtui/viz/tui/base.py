@@ -57,7 +57,7 @@ def bar(live: Live, name: str, width: int) -> Text:
     named = ((row.title, f"{row.digit} {row.title}") for row in screens.SCREENS)
     tabs = " ".join(f"[{tab}]" if title == name else tab for title, tab in named)
     rate = live.tokens_per_s
-    pace = paced(live)
+    pace = paced(live) if width >= NARROW - 9 else ""
     state = "" if rate and width < NARROW - 9 + len(pace) else f"{STATES[live.state]:9}"
     right = f"{rate:5.0f} tok/s{pace} {state}" if rate else state
     room = width - len(tabs) - len(right) - 4

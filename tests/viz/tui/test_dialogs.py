@@ -84,7 +84,7 @@ def test_settings_fit_a_small_terminal() -> None:
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("ctrl+s", "up")
         await told(pilot)
-        assert "> ctx-shift" in text(pilot) and "Esc: close" in text(pilot)
+        assert f"> {LIVE[-1]}" in text(pilot) and "Esc: close" in text(pilot)
 
     drive(GgtuiApp(Live(), RecordedEngine(loaded())), script, (60, 16))
 
@@ -102,8 +102,12 @@ def test_chats_are_saved_and_loaded(tmp_path: Path) -> None:
         assert "Saved 1 turn:" in text(pilot) and saved_chats.names() == ["mine", "other"]
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert "mine is there already; ^S again writes over it." in text(pilot)
-        await pilot.press("ctrl+s", "down", "down", "down")
+        assert "Saved 1 turn:" in text(pilot), "under its own name it is not asked"
+        await pilot.press("down", "down", "down", "ctrl+s")
+        await settle(pilot)
+        assert "other is there already; ^S again writes over it." in text(pilot)
+        assert [turn.prompt for turn in saved_chats.load("other").path] == ["one"]
+        await pilot.press("down")
         await settle(pilot)
         assert "> other" in text(pilot)
         await pilot.press("up", "down", "enter")

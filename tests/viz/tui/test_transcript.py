@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.selection import Selection
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.viz.live import Live, Spoken
 from ggtui.viz.messages import Batch, Began, TokenStep, Turns
 from ggtui.viz.tui.app import GgtuiApp
@@ -163,7 +164,7 @@ def test_turns_that_change_are_shown_as_they_are() -> None:
         app = pilot.app
         live = app.live  # type: ignore[attr-defined]
         for turns in ((), (Turn("one", " two"), Turn("three", " four")), (Turn("one", " two"),)):
-            live.take(Turns(turns))
+            live.take(Turns(Tree(turns)))
             await settle(pilot)
             text = "\n".join(lines(app))  # type: ignore[arg-type]
             for word in ("one", "two", "three", "four"):
