@@ -128,8 +128,11 @@ class Live:
 
     @property
     def turns(self) -> Tree[Turn]:
-        """All turns that count."""
-        return self.tree.map(lambda spoken: spoken.turn)
+        """All turns that count: of an answer under way no token may come, and then the one before it stays."""
+        tree = self.tree.map(lambda spoken: spoken.turn)
+        if self._begun is not None and self._instead:
+            tree.redo()
+        return tree
 
     @property
     def unprofiled(self) -> bool:

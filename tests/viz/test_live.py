@@ -84,7 +84,7 @@ def test_another_answer_stands_beside_the_last(live: Live) -> None:
     tell(live, *answer(n=3))
     first = live.chat[0]
     tell(live, Began("Long ago", "complete", replaces=True))
-    assert live.chat[0].turn.prompt == "Long ago" and live.chat[0].place == (2, 2) and live.turns.items == [first.turn]
+    assert live.chat[0].turn.prompt == "Long ago" and live.chat[0].place == (2, 2) and live.turns.path == [first.turn]
     tell(live, Batch((step(5, 2),)))
     assert [spoken.turn.prompt for spoken in live.chat] == ["Long ago"] and len(live.chat[0].steps) == 1
     assert live.tree.items[0] is first and live.tree.places == [(2, 2)]
