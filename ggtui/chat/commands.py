@@ -146,13 +146,14 @@ def _mode(front: FrontEnd, name: str) -> None:
         front.tell(modes.told(str(front.value("mode"))))
 
 
-def _set(front: FrontEnd, words: str) -> None:
+def _set(front: FrontEnd, words: str, asked: str = "/set ") -> None:
+    """`asked`: what stood before the setting's name."""
     name, _, text = words.partition(" ")
     name, text = name.replace("_", "-"), text.strip()
     if not name:
         front.settings()
         return
-    value = live_value(name, text, f"/set {name}")
+    value = live_value(name, text, f"{asked}{name}")
     setting = SETTINGS[name]
     if text:
         front.configure(setting.key, value, f"{name} = {setting.text(value)}")
@@ -207,7 +208,7 @@ COMMANDS = (
     Command(("/sessions",), "", "list the saved chats", lambda front, _: front.sessions()),
     Command(("/mode",), "|".join(modes.MODES), "go on with your text, or answer it", _mode, lambda: modes.MODES),
     Command(("/speed",), "N", "tokens a second to show at most; 0: as fast as it can",
-            lambda front, n: _set(front, f"speed {n}")),
+            lambda front, n: _set(front, f"speed {n}", "/")),
     Command(("/set",), "NAME VALUE", "change a setting; alone: list them", _set, lambda: LIVE),
     Command(("/show",), "|".join(SUBJECTS), "model, settings, nodes of the graph, memory", _show, lambda: SUBJECTS),
     Command(("/stats",), "", "what everything took so far", lambda front, _: _tell(front, front.stats())),

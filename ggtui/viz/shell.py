@@ -155,6 +155,7 @@ class Shell:
     def undo(self) -> None:
         turn = self.chat.undo()
         if turn is None:
+            self._name = ""
             self._say_again()
             self.tell(f"Brought back what was said before: {turns_told(self.chat.turns)}.")
         else:

@@ -81,7 +81,3 @@ def here(new_chat: Any) -> Chat:
     """The same in this process."""
     chat: Chat = new_chat(temp=0.0, n_predict=N)
     return chat
-
-
-def text_of(steps: Any) -> str:
-    return "".join(step.text for step in steps)

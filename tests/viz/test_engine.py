@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import LIMIT, Listener, N, started, text_of
+from chat_fixtures import text_of
+from engines import LIMIT, Listener, N, started
 
 from ggtui.chat.conversation import Chat, Turn
 from ggtui.chat.tree import Tree

@@ -175,6 +175,7 @@ def test_loading_can_be_taken_back(typed: Typed) -> None:
     typed("/load one")
     typed("/undo")
     assert [turn.prompt for turn in typed.chat.turns] == ["The king"]
+    assert typed("/save one") == "Left as it was.\n", "this chat has no name"
 
 
 def test_the_pace_is_told_beside_the_engines_own_speed(typed: Typed) -> None:

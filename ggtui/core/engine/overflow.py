@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from ggtui.core.errors import LogitsError
+from ggtui.core.models.base import Inputs, ModelGraph
+from ggtui.core.models.kv_cache import KVCache
 
-if TYPE_CHECKING:
-    from ggtui.core.engine.session import Session
+
+class Session(Protocol):
+    """What this needs of one (session.Session)."""
+
+    pool: Any
+    kv_type: str
+    batch: int
+    n_past: int
+
+    @property
+    def tokens(self) -> Sequence[int]: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    def new_cache(self, kv_type: str) -> KVCache: ...
+    def new_graph(self, n_tokens: int, *, last_only: bool, kv: KVCache | None) -> tuple[ModelGraph, Inputs]: ...
 
 
 def blamed(session: Session, error: LogitsError) -> LogitsError:

@@ -205,6 +205,11 @@ def test_saving_over_another_chat_is_asked_about() -> None:
         assert "Loaded 1 turn." in text(pilot)
         await send(pilot, "/save other")
         assert isinstance(pilot.app.screen, ChatScreen), "nor the name it was loaded from"
+        engine.say(Turns(said("two"), replaced=True))
+        await settle(pilot)
+        await pilot.press("ctrl+z")
+        await send(pilot, "/save other")
+        assert isinstance(pilot.app.screen, Sure), "what was there before has no name"
 
     drive(GgtuiApp(Live(), engine), script)
 

@@ -13,6 +13,8 @@ from ggtui.chat.tree import Tree
 from ggtui.core.runtime.record import Records
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
+    Alternative,
+    Batch,
     Began,
     Configured,
     Ended,
@@ -21,6 +23,7 @@ from ggtui.viz.messages import (
     Loaded,
     Restore,
     Say,
+    TokenStep,
     Turns,
 )
 from ggtui.viz.tui.app import GgtuiApp
@@ -162,6 +165,25 @@ def test_looks_when_the_engine_is_gone() -> None:
         check_snapshot(pilot.app, "chat-gone-80x24")
 
     drive(GgtuiApp(Live(), engine), script)
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_what_follows_is_drawn_together_with_the_token_it_follows(size: tuple[int, int]) -> None:
+    """Other figures are drawn less often than text comes."""
+    engine = RecordedEngine(loaded(), Began("Once", "complete"))
+
+    async def script(pilot: Pilot[int]) -> None:
+        for word, following in ((" upon", " zebra"), (" zebra", " lion")):
+            engine.say(
+                Batch((TokenStep(5, word, -1.0, 3, 10, 10),), next=(Alternative(7, following, 0.5),), ahead=True)
+            )
+            pilot.app._pump()  # type: ignore[attr-defined]
+            await pilot.pause()
+            (line,) = (line for line in lines(pilot.app) if following.strip() in line)  # type: ignore[arg-type]
+            assert "50.0%" in line or "next: " in line
+            assert word.strip() in text(pilot)
+
+    drive(GgtuiApp(Live(), engine), script, size)
 
 
 def test_a_saved_run_has_no_chat() -> None:

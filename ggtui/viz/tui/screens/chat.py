@@ -59,7 +59,8 @@ class ChatScreen(ChatView):
         Binding("ctrl+y", "copy", "copy", key_display="^Y", priority=True, tooltip="copy the last answer"),
         Binding("ctrl+s", "settings", "settings", key_display="^S", priority=True, tooltip="settings"),
         Binding("ctrl+o", "sessions", "saved chats", show=False, priority=True, tooltip="load or save a chat"),
-        Binding("ctrl+l", "clear", "clear", show=False, priority=True, tooltip="forget everything said so far"),
+        Binding("ctrl+l", "clear", "clear", show=False, priority=True, 
+                tooltip="forget everything said so far; ^Z right after brings it back"),
         Binding("ctrl+p", "app.command_palette", "palette", key_display="^P", priority=True),
         Binding("pageup", "page(-1)", "up", show=False, tooltip="scroll by a page"),
         Binding("pagedown", "page(1)", "down", show=False, tooltip="scroll by a page"),
@@ -195,6 +196,7 @@ class ChatScreen(ChatView):
     def undo(self) -> None:
         """Take the last turn back, or bring back what was cleared just now."""
         if self.live.replaced:
+            self.saving.forget()
             self.command(Undo(), "Brought back what was said before.")
         elif self.live.chat:
             self.command(Undo(), "Took back the last prompt and its answer; alt+down brings it back.")

@@ -9,6 +9,7 @@ from textual.widgets import Static
 
 from ggtui.chat.modes import MODES
 from ggtui.viz.live import Live
+from ggtui.viz.messages import Alternative
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.base import RunScreen, Send
 from ggtui.viz.tui.screens import ScreenRow
@@ -44,6 +45,7 @@ class ChatView(RunScreen):
         self._n_told, self._state = 0, ""
         self._hot: Hot | None = None
         self._hot_of = 0
+        self._next: tuple[Alternative, ...] = ()  # as they are drawn
 
     def body(self) -> ComposeResult:
         with Horizontal():
@@ -102,6 +104,8 @@ class ChatView(RunScreen):
             self._n_told = live.n_told
             self.tell(live.message)
         self._draw_note()
+        if live.ahead and live.next is not self._next:  # together with the token that they follow
+            self._draw_figures()
 
     def show(self) -> None:
         self.stream()
@@ -109,6 +113,11 @@ class ChatView(RunScreen):
         if self.live.n_evaluations != self._hot_of:
             self._hot_of = self.live.n_evaluations
             self._hot = hottest(self.live.trace(NEWEST), 10)
+        self._draw_figures()
+
+    def _draw_figures(self) -> None:
+        """What stands beside the text or below it."""
+        self._next = self.live.next
         if self.has_class("-wide"):
             width = 46
             text = Text(no_wrap=True, end="")
