@@ -58,6 +58,10 @@ class FrontEnd(Protocol):
     def clear(self) -> None: ...
     def regen(self) -> None: ...
     def undo(self) -> None: ...
+    def redo(self) -> None: ...
+    def branch(self, by: int) -> None:
+        """To another answer that was given in place of this one, `by` further."""
+
     def edit(self) -> None: ...
     def save(self, name: str) -> str: ...
     def load(self, name: str) -> str: ...
@@ -142,13 +146,14 @@ def _mode(front: FrontEnd, name: str) -> None:
         front.tell(modes.told(str(front.value("mode"))))
 
 
-def _set(front: FrontEnd, words: str) -> None:
+def _set(front: FrontEnd, words: str, asked: str = "/set ") -> None:
+    """`asked`: what stood before the setting's name."""
     name, _, text = words.partition(" ")
     name, text = name.replace("_", "-"), text.strip()
     if not name:
         front.settings()
         return
-    value = live_value(name, text, f"/set {name}")
+    value = live_value(name, text, f"{asked}{name}")
     setting = SETTINGS[name]
     if text:
         front.configure(setting.key, value, f"{name} = {setting.text(value)}")
@@ -188,16 +193,22 @@ def _count(asked: str, text: str, most: int | None = None) -> int:
 COMMANDS = (
     Command(("/help", "/?"), "", "what can be typed", lambda front, _: front.help()),
     Command(("/bye", "/exit", "/quit"), "", "leave", lambda front, _: front.leave()),
-    Command(("/clear",), "", "forget everything said so far", lambda front, _: front.clear()),
+    Command(("/clear",), "", "forget everything said so far; /undo right after brings it back",
+            lambda front, _: front.clear()),
     Command(("/regen",), "", "another answer to the last prompt", lambda front, _: front.regen()),
-    Command(("/undo",), "", "take the last prompt and its answer back", lambda front, _: front.undo()),
     Command(("/edit",), "", "change the last prompt and ask again", lambda front, _: front.edit()),
+    Command(("/prev",), "", "the answer before, where one was given in its place", lambda front, _: front.branch(-1)),
+    Command(("/next",), "", "the answer after", lambda front, _: front.branch(1)),
+    Command(("/undo",), "", "take the last prompt and its answer back", lambda front, _: front.undo()),
+    Command(("/redo",), "", "bring back what /undo took", lambda front, _: front.redo()),
     Command(("/save",), "NAME", "keep this chat under a name", lambda front, name: front.tell(front.save(name)),
             saved.names),
     Command(("/load",), "NAME", "go on with a saved chat", lambda front, name: front.tell(front.load(name)),
             saved.names),
     Command(("/sessions",), "", "list the saved chats", lambda front, _: front.sessions()),
     Command(("/mode",), "|".join(modes.MODES), "go on with your text, or answer it", _mode, lambda: modes.MODES),
+    Command(("/speed",), "N", "tokens a second to show at most; 0: as fast as it can",
+            lambda front, n: _set(front, f"speed {n}", "/")),
     Command(("/set",), "NAME VALUE", "change a setting; alone: list them", _set, lambda: LIVE),
     Command(("/show",), "|".join(SUBJECTS), "model, settings, nodes of the graph, memory", _show, lambda: SUBJECTS),
     Command(("/stats",), "", "what everything took so far", lambda front, _: _tell(front, front.stats())),

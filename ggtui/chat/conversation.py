@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.modes import MODES
-from ggtui.chat.settings import GENERATION, MAX_SEED, SETTINGS, values_of
+from ggtui.chat.settings import GENERATION, LIVE, MAX_SEED, SETTINGS, values_of
+from ggtui.chat.tree import Tree
 from ggtui.core.errors import GgtuiError, UsageError
 
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
     from ggtui.core.engine.steps import Step
+
+
+_LONGEST = 60.0  # seconds to wait at a time
 
 
 @dataclass(slots=True)
@@ -40,14 +45,18 @@ class Chat:
     """Turns with a session. The turns are the truth; the session's context is brought in line with them before each
     answer, and what it has read already is not read again.
 
-    settings  attributes n_predict, temp, ... seed, as Session.generate names them
+    tree      all turns: those of the conversation, what was said in their place, and what was taken back
+    settings  attributes n_predict, temp, ... seed, as Session.generate names them, and speed
+    pause     waits so many seconds; may raise GgtuiError to end the answer
     """
 
     def __init__(self, session: Session, settings: Any) -> None:
         self.session = session
-        self.settings = SimpleNamespace(**values_of(settings, (*GENERATION, "seed")))
+        self.settings = SimpleNamespace(**values_of(settings, (name for name in LIVE if name != "mode")))
         self.mode: str = settings.mode
-        self.turns: list[Turn] = []
+        self.pause: Callable[[float], object] = time.sleep
+        self.tree: Tree[Turn] = Tree()
+        self._before: Tree[Turn] | None = None  # what `clear` or `restore` put away, until something else is done
         self._offset = 0  # where in all tokens the context begins, after a shift
         self._n_answers = 0
 
@@ -72,8 +81,13 @@ class Chat:
         vars(self.settings).update(checked)
 
     @property
+    def turns(self) -> list[Turn]:
+        """Those of the conversation."""
+        return self.tree.path
+
+    @property
     def tokens(self) -> list[int]:
-        """The tokens of all turns."""
+        """The tokens of these turns."""
         return [id for turn in self.turns for id in turn.ids]
 
     def say(self, prompt: str) -> Generator[Step]:
@@ -85,12 +99,11 @@ class Chat:
         return self._say(prompt, self.mode)
 
     def _say(self, prompt: str, mode_name: str) -> Generator[Step]:
-        ids = self._prompt_ids(prompt, mode_name)
+        ids = self._prompt_ids(prompt, mode_name, first=not self.turns)
         return self._answer(Turn(prompt, mode=mode_name, ids=ids, n_prompt=len(ids)))
 
-    def _prompt_ids(self, prompt: str, mode_name: str) -> list[int]:
+    def _prompt_ids(self, prompt: str, mode_name: str, *, first: bool) -> list[int]:
         tokenizer = self.session.tokenizer
-        first = not self.tokens
         ids = tokenizer.encode(MODES[mode_name].text(prompt, first))
         if first and not ids:  # a text begins as after another one
             ids = [0 if tokenizer.eos is None else tokenizer.eos]
@@ -106,9 +119,10 @@ class Chat:
         answer = () if token is None else (*turn.sampled, token)
         n_kept = len(turn.sampled)
         try:
-            for step in session.generate(self._sync(window), answer=answer, **params):
+            for step in self._paced(session.generate(self._sync(window), answer=answer, **params)):
                 if len(turn.sampled) == n_kept:
-                    self.turns.append(turn)
+                    self.tree.add(turn)
+                    self._before = None
                 turn.sampled.append(step.token)
                 pieces.append(step.text)
                 turn.ids.append(step.token)
@@ -120,6 +134,16 @@ class Chat:
             turn.text = "".join(pieces)
             if turn.reason in ("stop text", "interrupted"):  # then tokens came whose text is not part of the answer
                 turn.ids[turn.n_prompt :] = self._ids_of(turn.text, turn.sampled)
+
+    def _paced(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """As they come, but no more in a second than the settings say."""
+        due = 0.0
+        for step in steps:
+            while (left := due - time.monotonic()) > 0:
+                self.pause(min(left, _LONGEST))
+            if self.settings.speed:
+                due = time.monotonic() + 1 / self.settings.speed
+            yield step
 
     def _params(self, turn: Turn) -> dict[str, Any]:
         params = values_of(self.settings, GENERATION)
@@ -136,7 +160,8 @@ class Chat:
 
         tokenizer = self.session.tokenizer
         stream, stops = tokenizer.stream(), StopTexts((*self.settings.stop, *MODES[turn.mode].stop))
-        return ["" if id == tokenizer.eos else stops.push(stream.push(id)) for id in turn.sampled]
+        silent = None if self.settings.ignore_eos else tokenizer.eos
+        return ["" if id == silent else stops.push(stream.push(id)) for id in turn.sampled]
 
     def _ids_of(self, text: str, sampled: list[int]) -> list[int]:
         """The tokens of `text`, which is the beginning of what `sampled` say."""
@@ -155,7 +180,7 @@ class Chat:
     def _window(self, tokens: list[int]) -> list[int]:
         """The end of `tokens` that the context is to hold."""
         n_ctx = self.session.n_ctx
-        if self._offset >= len(tokens):
+        if len(tokens) <= n_ctx or self._offset >= len(tokens):  # as after going back from what needed a shift
             self._offset = 0
         if len(tokens) - self._offset > n_ctx and self.settings.ctx_shift:
             self._offset = len(tokens) - max(1, n_ctx // 2)
@@ -177,16 +202,62 @@ class Chat:
         return min(self._n_same(self._window(self.tokens)), self.session.n_past)
 
     def clear(self) -> None:
-        """Forget all turns."""
-        self.turns.clear()
+        """Forget all turns; `undo` right after brings them back."""
+        self._replace(Tree())
+
+    def restore(self, tree: Tree[Turn]) -> None:
+        """Have these turns, such as loaded ones, in place of those there are; `undo` right after brings these back.
+        Raises GgtuiError, and changes nothing, for one of a mode that there is not."""
+        for turn in tree.items:
+            if turn.mode not in MODES:
+                raise GgtuiError(f"mode {turn.mode!r}: choose one of {', '.join(MODES)}")
+        for turn, before in zip(tree.items, tree.before, strict=True):
+            if not turn.ids:
+                self._fill(turn, first=before == tree.FIRST)
+        self._replace(tree)
+
+    def _fill(self, turn: Turn, *, first: bool) -> None:
+        """Give a turn of which there is only the text its tokens."""
+        tokenizer = self.session.tokenizer
+        turn.ids = self._prompt_ids(turn.prompt, turn.mode, first=first)
+        turn.n_prompt = len(turn.ids)
+        if not turn.sampled:
+            turn.sampled = tokenizer.encode(turn.text)
+            if turn.reason == "end of text" and tokenizer.eos is not None:
+                turn.sampled.append(tokenizer.eos)
+        cut = turn.reason in ("stop text", "interrupted")
+        turn.ids += self._ids_of(turn.text, turn.sampled) if cut else turn.sampled
+
+    def _replace(self, tree: Tree[Turn]) -> None:
+        if self.tree.items:
+            self._before = self.tree
+        self.tree = tree
         self._offset = 0
         self.session.reset()
 
-    def undo(self) -> Turn:
-        """Take the last turn back. Raises UsageError without one."""
-        if not self.turns:
-            raise UsageError("there is nothing to take back yet")
-        return self.turns.pop()
+    @property
+    def replaced(self) -> bool:
+        """Whether `undo` brings back what was there before a `clear` or a `restore`."""
+        return self._before is not None
+
+    def undo(self) -> Turn | None:
+        """Take the last turn back, and return it; or bring back what was there before. Raises UsageError where there is
+        neither."""
+        if self._before is None:
+            return self.tree.undo()
+        self.tree, self._before = self._before, None
+        return None
+
+    def redo(self) -> Turn:
+        """Bring the turn back that was taken back last. Raises UsageError without one."""
+        turn = self.tree.redo()
+        self._before = None
+        return turn
+
+    def branch(self, by: int) -> None:
+        """At the last turn that was said in more than one way, go `by` ways further. Raises UsageError without one."""
+        self.tree.branch(by)
+        self._before = None
 
     def regen(self) -> Generator[Step]:
         """The last prompt again, for another answer."""
@@ -213,14 +284,14 @@ class Chat:
         return made
 
     def _instead(self, speak: Callable[[Turn], Generator[Step]]) -> Generator[Step]:
-        """A new turn in place of the last, which comes back if not one token of the new one does."""
-        old = self.undo()
-        n_turns = len(self.turns)
+        """A new turn beside the last, which stays the one of the conversation if not one token of the new one comes."""
+        old = self.tree.undo()
+        n_turns = len(self.tree.items)
         try:
             yield from speak(old)
         finally:
-            if len(self.turns) == n_turns:
-                self.turns.append(old)
+            if len(self.tree.items) == n_turns:
+                self.tree.redo()
 
     def alternatives(self, n: int, keep: int | None = None) -> list[tuple[int, str, float]]:
         """The n likeliest next tokens, their text, and their probabilities under the model, before any filter: after
@@ -228,8 +299,6 @@ class Chat:
 
         Raises UsageError where there are no such tokens, ContextFullError if the context has no room for the chat.
         """
-        from ggtui.core.engine.sampler import top
-
         session, tokens = self.session, self.tokens
         eos = session.tokenizer.eos
         if keep is not None:
@@ -238,24 +307,13 @@ class Chat:
         window = self._window(tokens or [0 if eos is None else eos])
         self._sync(window)
         session.rewind(min(session.n_past, len(window) - 1))
-        logits = session.eval(window[session.n_past :])[: session.tokenizer.n_vocab]
-        return [(id, session.tokenizer.decode([id]), p) for id, p in top(logits, n)]
+        session.eval(window[session.n_past :])
+        return self.likeliest(n)
 
-    def add(self, turn: Turn) -> None:
-        """Add a turn that was had before: a loaded one, or one of this model's with its tokens."""
-        if turn.mode not in MODES:
-            raise GgtuiError(f"mode {turn.mode!r}: choose one of {', '.join(MODES)}")
-        if not turn.ids:
-            tokenizer = self.session.tokenizer
-            turn.ids = self._prompt_ids(turn.prompt, turn.mode)
-            turn.n_prompt = len(turn.ids)
-            if not turn.sampled:
-                turn.sampled = tokenizer.encode(turn.text)
-                if turn.reason == "end of text" and tokenizer.eos is not None:
-                    turn.sampled.append(tokenizer.eos)
-            cut = turn.reason in ("stop text", "interrupted")
-            turn.ids += self._ids_of(turn.text, turn.sampled) if cut else turn.sampled
-        self.turns.append(turn)
+    def likeliest(self, n: int) -> list[tuple[int, str, float]]:
+        """The n likeliest tokens after the last one that the model read, their text, and their probabilities under it,
+        before any filter."""
+        return [(id, self.session.tokenizer.decode([id]), p) for id, p in self.session.top(n)]
 
 
 def turns_told(turns: Sequence[Turn]) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.folders import chats, make_private
 from ggtui.chat.modes import MODES
+from ggtui.chat.tree import Tree
 from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, UsageError
 
 SCHEMA = "ggtui-chat"
-VERSION = 1
+VERSION = 2  # 1 had the turns of one conversation, without those said in their place
 MAX_NAME = 100
 
 
@@ -30,18 +30,31 @@ def _is_name(text: str) -> bool:
     return not bad and len(text.encode("utf-8", "replace")) <= MAX_NAME
 
 
-def save(name: str, turns: Sequence[Turn], model: str) -> Path:
-    """Write the turns under `name`, over what was there. Raises UsageError for a bad name, GgtuiError, OSError."""
+def exists(name: str) -> bool:
+    """Whether there is a saved chat of this name. Raises UsageError for a bad name."""
+    return _path(name).exists()
+
+
+def save(name: str, tree: Tree[Turn], model: str) -> Path:
+    """Write all turns under `name`, over what was there. Raises UsageError for a bad name, GgtuiError, OSError.
+
+    after  of each turn which one it follows, by its number from 0; -1 where it is a first
+    end    the last turn of the conversation; -1 where it has none
+    """
     path = _path(name)
     make_private(path.parent)
-    rows = [{"prompt": t.prompt, "text": t.text, "mode": t.mode, "reason": t.reason} for t in turns]
-    data = {"schema": SCHEMA, "version": VERSION, "model": model, "turns": rows}
+    rows = [
+        {"after": after, "prompt": t.prompt, "text": t.text, "mode": t.mode, "reason": t.reason}
+        for t, after in zip(tree.items, tree.before, strict=True)
+    ]
+    data = {"schema": SCHEMA, "version": VERSION, "model": model, "turns": rows, "end": tree.end}
     saving.write(path, json.dumps(data, indent=1), private=True, durable=True)
     return path
 
 
-def load(name: str) -> tuple[Turn, ...]:
-    """The turns saved under `name`, without tokens. Raises UsageError without any, GgtuiError for a damaged file."""
+def load(name: str) -> Tree[Turn]:
+    """The turns saved under `name`, without tokens. Raises UsageError without any, GgtuiError for a damaged file and
+    one that a newer ggtui saved."""
     path = _path(name)
     try:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -52,17 +65,28 @@ def load(name: str) -> tuple[Turn, ...]:
         raise GgtuiError(f"{path}: not a saved chat: {error}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise GgtuiError(f"{path}: not a saved chat")
-    if data.get("version") != VERSION:
-        raise GgtuiError(f"{path}: version {data.get('version')}; this ggtui reads version {VERSION}")
+    version = data.get("version")
+    if version not in range(1, VERSION + 1):
+        raise GgtuiError(f"{path}: version {version!r}; this ggtui reads 1 to {VERSION}; use a newer one")
     try:
-        turns = tuple(Turn(t["prompt"], t["text"], t["mode"], t["reason"]) for t in data["turns"])
-    except (KeyError, TypeError) as error:
+        turns = [Turn(t["prompt"], t["text"], t["mode"], t["reason"]) for t in data["turns"]]
+        if version == 1:
+            tree = Tree(turns)
+        else:
+            tree = Tree.of(turns, [_number(t["after"]) for t in data["turns"]], _number(data["end"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise GgtuiError(f"{path}: a damaged chat: {error!r}") from error
     for turn in turns:
         texts = (turn.prompt, turn.text, turn.mode, turn.reason)
         if not all(isinstance(t, str) for t in texts) or turn.mode not in MODES:
             raise GgtuiError(f"{path}: a damaged chat: {turn.mode!r} is no mode, or a text is none")
-    return turns
+    return tree
+
+
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no turn's number")
+    return value
 
 
 def names() -> list[str]:

@@ -145,6 +145,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("ctx-shift", bool, False,
                 "when the context is full, drop the older half and read the rest again; without it, end there",
                 live=True),
+        Setting("ignore-eos", bool, False, "go on past the end-of-text token", live=True),
+        Setting("speed", float, 0.0, "tokens a second to show at most, to read along; 0: as fast as it can", live=True),
         Setting("batch", _I, 512, "tokens of a prompt to read at once", low=1, high=MAX_BATCH),
         Setting("kv-type", str, "f16", "type of the keys and values kept for each token",
                 choices=("f16", "f32"), metavar="TYPE"),
@@ -157,7 +159,7 @@ SETTINGS: dict[str, Setting] = {
 LIVE = tuple(sorted((s.name for s in SETTINGS.values() if s.live), key=lambda name: name != "mode"))
 # What a Session is made with, and what Session.generate takes, under their names there.
 LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device")
-GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift")
+GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift", "ignore-eos")
 
 
 def live_value(name: str, text: str, source: str) -> Any:

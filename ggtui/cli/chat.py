@@ -1,7 +1,7 @@
 """Talk to the model, or let it go on with a text.
 
 Without a prompt, on a terminal, this is a conversation in a full screen: type, and the model answers; beside it stands
-what happens inside. F1 there says which keys work. --serve shows it in a browser. A terminal smaller than 60x16, or
+what happens inside. F1 there says which keys work. --browser shows it in a browser. A terminal smaller than 60x16, or
 --plain, has the conversation line by line; /help there says more.
 
 With -p, -f or piped input it is one generation: the text to stdout as it comes, escaped where that is a terminal and a
@@ -11,7 +11,8 @@ random. Ctrl+C ends the generation.
 
 examples:
   ggtui chat                                    talk to the built-in model
-  ggtui chat --serve                            ... in a browser
+  ggtui chat --browser                          ... in a browser
+  ggtui chat --speed 5                          ... at a pace to read along
   ggtui chat -p "Once upon a time" -n 100       one text of 100 tokens
   ggtui chat --temp 0 -q < story.txt > more     go on with a file
   ggtui chat model.gguf -p "The king" --json    a line of JSON for each token
@@ -28,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ggtui.chat.settings import GENERATION, LOADING, Setting, values_of
+from ggtui.chat.settings import LIVE, LOADING, Setting, values_of
 from ggtui.cli.flags import (
     CONFIG_NOTE,
     FILE,
@@ -70,12 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain", action="store_true", help="a conversation line by line, without a full screen")
     parser.add_argument("--ascii", action="store_true", help="draw the screen without box and block characters")
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
-    parser.add_argument("--serve", action="store_true", help="show the screen in a browser")
-    parser.add_argument("--host", metavar="H", help="with --serve: the address to listen on (default 127.0.0.1)")
+    parser.add_argument("--browser", action="store_true", help="show the screen in a browser")
+    parser.add_argument("--serve", action="store_true", dest="browser", help=argparse.SUPPRESS)  # its name before
+    parser.add_argument("--host", metavar="H", help="with --browser: the address to listen on (default 127.0.0.1)")
     port = Setting("port", int, None, "", high=65535)
     parser.add_argument(
         "--port", type=partial(port.parse, source="--port"), metavar="N",
-        help="with --serve: the port (default the first free one from 8000)",
+        help="with --browser: the port (default the first free one from 8000)",
     )  # fmt: skip
     add_setting(parser, "mode")
     add_output(parser)
@@ -85,14 +87,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resolve(args, ("model", "mode", "seed", *GENERATION, *LOADING))
+    resolve(args, ("model", *LIVE, *LOADING))
     if args.echo and args.json:
         raise UsageError('--echo: not with --json, where "stats" has the prompt')
     asked = args.prompt is not None or args.file is not None or args.json
     for flag in ("host", "port"):
-        if getattr(args, flag) is not None and not args.serve:
-            raise UsageError(f"--{flag}: only with --serve")
-    if args.serve:
+        if getattr(args, flag) is not None and not args.browser:
+            raise UsageError(f"--{flag}: only with --browser")
+    if args.browser:
         return _serve(args, asked)
     if not asked and (full_screen() or on_terminal()):
         return _converse(args)
@@ -120,10 +122,12 @@ def _load(args: argparse.Namespace, **options: Any) -> Session:
 
 def _serve(args: argparse.Namespace, asked: bool) -> int:
     if asked or args.plain:
-        raise UsageError("--serve: not with a prompt, --json or --plain")
+        raise UsageError("--browser: not with a prompt, --json or --plain")
     from ggtui.viz.serve import serve
 
-    own = without(without(without(args.words, "--serve", 0), "--host"), "--port")
+    own = args.words
+    for flag, n_values in (("--browser", 0), ("--serve", 0), ("--host", 1), ("--port", 1)):
+        own = without(own, flag, n_values)
     return serve(own[1:], args.host or "127.0.0.1", args.port or 0)
 
 

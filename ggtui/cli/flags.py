@@ -33,7 +33,7 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
 
 def add_generation(parser: argparse.ArgumentParser) -> None:
     """The flags that say how text is generated."""
-    _add(parser.add_argument_group("generation"), (*GENERATION, "seed"))
+    _add(parser.add_argument_group("generation"), (*GENERATION, "seed", "speed"))
 
 
 def add_setting(parser: argparse._ActionsContainer, name: str) -> None:

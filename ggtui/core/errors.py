@@ -33,6 +33,10 @@ class ContextFullError(GgtuiError):
     """More tokens than the context holds."""
 
 
+class LogitsError(GgtuiError):
+    """Logits that are not all numbers: there is no next token to choose."""
+
+
 class ModelFileError(GgtuiError):
     """A model file is missing, damaged, or of a kind ggtui does not read.
 

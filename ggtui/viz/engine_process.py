@@ -16,11 +16,12 @@ import threading
 import time
 import traceback
 from collections.abc import Generator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import LOADING, values_of
-from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
+from ggtui.core.errors import ContextFullError, GgtuiError, LogitsError, UsageError
 from ggtui.viz.text import printable_line
 from ggtui.viz.wire import StepRow, take_frames
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
     from ggtui.core.engine.steps import Step
     from ggtui.viz.messages import Began, Command, Loaded
-    from ggtui.viz.outbox import Outbox
+    from ggtui.viz.outbox import Likely, Outbox
 
 _TEXT_NS = 45_000_000  # between two batches: 20 Hz, with a little room
 _RECORDS_NS = 250_000_000  # between two with records
@@ -50,6 +51,7 @@ class Inbox:
         self._stopped = 0  # the number of the last command that a Stop was for
         self._under_way = 0
         self._session: Session | None = None
+        self._stop_came = threading.Event()
         self._lock = threading.Lock()
         threading.Thread(target=self._read, name="ggtui-inbox", daemon=True).start()
 
@@ -60,6 +62,7 @@ class Inbox:
     def begin(self, number: int, session: Session) -> None:
         """From here on a Stop for this command stops what the session evaluates."""
         with self._lock:
+            self._stop_came.clear()
             self._under_way, self._session = number, session
 
     def end(self) -> None:
@@ -70,6 +73,11 @@ class Inbox:
     def stopped(self, number: int) -> bool:
         """Whether a Stop came for this command."""
         return number <= self._stopped
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but for a Stop. Raises GgtuiError when one comes."""
+        if self._stop_came.wait(seconds):
+            raise GgtuiError("stopped")
 
     def _read(self) -> None:
         buffer = bytearray()
@@ -99,6 +107,7 @@ class Inbox:
     def _stop(self) -> None:
         """Again and again until it is over: a command may be between two evaluations, with nothing to stop."""
         self._stopped = self._n_taken
+        self._stop_came.set()
         while True:
             with self._lock:
                 if not 0 < self._under_way <= self._stopped or self._session is None:
@@ -113,6 +122,8 @@ class Engine:
     def __init__(self, chat: Chat, inbox: Inbox, outbox: Outbox) -> None:
         self.chat, self.session = chat, chat.session
         self._inbox, self._outbox = inbox, outbox
+        self._teller: _Teller | None = None
+        chat.pause = self._pause
 
     def run(self) -> None:
         """Until the process is ended."""
@@ -140,11 +151,17 @@ class Engine:
             case m.Undo():
                 chat.undo()
                 self._tell_turns()
+            case m.Redo():
+                chat.redo()
+                self._tell_turns()
+            case m.Branch(by):
+                chat.branch(by)
+                self._tell_turns()
             case m.Clear():
                 chat.clear()
                 self._tell_turns()
-            case m.Restore(turns):
-                self._restore(turns)
+            case m.Restore(tree):
+                chat.restore(tree)
                 self._tell_turns()
             case m.Configure(values):
                 chat.configure(values)
@@ -168,7 +185,8 @@ class Engine:
     def _tell_turns(self) -> None:
         from ggtui.viz.messages import Turns
 
-        self._outbox.put(Turns(tuple(self.chat.turns), self.chat.n_past))
+        tree = self.chat.tree.map(lambda turn: turn)  # since it is sent a little later
+        self._outbox.put(Turns(tree, self.chat.n_past, self.chat.replaced))
 
     def _last(self) -> Turn:
         if not self.chat.turns:
@@ -192,16 +210,6 @@ class Engine:
         rows = enumerate(zip(turn.sampled, chat.pieces(turn), strict=True), first)
         return tuple(TokenStep(id, text, math.nan, n_past, 0, 0) for n_past, (id, text) in rows)
 
-    def _restore(self, turns: tuple[Turn, ...]) -> None:
-        before = list(self.chat.turns)
-        self.chat.clear()
-        try:
-            for turn in turns:
-                self.chat.add(turn)
-        except GgtuiError:
-            self.chat.turns = before
-            raise
-
     def _likeliest(self, number: int, n: int, keep: int | None) -> Any:
         from ggtui.viz.messages import Alternative, Likeliest
 
@@ -222,24 +230,21 @@ class Engine:
 
         chat, session, inbox = self.chat, self.session, self._inbox
         self._outbox.put(began)
-        clock, due = time.perf_counter_ns, 0
-        fresh: list[Step] = []
-        teller = _Teller(session, self._outbox)
+        teller = self._teller = _Teller(chat, self._outbox)
         failure, reason = None, "interrupted"
         inbox.begin(number, session)
         try:
             while not inbox.stopped(number) and (step := next(steps, None)):
-                fresh.append(step)
-                if clock() >= due:
-                    teller.tell(fresh)
-                    due = clock() + _TEXT_NS
+                teller.take(step)
         except (GgtuiError, OSError) as error:
             if not inbox.stopped(number):
                 failure, reason = error, "failed"
         finally:
             steps.close()
-            inbox.end()
-        teller.tell(fresh, last=True)
+        teller.tell(last=True)
+        if teller.n_steps and failure is None and not inbox.stopped(number):
+            self._look_ahead(teller)
+        inbox.end()
         turn = chat.turns[-1] if teller.n_steps else None
         note = summary.context_full(session, in_chat=True) if turn and turn.reason == "context full" else ""
         self._outbox.put(Ended(turn.reason if turn else reason, turn, note, session.n_past))
@@ -248,41 +253,64 @@ class Engine:
         if failure is not None:
             self._fail(failure)
 
+    def _look_ahead(self, teller: _Teller) -> None:
+        """Read the last token of an answer, as the next answer would, and tell what may follow it."""
+        with suppress(GgtuiError):  # a full context, or a Stop: then it is not known
+            self.chat.alternatives(_N_NEXT)
+            teller.ahead = True
+            teller.tell()
+
+    def _pause(self, seconds: float) -> None:
+        """Between two tokens that are not to come as fast as they can: the next one is chosen, but not told yet."""
+        if self._teller is not None:
+            self._teller.ahead = True
+            if seconds * 1e9 > _TEXT_NS:
+                self._teller.tell()
+        self._inbox.pause(seconds)
+
 
 class _Teller:
-    """Tells of an answer's steps. Of its evaluations it tells less often, and of the newest."""
+    """Tells of an answer's steps. Of its evaluations it tells less often, and of the newest.
 
-    def __init__(self, session: Session, outbox: Outbox) -> None:
-        from ggtui.core.engine.sampler import top
+    ahead  the model has read all tokens that came, so that its logits are of what follows them
+    """
+
+    def __init__(self, chat: Chat, outbox: Outbox) -> None:
         from ggtui.viz.outbox import Newest
 
-        self._session, self._outbox, self._top = session, outbox, top
+        self._chat, self._outbox = chat, outbox
         self._new, self._newest = Newest, Newest()
-        self._due = time.perf_counter_ns() + _RECORDS_NS
-        self.n_steps = 0
+        self._fresh: list[Step] = []
+        self._text_due, self._records_due = 0, time.perf_counter_ns() + _RECORDS_NS
+        self.n_steps, self.ahead = 0, False
 
-    def tell(self, fresh: list[Step], *, last: bool = False) -> None:
-        """Hand over the steps, and clear the list."""
+    def take(self, step: Step) -> None:
+        """Tell of it, now or soon."""
+        self._fresh.append(step)
+        self.ahead = False
+        if time.perf_counter_ns() >= self._text_due:
+            self.tell()
+            self._text_due = time.perf_counter_ns() + _TEXT_NS
+
+    def tell(self, *, last: bool = False) -> None:
+        """Of all that came."""
         rows: list[StepRow] = []
-        for step in fresh:
+        for step in self._fresh:
             run = step.record
             n_past = run.n_past + run.n_tokens
             rows.append((step.token, step.text, step.logprob, n_past, run.eval_ns, run.sample_ns, run.n_tokens))
-            self._newest.add(step.runs, recorded=self._session.recording)
-        fresh.clear()
+            self._newest.add(step.runs, recorded=self._chat.session.recording)
+        self._fresh.clear()
         self.n_steps += len(rows)
-        likeliest = self._likeliest() if rows else []
-        now = time.perf_counter_ns()
-        if last or now >= self._due:
-            self._outbox.add(rows, self._newest, likeliest)
-            self._newest, self._due = self._new(), now + _RECORDS_NS
-        else:
-            self._outbox.add(rows, None, likeliest)
-
-    def _likeliest(self) -> list[tuple[int, str, float]]:
-        tokenizer = self._session.tokenizer
-        logits = self._session.logits[: tokenizer.n_vocab]
-        return [(id, tokenizer.decode([id]), p) for id, p in self._top(logits, _N_NEXT)]
+        now, newest = time.perf_counter_ns(), None
+        if last or now >= self._records_due:
+            newest, self._newest = self._newest, self._new()
+            self._records_due = now + _RECORDS_NS
+        likeliest: list[Likely] = []
+        if rows or self.ahead:
+            with suppress(LogitsError):
+                likeliest = self._chat.likeliest(_N_NEXT)
+        self._outbox.add(rows, newest, likeliest, ahead=self.ahead)
 
 
 # ---- the process ----

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord, Trace
 from ggtui.viz.messages import (
     Alternative,
@@ -39,11 +40,16 @@ _RATE_OF = 32  # newest tokens that the shown speed is of
 
 @dataclass(slots=True)
 class Spoken:
-    """A turn as the screen shows it. `steps` are the tokens of its answer as far as they were seen coming; a turn that
-    was loaded or went through a restart has only its text."""
+    """A turn as the screen shows it.
+
+    steps  the tokens of its answer as far as they were seen coming; a turn that was loaded or went through a restart
+           has only its text
+    place  the how manyth it is of how many that were said in each other's place
+    """
 
     turn: Turn
     steps: list[TokenStep] = field(default_factory=list)
+    place: tuple[int, int] = (1, 1)
 
 
 class Point(NamedTuple):
@@ -58,6 +64,9 @@ class Point(NamedTuple):
 class Live:
     """The state of a run.
 
+    tree     all turns; those of the conversation, the one under way among them, are the chat
+    replaced whether Undo brings back what was there before the chat was cleared or loaded
+    next     the likeliest tokens: with `ahead` those that may follow the last one shown, else those it was chosen from
     state    "loading", "idle", "busy" (the model speaks) or "gone" (no engine); "saved" for a trace from a file
     version  grows with every event, so that who draws can tell whether there is anything new
     message  the last thing to tell the person, one line
@@ -70,8 +79,10 @@ class Live:
         self.message = ""
         self.n_told = 0
         self.loaded: Loaded | None = None
-        self.chat: list[Spoken] = []
+        self.tree: Tree[Spoken] = Tree()
+        self.replaced = False
         self.next: tuple[Alternative, ...] = ()
+        self.ahead = False
         self.likeliest: Likeliest | None = None
         self.settings: dict[str, object] = {}
         self.graphs: tuple[GraphInfo, ...] = ()
@@ -89,7 +100,8 @@ class Live:
         self._recent: deque[int] = deque(maxlen=_RATE_OF)  # nanoseconds of the newest generated tokens
         self._whole: Trace | None = None
         self._stages: tuple[tuple[int, Limits | None], tuple[Stage, ...]] | None = None  # of which version
-        self._replaced: Spoken | None = None  # what an answer under way takes the place of
+        self._begun: Spoken | None = None  # a turn that counts from its first token on
+        self._instead = False  # of another one
 
     @classmethod
     def of(cls, trace: Trace) -> Live:
@@ -130,6 +142,19 @@ class Live:
         return Trace(self.graphs, tokens, self.memory, self.run, limits=self.limits)
 
     @property
+    def chat(self) -> list[Spoken]:
+        """The conversation as it is shown."""
+        return self.tree.path + ([] if self._begun is None else [self._begun])
+
+    @property
+    def turns(self) -> Tree[Turn]:
+        """All turns that count: of an answer under way no token may come, and then the one before it stays."""
+        tree = self.tree.map(lambda spoken: spoken.turn)
+        if self._begun is not None and self._instead:
+            tree.redo()
+        return tree
+
+    @property
     def unprofiled(self) -> bool:
         """Whether there were evaluations, but no node times of any."""
         return bool(self.unrecorded or self.evaluations) and not any(len(t.records) for t in self.evaluations)
@@ -163,8 +188,8 @@ class Live:
             case Ended():
                 self._end(event)
             case Turns():
-                self.chat = self._spoken(event.turns)
-                self.n_past, self.next = event.n_past, ()
+                self._restore(event.tree)
+                self.n_past, self.next, self.replaced = event.n_past, (), event.replaced
             case Likeliest():
                 self.likeliest = event
             case Configured():
@@ -174,8 +199,7 @@ class Live:
             case Failed():
                 self._tell(event.message)
             case Gone():
-                if self.state == "busy" and self.chat and not self.chat[-1].steps:
-                    self._take_back()
+                self._take_back()
                 self.state = "gone"
                 self._tell(event.message)
 
@@ -192,16 +216,21 @@ class Live:
     def _begin(self, event: Began) -> None:
         self.state, self.next = "busy", ()
         self._tell("")
-        self._replaced = self.chat.pop() if event.replaces and self.chat else None
-        seen = self._replaced.steps if self._replaced else []
+        self._instead = event.replaces and bool(self.tree.path)
+        seen = self.tree.undo().steps if self._instead else []
         steps = list(event.kept)
         for i, (step, old) in enumerate(zip(steps, seen, strict=False)):
             if step.token == old.token:
                 steps[i] = replace(old, text=step.text)
         text = "".join(step.text for step in steps)
-        self.chat.append(Spoken(Turn(event.prompt, text, event.mode, sampled=[s.token for s in steps]), steps))
+        number = len(self.tree.siblings(self.tree.end)) + 1
+        turn = Turn(event.prompt, text, event.mode, sampled=[s.token for s in steps])
+        self._begun = Spoken(turn, steps, (number, number))
 
     def _batch(self, event: Batch) -> None:
+        if event.steps:
+            self._count_begun()
+            self.next = ()
         spoken = self.chat[-1] if self.chat else None
         for step in event.steps:
             if spoken is not None:
@@ -215,7 +244,8 @@ class Live:
         self._prompts.extend(token for token in event.evaluations if token.n_tokens > 1)
         self.unrecorded += event.unrecorded
         self.n_evaluations += len(event.steps)
-        self.next = event.next or self.next
+        if event.next:
+            self.next, self.ahead = event.next, event.ahead
         self.graphs = event.graphs or self.graphs
         self.memory = event.memory or self.memory
         self.rss = event.rss or self.rss
@@ -234,18 +264,34 @@ class Live:
         self.state = "idle"
         self._tell(event.note)
         self.n_past = event.n_past
-        if self.chat and event.turn is not None:
-            self.chat[-1].turn = replace(event.turn)
-        elif self.chat:
+        if event.turn is None:
             self._take_back()
-        self._replaced = None
+        else:
+            self._count_begun()
+            if self.chat:
+                self.chat[-1].turn = replace(event.turn)
+
+    def _count_begun(self) -> None:
+        """The turn that began is one of the conversation."""
+        if self._begun is not None:
+            self.tree.add(self._begun)
+            self._begun, self.replaced = None, False
+            self._place()
 
     def _take_back(self) -> None:
-        """Not one token came of the turn that began."""
-        self.chat.pop()
-        self.chat += [self._replaced] if self._replaced else []
+        """Not one token came of the turn that began, if one did."""
+        if self._begun is not None:
+            self._begun = None
+            if self._instead:
+                self.tree.redo()
 
-    def _spoken(self, turns: tuple[Turn, ...]) -> list[Spoken]:
-        """The turns, with the steps of those that are as they were."""
-        known = {(s.turn.prompt, s.turn.text): s.steps for s in self.chat}
-        return [Spoken(replace(t), known.get((t.prompt, t.text), [])) for t in turns]
+    def _place(self) -> None:
+        for spoken, place in zip(self.tree.path, self.tree.places, strict=True):
+            spoken.place = place
+
+    def _restore(self, tree: Tree[Turn]) -> None:
+        """Other turns, with the steps of those that are as they were."""
+        known = {(s.turn.prompt, s.turn.text): s.steps for s in self.tree.items}
+        self._begun = None
+        self.tree = tree.map(lambda turn: Spoken(replace(turn), known.get((turn.prompt, turn.text), [])))
+        self._place()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord
 
 # ---- commands ----
@@ -50,7 +51,19 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Take the last turn back."""
+    """Take the last turn back, or right after Clear or Restore: bring back what was there before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redo:
+    """Bring the turn back that was taken back last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """At the last turn that was said in more than one way, go `by` ways further."""
+
+    by: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,7 @@ class Clear:
 class Restore:
     """Have these turns, such as loaded ones, in place of what was said."""
 
-    turns: tuple[Turn, ...]
+    tree: Tree[Turn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,8 @@ Command = (
     | Choose
     | Stop
     | Undo
+    | Redo
+    | Branch
     | Clear
     | Restore
     | Configure
@@ -185,7 +200,7 @@ class Batch:
     """Some tokens that came since the last batch.
 
     evaluations  records of some of the runs since then, the newest; unrecorded counts the others
-    next         the likeliest tokens where the last step was taken, the best first
+    next         the likeliest tokens, the best first: where the last step was taken, or, with `ahead`, after it
     graphs       all graphs, when there are more than were told before
     rss          bytes of the process in memory
     """
@@ -194,6 +209,7 @@ class Batch:
     evaluations: tuple[TokenRecord, ...] = ()
     unrecorded: int = 0
     next: tuple[Alternative, ...] = ()
+    ahead: bool = False
     graphs: tuple[GraphInfo, ...] = ()
     memory: MemoryUse | None = None
     rss: int = 0
@@ -213,10 +229,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """The whole chat, after something else than an answer changed it."""
+    """The whole chat, after something else than an answer changed it. `replaced`: Undo brings back what was there
+    before."""
 
-    turns: tuple[Turn, ...]
+    tree: Tree[Turn]
     n_past: int = 0
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ggtui.viz.wire import EvaluationRow, PackedBatch, StepRow, frame
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
 
+Likely = tuple[int, str, float]  # the fields of an Alternative
 KEPT = 32  # evaluations of a batch: four times a second, so many are as much as a screen can show
 PROMPTS = 4  # of prompts
 
@@ -55,7 +56,8 @@ class Gathered:
     def __init__(self) -> None:
         self.steps: list[StepRow] = []
         self.newest = Newest()
-        self.next: list[tuple[int, str, float]] = []
+        self.next: list[Likely] = []
+        self.ahead = False
 
 
 class Outbox:
@@ -79,8 +81,9 @@ class Outbox:
             self._items.append(event)
             self._ready.notify()
 
-    def add(self, steps: Sequence[StepRow], newest: Newest | None, next: list[tuple[int, str, float]]) -> None:
-        """A batch: its steps, evaluations, and what is likeliest after the last step."""
+    def add(self, steps: Sequence[StepRow], newest: Newest | None, next: list[Likely], *, ahead: bool = False) -> None:
+        """A batch: its steps, evaluations, and what was likeliest where the last step was taken; `ahead`: is after
+        it."""
         with self._ready:
             last = self._items[-1] if self._items else None
             if not isinstance(last, Gathered):
@@ -89,7 +92,8 @@ class Outbox:
             last.steps += steps
             if newest is not None:
                 last.newest.join(newest)
-            last.next = next or last.next
+            if next:
+                last.next, last.ahead = next, ahead
             self._ready.notify()
 
     def close(self) -> None:
@@ -134,7 +138,7 @@ class _Packer:
         if any(run.graph >= self._n_graphs for run in runs):
             graphs = session.graphs()
             self._n_graphs = len(graphs)
-        return PackedBatch(gathered.steps, rows, n_runs - len(rows), gathered.next, graphs, memory, rss)
+        return PackedBatch(gathered.steps, rows, n_runs - len(rows), gathered.next, gathered.ahead, graphs, memory, rss)
 
     def _row(self, run: TokenRecord) -> EvaluationRow:
         return (

@@ -16,6 +16,7 @@ from ggtui.chat import commands, modes
 from ggtui.chat.conversation import Chat
 from ggtui.chat.history import History as Past
 from ggtui.viz.shell import Shell
+from ggtui.viz.text import printable_line
 
 PROMPT = "> "
 
@@ -25,7 +26,8 @@ class Repl:
 
     def __init__(self, chat: Chat, started: int, *, quiet: bool = False, **terminal: Any) -> None:
         """`terminal`: input and output of prompt_toolkit, where they are not the real ones."""
-        self.shell = Shell(chat, self._edit, started=started, quiet=quiet)
+        self._terminal = terminal
+        self.shell = Shell(chat, self._edit, self._sure, started=started, quiet=quiet)
         self._past = Past()
         self._editor: PromptSession[str] = PromptSession(
             PROMPT,
@@ -70,6 +72,14 @@ class Repl:
             return None
         finally:
             self._editor.message = PROMPT
+
+    def _sure(self, question: str) -> bool:
+        """Asks without the history, of which the answer is no part."""
+        editor: PromptSession[str] = PromptSession(f"{printable_line(question)} y/N: ", **self._terminal)
+        try:
+            return editor.prompt().strip().lower() in ("y", "yes")
+        except (EOFError, KeyboardInterrupt):
+            return False
 
 
 class _History(History):

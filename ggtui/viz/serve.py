@@ -30,7 +30,7 @@ try:
     from textual_serve.server import Server
 except ImportError as error:
     raise MissingPartError(
-        "--serve: textual-serve is not installed; install it with: pip install 'ggtui[serve]'"
+        "--browser: textual-serve is not installed; install it with: pip install 'ggtui[serve]'"
     ) from error
 
 PORT, PORTS = 8000, 20  # the first port to try when none is asked for, and how many

@@ -24,23 +24,29 @@ if TYPE_CHECKING:
 
 
 class Shell:
-    """A conversation without the line editor. `ask(text)` lets the person edit a text, None if they would rather not;
-    started is when the program began, for the total time."""
+    """A conversation without the line editor.
+
+    ask      lets the person edit a text; None if they would rather not
+    sure     asks whether to do something
+    started  when the program began, for the total time
+    """
 
     def __init__(
         self,
         chat: Chat,
         ask: Callable[[str], str | None],
+        sure: Callable[[str], bool],
         out: TextIO | None = None,
         *,
         started: int = 0,
         quiet: bool = False,
     ) -> None:
-        self.chat, self.ask, self.started, self.quiet = chat, ask, started, quiet
+        self.chat, self.ask, self.sure, self.started, self.quiet = chat, ask, sure, started, quiet
         self.out = out or sys.stdout
         self.wrapped = Wrapped(self.out)
         self.leaving = False
         self.profile = Profile(chat.session)
+        self._name = ""  # under which this chat was saved or loaded
 
     # ---- lines ----
 
@@ -95,9 +101,10 @@ class Shell:
         n, n_prompt = after.n_sampled - before.n_sampled, after.n_prompt - before.n_prompt
         speed = summary.per_second(after.n_predicted - before.n_predicted, after.predict_ns - before.predict_ns)
         prompt_speed = summary.per_second(n_prompt, after.prompt_ns - before.prompt_ns)
+        paced = summary.paced(self.chat.settings.speed)
         why = {"n_predict": "", "context full": ""}.get(reason, f"; {reason}")
         return (
-            f"[{n} tokens, {speed:.0f} tok/s; prompt {n_prompt}, {prompt_speed:.0f} tok/s; "
+            f"[{n} tokens, {speed:.0f} tok/s{paced}; prompt {n_prompt}, {prompt_speed:.0f} tok/s; "
             f"context {session.n_past}/{session.n_ctx}{why}]"
         )
 
@@ -139,14 +146,41 @@ class Shell:
 
     def clear(self) -> None:
         self.chat.clear()
-        self.tell("Everything said so far is forgotten.")
+        self._name = ""
+        self.tell("Everything said so far is forgotten; /undo right after brings it back.")
 
     def regen(self) -> None:
         self._stream(self.chat.regen())
 
     def undo(self) -> None:
         turn = self.chat.undo()
-        self.tell(f"Took back {_short(turn.prompt)} and its answer; {turns_told(self.chat.turns)} left.")
+        if turn is None:
+            self._name = ""
+            self._say_again()
+            self.tell(f"Brought back what was said before: {turns_told(self.chat.turns)}.")
+        else:
+            left = turns_told(self.chat.turns)
+            self.tell(f"Took back {_short(turn.prompt)} and its answer; {left} left. /redo brings it back.")
+
+    def redo(self) -> None:
+        self.chat.redo()
+        self._say_again(len(self.chat.turns) - 1)
+
+    def branch(self, by: int) -> None:
+        """Say from there on what is another conversation now."""
+        before = self.chat.turns
+        self.chat.branch(by)
+        turns = self.chat.turns
+        same = sum(1 for a, b in zip(before, turns, strict=False) if a is b)
+        self._say_again(same)
+        place, of = self.chat.tree.places[same]
+        self.tell(f"Answer {place} of {of}; {turns_told(turns)}.")
+
+    def _say_again(self, first: int = 0) -> None:
+        """The conversation from a turn on, once more."""
+        turns = list(enumerate(self.chat.turns))[first:]
+        text = "".join(MODES[turn.mode].text(turn.prompt, first=n == 0) + turn.text for n, turn in turns)
+        self.wrapped.write(printable(text if text.endswith("\n") else f"{text}\n"))
 
     def edit(self) -> None:
         if not self.chat.turns:
@@ -158,18 +192,18 @@ class Shell:
             self._stream(self.chat.edit(prompt))
 
     def save(self, name: str) -> str:
-        path = saved_chats.save(name, self.chat.turns, str(self.chat.session.path))
+        if name != self._name and saved_chats.exists(name) and not self.sure(f"{name} is there; write over it?"):
+            return "Left as it was."
+        path = saved_chats.save(name, self.chat.tree, str(self.chat.session.path))
+        self._name = name
         return f"Saved {turns_told(self.chat.turns)}: {path}"
 
     def load(self, name: str) -> str:
-        turns = saved_chats.load(name)
-        self.chat.clear()
-        for turn in turns:
-            mode = MODES[turn.mode]
-            self.wrapped.write(printable(mode.text(turn.prompt, first=not self.chat.turns) + turn.text))
-            self.chat.add(turn)
-        self.wrapped.write("\n")
-        return f"Loaded {turns_told(turns)}."
+        self.chat.restore(saved_chats.load(name))
+        self._name = name
+        self._say_again()
+        back = "; /undo right after brings back what was said before" if self.chat.replaced else ""
+        return f"Loaded {turns_told(self.chat.turns)}{back}."
 
     def sessions(self) -> None:
         self._tell_all(saved_chats.names() or ["No chats are saved; /save NAME does."])

@@ -16,6 +16,11 @@ def per_second(n: int, ns: int) -> float:
     return n / ns * 1e9 if ns > 0 else 0.0
 
 
+def paced(speed: float) -> str:
+    """What to tell beside the engine's own speed where a setting slows what is shown."""
+    return f", paced to {speed:g}" if speed else ""
+
+
 def measured(session: Session, total_ns: int) -> dict[str, Any]:
     """The figures of a session: times in milliseconds, speeds in tokens a second, memory in bytes.
 

@@ -46,6 +46,7 @@ class PackedBatch(NamedTuple):
     evaluations: list[EvaluationRow]
     unrecorded: int
     next: list[tuple[int, str, float]]
+    ahead: bool
     graphs: tuple[GraphInfo, ...]
     memory: MemoryUse | None
     rss: int
@@ -62,6 +63,7 @@ class PackedBatch(NamedTuple):
             ),
             self.unrecorded,
             tuple(Alternative(*row) for row in self.next),
+            self.ahead,
             self.graphs,
             self.memory,
             self.rss,

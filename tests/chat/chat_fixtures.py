@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,10 @@ import pytest
 from ggtui.chat.conversation import Chat
 from ggtui.chat.settings import SETTINGS
 from ggtui.core.engine.session import Session, load
+
+
+def text_of(steps: Iterable[Any]) -> str:
+    return "".join(step.text for step in steps)
 
 
 @pytest.fixture(autouse=True)

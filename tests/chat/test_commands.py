@@ -12,8 +12,8 @@ from ggtui.core.errors import UsageError
 
 # The commands of the contract, in its order.
 NAMES = [
-    *("/help", "/bye", "/clear", "/regen", "/undo", "/edit", "/save", "/load", "/sessions", "/mode", "/set", "/show"),
-    *("/stats", "/perf", "/trace", "/topk"),
+    *("/help", "/bye", "/clear", "/regen", "/edit", "/prev", "/next", "/undo", "/redo", "/save", "/load", "/sessions"),
+    *("/mode", "/speed", "/set", "/show", "/stats", "/perf", "/trace", "/topk"),
 ]
 
 
@@ -40,7 +40,7 @@ class Asked:
         return f"{word}? {meant}"
 
     def value(self, key: str) -> object:
-        return {"mode": "chat", "temp": 0.5, "stop": ()}[key]
+        return {"mode": "chat", "temp": 0.5, "stop": (), "speed": 2.5}[key]
 
 
 def asked(line: str, keys: Mapping[str, str] | None = None) -> Asked:
@@ -61,6 +61,11 @@ def asked(line: str, keys: Mapping[str, str] | None = None) -> Asked:
         ("/clear", ("clear",)),
         ("/regen", ("regen",)),
         ("/undo", ("undo",)),
+        ("/redo", ("redo",)),
+        ("/prev", ("branch", -1)),
+        ("/next", ("branch", 1)),
+        ("/speed 5", ("configure", "speed", 5.0, "speed = 5")),
+        ("/speed 0", ("configure", "speed", 0.0, "speed = 0")),
         ("/edit", ("edit",)),
         ("/save  a b ", ("save", "a b")),
         ("/load a b", ("load", "a b")),
@@ -104,6 +109,7 @@ def test_every_command_of_the_contract_is_there() -> None:
 def test_values_are_told() -> None:
     assert asked("/set temp").told == ["temp = 0.5"]
     assert asked("/set stop").told == ["stop = none"]
+    assert asked("/speed").told == ["speed = 2.5"]
     assert asked("/mode").told == ["Mode chat: what you type is a question, and the model answers it."]
 
 
@@ -138,6 +144,8 @@ def test_what_a_front_end_with_screens_does_itself() -> None:
         ("/set xyzzy 1", "/set xyzzy: no such setting; /set lists them"),
         ("/set threads 2", "/set threads: only at the start, by ggtui chat --threads N"),
         ("/set temp -1", "/set temp -1: must be 0 or more"),
+        ("/speed fast", "^/speed fast: must be a number, 0 or more"),
+        ("/speed -1", "^/speed -1: must be 0 or more"),
         ("/show", "/show : must be info or params or graph or mem"),
         ("/perf sideways", "/perf sideways: must be on, off, top or save"),
         ("/perf top 0", "/perf top 0: must be a whole number, 1 or more"),
@@ -154,7 +162,7 @@ def test_what_is_refused(line: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "part", "found"),
     [
-        ("/s", "/s", ["/save", "/sessions", "/set", "/show", "/stats"]),
+        ("/s", "/s", ["/save", "/sessions", "/speed", "/set", "/show", "/stats"]),
         ("/show ", "", list(SUBJECTS)),
         ("/perf s", "s", ["save"]),
         ("/quit x", "x", []),

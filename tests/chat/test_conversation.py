@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from chat_fixtures import text_of
 
 from ggtui.chat.conversation import Chat, Turn
-from ggtui.core.engine.steps import Step
+from ggtui.chat.tree import Tree
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
-
-
-def text_of(steps: Iterator[Step]) -> str:
-    return "".join(step.text for step in steps)
 
 
 def fresh(chat: Chat, prompt: str, seed: int, n: int = 8, **params: Any) -> str:
@@ -98,7 +94,67 @@ def test_nothing_to_take_back(chat: Chat) -> None:
 def test_clear(chat: Chat) -> None:
     text_of(chat.say("Once upon a time"))
     chat.clear()
-    assert chat.turns == [] and chat.session.tokens == []
+    assert chat.turns == [] and chat.session.tokens == [] and chat.tree.items == []
+
+
+def test_a_pace_slows_what_comes_and_not_the_engine(chat: Chat) -> None:
+    """Told by what is waited for, not by a clock."""
+    pauses: list[float] = []
+    clock = [0.0]
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    chat.pause = pause
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ggtui.chat.conversation.time.monotonic", lambda: clock[0])
+        plain = text_of(chat.say("Once upon a time"))
+        assert pauses == []
+        chat.clear()
+        chat._n_answers = 0
+        chat.settings.speed = 4.0
+        steps = []
+        for step in chat.say("Once upon a time"):
+            steps.append(step)
+            clock[0] += 0.05  # that telling takes
+    assert text_of(iter(steps)) == plain
+    assert pauses == [pytest.approx(0.2)] * 7, "what came ahead of the first one is not waited for"
+
+
+def test_a_very_slow_pace_is_waited_for_in_pieces(chat: Chat) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise GgtuiError("stopped")
+
+    chat.pause, chat.settings.speed = pause, 1e-300
+    steps = chat.say("Once upon a time")
+    first = next(steps)
+    with pytest.raises(GgtuiError, match="stopped"):
+        next(steps)
+    assert max(pauses) <= 60.0
+    (turn,) = chat.turns
+    assert (turn.text, turn.reason, turn.sampled) == (first.text, "interrupted", [first.token])
+    chat.settings.speed = 0.0
+    text_of(chat.say(" And"))
+    assert chat.session.tokens == chat.tokens, "what was chosen and not told is no part of it"
+
+
+def test_going_on_past_the_end_of_the_text(new_chat: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = new_chat()
+    tokenizer = chat.session.tokenizer
+    monkeypatch.setattr(tokenizer, "eos", next(iter(chat.say("Once upon a time"))).token)
+    for ignore, n in ((False, 1), (True, 8)):
+        chat.clear()
+        chat._n_answers = 0
+        chat.settings.ignore_eos = ignore
+        text = text_of(chat.say("Once upon a time"))
+        (turn,) = chat.turns
+        assert len(turn.sampled) == n and turn.text == text and turn.sampled[0] == tokenizer.eos
+        assert "".join(chat.pieces(turn)) == text
 
 
 def test_a_failing_turn_leaves_the_chat_as_it_was(new_chat: Any) -> None:
@@ -323,13 +379,15 @@ def test_an_added_turn_is_as_if_it_had_been_had(chat: Chat, new_chat: Any) -> No
     text = text_of(chat.say("Once upon a time"))
     turn, n_answers = chat.turns[0], 1
     other = new_chat()
-    other.add(Turn("Once upon a time", text))
+    other.restore(Tree([Turn("Once upon a time", text)]))
     other._n_answers = n_answers
     assert chat.session.tokenizer.decode(other.tokens) == chat.session.tokenizer.decode(turn.ids)
-    other.add(Turn(" And", "", reason="end of text"))
+    other.restore(Tree([Turn("Once upon a time", text), Turn(" And", "", reason="end of text")]))
     assert other.tokens[-1] == chat.session.tokenizer.eos
+    before = other.turns
     with pytest.raises(GgtuiError, match="mode 'sing'"):
-        other.add(Turn("x", mode="sing"))
+        other.restore(Tree([Turn("a"), Turn("x", mode="sing")]))
+    assert other.turns == before
 
 
 @pytest.mark.parametrize("stop", [(), ("e",)])
@@ -340,8 +398,7 @@ def test_an_added_turn_keeps_its_tokens(new_chat: Any, stop: tuple[str, ...]) ->
     turn = chat.turns[0]
     other = new_chat()
     for added in (replace(turn), replace(turn, ids=[], n_prompt=0)):
-        other.clear()
-        other.add(added)
+        other.restore(Tree([added]))
         assert other.turns == [turn]
 
 

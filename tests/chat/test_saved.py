@@ -11,22 +11,33 @@ import pytest
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.folders import chats
-from ggtui.chat.saved import load, names, save
+from ggtui.chat.saved import VERSION, exists, load, names, save
+from ggtui.chat.tree import Tree
 from ggtui.core.errors import GgtuiError, UsageError
 
-TURNS = (Turn("a\n\x1b", "b \ud83d", "chat", "stop text"), Turn("", "", "complete", "end of text"))
+TURNS = Tree((Turn("a\n\x1b", "b \ud83d", "chat", "stop text"), Turn("", "", "complete", "end of text")))
+
+
+def forked() -> Tree[Turn]:
+    """Two answers to the second prompt, and the conversation at the first of them."""
+    tree = Tree((Turn("one", " 1"), Turn("two", " 2")))
+    tree.undo()
+    tree.add(Turn("two", " II"))
+    tree.branch(1)
+    return tree
 
 
 def test_what_is_saved_is_loaded() -> None:
     assert names() == []
     path = save("my chat", TURNS, "m.gguf")
-    save("Änderung", [], "m.gguf")
+    save("Änderung", Tree(), "m.gguf")
     assert path.parent == chats()
     assert load("my chat") == TURNS
-    assert load("Änderung") == ()
+    assert load("Änderung") == Tree()
     assert names() == ["my chat", "Änderung"]
-    save("my chat", TURNS[:1], "m.gguf")
-    assert load("my chat") == TURNS[:1]
+    assert exists("my chat") and not exists("another")
+    save("my chat", forked(), "m.gguf")
+    assert load("my chat") == forked()
     assert [p.suffix for p in chats().iterdir()] == [".json", ".json"], "no temporary file is left"
     (chats() / "a\x1b[2J.json").touch()
     assert names() == ["my chat", "Änderung"], "what could not be loaded is not listed"
@@ -40,22 +51,22 @@ def test_a_saved_chat_is_for_the_user_alone_and_on_the_disk(monkeypatch: pytest.
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_old_chat() -> None:
-    path = save("x", TURNS, "m")
+    path = save("x", Tree(TURNS), "m")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(GgtuiError, match=r"x\.json: cannot be written: File too large$"):
-            save("x", TURNS * 1000, "m")
+            save("x", Tree(TURNS * 1000), "m")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert load("x") == TURNS and list(path.parent.iterdir()) == [path]
+    assert load("x").path == TURNS and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
     "name", ["", ".", "..", ".hidden", "a/b", "../x", "a\\b", "a\nb", "a\x1b[m", "x" * 101, "ü" * 51]
 )
 def test_bad_names(name: str) -> None:
-    for action in (lambda: save(name, TURNS, "m"), lambda: load(name)):
+    for action in (lambda: save(name, TURNS, "m"), lambda: load(name), lambda: exists(name)):
         with pytest.raises(UsageError, match=r"^name .*: must be 1 to 100 bytes"):
             action()
     assert not chats().exists()
@@ -69,7 +80,27 @@ def test_a_missing_chat() -> None:
         load("x")
 
 
-GOOD = {"schema": "ggtui-chat", "version": 1, "model": "m", "turns": []}
+def test_a_chat_saved_before_there_were_branches_still_opens() -> None:
+    rows = [{"prompt": f"p{n}", "text": f" t{n}", "mode": "complete", "reason": "n_predict"} for n in range(3)]
+    data = {"schema": "ggtui-chat", "version": 1, "model": "m", "turns": rows}
+    save("x", Tree(), "m").write_text(json.dumps(data))
+    tree = load("x")
+    assert [(turn.prompt, turn.text) for turn in tree.path] == [("p0", " t0"), ("p1", " t1"), ("p2", " t2")]
+    assert tree.places == [(1, 1)] * 3
+
+
+def test_what_was_taken_back_is_saved_too() -> None:
+    tree = forked()
+    for _ in range(2):
+        tree.undo()
+    save("x", tree, "m")
+    again = load("x")
+    assert again.path == [] and again == tree
+    assert again.redo().prompt == "one"
+
+
+GOOD = {"schema": "ggtui-chat", "version": 2, "model": "m", "turns": [], "end": -1}
+ROW = {"after": -1, "prompt": "", "text": "", "mode": "chat", "reason": ""}
 
 
 @pytest.mark.parametrize(
@@ -79,16 +110,24 @@ GOOD = {"schema": "ggtui-chat", "version": 1, "model": "m", "turns": []}
         ("[" * 100_000, "not a saved chat: "),
         ("[]", "not a saved chat"),
         ('{"schema": "other"}', "not a saved chat"),
-        ({**GOOD, "version": 2}, "version 2; this ggtui reads version 1"),
+        ({**GOOD, "version": VERSION + 1}, "version 3; this ggtui reads 1 to 2; use a newer one"),
+        ({**GOOD, "version": "x"}, "version 'x'; this ggtui reads 1 to 2"),
+        ({"schema": "ggtui-chat", "turns": []}, "version None; this ggtui reads 1 to 2"),
+        ({**GOOD, "turns": [ROW], "end": 1}, "a damaged chat: ValueError"),
+        ({**GOOD, "turns": [ROW], "end": True}, "a damaged chat: TypeError"),
+        ({**GOOD, "turns": [{**ROW, "after": 0}]}, "a damaged chat: ValueError"),
+        ({**GOOD, "turns": [{**ROW, "after": -2}]}, "a damaged chat: ValueError"),
+        ({**GOOD, "turns": [{**ROW, "after": None}]}, "a damaged chat: TypeError"),
+        ({**GOOD, "turns": {"a": 1}}, "a damaged chat: TypeError"),
         ({**GOOD, "turns": [{"prompt": "a"}]}, "a damaged chat: KeyError"),
         ({**GOOD, "turns": 1}, "a damaged chat: TypeError"),
-        ({**GOOD, "turns": [{"prompt": 1, "text": "", "mode": "chat", "reason": ""}]}, "a damaged chat"),
-        ({**GOOD, "turns": [{"prompt": "", "text": "", "mode": "sing", "reason": ""}]}, "a damaged chat: 'sing'"),
-        ({**GOOD, "turns": [{"prompt": "", "text": "", "mode": [], "reason": ""}]}, "a damaged chat"),
+        ({**GOOD, "turns": [{**ROW, "prompt": 1}]}, "a damaged chat: 'chat' is no mode, or a text is none"),
+        ({**GOOD, "turns": [{**ROW, "mode": "sing"}]}, "a damaged chat: 'sing'"),
+        ({**GOOD, "turns": [{**ROW, "mode": []}]}, "a damaged chat: [] is no mode, or a text is none"),
     ],
 )
 def test_a_damaged_file(data: Any, problem: str) -> None:
-    path: Path = save("x", [], "m")
+    path: Path = save("x", Tree(), "m")
     path.write_text(data if isinstance(data, str) else json.dumps(data))
     with pytest.raises(GgtuiError) as raised:
         load("x")
@@ -96,6 +135,6 @@ def test_a_damaged_file(data: Any, problem: str) -> None:
 
 
 def test_a_file_that_is_no_text() -> None:
-    save("x", [], "m").write_bytes(b"\xff\xfe")
+    save("x", Tree(), "m").write_bytes(b"\xff\xfe")
     with pytest.raises(GgtuiError, match="not a saved chat"):
         load("x")

@@ -90,6 +90,42 @@ def test_input_that_is_no_text(ggtui: Run, tmp_path: Path) -> None:
     assert ggtui("chat", "-f", str(tmp_path)).code == 2
 
 
+def test_going_on_past_the_end_of_the_text(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a token that comes early as the one that ends a text."""
+    first = next(iter(load(threads=1).generate("The king", 1, temp=0.0))).token
+    eos = property(lambda _: first, lambda *_: None)
+    monkeypatch.setattr("ggtui.core.vocab.bpe.Tokenizer.eos", eos, raising=False)
+    flags = ("chat", "-q", "--json", "-p", "The king", "-n", "5", "--temp", "0")
+    for more, n, reason in (((), 1, "end of text"), (("--ignore-eos",), 5, "n_predict")):
+        *rows, last = [json.loads(line) for line in ggtui(*flags, *more).out.splitlines()]
+        assert (len(rows), last["stats"]["stop_reason"]) == (n, reason)
+
+
+def test_a_pace_changes_no_text(ggtui: Run) -> None:
+    assert ggtui("chat", "-q", "-p", "The king", *FEW, "--speed", "500").out == ended(expected("The king"))
+    assert ggtui("chat", "-p", "x", "--speed", "-1").err == "ggtui: --speed -1: must be 0 or more\n"
+
+
+@pytest.mark.parametrize("flag", ["--browser", "--serve"])
+def test_the_browser_is_asked_for_by_its_name_and_by_the_one_before(
+    ggtui: Run, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    pytest.importorskip("textual_serve")
+    monkeypatch.setattr("ggtui.viz.serve.serve", lambda *args: asked.append(args) or 0)
+    words = ("model.gguf", "--host=::1", "--temp", "0", "--port", "8001", "--speed", "3")
+    assert ggtui("chat", flag, *words).code == 0
+    assert asked == [(["model.gguf", "--temp", "0", "--speed", "3"], "::1", 8001)]
+    assert ggtui("chat", flag, "-p", "x").err == "ggtui: --browser: not with a prompt, --json or --plain\n"
+    assert ggtui("chat", "--host", "::1", "-p", "x").err == "ggtui: --host: only with --browser\n"
+
+
+def test_the_name_before_is_in_no_help_and_no_completion(ggtui: Run) -> None:
+    for words in (("chat", "--help"), ("--print-completion", "bash"), ("--print-completion", "zsh")):
+        out = ggtui(*words).out
+        assert "--browser" in out and "--speed" in out and "--ignore-eos" in out and "--serve" not in out
+
+
 def test_an_opening_is_drawn(ggtui: Run) -> None:
     texts = {}
     for seed in range(12):
@@ -234,6 +270,17 @@ def test_a_signal_ends_the_text_in_order(start: Run, number: signal.Signals, cod
         rows = [json.loads(line) for line in out.splitlines()]
         assert rows[-1]["stats"]["stop_reason"] == "interrupted"
         assert rows[-1]["stats"]["generated_tokens"] >= len(rows) - 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_heard_at_once_while_the_next_token_is_waited_for(
+    start: Run, number: signal.Signals, code: int
+) -> None:
+    program = start("chat", "-p", "The king", "-n", "-1", "--temp", "0", "--speed", "0.001")
+    assert program.stdout.read(2)
+    program.send_signal(number)
+    _, err = program.communicate(timeout=20)
+    assert program.returncode == code and b"Traceback" not in err and re.search(rb"generation = +[12] tokens", err)
 
 
 def test_ctrl_c_is_heard_while_a_prompt_is_read(start: Run, tmp_path: Path) -> None:

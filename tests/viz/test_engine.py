@@ -7,34 +7,33 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from chat_fixtures import text_of
+from engines import LIMIT, Listener, N, started
 
 from ggtui.chat.conversation import Chat, Turn
-from ggtui.chat.settings import SETTINGS
+from ggtui.chat.tree import Tree
 from ggtui.core.runtime.cores import usable_cores
-from ggtui.viz.engine import EngineProcess
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Alternatives,
     Batch,
     Began,
+    Branch,
     Choose,
     Clear,
     Configure,
-    Configured,
     Edit,
     Ended,
-    Event,
     Failed,
     Gone,
     Likeliest,
     Loaded,
     Profile,
+    Redo,
     Regen,
     Restore,
     Say,
@@ -43,78 +42,7 @@ from ggtui.viz.messages import (
     Undo,
 )
 
-LIMIT = 60.0  # seconds after which something is wrong
-N = 12
 WITHOUT_END = {"n_predict": -1, "ctx_shift": True}
-E = TypeVar("E")
-
-
-def settings(**changed: Any) -> SimpleNamespace:
-    defaults = {s.key: s.default for s in SETTINGS.values()}
-    return SimpleNamespace(**{**defaults, "threads": 1, "seed": 1, "n_predict": N, **changed})
-
-
-class Listener:
-    """An engine, and what was heard of it."""
-
-    loaded: Loaded  # of the one that tests share
-
-    def __init__(self, engine: EngineProcess) -> None:
-        self.engine = engine
-        self.heard: list[Event] = []
-
-    def until(self, kind: type[E], met: Callable[[E], bool] = lambda _: True) -> E:
-        """The next event of a kind. What came before it is in `heard`."""
-        deadline = time.monotonic() + LIMIT
-        while time.monotonic() < deadline:
-            for i, event in enumerate(self.heard):
-                if isinstance(event, kind) and met(event):
-                    self.before, self.heard = self.heard[:i], self.heard[i + 1 :]
-                    return event
-                assert not isinstance(event, Gone), event
-            self.heard += self.engine.receive()
-            time.sleep(0.002)
-        raise AssertionError(f"no {kind.__name__} but {self.heard}")
-
-    def ask(self, command: Any, kind: type[E]) -> E:
-        self.engine.send(command)
-        return self.until(kind)
-
-    def steps(self) -> list[Any]:
-        return [step for event in self.before if isinstance(event, Batch) for step in event.steps]
-
-
-def started(**changed: Any) -> Listener:
-    return Listener(EngineProcess(settings(**changed)))
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Listener]:
-    listener = started()
-    listener.loaded = listener.until(Loaded)
-    yield listener
-    listener.engine.close()
-
-
-@pytest.fixture
-def engine(shared: Listener) -> Listener:
-    """With no turns, and answers of N tokens without chance."""
-    shared.ask(Clear(), Turns)
-    live = [s.key for s in SETTINGS.values() if s.live or s.key == "mode"]
-    shared.ask(Configure({**{key: getattr(settings(), key) for key in live}, "temp": 0.0}), Configured)
-    shared.heard.clear()
-    return shared
-
-
-@pytest.fixture
-def here(new_chat: Any) -> Chat:
-    """The same in this process."""
-    chat: Chat = new_chat(temp=0.0, n_predict=N)
-    return chat
-
-
-def text_of(steps: Any) -> str:
-    return "".join(step.text for step in steps)
 
 
 def test_it_tells_of_the_model(here: Chat) -> None:
@@ -142,6 +70,7 @@ def test_an_answer_is_what_a_chat_says(engine: Listener, new_chat: Any) -> None:
         assert [s.token for s in steps] == [s.token for s in wanted]
         assert [s.text for s in steps] == [s.text for s in wanted]
         assert [s.n_past for s in steps] == [s.record.n_past + s.record.n_tokens for s in wanted]
+        chat.alternatives(1)  # which reads the end of it, as the engine does to know what follows
         assert ended.turn == chat.turns[-1] and ended.n_past == chat.session.n_past
 
 
@@ -157,10 +86,8 @@ def test_evaluations_are_told_with_their_records(engine: Listener, here: Chat) -
     last = runs[-1]
     assert len(last.records) > len(here.session.graphs()[0].nodes) and last.dropped == 0
     assert live.trace().graphs[0].nodes == here.session.graphs()[0].nodes
-    told, spoke = batches[-1], [batch for batch in batches if batch.steps][-1]
+    told = [batch for batch in batches if batch.rss][-1]
     assert told.rss > 10_000_000 and told.memory is not None and told.memory.weights > 1_000_000
-    assert [a.p for a in spoke.next] == sorted((a.p for a in spoke.next), reverse=True) and len(spoke.next) == 3
-    assert spoke.next[0].token == spoke.steps[-1].token, "without chance it is the likeliest"
     assert [run.n_tokens for run in runs if run.n_tokens > 1] == [4], "the prompt is never pushed out"
 
 
@@ -194,22 +121,26 @@ def test_other_commands(engine: Listener, here: Chat) -> None:
     assert began.replaces and [step.token for step in began.kept] == kept
     steps = engine.steps()
     assert steps[0].token == token and text_of((*began.kept, *steps)) == ended.turn.text
-    here.undo()
-    assert engine.ask(Undo(), Turns) == Turns(tuple(here.turns), here.n_past)
-    assert engine.ask(Clear(), Turns) == Turns(())
+    for command, act in ((Branch(-1), lambda: here.branch(-1)), (Undo(), here.undo), (Redo(), here.redo)):
+        act()
+        assert engine.ask(command, Turns).tree == here.tree
+    assert len(here.tree.items) == 5, "of the second prompt there are four answers"
+    assert engine.ask(Clear(), Turns) == Turns(Tree(), 0, replaced=True)
+    assert engine.ask(Undo(), Turns).tree == here.tree
 
 
 @pytest.mark.parametrize(
     ("command", "line"),
     [
-        (Undo(), "nothing to take back"),
+        (Redo(), "nothing to bring back"),
+        (Branch(1), "no other answer"),
         (Regen(), "nothing was said"),
         (Edit("x"), "nothing was said"),
         (Choose(0, 1), "nothing was said"),
         (Alternatives(3, 5), "keep 5: the answer has 0 tokens"),
         (Configure({"temp": -1.0}), "temp -1.0: must be 0 or more"),
         (Configure({"threads": 2}), "threads: no setting of a chat"),
-        (Restore((Turn("a\nb", mode="sing"),)), "mode 'sing'"),
+        (Restore(Tree((Turn("a\nb", mode="sing"),))), "mode 'sing'"),
         (Say("word " * 600), "don't fit"),
     ],
 )
@@ -224,8 +155,8 @@ def test_choosing_what_is_not_there(engine: Listener) -> None:
     for command in (Choose(N + 1, 1), Choose(1, 1 << 20)):
         engine.ask(command, Failed)
     assert engine.ask(Alternatives(1), Likeliest).keep == N
-    engine.engine.send(Restore((ended.turn,)))
-    assert engine.until(Turns).turns == (ended.turn,), "with its tokens"
+    engine.engine.send(Restore(Tree((ended.turn,))))
+    assert engine.until(Turns).tree.path == [ended.turn], "with its tokens"
 
 
 def test_a_full_context_says_what_to_do(engine: Listener) -> None:
@@ -253,7 +184,7 @@ def test_stop_before_the_first_token(engine: Listener) -> None:
         ended = engine.ask(Stop(), Ended)
         if ended.turn is None:
             assert ended.reason == "interrupted"
-            assert len(engine.until(Turns).turns) == 1
+            assert len(engine.until(Turns).tree.path) == 1
         else:  # the stop came late
             engine.ask(Undo(), Turns)
 
@@ -295,9 +226,9 @@ def test_killed_and_begun_anew() -> None:
         assert "SIGKILL" in gone.message and not gone.loading and listener.engine.receive() == []
         listener.engine.send(Undo())  # to nobody
         listener.engine.restart()
-        listener.engine.send(Restore((first, second)))
+        listener.engine.send(Restore(Tree((first, second))))
         turns = listener.until(Turns)
-        assert turns.turns == (first, second) and turns.n_past == 0
+        assert turns.tree.path == [first, second] and turns.n_past == 0
         assert listener.ask(Regen(), Ended).turn == second
         for number, name in ((signal.SIGINT, None), (signal.SIGTERM, "SIGTERM")):
             os.kill(listener.engine.pid, number)
@@ -358,7 +289,7 @@ def test_ended_while_it_loads() -> None:
 
 PARENT = """
 import sys, time
-from test_engine import started
+from engines import started
 from ggtui.viz.messages import Loaded, Say, Configure
 listener = started(n_predict=-1, ctx_shift=True)
 if sys.argv[1] == "loaded":

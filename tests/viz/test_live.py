@@ -8,6 +8,7 @@ import pytest
 from recorded import LIMITS, answer, evaluation, loaded, step, trace
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.core.runtime.record import MemoryUse, Trace
 from ggtui.viz.live import KEPT, POINTS, Live
 from ggtui.viz.messages import (
@@ -75,14 +76,52 @@ def test_an_answer_of_which_nothing_came(live: Live) -> None:
     assert live.chat == [before] and live.state == "idle"
     tell(live, Began("Once upon a time", "complete", replaces=True), Ended("interrupted", None))
     assert live.chat == [before] and len(before.steps) == 3
-    tell(live, Turns((before.turn,), 6), Failed("no"))
+    tell(live, Turns(Tree((before.turn,)), 6), Failed("no"))
     assert live.chat[0].steps == before.steps and live.message == "no" and live.n_past == 6
 
 
-def test_another_answer_takes_the_place_of_the_last(live: Live) -> None:
+def test_another_answer_stands_beside_the_last(live: Live) -> None:
     tell(live, *answer(n=3))
-    tell(live, Began("Long ago", "complete", replaces=True), Batch((step(5, 2),)))
+    first = live.chat[0]
+    tell(live, Began("Long ago", "complete", replaces=True))
+    assert live.chat[0].turn.prompt == "Long ago" and live.chat[0].place == (2, 2) and live.turns.path == [first.turn]
+    tell(live, Batch((step(5, 2),)))
     assert [spoken.turn.prompt for spoken in live.chat] == ["Long ago"] and len(live.chat[0].steps) == 1
+    assert live.tree.items[0] is first and live.tree.places == [(2, 2)]
+    tell(live, Began(" And", "complete"), *answer(" And", n=3)[1:])
+    assert [spoken.place for spoken in live.chat] == [(2, 2), (1, 1)]
+    there = live.turns
+    there.branch(1)
+    tell(live, Turns(there, 3))
+    assert live.chat[0].steps == first.steps, "what was seen coming is still known"
+    assert [spoken.place for spoken in live.chat] == [(1, 2)]
+
+
+def test_an_engine_that_ends_while_it_makes_another_answer_loses_neither(live: Live) -> None:
+    tell(live, *answer(n=3))
+    tell(live, Began("Long ago", "complete", replaces=True), Batch((step(5, 2),)), Gone("it ended"))
+    assert [turn.prompt for turn in live.turns.items] == ["Once upon a time", "Long ago"]
+    tell(live, Began("", "complete", replaces=True, kept=tuple(live.chat[-1].steps)), Gone("it ended again"))
+    assert [turn.prompt for turn in live.turns.path] == ["Long ago"], "of the third not one token came"
+
+
+def test_what_can_be_brought_back_is_until_something_is_said(live: Live) -> None:
+    tell(live, *answer(n=3), Turns(Tree(), 0, replaced=True))
+    assert live.replaced and live.chat == []
+    tell(live, Began("Long ago", "complete"))
+    assert live.replaced
+    tell(live, Batch((step(5, 2),)))
+    assert not live.replaced
+
+
+def test_likeliest_tokens_are_those_of_the_newest_batch(live: Live) -> None:
+    chosen, ahead = (Alternative(1, "a", 0.5),), (Alternative(2, "b", 0.5),)
+    tell(live, Began("x", "complete"), Batch((step(0, 1),), next=chosen))
+    assert (live.next, live.ahead) == (chosen, False)
+    tell(live, Batch(next=ahead, ahead=True), Batch(rss=5))
+    assert (live.next, live.ahead) == (ahead, True)
+    tell(live, Batch((step(1, 2),)))
+    assert live.next == (), "they were those before the newest token"
 
 
 def test_what_stays_of_an_answer_keeps_its_figures(live: Live) -> None:
@@ -100,9 +139,9 @@ def test_what_stays_of_an_answer_keeps_its_figures(live: Live) -> None:
 def test_turns_keep_the_steps_of_those_that_stay(live: Live) -> None:
     tell(live, *answer(n=3), *answer(" And", n=3, n_past=6))
     first = live.chat[0]
-    tell(live, Turns((first.turn,), 6))
+    tell(live, Turns(Tree((first.turn,)), 6))
     assert [spoken.steps for spoken in live.chat] == [first.steps] and live.next == ()
-    tell(live, Turns((Turn("x", "y"),)))
+    tell(live, Turns(Tree((Turn("x", "y"),))))
     assert live.chat[0].steps == []
 
 

@@ -23,7 +23,8 @@ from prompt_toolkit.output import DummyOutput
 
 from ggtui.chat.conversation import Chat
 from ggtui.chat.folders import history
-from ggtui.chat.saved import save
+from ggtui.chat.saved import load, save
+from ggtui.chat.tree import Tree
 from ggtui.viz.repl import Repl, _Commands
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -73,18 +74,29 @@ def test_edit_offers_the_last_prompt(type_keys: Callable[..., list[str]], chat: 
     assert [turn.prompt for turn in chat.turns] == ["The king and queen"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "prompt"), [("y\r", "Long ago"), ("n\r", "The king"), ("\r", "The king"), ("\x03", "The king")]
+)
+def test_an_existing_name_is_asked_about(
+    type_keys: Callable[..., list[str]], chat: Chat, answer: str, prompt: str
+) -> None:
+    type_keys(f"The king\r/save a\r/clear\rLong ago\r/save a\r{answer}\x04")
+    assert load("a").path[0].prompt == prompt
+    assert f"+{answer[0]}\n" not in history().read_text(), "the answer is no line of the conversation"
+
+
 def completions(text: str) -> list[str]:
     return [c.text for c in _Commands().get_completions(Document(text), CompleteEvent())]
 
 
 def test_completion() -> None:
-    assert completions("/s") == ["/save", "/sessions", "/set", "/show", "/stats"]
+    assert completions("/s") == ["/save", "/sessions", "/speed", "/set", "/show", "/stats"]
     assert completions("/mode ") == ["complete", "chat"]
     assert completions("/show g") == ["graph"]
     assert "ctx-shift" in completions("/set ")
     assert "threads" not in completions("/set ")
     assert completions("/load ") == []
-    save("a tale", [], "m")
+    save("a tale", Tree(), "m")
     assert completions("/load a") == ["a tale"]
     assert completions("text") == completions("") == completions("/unknown x") == []
 

@@ -270,5 +270,5 @@ def test_the_command_listens_where_it_says_and_ends_with_a_signal(number: int, h
 def test_without_textual_serve_it_says_what_to_install() -> None:
     program = "import sys; sys.modules['textual_serve.server'] = None; import ggtui.viz.serve"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert f"{MissingPartError.__name__}: --serve: textual-serve is not installed" in done.stderr
+    assert f"{MissingPartError.__name__}: --browser: textual-serve is not installed" in done.stderr
     assert "pip install 'ggtui[serve]'" in done.stderr

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ggtui.chat import saved
 from ggtui.chat.commands import COMMANDS, SUBJECTS
 from ggtui.chat.conversation import Chat, Turn
 from ggtui.chat.folders import chats
@@ -21,8 +22,14 @@ class Typed:
     def __init__(self, chat: Chat, **options: Any) -> None:
         self.out = io.StringIO()
         self.edited: str | None = None
-        self.shell = Shell(chat, lambda text: self.edited, self.out, **options)
+        self.asked: list[str] = []
+        self.sure = False
+        self.shell = Shell(chat, lambda text: self.edited, self._sure, self.out, **options)
         self.chat = chat
+
+    def _sure(self, question: str) -> bool:
+        self.asked.append(question)
+        return self.sure
 
     def __call__(self, line: str) -> str:
         self.out.seek(0)
@@ -78,12 +85,38 @@ def test_clear_regen_undo(typed: Typed) -> None:
     first = typed.chat.turns[0].text
     typed("/regen")
     assert len(typed.chat.turns) == 1 and typed.chat.turns[0].text != first
-    assert typed("/undo") == "Took back 'Once upon a time' and its answer; 0 turns left.\n"
+    assert typed("/undo") == "Took back 'Once upon a time' and its answer; 0 turns left. /redo brings it back.\n"
     typed("x" * 100)
-    assert len(typed("/undo")) < 100
+    assert len(typed("/undo")) < 130
     typed("a")
-    assert typed("/clear") == "Everything said so far is forgotten.\n"
+    assert typed("/clear") == "Everything said so far is forgotten; /undo right after brings it back.\n"
     assert typed.chat.turns == []
+    assert "a" in (said := typed("/undo")) and said.endswith("Brought back what was said before: 1 turn.\n")
+    assert [turn.prompt for turn in typed.chat.turns] == ["a"]
+
+
+def test_going_between_answers(typed: Typed) -> None:
+    nothing = "there is no other answer to go to; /regen and /edit make one"
+    assert typed("/prev") == f"ggtui: {nothing}\n" and typed("/redo") == "ggtui: there is nothing to bring back\n"
+    typed("Once upon a time")
+    first = typed.chat.turns[0].text
+    typed("/regen")
+    typed(" And")
+    second, third = (turn.text for turn in typed.chat.turns)
+    assert typed("/prev") == f"Once upon a time{first}\nAnswer 1 of 2; 1 turn.\n"
+    assert typed("/next") == f"Once upon a time{second} And{third}\nAnswer 2 of 2; 2 turns.\n"
+    typed("/undo")
+    assert typed("/redo") == f" And{third}\n"
+
+
+def test_topk_is_of_what_follows(typed: Typed) -> None:
+    """After the last token of an answer, whichever it is, and not what that was chosen from."""
+    typed("/set temp 0")
+    typed("Once upon a time")
+    token = typed("/topk 1").split(maxsplit=2)[2].strip()
+    typed("/set n-predict 1")
+    typed("")
+    assert repr(typed.chat.turns[-1].text) == token
 
 
 def test_edit(typed: Typed) -> None:
@@ -99,14 +132,15 @@ def test_save_and_load(typed: Typed) -> None:
     assert typed("/sessions") == "No chats are saved; /save NAME does.\n"
     typed("Once upon a time")
     typed(" And \x1b")
-    saved = [(t.prompt, t.text) for t in typed.chat.turns]
+    before = [(t.prompt, t.text) for t in typed.chat.turns]
     assert typed("/save my tale") == f"Saved 2 turns: {chats() / 'my tale.json'}\n"
     assert typed("/sessions") == "my tale\n"
     typed("/clear")
     text = typed("/load my tale")
-    assert text.startswith("Once upon a time") and text.endswith("\nLoaded 2 turns.\n") and r"\x1b" in text
+    assert text.startswith("Once upon a time") and r"\x1b" in text
+    assert text.endswith("\nLoaded 2 turns; /undo right after brings back what was said before.\n")
     assert "\x1b" not in text
-    assert [(t.prompt, t.text) for t in typed.chat.turns] == saved
+    assert [(t.prompt, t.text) for t in typed.chat.turns] == before
     for line, problem in (
         ("/load x", "no saved chat 'x'; saved: my tale"),
         ("/load", "name '': must be"),
@@ -114,6 +148,40 @@ def test_save_and_load(typed: Typed) -> None:
     ):
         assert typed(line).startswith(f"ggtui: {problem}")
     assert len(typed.chat.turns) == 2, "what fails leaves the chat as it was"
+
+
+def test_another_chat_is_not_written_over_without_asking(typed: Typed) -> None:
+    typed("Once upon a time")
+    typed("/save mine")
+    typed(" And")
+    assert typed("/save mine").startswith("Saved 2 turns") and not typed.asked, "it is this chat's own name"
+    typed("/clear")
+    typed("The king")
+    assert typed("/save mine") == "Left as it was.\n" and typed.asked == ["mine is there; write over it?"]
+    assert len(saved.load("mine").path) == 2
+    typed("/save other")
+    typed.sure = True
+    assert typed("/save mine").startswith("Saved 1 turn") and len(typed.asked) == 2
+    typed("/load other")
+    typed("/save other")
+    assert len(typed.asked) == 2, "nor under the name it was loaded from"
+
+
+def test_loading_can_be_taken_back(typed: Typed) -> None:
+    typed("Once upon a time")
+    typed("/save one")
+    typed("/clear")
+    typed("The king")
+    typed("/load one")
+    typed("/undo")
+    assert [turn.prompt for turn in typed.chat.turns] == ["The king"]
+    assert typed("/save one") == "Left as it was.\n", "this chat has no name"
+
+
+def test_the_pace_is_told_beside_the_engines_own_speed(typed: Typed) -> None:
+    assert typed("/speed 400") == "speed = 400\n"
+    assert " tok/s, paced to 400; prompt " in typed("Once upon a time")
+    assert typed("/speed 0") == "speed = 0\n" and "paced" not in typed("")
 
 
 def test_a_folder_that_cannot_be_written(typed: Typed) -> None:
@@ -214,7 +282,7 @@ def test_escapes_of_the_model_are_shown(typed: Typed, monkeypatch: pytest.Monkey
     def evil(prompt: str) -> Iterator[Any]:
         step = next(iter(typed.chat.session.generate(prompt, 1)))
         turn = Turn(prompt, ids=[step.token])
-        typed.chat.turns.append(turn)
+        typed.chat.tree.add(turn)
         yield type(step)(step.token, "\x1b]0;title\x07", step.logprob, step.record)
 
     monkeypatch.setattr(typed.chat, "say", evil)

@@ -68,7 +68,7 @@ def perplexity(
 
     base: a model to compare with, which must have the same vocabulary. progress: called with the number of chunks that
     are read and of all. Both sessions end empty. Raises UsageError for a text of less than two tokens a chunk, sizes
-    out of range and vocabularies that differ.
+    out of range and vocabularies that differ, LogitsError for a model that gives no numbers.
     """
     starts = _starts(len(tokens), session, ctx, stride)[:n_chunks]
     if base is not None and base.tokenizer.n_vocab != session.tokenizer.n_vocab:
@@ -113,6 +113,7 @@ def _log_probabilities(session: Session, chunk: Sequence[int], first: int) -> ND
     if first:
         session.eval(chunk[:first])
     logits = session.eval(chunk[first:-1], all_logits=True).reshape(-1, session.hparams.n_vocab)
+    session.top(1)  # refuses what is no number, and says why
     session.reset()
     logits = logits[:, : session.tokenizer.n_vocab]  # some models have more logits than tokens
     for at in range(0, len(logits), _ROWS):

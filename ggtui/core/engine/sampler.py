@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ggtui.core.errors import UsageError
-from ggtui.core.runtime.cpu.native import check, ffi, lib
+from ggtui.core.errors import LogitsError, UsageError
+from ggtui.core.runtime.cpu.native import ffi, last_error, lib
 
 Logits = npt.NDArray[np.float32]  # (n_vocab,)
 
@@ -87,14 +87,14 @@ class Sampler:
         filters.
 
         logits: float32 (n_vocab,), left as it is; recent: the tokens so far, the newest last.
-        Raises GgtuiError if the logits are not all numbers, UsageError if `recent` has a token that does not
+        Raises LogitsError if the logits are not all numbers, UsageError if `recent` has a token that does not
         exist.
         """
         if len(logits) != self._c.n_vocab:
             self._make_room(len(logits))
         n_recent, ids = self._penalized(len(logits), recent)
         number = self._random() if self._c.temp else 0.0
-        check(lib.gg_sample(self._c, _floats(logits), n_recent, ids, number, self._token, self._logprob))
+        _check(lib.gg_sample(self._c, _floats(logits), n_recent, ids, number, self._token, self._logprob))
         return self._token[0], self._logprob[0]
 
     def _make_room(self, n_vocab: int) -> None:
@@ -117,15 +117,20 @@ def top(logits: Logits, k: int) -> list[tuple[int, float]]:
     """The k likeliest tokens and their probabilities under the model, likeliest first; of equals the lower
     id.
 
-    Raises GgtuiError if the logits are not all numbers, UsageError for a negative k.
+    Raises LogitsError if the logits are not all numbers, UsageError for a negative k.
     """
     if k < 0:
         raise UsageError(f"k {k}: must be 0 or more")
     k = min(k, len(logits))
     tokens, logprobs = ffi.new("int32_t[]", k), ffi.new("double[]", k)
     room = _room(len(logits))
-    check(lib.gg_top(len(logits), _floats(logits), k, ffi.from_buffer(room), tokens, logprobs))
+    _check(lib.gg_top(len(logits), _floats(logits), k, ffi.from_buffer(room), tokens, logprobs))
     return [(tokens[i], math.exp(logprobs[i])) for i in range(k)]
+
+
+def _check(status: int) -> None:
+    if status != lib.GG_OK:
+        raise LogitsError(last_error())
 
 
 def _floats(logits: Logits) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.engine.overflow import blamed
+from ggtui.core.engine.run_info import run_info
 from ggtui.core.engine.runner import Runner
-from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts
+from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts, top
 from ggtui.core.engine.steps import Stats, Step, joined
-from ggtui.core.errors import ContextFullError, ModelFileError, UsageError
+from ggtui.core.errors import ContextFullError, LogitsError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.texts import Texts
 from ggtui.core.models import architecture
@@ -25,8 +26,7 @@ from ggtui.core.models.kv_cache import KVCache
 from ggtui.core.models.loading import Packing, place_weights
 from ggtui.core.runtime.busy import Watch
 from ggtui.core.runtime.context import Context
-from ggtui.core.runtime.cores import here, usable_cores
-from ggtui.core.runtime.cpu.recorder import stamp_ns
+from ggtui.core.runtime.cores import usable_cores
 from ggtui.core.runtime.device import device as device_called
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeRecord, RunInfo, TokenRecord, Trace
 from ggtui.core.vocab import vocabulary
@@ -80,11 +80,11 @@ class Session:
         self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list | Texts)}
         self.n_ctx = min(ctx or h.n_ctx, h.n_ctx)
         self.batch = min(batch, self.n_ctx)
-        self.kv = KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type, self._device.layout)
+        self.kv = self.new_cache(kv_type)
         self._kv_bytes_per_token = self.kv.bytes_per_token
         self.kv_type = kv_type
         self._build = arch.build
-        self._isa, self._fused = isa, fused
+        self._isa, self.fused = isa, fused
         self.profile = record if isinstance(record, str) else "full" if record else "off"
         self.recording = True
         self._closed = False
@@ -158,19 +158,26 @@ class Session:
         key = (capacity, all_logits and capacity > 1)
         if key not in self._runners:
             graph, inputs = self.new_graph(capacity, last_only=not all_logits)
-            plan = graph.plan(fused=self._fused, **self.options)
+            plan = graph.plan(fused=self.fused, **self.options)
             recorder = plan.recorder(self.profile, self.threads)
             self._runners[key] = Runner(len(self._runners), inputs, graph, plan, recorder, capacity)
         return self._runners[key]
 
-    def new_graph(self, n_tokens: int, *, last_only: bool = False) -> tuple[ModelGraph, Inputs]:
+    def new_cache(self, kv_type: str) -> KVCache:
+        """Room for the keys and values of as many tokens as this session's context holds."""
+        h = self.hparams
+        return KVCache(h.n_layer, h.d_head, h.n_head_kv, self.n_ctx, kv_type, self._device.layout)
+
+    def new_graph(
+        self, n_tokens: int, *, last_only: bool = False, kv: KVCache | None = None
+    ) -> tuple[ModelGraph, Inputs]:
         """The model's graph for up to `n_tokens` tokens, over this session's weights and cache, not planned yet.
 
-        `last_only`: logits of the last token alone.
+        `last_only`: logits of the last token alone; `kv`: a cache in place of the session's.
         """
         self._check_open()
         inputs = make_inputs(n_tokens, self.n_ctx, last_only=last_only)
-        return self._build(self.hparams, self.weights, self.kv, inputs), inputs
+        return self._build(self.hparams, self.weights, kv or self.kv, inputs), inputs
 
     def reset(self) -> None:
         """Forget all tokens."""
@@ -282,7 +289,8 @@ class Session:
         `stop`: texts at which to end; they are not part of the text. `ctx_shift`: with a full context drop the older
         half and read the rest again, at new positions, rather than end. Afterwards `stop_reason` says why it ended.
         `answer`: tokens of the text that were read before, and last of them the one that is to be chosen first.
-        Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context.
+        Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context,
+        LogitsError where the model gives no numbers.
         """
         if n_predict < 0:
             raise UsageError(f"n-predict {n_predict}: must be at least 0")
@@ -314,10 +322,12 @@ class Session:
                 pending = self.shift()
             logits, runs = self._eval(pending)
             record = runs[0] if len(runs) == 1 else joined(runs)
-            self._count(record, prompt=n == 0)
+            self.stats.count(record, prompt=n == 0)
             started = time.perf_counter_ns()
-            # Some models have more logits than tokens, to round the matrix up.
-            token, logprob = sampler.sample(logits[: self.tokenizer.n_vocab], self.tokens)
+            try:  # some models have more logits than tokens, to round the matrix up
+                token, logprob = sampler.sample(logits[: self.tokenizer.n_vocab], self.tokens)
+            except LogitsError as error:
+                raise blamed(self, error) from None
             if chosen and n == 0:
                 token, logprob = chosen[0], logprob + float(logits[chosen[0]]) - float(logits[token])
             sample_ns = time.perf_counter_ns() - started
@@ -347,13 +357,13 @@ class Session:
         self.reset()
         return kept
 
-    def _count(self, record: TokenRecord, *, prompt: bool) -> None:
-        if prompt:
-            self.stats.prompt_ns += record.eval_ns
-            self.stats.n_prompt += record.n_tokens
-        else:
-            self.stats.predict_ns += record.eval_ns
-            self.stats.n_predicted += record.n_tokens
+    def top(self, k: int) -> list[tuple[int, float]]:
+        """The k likeliest tokens after the last one read, with their probabilities under the model, likeliest first.
+        Raises LogitsError, as `generate` does, where the logits are not all numbers."""
+        try:
+            return top(self.logits[: self.tokenizer.n_vocab], k)
+        except LogitsError as error:
+            raise blamed(self, error) from None
 
     def memory(self) -> MemoryUse:
         """Bytes by owner, now."""
@@ -385,16 +395,7 @@ class Session:
 
     def run_info(self) -> RunInfo:
         """What this session runs, where and how."""
-        types: Counter[str] = Counter()
-        for t in self.weights.values():
-            types[t.type.name] += t.n_bytes if t.n_rows > 1 else 0
-        busy = self.watch.busy
-        return here(
-            device=self.device, isa=self.isa, threads=self.threads, model=self.path.name,
-            architecture=str(self.metadata["general.architecture"]), types={k: n for k, n in types.items() if n},
-            kv_type=self.kv_type, n_ctx=self.n_ctx, batch=self.batch, fused=self._fused, profile=self.profile,
-            stamp_ns=stamp_ns(self.threads), others=busy.others, stolen=busy.stolen,
-        )  # fmt: skip
+        return run_info(self)
 
     def stop(self) -> None:
         """End the evaluation under way, if there is one, at its next node; from any thread."""

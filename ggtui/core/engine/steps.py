@@ -36,6 +36,15 @@ class Stats:
     predict_ns: int = 0
     n_predicted: int = 0
 
+    def count(self, record: TokenRecord, *, prompt: bool) -> None:
+        """Add an evaluation."""
+        if prompt:
+            self.prompt_ns += record.eval_ns
+            self.n_prompt += record.n_tokens
+        else:
+            self.predict_ns += record.eval_ns
+            self.n_predicted += record.n_tokens
+
 
 def joined(runs: tuple[TokenRecord, ...]) -> TokenRecord:
     """The record of an evaluation in several batches: the last one's, with the tokens and the time of all."""

@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
@@ -159,6 +159,8 @@ class GgtuiApp(App[int]):
     # ---- keys ----
 
     def action_tab(self, title: str) -> None:
+        while isinstance(self.screen, ModalScreen):  # help and dialogs
+            self.pop_screen()
         if isinstance(self.screen, RunScreen) and title != self.screen.row.title:
             self.switch_screen(title)
 
@@ -177,14 +179,16 @@ class GgtuiApp(App[int]):
             self.notify("Press Ctrl+C again to leave.", timeout=TWICE)
 
     def action_help(self) -> None:
-        if isinstance(self.screen, RunScreen):
+        if isinstance(self.screen, Help):
+            self.screen.dismiss()
+        elif isinstance(self.screen, RunScreen):
             self.push_screen(Help(self.screen.row.title, self.screen, self.screen.MORE_KEYS))
 
     def action_restart_engine(self) -> None:
         """Begin anew with an engine that is gone; the chat and the settings are kept."""
         if self.engine is None or self.live.state != "gone":
             return
-        settings, turns = dict(self.live.settings), tuple(spoken.turn for spoken in self.live.chat)
+        settings, turns = dict(self.live.settings), self.live.turns
         self.engine.restart()
         self.live.restarting()
         if settings:

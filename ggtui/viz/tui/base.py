@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from ggtui.viz import summary
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command
 from ggtui.viz.text import printable_line
@@ -40,6 +41,12 @@ class TopBar(Static):
         self.show()
 
 
+def paced(live: Live) -> str:
+    """Beside the engine's own speed: the one at which it is to show text, if there is one."""
+    speed = live.settings.get("speed")
+    return summary.paced(speed) if isinstance(speed, float) else ""
+
+
 def bar(live: Live, name: str, width: int) -> Text:
     """The text of the bar, `width` columns wide; `name` is the tab in front."""
     run = live.run
@@ -50,8 +57,9 @@ def bar(live: Live, name: str, width: int) -> Text:
     named = ((row.title, f"{row.digit} {row.title}") for row in screens.SCREENS)
     tabs = " ".join(f"[{tab}]" if title == name else tab for title, tab in named)
     rate = live.tokens_per_s
-    state = "" if rate and width < NARROW - 9 else f"{STATES[live.state]:9}"
-    right = f"{rate:5.0f} tok/s {state}" if rate else state
+    pace = paced(live) if width >= NARROW - 9 else ""
+    state = "" if rate and width < NARROW - 9 + len(pace) else f"{STATES[live.state]:9}"
+    right = f"{rate:5.0f} tok/s{pace} {state}" if rate else state
     room = width - len(tabs) - len(right) - 4
     while len(told) > 1 and len(" ".join(told)) > room:  # rather less than half a word
         told.pop()

@@ -58,7 +58,7 @@ def help_text(tab: str, rows: Sequence[tuple[str, str]]) -> Text:
         for keys, what in lines:
             text.append(f"  {keys:14}", style="bold").append(f" {what}\n")
         text.append("\n")
-    text.append("Esc closes this page.")
+    text.append("Esc or F1 closes this page.")
     return text
 
 
@@ -71,12 +71,14 @@ class Help(ModalScreen[None]):
         width: 72; max-width: 100%; height: auto; max-height: 90%; padding: 1 2; background: $panel;
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q,enter", "dismiss", "close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "close", show=False)]
 
     def __init__(self, tab: str, screen: Screen[None], more: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__()
         common = {binding.action for binding in Screen.BINDINGS if isinstance(binding, Binding)}
         own = (active.binding for active in screen.active_bindings.values() if active.node is screen)
+        for row in screens.SCREENS:
+            self._bindings.bind(row.digit, f"app.tab({row.title!r})", row.title, show=False)
         self._text = help_text(tab, [*more, *key_rows(b for b in own if b.action not in common)])
 
     def compose(self) -> ComposeResult:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts, top
-from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.errors import LogitsError, UsageError
 
 OFF = {"temp": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 
@@ -260,15 +260,15 @@ def test_forbidden_tokens_never_come() -> None:
 def test_logits_that_are_no_numbers_are_refused(bad: float, temp: float) -> None:
     logits = np.zeros(9, np.float32)
     logits[4] = bad
-    with pytest.raises(GgtuiError, match="the logits are not all numbers"):
+    with pytest.raises(LogitsError, match="the logits are not all numbers"):
         Sampler(SamplerParams(temp=temp)).sample(logits)
-    with pytest.raises(GgtuiError, match="the logits are not all numbers"):
+    with pytest.raises(LogitsError, match="the logits are not all numbers"):
         top(logits, 3)
 
 
 def test_logits_without_any_choice_are_refused() -> None:
     for logits in (np.full(3, -np.inf, np.float32), np.empty(0, np.float32)):
-        with pytest.raises(GgtuiError, match="the logits are not all numbers"):
+        with pytest.raises(LogitsError, match="the logits are not all numbers"):
             Sampler().sample(logits)
 
 

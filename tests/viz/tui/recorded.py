@@ -40,7 +40,7 @@ an old lime tree was a well ."""
 STORY = _STORY.split()
 SETTINGS: dict[str, Any] = {
     "n_predict": 200, "temp": 0.9, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0, "stop": (),
-    "ctx_shift": False, "seed": None, "mode": "complete",
+    "ctx_shift": False, "ignore_eos": False, "speed": 0.0, "seed": None, "mode": "complete",
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def batch(first: int, n: int, n_past: int, n_prompt: int = 1) -> Batch:
     likely = tuple(
         Alternative(7 + j, f" {w}", p) for j, (w, p) in enumerate(((following, 0.31), ("a", 0.12), ("my", 0.06)))
     )
-    return Batch(steps, runs, next=likely, rss=60_000_000 + 1000 * ends[-1])
+    return Batch(steps, runs, next=likely, ahead=True, rss=60_000_000 + 1000 * ends[-1])
 
 
 def answer(prompt: str = "Once upon a time", n: int = 40, n_past: int = 0) -> list[Event]:

@@ -6,6 +6,7 @@ import pytest
 from recorded import RecordedEngine, answer, drive, lines, loaded, pressed, settle, trace
 from textual.binding import Binding
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
 
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Batch, Began, Configure, Gone, Profile, Restore, Stop
@@ -82,6 +83,44 @@ def test_help_tells_of_the_screen_in_front() -> None:
     drive(GgtuiApp(Live(), RecordedEngine(loaded())), script)
 
 
+@pytest.mark.parametrize("keys", [["f1"], ["ctrl+s"], ["ctrl+o"], ["escape", "a"], ["ctrl+p"]])
+def test_keys_of_screens_work_over_help_and_dialogs(keys: list[str]) -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        for row in (*SCREENS[1:], SCREENS[0]):
+            await pilot.press("f2")
+            await settle(pilot)
+            await pilot.press(*keys)
+            await settle(pilot)
+            assert isinstance(pilot.app.screen, ModalScreen)
+            await pilot.press(row.key)
+            await settle(pilot)
+            assert isinstance(pilot.app.screen, row.load())
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
+
+
+@pytest.mark.parametrize("key", ["escape", "f1", "q", "enter"])
+def test_keys_that_close_help(key: str) -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        for _ in range(2):
+            await pressed(pilot, "f1")
+            assert isinstance(app_of(pilot).screen, Help)
+            await pressed(pilot, key)
+            assert isinstance(app_of(pilot).screen, SCREENS[0].load())
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded())), script)
+
+
+def test_digits_open_the_screens_out_of_help() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        for row in (*SCREENS[1:], SCREENS[0]):
+            await pilot.press("f1", row.digit)
+            await settle(pilot)
+            assert isinstance(pilot.app.screen, row.load())
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), *answer())), script)
+
+
 def test_an_engine_that_is_gone_comes_back_with_the_chat() -> None:
     engine = RecordedEngine(loaded(), *answer("Once", 12), Gone("the engine was killed"))
     app = GgtuiApp(Live(), engine)
@@ -93,7 +132,7 @@ def test_an_engine_that_is_gone_comes_back_with_the_chat() -> None:
         assert engine.restarts == 1 and app.live.state == "loading"
         configured, restored = engine.asked[-2:]
         assert isinstance(configured, Configure) and configured.values["top_k"] == 40
-        assert isinstance(restored, Restore) and [t.prompt for t in restored.turns] == ["Once"]
+        assert isinstance(restored, Restore) and [t.prompt for t in restored.tree.path] == ["Once"]
 
     drive(app, script)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from recorded import RecordedEngine, answer, drive, lines, loaded, settle
 from textual.pilot import Pilot
 
+from ggtui.chat import saved
 from ggtui.chat.conversation import Turn
 from ggtui.chat.folders import history
+from ggtui.chat.tree import Tree
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Began,
+    Branch,
     Clear,
     Command,
     Configure,
     Configured,
     Edit,
     Profile,
+    Redo,
     Regen,
     Say,
     Stop,
@@ -27,6 +31,7 @@ from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.dialogs.alternatives import Next
 from ggtui.viz.tui.dialogs.sessions import Sessions
 from ggtui.viz.tui.dialogs.settings import Settings
+from ggtui.viz.tui.dialogs.sure import Sure
 from ggtui.viz.tui.screens.chat import ChatScreen
 from ggtui.viz.tui.widgets.prompt import Prompt
 
@@ -51,6 +56,7 @@ KEYS: list[tuple[list[str], Command]] = [
     ([*"/undo", "enter"], Undo()),
     ([*"/clear", "enter"], Clear()),
     ([*"/perf off", "enter"], Profile(False)),
+    ([*"/speed 5", "enter"], Configure({"speed": 5.0})),
     ([*"/edit", "enter", *"!", "enter"], Edit("Once upon a time!")),
     ([*" /no command", "enter"], Say(" /no command")),
 ]
@@ -66,7 +72,7 @@ def test_keys_ask_for() -> None:
             await settle(pilot)
             assert engine.asked == [command]
             engine.asked.clear()
-            engine.say(Turns((Turn("Once upon a time", " there"),)))
+            engine.say(Turns(Tree((Turn("Once upon a time", " there"),))))
             await settle(pilot)
 
     drive(GgtuiApp(Live(), engine), script)
@@ -107,6 +113,9 @@ def test_commands_that_ask_nothing_of_the_engine() -> None:
             ("/show mem", "F6 shows it"),
             ("/show me", "must be info or params"),
             ("/stats", "tok/s"),
+            ("/prev", "there is no other answer to go to"),
+            ("/redo", "there is nothing to bring back"),
+            ("/speed", "speed = 0"),
             ("/perf", "F3 shows node times"),
             ("/perf sideways", "must be on, off, top or save"),
             ("/topk many", "must be a whole number, 1 to 100"),
@@ -133,6 +142,95 @@ def test_commands_that_ask_nothing_of_the_engine() -> None:
     engine = RecordedEngine(loaded(), *answer())
     drive(GgtuiApp(Live(), engine), script)
     assert not [command for command in engine.asked if isinstance(command, Say)]
+
+
+def said(*prompts: str) -> Tree[Turn]:
+    return Tree(Turn(prompt, f" {prompt.upper()}") for prompt in prompts)
+
+
+def test_keys_and_commands_go_between_answers() -> None:
+    """With two answers to the second prompt, and something taken back."""
+    tree = said("one", "two", "three")
+    tree.undo()
+    tree.undo()
+    tree.add(Turn("other", " OTHER"))
+    tree.branch(1)
+    tree.undo()
+    engine = RecordedEngine(loaded(), Turns(tree))
+
+    async def script(pilot: Pilot[int]) -> None:
+        assert "1/2  alt+left, alt+right: the others" in text(pilot)
+        for keys, command in (
+            (["alt+right"], Branch(1)),
+            (["alt+left"], Branch(-1)),
+            (["alt+down"], Redo()),
+            ([*"/next", "enter"], Branch(1)),
+            ([*"/prev", "enter"], Branch(-1)),
+            ([*"/redo", "enter"], Redo()),
+        ):
+            await pilot.press(*(NAMES.get(key, key) for key in keys))
+            await settle(pilot)
+            assert engine.asked == [command]
+            engine.asked.clear()
+        engine.say(Began("one", "complete", replaces=True))
+        await settle(pilot)
+        await pilot.press("alt+left")
+        assert engine.asked == [Stop(), Branch(-1)], "an answer under way ends first"
+
+    drive(GgtuiApp(Live(), engine), script)
+
+
+def test_what_clear_forgot_comes_back_by_undo() -> None:
+    engine = RecordedEngine(loaded(), *answer())
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+l")
+        engine.say(Turns(Tree(), 0, replaced=True))
+        await settle(pilot)
+        assert "Everything said so far is forgotten; ^Z brings it back." in text(pilot)
+        await pilot.press("ctrl+z")
+        assert engine.asked == [Clear(), Undo()]
+        await settle(pilot)
+        assert "Brought back what was said before." in text(pilot)
+
+    drive(GgtuiApp(Live(), engine), script)
+
+
+def test_saving_over_another_chat_is_asked_about() -> None:
+    saved.save("other", said("one"), "tales")
+    engine = RecordedEngine(loaded(), *answer())
+
+    async def send(pilot: Pilot[int], line: str) -> None:
+        pilot.app.screen.query_one(Prompt).put(line)
+        await pilot.press("enter")
+        await settle(pilot)
+
+    async def script(pilot: Pilot[int]) -> None:
+        for key in ("escape", "n"):
+            await send(pilot, "/save other")
+            assert isinstance(pilot.app.screen, Sure) and "called other is there already" in text(pilot)
+            await pilot.press(key)
+            assert isinstance(pilot.app.screen, ChatScreen) and saved.load("other").path[0].prompt == "one"
+        for key in ("enter", "y"):
+            await send(pilot, "/save other")
+            await pilot.press(key)
+            await settle(pilot)
+            assert "Saved 1 turn" in text(pilot) and saved.load("other").path[0].prompt == "Once upon a time"
+            await send(pilot, "/save other")
+            assert isinstance(pilot.app.screen, ChatScreen), "its own name is not asked about"
+            saved.save("other", said("one"), "tales")
+            await send(pilot, "/clear")
+        await send(pilot, "/load other")
+        assert "Loaded 1 turn." in text(pilot)
+        await send(pilot, "/save other")
+        assert isinstance(pilot.app.screen, ChatScreen), "nor the name it was loaded from"
+        engine.say(Turns(said("two"), replaced=True))
+        await settle(pilot)
+        await pilot.press("ctrl+z")
+        await send(pilot, "/save other")
+        assert isinstance(pilot.app.screen, Sure), "what was there before has no name"
+
+    drive(GgtuiApp(Live(), engine), script)
 
 
 def test_help_opens() -> None:
@@ -188,7 +286,7 @@ def test_what_is_copied_cannot_act_on_a_terminal() -> None:
         await pilot.press("ctrl+y")
         assert pilot.app.clipboard == "a\\x1b[2Jb"
 
-    drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns((Turn("", " a\x1b[2Jb"),)))), script)
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns(Tree((Turn("", " a\x1b[2Jb"),))))), script)
 
 
 def test_ctrl_c_copies_from_the_prompt_and_stops() -> None:

@@ -9,9 +9,12 @@ from recorded import SIZES, RecordedEngine, answer, check_snapshot, drive, lines
 from textual.pilot import Pilot
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.core.runtime.record import Records
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
+    Alternative,
+    Batch,
     Began,
     Configured,
     Ended,
@@ -20,6 +23,7 @@ from ggtui.viz.messages import (
     Loaded,
     Restore,
     Say,
+    TokenStep,
     Turns,
 )
 from ggtui.viz.tui.app import GgtuiApp
@@ -64,7 +68,7 @@ def test_states_are_told() -> None:
         await pilot.press("r")
         await settle(pilot)
         assert engine.restarts == 1 and prompt.text == "kept"
-        engine.say(loaded(), Turns((Turn("Once", " there"),)))
+        engine.say(loaded(), Turns(Tree((Turn("Once", " there"),))))
         await settle(pilot)
         assert prompt.has_focus and "The engine stopped" not in text(pilot)
         await pilot.press("enter")
@@ -79,7 +83,7 @@ def test_the_same_error_is_told_again() -> None:
 
     async def script(pilot: Pilot[int]) -> None:
         for _ in range(2):
-            engine.say(Began("Once", "complete"), Ended("failed", None), Turns(()), Failed("the context is full"))
+            engine.say(Began("Once", "complete"), Ended("failed", None), Turns(Tree()), Failed("the context is full"))
             await settle(pilot)
             assert "the context is full" in text(pilot)
             pilot.app.screen.tell("")
@@ -111,7 +115,7 @@ def test_names_and_text_are_data() -> None:
         shown = text(pilot)
         assert "\x1b" not in shown and shown.count("\\x1b[2J[red]x") >= 2
 
-    turns = Turns((Turn(evil, f" {evil}"),))
+    turns = Turns(Tree((Turn(evil, f" {evil}"),)))
     drive(GgtuiApp(Live(), RecordedEngine(made, turns)), script)
 
 
@@ -161,6 +165,25 @@ def test_looks_when_the_engine_is_gone() -> None:
         check_snapshot(pilot.app, "chat-gone-80x24")
 
     drive(GgtuiApp(Live(), engine), script)
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_what_follows_is_drawn_together_with_the_token_it_follows(size: tuple[int, int]) -> None:
+    """Other figures are drawn less often than text comes."""
+    engine = RecordedEngine(loaded(), Began("Once", "complete"))
+
+    async def script(pilot: Pilot[int]) -> None:
+        for word, following in ((" upon", " zebra"), (" zebra", " lion")):
+            engine.say(
+                Batch((TokenStep(5, word, -1.0, 3, 10, 10),), next=(Alternative(7, following, 0.5),), ahead=True)
+            )
+            pilot.app._pump()  # type: ignore[attr-defined]
+            await pilot.pause()
+            (line,) = (line for line in lines(pilot.app) if following.strip() in line)  # type: ignore[arg-type]
+            assert "50.0%" in line or "next: " in line
+            assert word.strip() in text(pilot)
+
+    drive(GgtuiApp(Live(), engine), script, size)
 
 
 def test_a_saved_run_has_no_chat() -> None:

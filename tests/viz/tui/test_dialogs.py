@@ -11,6 +11,7 @@ from textual.widgets import Input, Static
 from ggtui.chat import saved as saved_chats
 from ggtui.chat.conversation import Turn
 from ggtui.chat.settings import LIVE
+from ggtui.chat.tree import Tree
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Alternative,
@@ -83,7 +84,7 @@ def test_settings_fit_a_small_terminal() -> None:
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("ctrl+s", "up")
         await told(pilot)
-        assert "> ctx-shift" in text(pilot) and "Esc: close" in text(pilot)
+        assert f"> {LIVE[-1]}" in text(pilot) and "Esc: close" in text(pilot)
 
     drive(GgtuiApp(Live(), RecordedEngine(loaded())), script, (60, 16))
 
@@ -93,7 +94,7 @@ def test_settings_fit_a_small_terminal() -> None:
 
 def test_chats_are_saved_and_loaded(tmp_path: Path) -> None:
     engine = RecordedEngine(loaded(), *answer())
-    saved_chats.save("other", [Turn("one", " two")], "tales")
+    saved_chats.save("other", Tree([Turn("one", " two")]), "tales")
 
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("ctrl+o", *"mine", "ctrl+s")
@@ -101,8 +102,12 @@ def test_chats_are_saved_and_loaded(tmp_path: Path) -> None:
         assert "Saved 1 turn:" in text(pilot) and saved_chats.names() == ["mine", "other"]
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert "mine is there already; ^S again writes over it." in text(pilot)
-        await pilot.press("ctrl+s", "down", "down", "down")
+        assert "Saved 1 turn:" in text(pilot), "under its own name it is not asked"
+        await pilot.press("down", "down", "down", "ctrl+s")
+        await settle(pilot)
+        assert "other is there already; ^S again writes over it." in text(pilot)
+        assert [turn.prompt for turn in saved_chats.load("other").path] == ["one"]
+        await pilot.press("down")
         await settle(pilot)
         assert "> other" in text(pilot)
         await pilot.press("up", "down", "enter")
@@ -110,14 +115,14 @@ def test_chats_are_saved_and_loaded(tmp_path: Path) -> None:
         assert isinstance(pilot.app.screen, ChatScreen) and "Loaded 1 turn." in text(pilot)
 
     drive(GgtuiApp(Live(), engine), script)
-    assert [turn.prompt for turn in saved_chats.load("mine")] == ["Once upon a time"]
+    assert [turn.prompt for turn in saved_chats.load("mine").path] == ["Once upon a time"]
     [restore] = engine.asked
-    assert isinstance(restore, Restore) and restore.turns[0].prompt == "one"
+    assert isinstance(restore, Restore) and restore.tree.path[0].prompt == "one"
 
 
 def test_an_unsaved_chat_is_not_lost_by_loading() -> None:
     engine = RecordedEngine(loaded(), *answer())
-    saved_chats.save("other", [Turn("one", " two")], "tales")
+    saved_chats.save("other", Tree([Turn("one", " two")]), "tales")
 
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("ctrl+o", "down", "enter")
@@ -236,7 +241,7 @@ def test_what_a_dialog_before_asked_for_is_not_shown() -> None:
 
 
 def test_a_loaded_answer_has_no_tokens_to_step_through() -> None:
-    engine = RecordedEngine(loaded(), Turns((Turn("one", " two"),)))
+    engine = RecordedEngine(loaded(), Turns(Tree((Turn("one", " two"),))))
 
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("escape", "a", "left")

@@ -10,7 +10,8 @@ from recorded import answer, loaded, trace
 from ggtui.core.runtime.record import Records
 from ggtui.perf.stage import stages
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Alternative
+from ggtui.viz.messages import Alternative, Batch, Began, Configured
+from ggtui.viz.tui.base import bar as top_bar
 from ggtui.viz.tui.widgets.hot import Hot, HotNode, hot_line, hot_table, hottest
 from ggtui.viz.tui.widgets.status import bar, kv_line, next_rows, p95, p_text, panel, sparkline, token_text
 
@@ -72,6 +73,35 @@ def test_the_context_is_told() -> None:
         " KV  43/512 #---------  0.3 MiB  token 0.94 ms p95  1.6  next: castle .31  a .12  my .06"
     )
     assert kv_line(Live(), 80, True) == ""
+
+
+def test_what_the_last_token_was_chosen_from_is_not_called_what_comes_next() -> None:
+    made = live()
+    assert made.ahead and " next: castle .31" in kv_line(made, 100, True)
+    assert [line for line, _ in panel(made, None, 46, True) if "tokens" in line] == ["next tokens"]
+    made.take(Began("", "complete"))
+    made.take(Batch(answer()[1].steps[:1], next=(Alternative(7, " the", 0.4), Alternative(8, " a", 0.3))))  # type: ignore[union-attr]
+    line = kv_line(made, 100, True)
+    assert "next" not in line and line.endswith("  chosen from: the .40  a .30")
+    titles = [line for line, style in panel(made, None, 46, True) if style]
+    assert "the last token was chosen from" in titles and "next tokens" not in titles
+    made.take(Batch(next=(Alternative(9, " king", 0.5),), ahead=True))
+    assert kv_line(made, 100, True).endswith("  next: king .50")
+    for width in range(20, 120):
+        assert len(kv_line(made, width, True)) <= max(width, 33)
+
+
+def test_the_pace_stands_beside_the_engines_own_speed() -> None:
+    made = live()
+    own = f"{made.tokens_per_s:.0f} tok/s"
+    made.take(Configured({"speed": 2.5}))
+    (speed,) = (line for line, _ in panel(made, None, 46, True) if line.startswith("speed"))
+    assert speed.endswith(f"{own}, paced to 2.5")
+    for width in (60, 80, 120):
+        text = top_bar(made, "chat", width)
+        assert text.cell_len <= width and own in text.plain
+        assert (f"{own}, paced to 2.5" in text.plain) == (width > 60), "whole or not at all"
+        assert width == 60 or " tales " in text.plain
 
 
 def test_bars_and_figures() -> None:

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.selection import Selection
 
 from ggtui.chat.conversation import Turn
+from ggtui.chat.tree import Tree
 from ggtui.viz.live import Live, Spoken
 from ggtui.viz.messages import Batch, Began, TokenStep, Turns
 from ggtui.viz.tui.app import GgtuiApp
@@ -158,12 +159,40 @@ def test_it_follows_the_end_until_one_scrolls() -> None:
     drive(GgtuiApp(Live(), RecordedEngine(loaded())), script)
 
 
+def test_answers_with_others_say_which_they_are() -> None:
+    """All of them; keys are named at the last one, to which they go."""
+    tree = Tree((Turn("one", " 1"), Turn("two", " 2")))
+    tree.undo()
+    tree.add(Turn("second", " II"))
+    tree.undo()
+    tree.undo()
+    tree.add(Turn("first", " I"))
+    tree.branch(1)
+
+    def marks(pilot: Pilot[int]) -> list[str]:
+        return [line.strip() for line in lines(pilot.app)[1:] if "/2" in line]  # type: ignore[arg-type]
+
+    async def script(pilot: Pilot[int]) -> None:
+        assert marks(pilot) == ["1/2", "2/2  alt+left, alt+right: the others"]
+        live = pilot.app.live  # type: ignore[attr-defined]
+        tree.undo()
+        live.take(Turns(tree))
+        await settle(pilot)
+        assert marks(pilot) == ["1/2  alt+left, alt+right: the others"]
+        live.take(Began("again", "complete"))
+        await settle(pilot)
+        assert marks(pilot) == ["1/2"] and "3/3  alt+left" in "\n".join(lines(pilot.app))  # type: ignore[arg-type]
+        assert "/" not in (pilot.app.screen.query_one(Transcript).get_selection(Selection(None, None)) or ("",))[0]
+
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns(tree))), script)
+
+
 def test_turns_that_change_are_shown_as_they_are() -> None:
     async def script(pilot: Pilot[int]) -> None:
         app = pilot.app
         live = app.live  # type: ignore[attr-defined]
         for turns in ((), (Turn("one", " two"), Turn("three", " four")), (Turn("one", " two"),)):
-            live.take(Turns(turns))
+            live.take(Turns(Tree(turns)))
             await settle(pilot)
             text = "\n".join(lines(app))  # type: ignore[arg-type]
             for word in ("one", "two", "three", "four"):

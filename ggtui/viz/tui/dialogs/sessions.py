@@ -16,13 +16,13 @@ from ggtui.viz.live import Live
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.base import Send
 from ggtui.viz.tui.dialogs.base import Dialog
+from ggtui.viz.tui.saving import Saving
 
 ROWS = 10
 
 
 class Sessions(Dialog):
-    """A name, and the names that there are. `save` and `load` do it, return what to tell, and raise GgtuiError or
-    OSError; `unsaved`: loading would lose what is on the screen."""
+    """A name, and the names that there are. `load` does it, returns what to tell, and raises GgtuiError or OSError."""
 
     TITLE_TEXT = "Saved chats"
     KEYS = "arrows: choose   Enter: load   ^S: save   Esc: close"
@@ -36,11 +36,9 @@ class Sessions(Dialog):
         Binding("ctrl+s", "save", show=False),
     ]
 
-    def __init__(
-        self, live: Live, send: Send, save: Callable[[str], str], load: Callable[[str], str], unsaved: bool
-    ) -> None:
+    def __init__(self, live: Live, send: Send, saving: Saving, load: Callable[[str], str]) -> None:
         super().__init__(live, send)
-        self._save, self._load, self._unsaved = save, load, unsaved
+        self._saving, self._load = saving, load
         self._names: list[str] = []
         self._at: int | None = None
         self._sure = ""  # what Enter or ^S, pressed once more, may do
@@ -102,11 +100,12 @@ class Sessions(Dialog):
         return True
 
     def on_input_submitted(self) -> None:
-        if self._do(self._load, "This chat is not saved; Enter again loads the other one over it." * self._unsaved):
+        unsaved = self._saving.unsaved
+        if self._do(self._load, "This chat is not saved; Enter again loads the other one over it." * unsaved):
             self.dismiss()
 
     def action_save(self) -> None:
         name = self.query_one(Input).value.strip()
-        if self._do(self._save, f"{name} is there already; ^S again writes over it." * (name in self._names)):
-            self._unsaved = False
+        over = name in self._names and self._saving.overwrites(name)
+        if self._do(self._saving.save, f"{name} is there already; ^S again writes over it." * over):
             self._read()

@@ -1,41 +1,37 @@
-"""The Chat screen: what is said, the prompt, and beside them what goes on."""
+"""The Chat screen: what its keys do, and lines that are sent."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
-from rich.text import Text
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from ggtui.chat import commands
-from ggtui.chat import saved as saved_chats
-from ggtui.chat.conversation import turns_told
+from ggtui.chat.conversation import Turn, turns_told
 from ggtui.chat.modes import MODES, told
+from ggtui.chat.tree import Tree
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Clear, Command, Configure, Edit, Regen, Restore, Say, Stop, Undo
-from ggtui.viz.text import printable, printable_line
-from ggtui.viz.tui.base import RunScreen, Send
+from ggtui.viz.messages import Branch, Clear, Command, Configure, Edit, Redo, Regen, Restore, Say, Stop, Undo
+from ggtui.viz.text import printable
+from ggtui.viz.tui.base import Send
 from ggtui.viz.tui.dialogs.alternatives import Next
 from ggtui.viz.tui.dialogs.sessions import Sessions
 from ggtui.viz.tui.dialogs.settings import Settings
+from ggtui.viz.tui.dialogs.sure import Sure
+from ggtui.viz.tui.saving import Saving
 from ggtui.viz.tui.screens import ScreenRow
 from ggtui.viz.tui.screens.chat_commands import Typed
-from ggtui.viz.tui.widgets.hot import Hot, hot_line, hottest
-from ggtui.viz.tui.widgets.prompt import Prompt
-from ggtui.viz.tui.widgets.status import kv_line, panel
-from ggtui.viz.tui.widgets.transcript import LEVEL_STYLES, NAME, Transcript
+from ggtui.viz.tui.screens.chat_view import ChatView
 
-LEGEND = ("50%+", "10%+", "1%+ underlined", "rarer bold underlined")
 LOADING = "The model is still loading; it answers what was sent as soon as it can."
 BUSY = "The model is still writing; ^C stops it. What you typed is kept."
 
 
-class ChatScreen(RunScreen):
+class ChatScreen(ChatView):
     """Talk to the model."""
 
     MORE_KEYS = (
@@ -44,7 +40,6 @@ class ChatScreen(RunScreen):
         ("up down", "at the first and last line: what was sent before"),
         ("Esc i", "leave the prompt, and back"),
     )
-    AUTO_FOCUS = ""  # who leaves the prompt stays outside it, also after a dialog
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "prompt", "prompt", tooltip="back to the prompt"),
         Binding("enter", "prompt", "prompt", show=False, tooltip="back to the prompt"),
@@ -58,167 +53,35 @@ class ChatScreen(RunScreen):
         Binding("ctrl+e", "edit", "edit", key_display="^E", priority=True, tooltip="change the last prompt, ask again"),
         Binding("ctrl+z", "undo", "undo", key_display="^Z", priority=True,
                 tooltip="take the last turn back; with text in the prompt: its last change"),
+        Binding("alt+down", "redo", "redo", show=False, priority=True, tooltip="bring back what ^Z took"),
+        Binding("alt+left", "branch(-1)", "before", show=False, priority=True, tooltip="another answer that was given"),
+        Binding("alt+right", "branch(1)", "after", show=False, priority=True, tooltip="another answer that was given"),
         Binding("ctrl+y", "copy", "copy", key_display="^Y", priority=True, tooltip="copy the last answer"),
         Binding("ctrl+s", "settings", "settings", key_display="^S", priority=True, tooltip="settings"),
         Binding("ctrl+o", "sessions", "saved chats", show=False, priority=True, tooltip="load or save a chat"),
-        Binding("ctrl+l", "clear", "clear", show=False, priority=True, tooltip="forget everything said so far"),
+        Binding("ctrl+l", "clear", "clear", show=False, priority=True, 
+                tooltip="forget everything said so far; ^Z right after brings it back"),
         Binding("ctrl+p", "app.command_palette", "palette", key_display="^P", priority=True),
         Binding("pageup", "page(-1)", "up", show=False, tooltip="scroll by a page"),
         Binding("pagedown", "page(1)", "down", show=False, tooltip="scroll by a page"),
         Binding("home", "page(-1000000)", "first", show=False, tooltip="to the first or the last line"),
         Binding("end", "page(1000000)", "last", show=False, tooltip="to the first or the last line"),
     ]  # fmt: skip
-    DEFAULT_CSS = """
-    ChatScreen { layout: vertical; }
-    ChatScreen #said { width: 1fr; }
-    ChatScreen #note { height: auto; max-height: 3; padding: 0 1; color: $warning; display: none; }
-    ChatScreen #note.-shown { display: block; }
-    ChatScreen #rule { height: 1; color: $secondary; }
-    ChatScreen .status { height: 1; color: $foreground; }
-    ChatScreen #entry { height: auto; }
-    ChatScreen #mark { width: 3; height: 1; color: $primary; text-style: bold; }
-    ChatScreen #panel { width: 50; height: 1fr; padding: 1 2; background: $surface; display: none; }
-    ChatScreen.-wide #panel { display: block; }
-    ChatScreen.-wide .status { display: none; }
-    """
 
     def __init__(self, live: Live, send: Send, row: ScreenRow) -> None:
         super().__init__(live, send, row)
-        self._note, self._noted = "", ""  # what to tell, and what is told
-        self._n_told, self._state = 0, ""
+        self.saving = Saving(live)
         self._asked = -1  # the version at which the model was asked to speak
         self._draft: str | None = None  # what was in the prompt when editing began
-        self._saved: tuple[tuple[str, str], ...] = ()  # the chat as it was saved or loaded
-        self._hot: Hot | None = None
-        self._hot_of = 0
-
-    def body(self) -> ComposeResult:
-        with Horizontal():
-            with Vertical(id="said"):
-                yield Transcript()
-                yield Static(id="note", markup=False)
-                yield Static(id="rule", markup=False)
-                yield Static(id="hot", classes="status", markup=False)
-                yield Static(id="kv", classes="status", markup=False)
-                with Horizontal(id="entry"):
-                    yield Static(" > ", id="mark", markup=False)
-                    yield Prompt()
-            yield Static(id="panel", markup=False)
-
-    def on_mount(self) -> None:
-        if self.live.state != "gone":
-            self.set_focus(self.prompt)
-        self._tell_trouble()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing are not shown."""
         return self.live.state == "gone" if action == "restart" else True
 
-    # ---- what there is ----
-
-    @property
-    def prompt(self) -> Prompt:
-        return self.query_one(Prompt)
-
-    @property
-    def transcript(self) -> Transcript:
-        return self.query_one(Transcript)
-
-    @property
-    def mode(self) -> str:
-        return str(self.live.settings.get("mode", "complete"))
-
-    @property
-    def ascii_only(self) -> bool:
-        return bool(getattr(self.app, "ascii_only", False))
-
     @property
     def busy(self) -> bool:
         """The model speaks, or was asked to just now."""
         return self.live.state == "busy" or self._asked == self.live.version
-
-    @property
-    def name_of_model(self) -> str:
-        return printable_line(self.live.run.model.rsplit(".", 1)[0])[:NAME] or "model"
-
-    # ---- drawing ----
-
-    def stream(self) -> None:
-        live = self.live
-        self.transcript.say(live.chat, self.name_of_model, self._hint())
-        if live.state != self._state:
-            self._state, before = live.state, self._state
-            self.refresh_bindings()
-            if live.state == "gone":
-                self.set_focus(None)  # so that r is a key
-            elif live.state == "idle" and before == "loading" and self.app.screen is self:
-                self.prompt.focus()
-        if live.n_told != self._n_told:
-            self._n_told = live.n_told
-            self.tell(live.message)
-        self._draw_note()
-
-    def show(self) -> None:
-        self.stream()
-        self._draw_rule()
-        if self.live.n_evaluations != self._hot_of:
-            self._hot_of = self.live.n_evaluations
-            self._hot = hottest(self.live.stages(), 10)
-        if self.has_class("-wide"):
-            width = 46
-            text = Text(no_wrap=True, end="")
-            for line, style in panel(self.live, self._hot, width, self.ascii_only):
-                text.append(f"{line}\n", style)
-            self.query_one("#panel", Static).update(text, layout=False)
-        else:
-            self.query_one("#hot", Static).update(hot_line(self._hot, self.size.width), layout=False)
-            line = kv_line(self.live, self.size.width, self.ascii_only)
-            self.query_one("#kv", Static).update(line, layout=False)
-
-    def _hint(self) -> tuple[str, ...]:
-        match self.live.state:
-            case "loading":
-                return (f"Loading {printable_line(self.live.run.model) or 'the model'} ...",)
-            case "saved":
-                return (self.lacking,)
-            case _:
-                begin, *rest = MODES[self.mode].hint
-                return (begin, " ".join((*rest, "F1 shows all keys.")))
-
-    def _draw_note(self) -> None:
-        note = self._note
-        if self.live.state == "gone":
-            why = self.live.message.removeprefix("the engine ").rstrip(".")
-            note = f"The engine stopped ({why}). Press r to start it again; the chat is kept."
-        if note != self._noted:
-            self._noted = note
-            widget = self.query_one("#note", Static)
-            widget.update(printable_line(note))
-            widget.set_class(bool(note), "-shown")
-
-    def _draw_rule(self) -> None:
-        transcript = self.transcript
-        text = Text(no_wrap=True, end="")
-        line = "-" if self.ascii_only else "─"
-        if transcript.probabilities:
-            text.append(f"{line} odds: ")
-            for words, style in zip(LEGEND, LEVEL_STYLES, strict=True):
-                text.append(words, transcript.get_component_rich_style(style)).append("  ")
-        if transcript.below:
-            text.append(f"{line} {transcript.below} more lines below: End ")
-        text.append(line * max(transcript.size.width - text.cell_len, 0))
-        self.query_one("#rule", Static).update(text, layout=False)
-
-    def on_transcript_moved(self) -> None:
-        self._draw_rule()
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.draw)
-
-    def tell(self, line: str) -> None:
-        """Show a line until there is another."""
-        self._note = line
-        self._draw_note()
 
     # ---- the prompt ----
 
@@ -238,13 +101,7 @@ class ChatScreen(RunScreen):
             self._end_edit()
         elif text.strip() or (MODES[self.mode].goes_on and state != "loading"):
             self._ask(Say(self.prompt.take()))  # one that still loads answers as soon as it can
-        self._tell_trouble()
-
-    def _tell_trouble(self) -> None:
-        """Once, why no history is kept."""
-        if self.prompt.past.trouble:
-            self.tell(self.prompt.past.trouble)
-            self.prompt.past.trouble = ""
+        self.tell_trouble()
 
     def _run(self, line: str) -> None:
         try:
@@ -335,14 +192,33 @@ class ChatScreen(RunScreen):
             self.undo()
 
     def undo(self) -> None:
-        """Take the last turn back."""
-        if self.live.chat:
-            self.command(Undo(), "Took back the last prompt and its answer.")
+        """Take the last turn back, or bring back what was cleared just now."""
+        if self.live.replaced:
+            self.saving.forget()
+            self.command(Undo(), "Brought back what was said before.")
+        elif self.live.chat:
+            self.command(Undo(), "Took back the last prompt and its answer; alt+down brings it back.")
         else:
             self.tell("There is nothing to take back yet.")
 
+    def action_redo(self) -> None:
+        self._walk(Redo(), lambda tree: tree.redo())
+
+    def action_branch(self, by: int) -> None:
+        self._walk(Branch(by), lambda tree: tree.branch(by))
+
+    def _walk(self, command: Command, walk: Callable[[Tree[Turn]], object]) -> None:
+        """Go to turns that are not shown; says so where there are none."""
+        try:
+            walk(self.live.turns)
+        except UsageError as error:
+            self.tell(str(error))
+        else:
+            self.command(command, "")
+
     def action_clear(self) -> None:
-        self.command(Clear(), "Everything said so far is forgotten.")
+        self.saving.forget()
+        self.command(Clear(), "Everything said so far is forgotten; ^Z brings it back.")
 
     def action_copy(self) -> None:
         if not self.live.chat:
@@ -386,24 +262,32 @@ class ChatScreen(RunScreen):
     # ---- saved chats ----
 
     def action_sessions(self) -> None:
-        now = tuple((spoken.turn.prompt, spoken.turn.text) for spoken in self.live.chat)
-        self.app.push_screen(Sessions(self.live, self.send, self.save, self.load, now not in ((), self._saved)))
+        self.app.push_screen(Sessions(self.live, self.send, self.saving, self.load))
 
     def save(self, name: str) -> str:
-        """Keep the chat under a name; returns what to tell. Raises GgtuiError, OSError."""
-        turns = [spoken.turn for spoken in self.live.chat]
-        path = saved_chats.save(name, turns, self.live.loaded.path if self.live.loaded is not None else "")
-        self._saved = tuple((turn.prompt, turn.text) for turn in turns)
-        return f"Saved {turns_told(turns)}: {path}"
+        """Keep the chat under a name, if need be after a question; returns what to tell. Raises GgtuiError,
+        OSError."""
+        if not self.saving.overwrites(name):
+            return self.saving.save(name)
+
+        def save() -> None:
+            try:
+                self.tell(self.saving.save(name))
+            except (GgtuiError, OSError) as error:
+                self.tell(str(error))
+
+        self.app.push_screen(Sure(self.live, self.send, f"A chat called {name} is there already. Write over it?", save))
+        return ""
 
     def load(self, name: str) -> str:
         """Go on with a saved chat; returns what to tell. Raises GgtuiError, OSError."""
         if self.live.state not in ("idle", "busy"):
             raise UsageError("there is no model to go on with it")
-        turns = saved_chats.load(name)
-        self._saved = tuple((turn.prompt, turn.text) for turn in turns)
-        self.command(Restore(turns), f"Loaded {turns_told(turns)}.")
-        return f"Loaded {turns_told(turns)}."
+        back = " ^Z brings back what was said before." if self.live.tree.items else ""
+        tree = self.saving.load(name)
+        told = f"Loaded {turns_told(tree.path)}.{back}"
+        self.command(Restore(tree), told)
+        return told
 
     # ---- selected text ----
 

@@ -22,10 +22,11 @@ class Place(NamedTuple):
 
 
 class Block:
-    """A turn laid out in lines of `width` columns, followed by an empty one."""
+    """A turn laid out in lines of `width` columns, followed by one for `others`."""
 
     def __init__(self, spoken: Spoken, width: int) -> None:
         self.spoken, self.width = spoken, width
+        self._place = spoken.place
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -73,10 +74,18 @@ class Block:
                 self._lay_out()
                 return 0
             self._turn = spoken.turn  # complete now, and as it came
+        if spoken.place != self._place:
+            self._place = spoken.place
+            first = len(self) - 1 if first is None else first
         return first
 
+    @property
+    def others(self) -> str:
+        """Which of several answers this is, "2/3"; "" of a single one."""
+        return "{}/{}".format(*self._place) if self._place[1] > 1 else ""
+
     def place(self, line: int) -> Place | None:
-        """What stands in a line; None in the empty one."""
+        """What stands in a line; None in the last one."""
         if line < self.n_prompt:
             assert self.prompt is not None
             return Place("prompt", line, self.prompt)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative
 from ggtui.viz.text import printable_line
+from ggtui.viz.tui.base import paced
 from ggtui.viz.tui.widgets.hot import Hot, clip, hot_table
 from ggtui.viz.tui.widgets.plot import EIGHTHS_UP
 
@@ -70,17 +71,18 @@ def token_time(live: Live) -> str:
 
 
 def kv_line(live: Live, width: int, ascii_only: bool) -> str:
-    """Context, time of a token and what may come next, on one line: what there is room for."""
+    """Context, time of a token and the likeliest tokens, on one line: what there is room for."""
     line = f" {context(live, ascii_only)}"
     if len(line) == 1:
         return ""
     choices = [f"{token_text(choice.text)} {p_text(choice.p)}" for choice in live.next[:3]]
     fields = [f"  {token_time(live)}" if live.token_times else ""]
-    fields += [f"  next: {choice}" if n == 0 else f"  {choice}" for n, choice in enumerate(choices)]
+    label = "next" if live.ahead else "chosen from"
+    fields += [f"  {label}: {choice}" if n == 0 else f"  {choice}" for n, choice in enumerate(choices)]
     for field in fields:
         if len(line) + len(field) < width:
             line += field
-        elif "next:" in field:
+        elif f"{label}:" in field:
             break
     return line
 
@@ -103,11 +105,12 @@ def memory_rows(live: Live, width: int) -> list[str]:
 def panel(live: Live, hot: Hot | None, width: int, ascii_only: bool) -> list[tuple[str, str]]:
     """The panel: lines, each with its style. None of them changes its place."""
     title = "bold"
-    rate = f"{live.tokens_per_s:.0f} tok/s" if live.token_times else ""
+    rate = f"{live.tokens_per_s:.0f} tok/s{paced(live)}" if live.token_times else ""
+    likely = "next tokens" if live.ahead or not live.next else "the last token was chosen from"
     table = hot_table(hot, width, 10)
     speeds = [1e9 / ns for ns in live.token_times if ns]
     lines = [(table[0], title), *((row, "") for row in table[1:]), ("", "")]
-    lines += [("next tokens", title), *((row, "") for row in next_rows(live.next, width, 5, ascii_only)), ("", "")]
+    lines += [(likely, title), *((row, "") for row in next_rows(live.next, width, 5, ascii_only)), ("", "")]
     lines += [(f"{clip('speed', width - len(rate))}{rate}", title), (sparkline(speeds, width, ascii_only), "")]
     lines += [(token_time(live), ""), ("", "")]
     lines += [("memory", title), (context(live, ascii_only, 10 + max(width - len(context(live, ascii_only)), 0)), "")]

@@ -50,6 +50,7 @@ class Transcript(ScrollView):
         self.hint: tuple[str, ...] = ()  # shown while there is no turn
         self.probabilities = False
         self._blocks: list[Block] = []
+        self._fork: Block | None = None  # the turn at which keys go to other answers
         self._starts: list[int] = []  # the first line of each block
         self._strips: LRUCache[int, Strip] = LRUCache(512)
         self._width = 0
@@ -81,6 +82,9 @@ class Transcript(ScrollView):
         for spoken in chat[same:]:
             first = self.virtual_size.height if first is None else first
             self._blocks.append(Block(spoken, width))
+        fork = next((block for block in reversed(self._blocks) if block.others), None)
+        if fork is not self._fork:
+            self._fork, first = fork, 0
         if first is not None:
             self._changed(first)
 
@@ -142,13 +146,12 @@ class Transcript(ScrollView):
 
     # ---- drawing ----
 
-    def _at(self, line: int) -> tuple[Block, Place] | None:
-        """What stands in a line; None where nothing does."""
+    def _at(self, line: int) -> tuple[Block, Place | None] | None:
+        """The turn in a line, and what of it stands there; None where nothing does."""
         if not self._starts or not 0 <= line < self.virtual_size.height:
             return None
         n = bisect_right(self._starts, line) - 1
-        place = self._blocks[n].place(line - self._starts[n])
-        return None if place is None else (self._blocks[n], place)
+        return self._blocks[n], self._blocks[n].place(line - self._starts[n])
 
     def render_line(self, y: int) -> Strip:
         line = self.scroll_offset.y + y
@@ -171,6 +174,12 @@ class Transcript(ScrollView):
         if found is None:
             return text
         block, place = found
+        if place is None:
+            if block.others:
+                keys = "  alt+left, alt+right: the others" if block is self._fork else ""
+                quiet = self.get_component_rich_style("transcript--you")
+                text.append(f"{' ' * self.indent}{block.others}{keys}", quiet)
+            return text
         name, style = ("you", "transcript--you") if place.part == "prompt" else (self.model_name, "transcript--model")
         label = name[:NAME] if place.number == 0 else ""
         text.append(f" {label:{self.indent - 1}}", self.get_component_rich_style(style) if label else Style())
@@ -205,10 +214,10 @@ class Transcript(ScrollView):
         pieces: list[str] = []
         for line in range(max(first, 0), min(selection.end.y if selection.end is not None else last, last) + 1):
             span, found = selection.get_span(line), self._at(line)
-            if span is None or found is None:
+            place = None if found is None else found[1]
+            if span is None or place is None:
                 pieces.append("\n")
                 continue
-            place = found[1]
             start, end = place.text.lines[place.number]
             until = end if span[1] == -1 else min(start + max(span[1] - self.indent, 0), end)
             pieces.append(place.text.text[min(start + max(span[0] - self.indent, 0), end) : until])
