@@ -51,15 +51,15 @@ def test_a_saved_chat_is_for_the_user_alone_and_on_the_disk(monkeypatch: pytest.
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_old_chat() -> None:
-    path = save("x", Tree(TURNS), "m")
+    path = save("x", TURNS, "m")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(GgtuiError, match=r"x\.json: cannot be written: File too large$"):
-            save("x", Tree(TURNS * 1000), "m")
+            save("x", Tree(TURNS.items * 1000), "m")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert load("x").path == TURNS and list(path.parent.iterdir()) == [path]
+    assert load("x") == TURNS and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
