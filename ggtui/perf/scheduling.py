@@ -1,9 +1,10 @@
 """Takes out of the records of nodes what was not theirs: the time in which the system did not let a thread run.
 
 The system says for how long a thread had no core, over some milliseconds (`Unscheduled`); stamps say which records of
-these milliseconds took longer than such records do. So the lost time is given to them, in proportion to the excess:
+these milliseconds took longer than such records do. So the lost time is given to them, first where most is too much:
 
-- work that took longer than is typical of steps of its kind, in this thread, in evaluations near it;
+- work that took all threads together longer than is typical of steps of its kind in evaluations near it: what a thread
+  is slow to do others take over, so that only their sum tells;
 - what a thread took to come back from a barrier that was already open, or from the caller's call, to work.
 
 And where a thread lost time before a barrier, the others waited for it longer than for its work: they were held up.
@@ -23,9 +24,10 @@ Floats = NDArray[np.float64]
 
 NEAR = 32  # evaluations in a row that are held against each other
 _LEAST_LOST = 0.01  # of a span: below that the clocks' own jitter
-_LEAST_EXCESS_NS = 1000.0
+_LEAST_LATE_NS = 1e3
+_LEAST_EXCESS_NS = 20e3  # no program is let in for a shorter time
 _EXCESS = 1.25  # times the typical time
-_LONGEST_WAKE_NS = 50e3  # that waking a thread takes where there is a core for it
+_LONGEST_WAKE_NS = 30e3  # that waking a thread takes where there is a core for it
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,12 @@ def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: 
     work, wait, late = (a.reshape(n_evals, -1, threads) for a in (times.work, times.wait, late))
     wake = times.wake[:, np.newaxis]
     # All that may have been lost, of each thread: in waking up, at work and in coming late.
-    waking = _excess(wake, np.minimum(_typical(wake, [0]), _LONGEST_WAKE_NS))
-    working = _excess(work, _typical(work, _kinds(graph, shape[2])))
-    excess = np.concatenate((waking, working, np.where(late > _LEAST_EXCESS_NS, late, 0.0)), axis=1)
+    together = work.sum(axis=2)
+    working = _excess(together, _typical(together, _kinds(graph, shape[2])))
+    working = working[..., np.newaxis] * work / np.maximum(together, 1.0)[..., np.newaxis]
+    excess = np.concatenate(
+        (_excess(wake, _LONGEST_WAKE_NS), working, np.where(late > _LEAST_LATE_NS, late, 0.0)), axis=1
+    )
     lost = _lost(excess, tokens, said)
     lost_wake, lost_work, lost_late = np.split(lost, [1, 1 + work.shape[1]], axis=1)
     held = _held(wait - late, lost_wake, lost_work, lost_late)
@@ -84,7 +89,7 @@ def _kinds(graph: GraphInfo, n_parts: int) -> list[int]:
 
 
 def _typical(times: Floats, kinds: Iterable[int]) -> Floats:
-    """(evaluations, steps, threads): the median over the steps of one kind in some evaluations in a row."""
+    """(evaluations, steps): the median over the steps of one kind in some evaluations in a row."""
     found = np.empty_like(times)
     of_kind: dict[int, list[int]] = {}
     for step, kind in enumerate(kinds):
@@ -92,25 +97,27 @@ def _typical(times: Floats, kinds: Iterable[int]) -> Floats:
     for first in range(0, len(times), NEAR):
         near = slice(first, first + NEAR)
         for steps in of_kind.values():
-            found[near, steps] = np.median(times[near, steps], axis=(0, 1))
+            found[near, steps] = np.median(times[near, steps])
     return found
 
 
-def _excess(times: Floats, typical: Floats) -> Floats:
+def _excess(times: Floats, typical: Floats | float) -> Floats:
     return np.where(times > _EXCESS * typical + _LEAST_EXCESS_NS, times - typical, 0.0)
 
 
 def _lost(excess: Floats, tokens: Sequence[TokenRecord], said: Iterable[tuple[int, int, int, int]]) -> Floats:
-    """As much of each excess as the system's word covers."""
+    """Of the excess as much as the system's word covers, of the largest first: those are what it speaks of."""
     starts = np.array([t.start_ns for t in tokens])
     ends = starts + np.array([t.eval_ns for t in tokens])
     lost = np.zeros_like(excess)
     for evaluation, thread, span, ns in said:
         covered = (ends > ends[evaluation] - span) & (starts < ends[evaluation])
-        left = (excess - lost)[covered, :, thread]
-        total = left.sum()
-        if total > 0:
-            lost[covered, :, thread] += left * min(1.0, ns / total)
+        left = (excess - lost)[covered, :, thread].reshape(-1)
+        order = np.argsort(-left)
+        largest = left[order]
+        given = np.empty_like(left)
+        given[order] = np.clip(ns - (np.cumsum(largest) - largest), 0.0, largest)
+        lost[covered, :, thread] += given.reshape(-1, excess.shape[1])
     return lost
 
 

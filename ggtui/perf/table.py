@@ -1,7 +1,8 @@
 """The lines of a stage's table: a node, or all nodes of an op, a layer or a type.
 
 A node's time is that of its slowest thread at work, so it is what the node takes of the run, and rates are bytes or
-operations over that time. What threads wait for each other is told apart, as the mean over threads.
+operations over that time. Its share is of the time of all threads: on a busy machine one thread does what another has
+no core for, and only their sum stays as it is. What threads wait for each other is told apart, the mean over threads.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Row:
     key      what it is joined on with another trace: the node's key, the op, the layer, the type
     calls    how often one of its nodes ran
     time     of one evaluation, all its nodes together; wait_ns: waiting after them, the mean over threads
-    share    of an evaluation; work_share: of the work of all nodes
+    share    of the threads' time in an evaluation: with those of other rows, waiting and waking up it comes to 1;
+             work_share: of the work of all nodes
     flops, traffic   operations and bytes of one evaluation
     limit, of_limit  what binds it and what part of that was reached, see bounds.binding
     parts    the loops of a node and the mean time of each
@@ -96,18 +98,18 @@ class Groups:
 
 
 def rows(stage: Stage, by: str = "node") -> list[Row]:
-    """The table of a stage, what takes longest first. `by` is one of BY.
+    """The table of a stage, what takes most of the threads' time first. `by` is one of BY.
 
     By op the parts of a node count for themselves: preparing activations is not the product.
     """
     groups, nodes = Groups(stage, by), stage.graph.nodes
     times = spreads(groups.times) if stage.light is None else _light_spreads(stage, groups)
-    waits = groups.sums(groups.items(stage.wait).mean(axis=(0, 2)))
+    waits, works = (groups.sums(groups.items(a).mean(axis=(0, 2))) for a in (stage.wait, stage.work))
     flops, traffic = (groups.sums(costs[groups.nodes] * groups.paid) for costs in (stage.flops, stage.traffic))
     compute = groups.sums(stage.compute_seconds[groups.nodes] * groups.paid)
     parts = stage.work.max(axis=3).mean(axis=0).tolist() if by == "node" else []
     evaluation, calls, in_all = stage.evals.mean, len(stage.tokens), float(stage.traffic.sum())
-    work = float(stage.node_times.sum(axis=1).mean())
+    work = sum(works)
     made = []
     of_node = groups.nodes.tolist()
     for g, key in enumerate(groups.keys):
@@ -117,11 +119,11 @@ def rows(stage: Stage, by: str = "node") -> list[Row]:
             op, type, shape = _only([n.op for n in mine]), _only([n.type for n in mine]), ()
         made.append(Row(
             stage.name, key, key if by == "op" else op, type, shape, calls * len(mine), spread,
-            spread.mean / evaluation if evaluation else 0.0, spread.mean / work if work else 0.0, waits[g], flops[g],
+            works[g] / evaluation if evaluation else 0.0, works[g] / work if work else 0.0, waits[g], flops[g],
             traffic[g], *binding(stage.limits, traffic[g], in_all, compute[g], spread.mean),
             tuple(zip(first.parts, parts[first.id], strict=False)) if parts and len(first.parts) > 1 else (),
         ))  # fmt: skip
-    return sorted(made, key=lambda row: -row.time.mean)
+    return sorted(made, key=lambda row: -row.share)
 
 
 def _key(node: NodeInfo, by: str) -> str:

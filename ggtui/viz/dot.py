@@ -55,30 +55,36 @@ _SHAPE = 1.7  # width to height of a picture that is at ease on a screen
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """Nanoseconds of each node at work and waiting, its operations and bytes, nanoseconds of all work and of the
-    hottest box."""
+    """Nanoseconds of each node at work, its share of all work, nanoseconds of waiting after it, its operations and
+    bytes, and nanoseconds of the hottest box."""
 
     work: Mapping[int, float]
+    share: Mapping[int, float]
     wait: Mapping[int, float]
     flops: Mapping[int, float]
     traffic: Mapping[int, float]
-    all_work: float
     hottest: float
 
     @classmethod
     def of(cls, stage: Stage | None, boxes: Sequence[_Box]) -> _Times:
         if stage is None:
-            return cls({}, {}, {}, {}, 0.0, 0.0)
+            return cls({}, {}, {}, {}, {}, 0.0)
         by_key = {row.key: row for row in rows(stage)}
         row_of = {n.id: by_key[n.key or n.name] for n in stage.graph.nodes}
         work = {i: row.time.mean for i, row in row_of.items()}
+        share = {i: row.work_share for i, row in row_of.items()}
         wait = {i: row.wait_ns for i, row in row_of.items()}
         hottest = max(sum(work[n.id] for n in box.nodes) for box in boxes)
         flops, traffic = (dict(enumerate(cost.tolist())) for cost in (stage.flops, stage.traffic))
-        return cls(work, wait, flops, traffic, sum(work.values()), hottest)
+        return cls(work, share, wait, flops, traffic, hottest)
 
     def sum(self, nodes: Iterable[NodeInfo]) -> float:
         return sum(self.work.get(n.id, 0.0) for n in nodes)
+
+    def told(self, nodes: Iterable[NodeInfo]) -> str:
+        """The time of nodes and their share of the work; nothing where nothing was recorded."""
+        mine = list(nodes)
+        return f"{duration(self.sum(mine))} · {percent(sum(self.share[n.id] for n in mine))}" if self.hottest else ""
 
     def heat(self, ns: float) -> tuple[str, str, int]:
         if not ns or not self.hottest:
@@ -90,11 +96,7 @@ class _Times:
         if not self.hottest:
             return []
         times = [self.hottest / 2**i for i in reversed(range(len(_HEAT)))]
-        return [(self.told(ns), *heat) for ns, heat in zip(times, _HEAT, strict=True)]
-
-    def told(self, ns: float) -> str:
-        """A time and its share of the work; nothing where nothing was recorded."""
-        return f"{duration(ns)} · {percent(ns / self.all_work)}" if self.all_work else ""
+        return [(duration(ns), *heat) for ns, heat in zip(times, _HEAT, strict=True)]
 
 
 def tensor_text(t: TensorInfo) -> str:
@@ -287,7 +289,7 @@ class _Drawing:
             if self.collapse == "none":
                 part.attr(style="filled,rounded", color="transparent", label="", tooltip=" ", margin="6")
             if self.collapse == "none" and column.startswith("layer"):
-                told = self.times.told(self.times.sum(n for box in boxes for n in box.nodes))
+                told = self.times.told(n for box in boxes for n in box.nodes)
                 part.attr(color=_LAYER, **self.labels.chip(f"{column} · {told}" if told else column, 10))
             for box in boxes:
                 self._box(part, box)
@@ -309,15 +311,15 @@ class _Drawing:
         name = n.name.removeprefix(f"blk.{n.layer}.")
         if n.kinds[-1:] == ("round",) and len(n.originals) < 2 and points == _HEAT[0][2]:
             # What only rounds for the next product, and takes no time to speak of, is drawn in passing.
-            told = [tensor_text(n.result), *([self.times.told(self.times.sum([n]))] if self.times.all_work else [])]
+            told = [tensor_text(n.result), *([self.times.told([n])] if self.times.hottest else [])]
             return [(name, 8, False), (" · ".join(told), 8, False)]
         lines = [(name, points, True)]
         lines += [(line, 8, False) for line in _wrapped([o.op for o in n.originals])]
         weights = max((t for t in n.inputs if len(t.ne) > 1 and t.ne[1] > 1 and t.name), key=_elements, default=None)
         read = f"{tensor_text(weights)} → " if weights else ""
         lines.append((read + tensor_text(n.result), 8, False))
-        if self.times.all_work:
-            lines.append((self.times.told(self.times.sum([n])), 9, True))
+        if self.times.hottest:
+            lines.append((self.times.told([n]), 9, True))
         return lines
 
     def _folded_lines(self, box: _Box, points: int) -> tuple[list[tuple[str, int, bool]], str]:
@@ -325,12 +327,12 @@ class _Drawing:
         name = box.key if self.collapse == "layer" else box.nodes[0].op
         lines = [(name, points, True), (f"{len(box.nodes)} node{'s' * (len(box.nodes) > 1)}", 8, False)]
         by_time = sorted(box.nodes, key=lambda n: -self.times.sum([n]))
-        if self.times.all_work:
-            lines.append((self.times.told(self.times.sum(box.nodes)), 9, True))
-            lines += [(f"{n.name.removeprefix(f'blk.{n.layer}.')} {self.times.told(self.times.sum([n]))}", 8, False)
+        if self.times.hottest:
+            lines.append((self.times.told(box.nodes), 9, True))
+            lines += [(f"{n.name.removeprefix(f'blk.{n.layer}.')} {self.times.told([n])}", 8, False)
                       for n in by_time[:3] if len(box.nodes) > 1]  # fmt: skip
         tip = [name, *self._cost(box.nodes)]
-        tip += [f"{n.name} ({n.op}) {self.times.told(self.times.sum([n]))}" for n in by_time]
+        tip += [f"{n.name} ({n.op}) {self.times.told([n])}" for n in by_time]
         return lines, "\n".join(tip)
 
     def _cost(self, nodes: Sequence[NodeInfo]) -> list[str]:
@@ -350,7 +352,7 @@ class _Drawing:
             *self._cost([n]),
         ]
         if ns := self.times.work.get(n.id, 0.0):
-            told, wait = self.times.told(ns), duration(self.times.wait[n.id])
+            told, wait = self.times.told([n]), duration(self.times.wait[n.id])
             facts.append(f"time: {told}, then {wait} waiting for other threads")
             facts.append(f"speed: {self.times.traffic[n.id] / ns:.3g} GB/s, {self.times.flops[n.id] / ns:.3g} GFLOP/s")
         return facts

@@ -33,7 +33,7 @@ def test_the_time_of_a_node_is_that_of_its_slowest_thread() -> None:
     assert up.time.mean == 50 + 1500 and up.calls == 1
     assert up.wait_ns == 250 and up.parts == (("quantize", 50.0), ("mul_mat", 1500.0))
     assert one(t, "token_embd").time.mean == 100 and one(t, "token_embd").wait_ns == pytest.approx((0 + 90) / 2)
-    assert one(t, "output").share == pytest.approx(2000 / t.tokens[0].eval_ns)
+    assert one(t, "output").share == pytest.approx((2000 + 1900) / 2 / t.tokens[0].eval_ns)
     assert (up.flops, up.traffic) == (3000, 8000)
     assert up.bytes_per_s == pytest.approx(8000 / 1550e-9) and up.flops_per_s == pytest.approx(3000 / 1550e-9)
 

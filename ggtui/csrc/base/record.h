@@ -55,7 +55,9 @@ static inline void gg_ask_if_due(const gg_trace *trace, int ith, int64_t asked) 
     if (trace->scheduled != NULL) {
         gg_scheduled *s = &trace->scheduled[ith];
         const int64_t now = gg_ticks_loose();
-        if (now - s->at > trace->every || (double)(now - asked) > GG_DISTURBED * (double)trace->typical) {
+        const int64_t took = now - asked;
+        /* A long run is not slowed by it; one that took longer than it should is why this is asked at all. */
+        if (now - s->at > trace->every || took > trace->every / 10 || (double)took > GG_DISTURBED * (double)trace->typical) {
             gg_ask(s);
         }
     }

@@ -64,7 +64,7 @@ def test_picture_without_times_in_ascii() -> None:
 
 def test_card_of_a_node() -> None:
     text = card(graph(), [4], figures_of(trace()), "time", 90, Look()).plain
-    assert " time      24.8 us, 3.1% of an evaluation, the mean of 33\n" in text
+    assert " time      24.8 us, 3.0% of an evaluation, the mean of 33\n" in text
     assert "least 24.8 us, median 24.8 us, most 24.8 us" in text
     assert "210.4 KiB read and written, 393,984 operations" in text
     assert "f32 768, 3.0 KiB, as blk.0.attn_qkv.biased" in text

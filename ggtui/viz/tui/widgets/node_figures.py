@@ -16,7 +16,7 @@ class Figures:
 
     n         evaluations that these figures are of
     evaluation  nanoseconds of all of it
-    time      nanoseconds of the slowest thread at work
+    time      nanoseconds of the slowest thread at work; work: the mean over threads
     wait      nanoseconds of waiting for other threads after it, the mean over threads
     flops, traffic   operations and bytes
     history   nanoseconds (evaluations, nodes), the oldest first; None of a light profile
@@ -27,6 +27,7 @@ class Figures:
     n: int
     evaluation: float
     time: list[float]
+    work: list[float]
     wait: list[float]
     flops: list[float]
     traffic: list[float]
@@ -35,16 +36,17 @@ class Figures:
 
     @classmethod
     def of(cls, stage: Stage) -> Figures:
-        time, wait = stage.node_times.mean(axis=0), stage.wait.sum(axis=2).mean(axis=(0, 2))
+        time = stage.node_times.mean(axis=0)
+        work, wait = (a.sum(axis=2).mean(axis=(0, 2)).tolist() for a in (stage.work, stage.wait))
         history = None if stage.light is not None else stage.node_times
         return cls(
-            stage, int(stage.typical.sum()), stage.evals.mean, time.tolist(), wait.tolist(), stage.flops.tolist(),
+            stage, int(stage.typical.sum()), stage.evals.mean, time.tolist(), work, wait, stage.flops.tolist(),
             stage.traffic.tolist(), history, stage.work.max(axis=3).mean(axis=0).tolist(),
         )  # fmt: skip
 
     def share(self, nodes: Iterable[int]) -> float:
-        """Of an evaluation."""
-        return sum(self.time[i] for i in nodes) / self.evaluation if self.evaluation else 0.0
+        """Of the threads' time in an evaluation."""
+        return sum(self.work[i] for i in nodes) / self.evaluation if self.evaluation else 0.0
 
     def limit(self, nodes: Sequence[int]) -> tuple[str, float | None]:
         """What binds these nodes, and what part of it they reach, see bounds.binding."""
