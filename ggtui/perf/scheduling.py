@@ -38,6 +38,8 @@ class Times:
     work   at a node; wait: for others at work, at the barrier after it
     wake   until the thread began
     lost   it was not scheduled, by what the system says; held: it waited for threads that were not
+    lost_at  where it was lost: in waking up (evaluations, threads), at work and, after it, in coming late, both like
+             work; None where nothing was
     """
 
     work: Floats
@@ -45,6 +47,7 @@ class Times:
     wake: Floats
     lost: Floats
     held: Floats
+    lost_at: tuple[Floats, Floats, Floats] | None = None
 
     @classmethod
     def of(cls, work: Floats, wait: Floats, wake: Floats) -> Times:
@@ -73,7 +76,7 @@ def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: 
     held = _held(wait - late, lost_wake, lost_work, lost_late)
     return Times(
         (work - lost_work).reshape(shape), (wait - lost_late - held).reshape(shape), times.wake - lost_wake[:, 0],
-        lost.sum(axis=1), held.sum(axis=1),
+        lost.sum(axis=1), held.sum(axis=1), (lost_wake[:, 0], lost_work.reshape(shape), lost_late.reshape(shape)),
     )  # fmt: skip
 
 

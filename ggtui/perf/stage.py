@@ -222,6 +222,25 @@ def stages(trace: Trace) -> tuple[Stage, ...]:
     return tuple(sorted(found, key=lambda stage: STAGES.index(stage.name)))
 
 
+def lost_in_records(graphs: Sequence[GraphInfo], tokens: Sequence[TokenRecord]) -> dict[int, tuple[Floats, Floats]]:
+    """Of evaluations by their number, those in which a thread was not scheduled: nanoseconds lost (records,) at work
+    and in coming late after it."""
+    found = {}
+    for index, graph in enumerate(graphs):
+        mine = [i for i, t in enumerate(tokens) if t.graph == index and len(t.records) and not t.dropped]
+        if not any(tokens[i].unscheduled for i in mine):
+            continue
+        whole = [tokens[i] for i in mine]
+        lost_at = settle(graph, whole, *_arrays(graph, whole)).lost_at
+        if lost_at is None:
+            continue
+        wake, work, late = lost_at
+        for e, i in enumerate(mine):
+            node, part, thread = Records.of(tokens[i].records).table.T[:3]
+            found[i] = np.where(node == WAKE, wake[e, thread], work[e, node, part, thread]), late[e, node, part, thread]
+    return found
+
+
 def _size(graph: GraphInfo) -> tuple[int, int, int]:
     return len(graph.nodes), max((len(n.parts) for n in graph.nodes), default=1), graph.threads
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up import GRAPH
 
-from ggtui.core.runtime.record import WAKE, NodeRecord, Records, TokenRecord
+from ggtui.core.runtime.record import WAKE, NodeRecord, Records, TokenRecord, Unscheduled
 from ggtui.viz.tui.widgets import timeline_rows as rows
 from ggtui.viz.tui.widgets.spans import IDLE, KINDS, NOTHING, WAIT, Spans, kind_of, spans
 from ggtui.viz.tui.widgets.window import Window
@@ -181,10 +181,27 @@ def test_the_axis_moves_with_what_is_kept() -> None:
 def test_totals_are_of_what_is_seen() -> None:
     of = laid(token(5), token(6))
     assert [line.plain for line in rows.totals(of, Window(12, of.total, 0.0, 12_000.0), range(2))] == [
-        "in view      work       wait       wake    waiting",
-        "  t0      7.00 us    3.00 us       0 ns      30.0%",
-        "  t1      9.00 us       0 ns    1.00 us       0.0%",
+        "in view      work       wait       wake       lost    waiting",
+        "  t0      7.00 us    3.00 us       0 ns       0 ns      30.0%",
+        "  t1      9.00 us       0 ns    1.00 us       0 ns       0.0%",
     ]
+
+
+def test_what_was_not_scheduled_has_a_sign_of_its_own() -> None:
+    # Thread 1 is put aside for 40 us in its last node; thread 0 waits for it.
+    longer = tuple(
+        replace(r, end=r.end + 40_000 * r.thread, done=r.done + 40_000) if r.node == 2 else r for r in RECORDS
+    )
+    slow = replace(token(6, longer), eval_ns=50_000, start_ns=12_000, unscheduled=(Unscheduled(1, 50_000, 40_000),))
+    of = laid(token(5), slow, replace(token(7), start_ns=64_000))
+    window = Window(10, of.total, 12_000.0, 50_000.0, 12_000.0, follow=False)
+    assert row(of, window, 1) == ["MMxlost xx"] and row(of, window, 0)[0][:2] == "MM"
+    last = next(r for r in range(len(of.lanes(0, of.total)[1].lost)) if of.lanes(0, of.total)[1].lost[r])
+    place = float(of.lanes(0, of.total)[1].start[last])
+    told = rows.readout(of, replace(window, at=place + 1), 1)[1].plain
+    assert told.endswith("; not scheduled for 40.0 us of it")
+    t1 = rows.totals(of, window, range(2))[2].plain.split()
+    assert t1[7:9] == ["40.0", "us"]
 
 
 def test_token_bars() -> None:

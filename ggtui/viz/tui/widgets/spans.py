@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, Records, TokenRecord
+from ggtui.perf.stage import lost_in_records
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,10 +47,11 @@ KINDS = (
     Kind("/", "not kept", "#7d8597"),
     Kind("-", "idle", "#7d8597"),
     Kind(".", "wait", "#d9506a"),
+    Kind("x", "not scheduled", "#ffd7de", "#8c1f3c"),
 )
 _AT = {kind.word: i for i, kind in enumerate(KINDS)}
-OTHER, WAKING, SAMPLE, UNSEEN, UNKEPT, IDLE, WAIT = (
-    _AT[word] for word in ("other", "wake", "sample", "no node times", "not kept", "idle", "wait")
+OTHER, WAKING, SAMPLE, UNSEEN, UNKEPT, IDLE, WAIT, LOST = (
+    _AT[word] for word in ("other", "wake", "sample", "no node times", "not kept", "idle", "wait", "not scheduled")
 )
 N_WORK = WAKING  # kinds of work come before all others
 NOTHING = len(KINDS)  # where there is no time: before the first evaluation and after the last
@@ -79,7 +81,11 @@ class Gap(NamedTuple):
 @dataclass(frozen=True)
 class Lane:
     """The records of one thread in the order of time, (n,) each, times in ns of the axis; and, over the whole axis, for
-    each kind the times at which it begins and ends and how much of it there was until then."""
+    each kind the times at which it begins and ends and how much of it there was until then.
+
+    lost  of a record the time that the thread was not scheduled: at work, drawn from `worked` to `end`, and before it
+          came back from waiting, drawn from `back` to `done`
+    """
 
     start: Floats
     end: Floats
@@ -87,7 +93,13 @@ class Lane:
     node: Ints
     part: Ints
     token: Ints
+    worked: Floats
+    back: Floats
     sums: dict[int, tuple[Floats, Floats]]
+
+    @property
+    def lost(self) -> Floats:
+        return self.end - self.worked + self.done - self.back
 
     def spent(self, edges: Floats, total: float) -> Floats:
         """Nanoseconds of each kind between neighbouring edges: (kinds, edges - 1)."""
@@ -174,8 +186,14 @@ class Spans:
         found = {kind_of(kind) for graph in graphs for node in graph.nodes for kind in node.kinds}
         found |= {WAKING, IDLE, WAIT} if self.tokens else set()
         found |= {SAMPLE} if self.sampling.any() else set()
+        found |= {LOST} if self.lost else set()
         found |= {UNSEEN} if any(t.dropped or not len(t.records) for t in self.tokens) else set()
         return sorted(found | ({UNKEPT} if self.gaps else set()))
+
+    @cached_property
+    def lost(self) -> dict[int, tuple[Floats, Floats]]:
+        """Of evaluations by their number what their threads lost, see perf/stage.py."""
+        return lost_in_records(self.graphs, self.tokens)
 
     @cached_property
     def waits(self) -> tuple[Floats, Ints, float]:
@@ -271,6 +289,9 @@ def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
     placed = [np.minimum(columns[i] + begin, end) for i in (3, 4, 5)]
     graph = np.array([t.graph for t in tokens], np.int64)[of_token]
     kinds = of.kind_table[graph, columns[0], columns[1]]
+    nothing = [(np.zeros(n), np.zeros(n)) for n in counts]
+    known = [of.lost.get(first + i, none) for i, none in enumerate(nothing)]
+    lost_work, lost_late = (np.concatenate([*(both[k] for both in known), np.zeros(0)]) for k in (0, 1))
     partial = np.array([not n or t.dropped > 0 for n, t in zip(counts, tokens, strict=True)], np.bool_)
     between = np.array([gap[:2] for gap in of.gaps if gap.end >= start[0] and gap.start <= of.total], np.float64)
     between = between.reshape(-1, 2)
@@ -284,9 +305,13 @@ def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
         token, kind = of_token[mine], kinds[mine]
         order = np.argsort(kind, kind="stable")
         bounds = np.searchsorted(kind[order], range(len(KINDS) + 1)).tolist()
-        pieces = {k: (begins[order[a:b]], ends[order[a:b]]) for k, (a, b) in enumerate(pairwise(bounds)) if b > a}
-        waited = done > ends
-        pieces[WAIT] = ends[waited], done[waited]
+        # Where in its work a thread lost its core is not known: it is drawn at the end.
+        worked, back = ends - lost_work[mine], done - lost_late[mine]
+        pieces = {k: (begins[order[a:b]], worked[order[a:b]]) for k, (a, b) in enumerate(pairwise(bounds)) if b > a}
+        waited = back > ends
+        pieces[WAIT] = ends[waited], back[waited]
+        if of.lost:
+            pieces[LOST] = np.stack([worked, back], axis=1).reshape(-1), np.stack([ends, done], axis=1).reshape(-1)
         pieces[UNKEPT] = between[:, 0], between[:, 1]
         if partial.any():
             seen = start.copy()
@@ -295,7 +320,7 @@ def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
         if thread == 0:
             pieces[SAMPLE] = stop, stop + sampling
         sums = {k: _until(*piece) for k, piece in pieces.items() if (piece[1] > piece[0]).any()}
-        lanes.append(Lane(begins, ends, done, columns[0][mine], columns[1][mine], token + first, sums))
+        lanes.append(Lane(begins, ends, done, columns[0][mine], columns[1][mine], token + first, worked, back, sums))
     return tuple(lanes)
 
 

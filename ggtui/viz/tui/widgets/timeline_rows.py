@@ -13,7 +13,7 @@ from ggtui.viz.tables import duration, percent
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets.lines import text_line
 from ggtui.viz.tui.widgets.plot import columns
-from ggtui.viz.tui.widgets.spans import KINDS, N_WORK, WAIT, WAKING, Floats, Lane, Spans
+from ggtui.viz.tui.widgets.spans import KINDS, LOST, N_WORK, WAIT, WAKING, Floats, Lane, Spans
 from ggtui.viz.tui.widgets.window import Window
 
 GUTTER = 8  # columns left of the axis
@@ -127,9 +127,12 @@ def _names(spans: Spans, window: Window, thread: int) -> Iterator[tuple[int, str
         for i in here:
             node = node_of(spans, lane, i)
             names = _short(node, int(lane.part[i])) if node is not None else ["wake"]
-            yield from _fitting(window, float(lane.start[i]), float(lane.end[i]), names)
-            wait = float(lane.done[i] - lane.end[i])
-            yield from _fitting(window, float(lane.end[i]), float(lane.done[i]), [f"wait {duration(wait)}", "wait"])
+            start, worked, end, back = (float(a[i]) for a in (lane.start, lane.worked, lane.end, lane.back))
+            yield from _fitting(window, start, worked, names)
+            yield from _fitting(window, end, back, [f"wait {duration(back - end)}", "wait"])
+            for left, right in ((worked, end), (back, float(lane.done[i]))):
+                lost = duration(right - left)
+                yield from _fitting(window, left, right, [f"not scheduled {lost}", f"lost {lost}", "lost"])
     if thread == 0:
         first, last = (spans.token_at(place) for place in (window.left, window.right))
         for t in range(first, last + 1):
@@ -226,7 +229,7 @@ def _evaluation(spans: Spans, window: Window, t: int) -> str:
     edges = np.array([spans.start[t], spans.start[t] + spans.length[t]])
     told = []
     for i, lane in enumerate(spans.lanes(min(window.left, edges[0]), window.right)):
-        wait = shares(lane, edges, spans.total)[3]
+        wait = shares(lane, edges, spans.total)[-1]
         told.append(f"t{i} waits {percent(wait)}")
     return "newest: " + ", ".join(told[:6]) + (f", {len(told) - 6} more threads" if len(told) > 6 else "")
 
@@ -244,34 +247,36 @@ def _here(spans: Spans, place: float, thread: int) -> str:
     start, end, done = (float(a[i]) for a in (lane.start, lane.end, lane.done))
     node = node_of(spans, lane, i)
     since = f"+{duration(start - float(spans.start[t]))}"
+    lost = f"; not scheduled for {duration(float(lane.lost[i]))} of it" if lane.lost[i] else ""
     if node is None:
-        return f"t{thread} wakes up: {duration(end - start)}"
+        return f"t{thread} wakes up: {duration(end - start)}{lost}"
     part = int(lane.part[i])
     op = node.parts[part] if part < len(node.parts) else node.op
     which = f" part {part + 1}/{len(node.parts)}" if len(node.parts) > 1 else ""
     what = f"{_name(node)} {printable_line(op)}{which}"
     if place >= end:
-        return f"t{thread} waits {duration(done - end)} after {what}, which took {duration(end - start)}"
-    return f"t{thread} {what}: at {since} for {duration(end - start)}, then waits {duration(done - end)}"
+        return f"t{thread} waits {duration(done - end)} after {what}, which took {duration(end - start)}{lost}"
+    return f"t{thread} {what}: at {since} for {duration(end - start)}, then waits {duration(done - end)}{lost}"
 
 
-def shares(lane: Lane, edges: Floats, total: float) -> tuple[float, float, float, float]:
-    """Nanoseconds a thread works, waits and wakes up between two edges, and the waits' part of the three."""
+def shares(lane: Lane, edges: Floats, total: float) -> tuple[float, float, float, float, float]:
+    """Nanoseconds a thread works, waits, wakes up and is not scheduled between two edges, and the waits' part of the
+    four."""
     spent = lane.spent(edges, total).sum(axis=1)
-    work, wait, wake = float(spent[:N_WORK].sum()), float(spent[WAIT]), float(spent[WAKING])
-    known = work + wait + wake
-    return work, wait, wake, wait / known if known else 0.0
+    work, wait, wake, lost = float(spent[:N_WORK].sum()), *(float(spent[kind]) for kind in (WAIT, WAKING, LOST))
+    known = work + wait + wake + lost
+    return work, wait, wake, lost, wait / known if known else 0.0
 
 
 def totals(spans: Spans, window: Window, threads: Sequence[int]) -> list[Text]:
     """What the threads did in the time that is seen, a line each under a heading."""
     edges = np.array([window.left, window.right])
     lanes = spans.lanes(window.left, window.right)
-    lines = [text_line(f"{'in view':<{GUTTER}}{'work':>9}{'wait':>11}{'wake':>11}{'waiting':>11}")]
+    lines = [text_line(f"{'in view':<{GUTTER}}{'work':>9}{'wait':>11}{'wake':>11}{'lost':>11}{'waiting':>11}")]
     lines[0].stylize("bold")
     for i in threads:
-        work, wait, wake, share = shares(lanes[i], edges, spans.total)
-        cells = f"{duration(work):>9}{duration(wait):>11}{duration(wake):>11}{percent(share):>11}"
+        *times, share = shares(lanes[i], edges, spans.total)
+        cells = f"{duration(times[0]):>9}{''.join(f'{duration(ns):>11}' for ns in times[1:])}{percent(share):>11}"
         lines.append(text_line(f"  t{i:<{GUTTER - 3}}{cells}"))
     return lines
 
