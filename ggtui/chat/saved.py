@@ -11,10 +11,12 @@ from ggtui.chat.conversation import Turn
 from ggtui.chat.folders import chats, make_private
 from ggtui.chat.modes import MODES
 from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.reading import read_file
 
 SCHEMA = "ggtui-chat"
 VERSION = 1
 MAX_NAME = 100
+MOST = 64 << 20  # bytes of a saved chat
 
 
 def _path(name: str) -> Path:
@@ -42,10 +44,11 @@ def save(name: str, turns: Sequence[Turn], model: str) -> Path:
 
 
 def load(name: str) -> tuple[Turn, ...]:
-    """The turns saved under `name`, without tokens. Raises UsageError without any, GgtuiError for a damaged file."""
+    """The turns saved under `name`, without tokens. Raises UsageError without any, GgtuiError for a damaged file,
+    OSError for one that can't be read."""
     path = _path(name)
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = json.loads(read_file(path, MOST).decode())
     except FileNotFoundError as error:
         saved = names()
         raise UsageError(f"no saved chat {name!r}; saved: {', '.join(saved) or 'none'}") from error

@@ -28,6 +28,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 from dataclasses import asdict, replace
@@ -146,6 +147,7 @@ def _profile(args: argparse.Namespace) -> int:
 
     base = load(args.compare) if args.compare is not None else None
     trace = load(args.open) if args.open is not None else _measured(args, base)
+    gc.freeze()  # a trace has no cycles, and to look for them among its objects takes as long as to read it
     _save(args, trace)
     if not _on_stdout(args):
         _print(args, trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -14,7 +15,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 
 from ggtui.chat import commands, modes
 from ggtui.chat.conversation import Chat
-from ggtui.chat.history import kept_at
+from ggtui.chat.history import kept_at, newest
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.shell import Shell
 
@@ -75,7 +76,15 @@ class Repl:
         except (OSError, GgtuiError) as error:
             self.shell.tell(f"ggtui: no history is kept: {error}")
             path = None
-        return InMemoryHistory() if path is None else FileHistory(path)
+        return InMemoryHistory() if path is None else _Kept(path)
+
+
+class _Kept(FileHistory):
+    """The history file, of which the end is read."""
+
+    def load_history_strings(self) -> Iterator[str]:
+        """The newest first."""
+        return reversed(newest(Path(str(self.filename))))
 
 
 def _keys() -> KeyBindings:

@@ -9,7 +9,7 @@ import pytest
 from prompt_toolkit.history import FileHistory
 
 from ggtui.chat import folders
-from ggtui.chat.history import History, parse
+from ggtui.chat.history import MOST, History, newest, parse
 
 
 def test_the_file_is_that_of_the_repl() -> None:
@@ -50,3 +50,21 @@ def test_a_history_that_cannot_be_kept_says_so() -> None:
 def test_half_a_history_is_read() -> None:
     assert parse("middle of a line\n+one\n\n# date\n+two\n+lines") == ["one", "two\nlines"]
     assert parse("") == []
+
+
+@pytest.mark.timeout(20)
+def test_a_history_that_is_no_file_is_left_alone() -> None:
+    folders.make_private(folders.history().parent)
+    os.mkfifo(folders.history())
+    history = History()
+    assert history.trouble.startswith("no history is kept: ") and "is not a regular file" in history.trouble
+    history.add("one")
+    assert history.older("") == "one"
+
+
+def test_of_a_long_history_the_end_is_read() -> None:
+    History().add("one")
+    with folders.history().open("r+b") as file:
+        file.truncate(1 << 30)
+    History().add("two")
+    assert newest(folders.history()) == ["two"] and MOST < 1 << 30

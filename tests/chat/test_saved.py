@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,21 @@ def test_a_damaged_file(data: Any, problem: str) -> None:
     with pytest.raises(GgtuiError) as raised:
         load("x")
     assert str(raised.value).startswith(f"{path}: {problem}")
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_of_a_chat_is_refused() -> None:
+    """At once: nobody writes into the FIFO, and a chat of a terabyte is none."""
+    path = save("x", [], "m")
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="is over the limit"):
+        load("x")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="is not a regular file"):
+        load("x")
+    assert names() == ["x"]
 
 
 def test_a_file_that_is_no_text() -> None:

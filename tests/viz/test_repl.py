@@ -96,6 +96,14 @@ def test_history_is_kept_for_the_user_alone(type_keys: Callable[..., list[str]])
     assert type_keys("", "\x1b[A\x1b[A\r\x04") == ["/mode"]
 
 
+def test_of_a_long_history_the_end_is_read(type_keys: Callable[..., list[str]]) -> None:
+    type_keys("one\r\x04")
+    with history().open("r+b") as file:
+        file.truncate(1 << 30)
+    type_keys("two\r\x04")
+    assert type_keys("", later="\x1b[A\r\x04") == ["two"]
+
+
 def test_no_history(type_keys: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GGTUI_NOHISTORY", "1")
     type_keys("/mode\r\x04")
