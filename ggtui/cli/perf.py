@@ -28,9 +28,9 @@ examples:
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -143,15 +143,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _profile(args: argparse.Namespace) -> int:
+    from ggtui.core.engine.trace_file import no_collection
     from ggtui.perf import load
 
-    base = load(args.compare) if args.compare is not None else None
-    trace = load(args.open) if args.open is not None else _measured(args, base)
-    gc.freeze()  # a trace has no cycles, and to look for them among its objects takes as long as to read it
-    _save(args, trace)
-    if not _on_stdout(args):
-        _print(args, trace)
-    return _compare(args, base, trace) if base is not None else 0
+    with no_collection() if args.open is not None else nullcontext():
+        base = load(args.compare) if args.compare is not None else None
+        trace = load(args.open) if args.open is not None else _measured(args, base)
+        _save(args, trace)
+        if not _on_stdout(args):
+            _print(args, trace)
+        return _compare(args, base, trace) if base is not None else 0
 
 
 def _in_screens(args: argparse.Namespace) -> bool:

@@ -87,18 +87,21 @@ def shown(value: object) -> str:
 def _objects(kind: Any, items: Sequence[Any], where: str) -> list[Any]:
     _of(items, where, "an object", dict)
     names = [f.name for f in fields(kind)]
-    if not all(item.keys() == known for known in [set(names)] for item in items):
-        items = [_whole(kind, item, where) for item in items]
-    rows = map(itemgetter(*names), items)  # all fields of one after the other, as they lie in memory
-    columns = zip(*rows, strict=True) if items else [()] * len(names)
-    read = (
+    values_of = itemgetter(*names)  # all fields of one after the other, as they lie in memory
+    try:
+        rows = list(map(values_of, items)) if set(map(len, items)) <= {len(names)} else None
+    except KeyError:
+        rows = None
+    if rows is None:
+        rows = [values_of(_whole(kind, item, where)) for item in items]
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    read = [
         read_records(_hints(kind.__name__)[name], column, f"{where}.{name}", _LEAST.get(f"{kind.__name__}.{name}", 0))
         for name, column in zip(names, columns, strict=True)
-    )
-    made = list(map(kind, *read))
-    if kind is TensorInfo:
-        _all(made, where, f"a tensor of 1 to {_MOST_DIMS} sizes", lambda tensor: 0 < len(tensor.ne) <= _MOST_DIMS)
-    return made
+    ]
+    if kind is TensorInfo and not set(map(len, read[2])) <= set(range(1, _MOST_DIMS + 1)):
+        _all(read[2], f"{where}.ne", f"1 to {_MOST_DIMS} sizes", lambda ne: 0 < len(ne) <= _MOST_DIMS)
+    return list(map(kind, *read))
 
 
 def _whole(kind: Any, item: dict[str, Any], where: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def save(trace: Trace, path: str | Path) -> None:
 
 def load(path: str | Path) -> Trace:
     """Read what `save` wrote. Raises ValueError for anything else, OSError for a file that can't be read."""
-    with _no_collection():
+    with no_collection():
         return _load(path)
 
 
@@ -93,8 +93,8 @@ def limits_of(data: object) -> Limits:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the search for cycles, of which JSON has none: with a million objects it takes most of the time."""
+def no_collection() -> Iterator[None]:
+    """Inside, nothing searches for cycles. A trace has none, and to look through its million objects takes longest."""
     was = gc.isenabled()
     gc.disable()
     try:
