@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from datetime import datetime
@@ -23,7 +22,7 @@ def kept_at() -> Path | None:
     fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_NONBLOCK, 0o600)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):  # to open a FIFO again would wait for its other end
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+            raise GgtuiError(f"{path}: is not a regular file")
     finally:
         os.close(fd)
     return path

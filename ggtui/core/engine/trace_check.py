@@ -59,12 +59,12 @@ def _most_parts(graph: GraphInfo) -> int:
 
 
 def _check_tokens(name: str, graph: GraphInfo, tokens: Sequence[TokenRecord]) -> None:
-    tables = [Records.of(token.records).table for token in tokens if len(token.records)]
-    if not tables:
+    whole = [not token.dropped for token in tokens if len(token.records)]
+    if not whole:
         return
-    table = np.concatenate(tables)
+    table = np.concatenate([Records.of(token.records).table for token in tokens])
     _check_places(f"a record of {name}", graph, table[:, 0], table[:, 1], table[:, 2])
-    _check_room(name, len(tables) * _room(graph), len(table))
+    _check_room(name, sum(whole) * _room(graph), len(table))  # others are not in tables
 
 
 def _check_totals(name: str, graph: GraphInfo, totals: Sequence[NodeTotal]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from itertools import accumulate, chain, pairwise
 from operator import itemgetter
-from reprlib import repr as shortened
+from reprlib import repr as shown
 from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -77,11 +77,6 @@ def read_rows(kind: Any, rows: Sequence[Any], where: str) -> list[Any]:
     names = [f.name for f in fields(kind)]
     _lists(rows, len(names), where, f"a row of {len(names)} values")
     return _objects(kind, [dict(zip(names, row, strict=True)) for row in rows], where)
-
-
-def shown(value: object) -> str:
-    """A value as a message shows it."""
-    return shortened(value)
 
 
 def _objects(kind: Any, items: Sequence[Any], where: str) -> list[Any]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any, NoReturn
 
 from ggtui.core.engine.trace_check import check
-from ggtui.core.engine.trace_fields import read_records, read_rows, shown
+from ggtui.core.engine.trace_fields import read_records, read_rows
 from ggtui.core.reading import read_file
 from ggtui.core.runtime.record import (
     COLUMNS,

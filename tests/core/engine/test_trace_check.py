@@ -92,3 +92,4 @@ def test_tables_that_records_would_not_fill_are_refused() -> None:
     with pytest.raises(ValueError, match="places in a table for 1 records"):
         check(Trace((graph,), (), BASE.memory, totals=(TOTAL,)))
     check(Trace((graph,), (), BASE.memory))
+    check(replace(BASE, graphs=(graph,), tokens=(replace(token, dropped=9),)))  # which no table is made of
