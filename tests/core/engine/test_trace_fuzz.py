@@ -188,7 +188,7 @@ def test_damaged_traces(originals: list[str], tmp_path: Path) -> None:
         except UsageError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error), f"seed {seed}"
         except Exception as error:
-            pytest.fail(f"seed {seed}: {type(error).__name__}: {error}")
+            pytest.fail(f"seed {seed}: {type(error).__name__}: {error}; the file is {path}")
         assert time.process_time() - started < MAX_SECONDS, f"seed {seed}"
         seed += 1
     print(f"{seed - SEED} files, {opened} opened")
