@@ -163,6 +163,7 @@ def draw(live: Live) -> None:
         window.whole()
 
 
+@pytest.mark.bare
 @pytest.mark.timeout(60 + 10 * SECONDS)
 def test_damaged_traces(originals: list[str], tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
