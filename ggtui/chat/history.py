@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from datetime import datetime
 from pathlib import Path
 
@@ -18,8 +19,20 @@ def _kept_at() -> Path | None:
         return None
     path = folders.history()
     folders.make_private(path.parent)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600))
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_NONBLOCK, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # to open a FIFO again would wait for its other end
+            raise GgtuiError(f"{path}: is not a regular file")
+    finally:
+        os.close(fd)
     return path
+
+
+def newest(path: Path) -> list[str]:
+    """The texts in the last MOST bytes of the file, the oldest first. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(max(os.fstat(file.fileno()).st_size - MOST, 0))
+        return parse(file.read(MOST).decode("utf-8", "replace"))
 
 
 class History:
@@ -37,9 +50,7 @@ class History:
         try:
             path = _kept_at()
             if path is not None:
-                with path.open("rb") as file:
-                    file.seek(max(os.fstat(file.fileno()).st_size - MOST, 0))
-                    self.texts = parse(file.read(MOST).decode("utf-8", "replace"))
+                self.texts = newest(path)
                 self._kept = True
         except (OSError, GgtuiError) as error:
             self._fail(error)

@@ -12,10 +12,12 @@ from ggtui.chat.modes import MODES
 from ggtui.chat.tree import Tree
 from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.reading import read_file
 
 SCHEMA = "ggtui-chat"
 VERSION = 2  # 1 had the turns of one conversation, without those said in their place
 MAX_NAME = 100
+MOST = 64 << 20  # bytes of a saved chat
 
 
 def _path(name: str) -> Path:
@@ -54,10 +56,10 @@ def save(name: str, tree: Tree[Turn], model: str) -> Path:
 
 def load(name: str) -> Tree[Turn]:
     """The turns saved under `name`, without tokens. Raises UsageError without any, GgtuiError for a damaged file and
-    one that a newer ggtui saved."""
+    one that a newer ggtui saved, OSError for one that can't be read."""
     path = _path(name)
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = json.loads(read_file(path, MOST).decode())
     except FileNotFoundError as error:
         saved = names()
         raise UsageError(f"no saved chat {name!r}; saved: {', '.join(saved) or 'none'}") from error

@@ -108,8 +108,12 @@ _WORDS = {
 }
 
 
+_MOST_SHOWN = 80  # characters of a value in a message
+
+
 def _shown(value: object) -> str:
     text = str(value)
+    text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
     return text if text.strip() == text and text else repr(text)
 
 

@@ -17,6 +17,8 @@ from ggtui.viz.interrupt import Terminated, terminable
 from ggtui.viz.text import printable, printable_line
 
 SIGNALLED = 128  # and the signal's number, as shells say it
+# Bytes of addresses, and of these of data, that Python, numpy and the compiled part take when they load.
+ADDRESSES, DATA = 192 << 20, 64 << 20
 
 
 class Command(NamedTuple):
@@ -129,6 +131,7 @@ def _parser() -> Any:
 
 def _filler(command: Command) -> Callable[[Any], None]:
     def fill(parser: Any) -> None:
+        _check_memory()
         module = import_module(command.module)
         parser.description, _, examples = (module.__doc__ or "").partition("\n\nexamples:")
         parser.epilog = f"examples:{examples}"
@@ -136,6 +139,20 @@ def _filler(command: Command) -> Callable[[Any], None]:
         parser.set_defaults(run=module.run)
 
     return fill
+
+
+def _check_memory() -> None:
+    """Raise GgtuiError where less memory is allowed than it takes to load: numpy would crash, or end the process in its
+    own words."""
+    import resource
+
+    for limit, flag, least in ((resource.RLIMIT_AS, "-v", ADDRESSES), (resource.RLIMIT_DATA, "-d", DATA)):
+        allowed, _ = resource.getrlimit(limit)
+        if allowed != resource.RLIM_INFINITY and allowed < least:
+            raise GgtuiError(
+                f"not enough memory: ulimit {flag} allows {allowed >> 10:,} KiB, and {least >> 10:,} KiB are needed; "
+                "raise it"
+            )
 
 
 def _print_completion(shell: str) -> int:
@@ -191,6 +208,8 @@ def _sentence(error: Exception) -> str:
         return printable_line(str(error))
     if isinstance(error, MemoryError):
         return printable_line(f"out of memory: {error}" if str(error) else "out of memory")
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return "could not start a thread: memory is short, or more of them than ulimit -u allows"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
         return printable_line(f"{where}{error.strerror or error}")

@@ -5,15 +5,19 @@ Each test runs once to warm up and then -r times; the table has the mean and the
 binds, memory or compute, and the part reached of what this machine allowed right before, on as many threads.
 
 With --type or --shape the model is a GPT-2 of that size with random weights, made in memory. Where a flag takes a list
-there are commas in it, and each combination is measured. The other outputs have more fields than the table: those of
-llama-bench, and bytes and operations a token.
+there are commas in it, and each combination is measured.
+
+The other outputs have more than the table: all fields of llama-bench in its order, with what ggtui has no choice of as
+it is (no GPU layers), then the instruction set, bytes and operations a token, and the limit. llama.cpp's script
+compare-llama-bench.py reads them: two builds of ggtui by -b and -c with their build_commit, and with --tool llama-bench
+where the file is no database. Into a database that ggtui began llama-bench adds its own.
 
 examples:
   ggtui bench                                 the built-in model
   ggtui bench a.gguf b.gguf -t 1,2            two models, on one and two threads
   ggtui bench --shape 124M --type q4_0,f16    no model at hand
   ggtui bench -p 0 -n 64 -d 10,900 -o json    generation alone, near and far
-  ggtui bench --shape 355M -o sql | sqlite3 speed.db
+  ggtui bench --shape 355M -o sql | sqlite3 llama-bench.sqlite
 """
 
 from __future__ import annotations
@@ -62,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     random.add_argument("--shape", type=_names, metavar="SIZE,...",
                         help="124M, 355M, 774M, 1558M (default 124M)")  # fmt: skip
     parser.add_argument("-o", "--output", choices=OUTPUTS, default="md", metavar="FORMAT",
-                        help="md, csv, json or sql (default md)")  # fmt: skip
+                        help="md, csv, json, jsonl or sql (default md)")  # fmt: skip
     add_output(parser)
 
 
@@ -103,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
             check(file, task)
     output = OUTPUTS[args.output]
     with_isa = len(args.isa) > 1
-    print(*output.begin(with_isa), sep="\n", end="\n", flush=True)
+    print("".join(f"{line}\n" for line in output.begin(with_isa)), end="", flush=True)
     last = None
     for result in _results(args, models, tasks):
         print(output.row(result, with_isa, last is None), end="", flush=True)
@@ -206,21 +210,25 @@ def _md_row(result: Result, with_isa: bool, first: bool) -> str:
     return _md_line(cells, with_isa) + "\n"
 
 
+def _md_end(last: Result) -> str:
+    return f"\nbuild: ggtui {last.build_commit} ({last.build_number}); {printable_line(last.cpu_info)}\n"
+
+
 def _size(n_bytes: int) -> str:
     return f"{n_bytes / (1 << 30):.2f} GiB" if n_bytes >= 1 << 30 else f"{n_bytes / (1 << 20):.2f} MiB"
 
 
 def _flat(result: Result) -> dict[str, Any]:
-    """The fields of one value."""
+    """The fields of one value; yes and no are 1 and 0, as in llama-bench."""
     values = ((name, value) for name, value in asdict(result).items() if not isinstance(value, tuple))
-    return {name: printable_line(value) if isinstance(value, str) else value for name, value in values}
+    return {name: printable_line(value) if isinstance(value, str) else value + 0 for name, value in values}
 
 
 def _field_types() -> dict[str, str]:
     """Those fields, and their types in SQL."""
     from ggtui.perf.bench import Result
 
-    kinds = {"str": "TEXT", "int": "INTEGER", "float": "REAL"}
+    kinds = {"str": "TEXT", "int": "INTEGER", "bool": "INTEGER", "float": "REAL"}
     return {f.name: kinds[str(f.type)] for f in fields(Result) if f.type in kinds}
 
 
@@ -232,14 +240,14 @@ def _csv(values: Sequence[object]) -> str:
 
 def _sql_begin(with_isa: bool) -> list[str]:
     columns = ",\n".join(f'  "{name}" {kind}' for name, kind in _field_types().items())  # limit is a word of SQL's
-    return [f"CREATE TABLE IF NOT EXISTS test (\n{columns}\n);\n"]
+    return [f"CREATE TABLE IF NOT EXISTS llama_bench (\n{columns}\n);\n"]
 
 
 def _sql_row(result: Result, with_isa: bool, first: bool) -> str:
     flat = _flat(result)
     values = ", ".join(_sql_text(v) if isinstance(v, str) else repr(v) for v in flat.values())
     names = ", ".join(f'"{name}"' for name in flat)
-    return f"INSERT INTO test ({names}) VALUES ({values});\n"
+    return f"INSERT INTO llama_bench ({names}) VALUES ({values});\n"
 
 
 def _sql_text(text: str) -> str:
@@ -252,12 +260,17 @@ def _json_row(result: Result, with_isa: bool, first: bool) -> str:
 
 
 OUTPUTS = {
-    "md": Output(_md_begin, _md_row, lambda last: f"\nbuild: {last.build}; {printable_line(last.cpu_info)}\n"),
+    "md": Output(_md_begin, _md_row, _md_end),
     "csv": Output(
         lambda with_isa: [_csv(list(_field_types())).rstrip("\n")],
         lambda result, with_isa, first: _csv(list(_flat(result).values())),
         lambda last: "",
     ),
     "json": Output(lambda with_isa: ["["], _json_row, lambda last: "\n]\n"),
+    "jsonl": Output(
+        lambda with_isa: [],
+        lambda result, with_isa, first: json.dumps(asdict(result)) + "\n",
+        lambda last: "",
+    ),
     "sql": Output(_sql_begin, _sql_row, lambda last: ""),
 }

@@ -11,8 +11,10 @@ from typing import Any
 from ggtui.chat.folders import config_file
 from ggtui.chat.settings import GENERATION, LOADING, SETTINGS, Setting, nearest
 from ggtui.core.errors import UsageError
+from ggtui.core.reading import read_file
 
 FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # shtab.FILE, without its import
+_MOST = 1 << 15  # bytes of config.toml
 CONFIG_NOTE = (
     "MODEL, --mode and the flags of the two groups can also be given by a variable\n"
     "(GGTUI_TOP_K=20) or a line of $XDG_CONFIG_HOME/ggtui/config.toml (top-k = 20).\n"
@@ -121,22 +123,26 @@ def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The settings of config.toml by name; none if there is no such file."""
     path = config_file(environ)
     try:
-        data = path.read_bytes()
+        data = read_file(path, _MOST)
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
     import tomllib
 
     try:
         table = tomllib.loads(data.decode("utf-8"))
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are
         raise UsageError(f"{path}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply; a setting is a value or a list of texts") from error
     found: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("_", "-")
         name = next((s.name for s in SETTINGS.values() if name and name == s.alias), name)
         if name not in SETTINGS:
             meant = nearest(name, SETTINGS)
-            raise UsageError(f"{path}: {key}: no such setting{f'; did you mean {meant}?' if meant else ''}")
+            raise UsageError(f"{path}: {key[:40]}: no such setting{f'; did you mean {meant}?' if meant else ''}")
         setting = SETTINGS[name]
         if setting.many:
             values = value if isinstance(value, list) else [value]

@@ -30,6 +30,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -145,14 +146,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _profile(args: argparse.Namespace) -> int:
+    from ggtui.core.engine.trace_file import no_collection
     from ggtui.perf import load
 
-    base = load(args.compare) if args.compare is not None else None
-    trace = load(args.open) if args.open is not None else _measured(args, base)
-    _save(args, trace)
-    if not _on_stdout(args):
-        _print(args, trace)
-    return _compare(args, base, trace) if base is not None else 0
+    with no_collection() if args.open is not None else nullcontext():
+        base = load(args.compare) if args.compare is not None else None
+        trace = load(args.open) if args.open is not None else _measured(args, base)
+        _save(args, trace)
+        if not _on_stdout(args):
+            _print(args, trace)
+        return _compare(args, base, trace) if base is not None else 0
 
 
 def _in_screens(args: argparse.Namespace) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from math import prod
+from pathlib import Path
 from statistics import fmean, stdev
 
 from ggtui.core.engine.session import Session
@@ -41,29 +44,57 @@ class Task:
         return self.n_prompt or self.n_gen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One test of one model: the fields of llama-bench, and some of our own.
+    """One test of one model: the fields of llama-bench in its order, then our own, then the samples, as llama-bench has
+    them last. Fields with a default are of what ggtui has no choice of: no GPU, weights copied and packed when they are
+    loaded, attention that never holds its scores.
 
+    build_commit, build_number  the commit of ggtui, and how many there were until then; its version and 0 where it is
+                     no checkout
+    n_ubatch         the same as n_batch: a batch is read at once
     model_type       architecture, parameters and tensor type; model_size: bytes of the tensors
     test_time        when it began
     avg_ns, avg_ts   mean of the samples: nanoseconds of a repetition, and tokens a second
     bytes_per_token, flops_per_token  what the nodes of the graph read and write, and their operations
     limit, of_limit  what binds, memory or compute, and the part reached of what was measured just before
+    use_mmap         what load_mode was in older versions of llama-bench, and what its script compares by
     """
 
-    build: str
+    build_commit: str
+    build_number: int
     cpu_info: str
+    gpu_info: str = ""
     backends: str
     model_filename: str
     model_type: str
     model_size: int
     model_n_params: int
     n_batch: int
+    n_ubatch: int
     n_threads: int
-    isa: str
+    cpu_mask: str = "0x0"
+    cpu_strict: bool = False
+    poll: int = 0
     type_k: str
     type_v: str
+    n_gpu_layers: int = 0
+    n_cpu_moe: int = 0
+    split_mode: str = "none"
+    main_gpu: int = 0
+    no_kv_offload: bool = False
+    flash_attn: int = 1
+    devices: str = "none"
+    tensor_split: str = "0.00"
+    tensor_buft_overrides: str = "none"
+    load_mode: str = "none"
+    lazy_mode: str = "off"
+    embeddings: bool = False
+    no_op_offload: int = 0
+    no_host: bool = False
+    repack: bool = True
+    fit_target: int = 0
+    fit_min_ctx: int = 0
     n_prompt: int
     n_gen: int
     n_depth: int
@@ -72,6 +103,8 @@ class Result:
     stddev_ns: int
     avg_ts: float
     stddev_ts: float
+    use_mmap: bool = False
+    isa: str
     bytes_per_token: float
     flops_per_token: float
     limit: str
@@ -163,8 +196,10 @@ def _result(
     speeds = [task.n_tokens * 1e9 / ns for ns in samples]
     several = len(samples) > 1
     run, (kind, n_bytes, n_params) = trace.run, model_of(file)
+    commit, number = _build() or (run.ggtui or "unknown", 0)
     return Result(
-        build=f"ggtui {run.ggtui}".rstrip(),
+        build_commit=commit,
+        build_number=number,
         cpu_info=run.processor,
         backends=run.device.upper(),
         model_filename=str(file.path),
@@ -172,8 +207,8 @@ def _result(
         model_size=n_bytes,
         model_n_params=n_params,
         n_batch=run.batch,
+        n_ubatch=run.batch,
         n_threads=run.threads,
-        isa=run.isa,
         type_k=run.kv_type,
         type_v=run.kv_type,
         n_prompt=task.n_prompt,
@@ -184,6 +219,7 @@ def _result(
         stddev_ns=round(stdev(samples)) if several else 0,
         avg_ts=fmean(speeds),
         stddev_ts=stdev(speeds) if several else 0.0,
+        isa=run.isa,
         bytes_per_token=scale * total_bytes / task.n_tokens,
         flops_per_token=scale * total_flops / task.n_tokens,
         limit="memory" if memory >= compute else "compute",
@@ -191,6 +227,23 @@ def _result(
         samples_ns=tuple(samples),
         samples_ts=tuple(speeds),
     )
+
+
+@cache
+def _build() -> tuple[str, int] | None:
+    """The commit of ggtui and how many there were until then; None where it is no checkout, or git is not there."""
+    repository = Path(__file__).parents[2] / ".git"
+    if not repository.exists():
+        return None
+    git = ("git", f"--git-dir={repository}")
+    try:
+        commit, number = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
+            for words in (("rev-parse", "--short=8", "HEAD"), ("rev-list", "--count", "HEAD"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit, int(number)
 
 
 def model_of(file: ModelFile) -> tuple[str, int, int]:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggtui.core import saving
+from ggtui.core.engine.trace_file import limits_of
 from ggtui.core.errors import GgtuiError
+from ggtui.core.reading import read_file
 from ggtui.core.runtime.cores import here
 from ggtui.core.runtime.cpu.native import ISAS, isa_index, last_error, lib
 from ggtui.core.runtime.cpu.pool import Pool
@@ -25,6 +27,7 @@ VERSION = 3  # of the measurement; a file of another one is measured anew
 # Bytes that all threads read together, over and over: from the innermost caches to far beyond them.
 READ_SIZES = tuple((1 << 18) << shift for shift in range(0, 11, 2))
 _MIN_STEP = 512
+_MOST = 1 << 20  # bytes of the file that keeps them
 
 
 def measure(pool: Pool, isa: str | None = None) -> Limits:
@@ -87,13 +90,13 @@ def cache_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def _read(path: Path) -> dict[str, Limits]:
-    """Empty where there is no such file, or not one of this version."""
+    """Empty where there is no such file, or not a sound one of this version."""
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = json.loads(read_file(path, _MOST))
         if data["version"] != VERSION:
             return {}
-        return {key: Limits(**{**v, "read": tuple(map(tuple, v["read"]))}) for key, v in data["limits"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {key: limits_of(found) for key, found in data["limits"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -9,6 +9,7 @@ of a middle grey, so that a picture can be read on light and dark pages alike.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -223,11 +224,11 @@ class _Drawing:
             notes[at].append((f"to {i}", f"to {', '.join(places)}"))
             end[at] = f"to {i}"
             ties.append((key, f"to {i}"))
+        fed = {(keys[a].column, b) for a, b in joined if a != b}
         first: dict[str, list[str]] = {}  # column -> boxes that read nothing within it
         for column, boxes in columns.items():
-            fed = {b for a, b in joined if keys[a].column == column and a != b}
             first[column] = [key for key, text in notes[column] if text.startswith("from")]
-            first[column] += [box.key for box in boxes if box.key not in fed] or [boxes[0].key]
+            first[column] += [box.key for box in boxes if (column, box.key) not in fed] or [boxes[0].key]
             self._column(column, boxes, notes[column])
         self.dot.edges(ties)
         for (source_key, reader_key), sources in joined.items():
@@ -263,7 +264,7 @@ class _Drawing:
         """The columns in rows of about the same length, so that the picture has the shape of a screen."""
         if self.collapse == "op":
             return [columns]
-        deepest = max(sum(box.column == column for box in self.boxes) for column in columns)
+        deepest = max(Counter(box.column for box in self.boxes).values())
         width, height = (2.2, 1.2) if self.collapse == "layer" else (2.3, 0.7 * deepest + 0.7)  # inches of a column
         shapes = {n: len(columns) / n * width / (n * height) for n in range(1, len(columns) + 1)}
         n_rows = min(shapes, key=lambda n: abs(log(shapes[n] / _SHAPE)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import secrets
 import shlex
@@ -24,7 +25,7 @@ from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
 from ggtui.viz.text import printable
 
 try:
-    from aiohttp import WSCloseCode, web
+    from aiohttp import WSCloseCode, WSMsgType, web
     from textual_serve.app_service import AppService
     from textual_serve.download_manager import DownloadManager
     from textual_serve.server import Server
@@ -35,6 +36,8 @@ except ImportError as error:
 
 PORT, PORTS = 8000, 20  # the first port to try when none is asked for, and how many
 MAX_SCREENS = 4  # open at a time: each loads the model
+MAX_MESSAGE = 1 << 20  # bytes of what a page sends at once, such as a text that is pasted
+MAX_CELLS = 1000  # of a screen's width and height
 PATIENCE = 5.0  # seconds that a screen has to end
 _SAID = 4096  # last bytes of what a screen says on stderr
 
@@ -206,18 +209,19 @@ class _Screens(Server):
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
         """One screen, from the page's first message to its last."""
-        websocket = web.WebSocketResponse(heartbeat=15, timeout=PATIENCE / 2)
+        websocket = web.WebSocketResponse(heartbeat=15, timeout=PATIENCE / 2, max_msg_size=MAX_MESSAGE)
         await websocket.prepare(request)
         if len(self._open) >= MAX_SCREENS:
             await websocket.send_bytes(f"{MAX_SCREENS} screens are open, which is the most. Close one first.".encode())
             await websocket.close()
             return websocket
         self._open.add(websocket)
-        size = [min(max(_number(request.query.get(k, "")), 1), 1000) for k in ("width", "height")]
+        size = [_cells(_number(request.query.get(k, ""))) for k in ("width", "height")]
         screen = _Screen(self.argv, websocket, self.download_manager)
         try:
             await screen.start(*size)
-            await self._process_messages(websocket, screen)
+            with suppress(ConnectionError):  # the page is gone
+                await self._process_messages(websocket, screen)
         finally:
             try:
                 await screen.stop()
@@ -225,6 +229,34 @@ class _Screens(Server):
                 self._open.discard(websocket)
                 await websocket.close()
         return websocket
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        """Do what the page says, until it goes, or says what no page of ours would: then it is closed."""
+        async for message in websocket:
+            if message.type != WSMsgType.TEXT or not await self._heed(message.data, websocket, app_service):
+                await websocket.close(code=WSCloseCode.POLICY_VIOLATION)
+                return
+
+    async def _heed(self, text: str, websocket: web.WebSocketResponse, screen: AppService) -> bool:
+        """Do what one message says. False for what is none: another kind of JSON, or none at all."""
+        try:
+            said = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        match said:
+            case ["stdin", str(typed)]:
+                await screen.send_bytes(typed.encode(errors="replace"))
+            case ["resize", {"width": int(width), "height": int(height)}]:
+                await screen.set_terminal_size(_cells(width), _cells(height))
+            case ["ping", str(stamp)]:
+                await websocket.send_json(["pong", stamp])
+            case ["blur"]:
+                await screen.blur()
+            case ["focus"]:
+                await screen.focus()
+            case _:
+                return False
+        return True
 
     async def on_startup(self, app: web.Application) -> None:
         """Says nothing."""
@@ -236,7 +268,11 @@ class _Screens(Server):
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 80
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 80
+
+
+def _cells(n: int) -> int:
+    return min(max(n, 1), MAX_CELLS)
 
 
 class _Screen(AppService):

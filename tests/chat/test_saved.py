@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import stat
 from pathlib import Path
 from typing import Any
@@ -50,15 +49,10 @@ def test_a_saved_chat_is_for_the_user_alone_and_on_the_disk(monkeypatch: pytest.
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and synced
 
 
-def test_a_full_disk_is_one_line_and_keeps_the_old_chat() -> None:
+def test_a_full_disk_is_one_line_and_keeps_the_old_chat(full_disk: Any) -> None:
     path = save("x", TURNS, "m")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(GgtuiError, match=r"x\.json: cannot be written: File too large$"):
-            save("x", Tree(TURNS.items * 1000), "m")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(1000), pytest.raises(GgtuiError, match=r"x\.json: cannot be written: File too large$"):
+        save("x", Tree(TURNS.items * 1000), "m")
     assert load("x") == TURNS and list(path.parent.iterdir()) == [path]
 
 
@@ -132,6 +126,21 @@ def test_a_damaged_file(data: Any, problem: str) -> None:
     with pytest.raises(GgtuiError) as raised:
         load("x")
     assert str(raised.value).startswith(f"{path}: {problem}")
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_of_a_chat_is_refused() -> None:
+    """At once: nobody writes into the FIFO, and a chat of a terabyte is none."""
+    path = save("x", Tree(), "m")
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="is over the limit"):
+        load("x")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="is not a regular file"):
+        load("x")
+    assert names() == ["x"]
 
 
 def test_a_file_that_is_no_text() -> None:

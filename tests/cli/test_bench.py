@@ -21,10 +21,24 @@ from ggtui.perf.bench import Result
 
 Run = Callable[..., Any]
 QUICK = ("-p", "8", "-n", "2", "-r", "2")
+# All fields of llama-bench, in its order, and what its script compares by.
 LLAMA_BENCH = (
-    "model_filename", "model_type", "model_size", "model_n_params", "n_batch", "n_threads", "type_k", "type_v",
-    "n_prompt", "n_gen", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
+    "build_commit", "build_number", "cpu_info", "gpu_info", "backends", "model_filename", "model_type", "model_size",
+    "model_n_params", "n_batch", "n_ubatch", "n_threads", "cpu_mask", "cpu_strict", "poll", "type_k", "type_v",
+    "n_gpu_layers", "n_cpu_moe", "split_mode", "main_gpu", "no_kv_offload", "flash_attn", "devices", "tensor_split",
+    "tensor_buft_overrides", "load_mode", "lazy_mode", "embeddings", "no_op_offload", "no_host", "repack", "fit_target",
+    "fit_min_ctx", "n_prompt", "n_gen", "n_depth", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
 )  # fmt: skip
+OWN = ("use_mmap", "isa", "bytes_per_token", "flops_per_token", "limit", "of_limit")
+SAMPLES = ("samples_ns", "samples_ts")
+INTEGERS = (
+    "build_number", "n_batch", "n_ubatch", "n_threads", "poll", "model_size", "model_n_params", "n_gpu_layers",
+    "main_gpu", "n_prompt", "n_gen", "n_depth", "avg_ns", "stddev_ns", "no_op_offload", "n_cpu_moe", "fit_target",
+    "fit_min_ctx", "flash_attn",
+)  # fmt: skip
+BOOLEANS = ("no_kv_offload", "cpu_strict", "embeddings", "no_host", "repack", "use_mmap")
+# A row as llama-bench's own output in SQL inserts it.
+THEIRS = "INSERT INTO llama_bench ({}) VALUES ({});"
 
 
 @pytest.fixture
@@ -72,10 +86,37 @@ def test_json_has_the_fields_of_llama_bench(ggtui: Run) -> None:
     wanted = [(8, 0, 0), (8, 0, 5), (0, 2, 0), (0, 2, 5)]
     assert sorted((r["n_prompt"], r["n_gen"], r["n_depth"]) for r in found) == sorted(wanted)
     for r in found:
-        assert set(LLAMA_BENCH) <= set(r) and list(r) == [f.name for f in fields(Result)]
+        assert tuple(r) == (*LLAMA_BENCH, *OWN, *SAMPLES) == tuple(f.name for f in fields(Result))
+        assert all(type(r[name]) is int for name in INTEGERS) and all(type(r[name]) is bool for name in BOOLEANS)
+        assert (r["gpu_info"], r["backends"], r["n_gpu_layers"], r["load_mode"]) == ("", "CPU", 0, "none")
+        assert r["n_ubatch"] == r["n_batch"] == 512
         assert len(r["samples_ns"]) == len(r["samples_ts"]) == 2
         assert r["model_filename"] == str(BUILT_IN) and (r["n_threads"], r["type_k"]) == (1, "f16")
         assert r["bytes_per_token"] > 0 and r["flops_per_token"] > 0 and r["of_limit"] > 0
+
+
+@pytest.mark.usefixtures("quick_limits")
+def test_a_line_of_jsonl_is_a_test(ggtui: Run) -> None:
+    lines = [json.loads(line) for line in ggtui("bench", *QUICK, "-o", "jsonl").out.splitlines()]
+    assert [(r["n_prompt"], r["n_gen"]) for r in lines] == [(8, 0), (0, 2)]
+    assert all(tuple(r) == (*LLAMA_BENCH, *OWN, *SAMPLES) for r in lines)
+
+
+@pytest.mark.usefixtures("quick_limits")
+def test_llama_bench_adds_to_a_database_that_was_begun_here(ggtui: Run) -> None:
+    """Its script compares rows by their build, and joins them on the columns of all their settings."""
+    database = sqlite3.connect(":memory:")
+    database.executescript(ggtui("bench", *QUICK, "-o", "sql").out)
+    database.execute(
+        THEIRS.format(", ".join(LLAMA_BENCH), ", ".join("?" * len(LLAMA_BENCH))), ("0",) * len(LLAMA_BENCH)
+    )
+    database.execute(THEIRS.format("use_mmap, build_commit", "?, ?"), ("1", "abc"))
+    kinds = {row[1]: row[2] for row in database.execute("PRAGMA table_info(llama_bench)")}
+    assert tuple(kinds) == (*LLAMA_BENCH, *OWN)
+    assert all(kinds[name] == "INTEGER" for name in (*INTEGERS, *BOOLEANS))
+    assert kinds["avg_ts"] == kinds["stddev_ts"] == "REAL" and kinds["build_commit"] == kinds["cpu_mask"] == "TEXT"
+    values = database.execute("SELECT use_mmap, repack, build_number FROM llama_bench").fetchone()
+    assert values[:2] == (0, 1) and isinstance(values[2], int)
 
 
 @pytest.mark.usefixtures("quick_limits")
@@ -83,13 +124,14 @@ def test_sql_runs_and_csv_has_the_same(ggtui: Run) -> None:
     database = sqlite3.connect(":memory:")
     for _ in range(2):  # into the table that there is
         database.executescript(ggtui("bench", *QUICK, "-o", "sql").out)
-    names = [row[1] for row in database.execute("PRAGMA table_info(test)")]
-    rows = database.execute('SELECT n_prompt, n_gen, avg_ts, "limit", model_filename FROM test').fetchall()
+    names = [row[1] for row in database.execute("PRAGMA table_info(llama_bench)")]
+    rows = database.execute('SELECT n_prompt, n_gen, avg_ts, "limit", model_filename FROM llama_bench').fetchall()
     assert [row[:2] for row in rows] == [(8, 0), (0, 2)] * 2
     assert all(row[2] > 0 and row[3] in ("memory", "compute") and row[4] == str(BUILT_IN) for row in rows)
     head, *lines = csv.reader(io.StringIO(ggtui("bench", *QUICK, "-o", "csv").out))
-    assert head == names and set(LLAMA_BENCH) <= set(head)
-    assert [dict(zip(head, line, strict=True))["n_gen"] for line in lines] == ["0", "2"]
+    assert head == names == [*LLAMA_BENCH, *OWN]
+    read = [dict(zip(head, line, strict=True)) for line in lines]
+    assert [(r["n_gen"], r["cpu_strict"], r["repack"]) for r in read] == [("0", "0", "1"), ("2", "0", "1")]
 
 
 @pytest.mark.usefixtures("quick_limits")
@@ -99,7 +141,7 @@ def test_a_file_s_name_is_data(ggtui: Run, tmp_path: Any) -> None:
     database = sqlite3.connect(":memory:")
     sql = ggtui("bench", str(path), *QUICK, "-p", "0", "-o", "sql").out
     database.executescript(sql)
-    (name,) = database.execute("SELECT model_filename FROM test").fetchone()
+    (name,) = database.execute("SELECT model_filename FROM llama_bench").fetchone()
     assert name.endswith("""/it's \\x1b[31m, "a"\\n.gguf""") and "\x1b" not in sql
     out = ggtui("bench", str(path), *QUICK, "-p", "0", "-o", "csv").out
     assert "\x1b" not in out and len(list(csv.reader(io.StringIO(out)))) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,44 @@ def test_a_bad_line_of_the_file_is_named(tmp_path: Path, config: Path, text: str
     with pytest.raises(UsageError) as raised:
         read_config(environ(tmp_path))
     assert str(raised.value).startswith(f"{config}: {problem}")
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_a_file_that_is_nested_deeply_is_refused(tmp_path: Path, config: Path, brackets: str) -> None:
+    opening, closing = brackets[0] + "a=" * (brackets == "{}"), brackets[1]
+    config.write_text(f"stop = {opening * 900}1{closing * 900}")
+    with pytest.raises(UsageError, match=r"config.toml: nested too deeply"):
+        read_config(environ(tmp_path))
+
+
+def test_what_is_no_file_of_settings_is_refused(tmp_path: Path, config: Path) -> None:
+    """At once: nobody writes into the FIFO, and the device never ends."""
+    os.mkfifo(config)
+    with pytest.raises(UsageError, match=r"config.toml: is not a regular file"):
+        read_config(environ(tmp_path))
+    config.unlink()
+    config.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match=r"config.toml: is not a regular file"):
+        read_config(environ(tmp_path))
+    config.unlink()
+    config.mkdir()
+    with pytest.raises(UsageError, match=r"config.toml: Is a directory"):
+        read_config(environ(tmp_path))
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, config: Path) -> None:
+    with config.open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(UsageError, match=r"config.toml: is over the limit of 32,768 bytes"):
+        read_config(environ(tmp_path))
+
+
+def test_a_long_value_is_told_by_its_beginning(tmp_path: Path, config: Path) -> None:
+    for line in (f'top-k = "{"x" * 10_000}"', f"{'x' * 10_000} = 1"):
+        config.write_text(line)
+        with pytest.raises(UsageError) as raised:
+            read_config(environ(tmp_path))
+        assert len(str(raised.value)) < len(str(config)) + 200
 
 
 def test_every_setting_can_be_in_the_file(tmp_path: Path, config: Path) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ggtui import __version__
+from ggtui import __version__, cli
 from ggtui.cli import COMMANDS, main
 from ggtui.core.errors import GgtuiError, MissingPartError, ModelFileError, UsageError
 from ggtui.viz.interrupt import Terminated
 
 Run = Callable[..., Any]
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_version(ggtui: Run) -> None:
@@ -190,3 +195,55 @@ def test_one_text_loads_no_line_editor() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.stderr == "[]\n"
+
+
+# ---- where the system gives little ----
+
+COMMANDS_OF_LITTLE = (
+    ("chat", "-p", "Once", "-n", "2", "-q"),
+    ("info",),
+    ("inspect",),
+    ("perf", "-n", "2", "-r", "1", "--n-prompt", "4", "-q"),
+    ("perf", "--open", str(ROOT / "tests" / "data" / "tales-trace.json")),
+    ("bench", "-p", "4", "-n", "2", "-r", "1", "-q"),
+)
+
+
+@pytest.mark.bare
+@pytest.mark.parametrize("args", COMMANDS_OF_LITTLE, ids=lambda args: " ".join(args[:2]))
+@pytest.mark.parametrize("kib", [60_000, 100_000, 200_000, 400_000])
+def test_too_little_memory_is_told_in_a_line(start: Any, args: tuple[str, ...], kib: int) -> None:
+    """numpy crashes where it has not enough to load, and BLAS ends the process in its own words."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_AS, (kib << 10, kib << 10))
+    process = start(*args, preexec_fn=limit)
+    err = process.communicate()[1].decode()
+    if kib < cli.ADDRESSES >> 10:
+        assert err == f"ggtui: not enough memory: ulimit -v allows {kib:,} KiB, and 196,608 KiB are needed; raise it\n"
+    assert (process.returncode, err) == (0, "") or (process.returncode == 1 and one_line_of(err, "memory"))
+
+
+@pytest.mark.bare
+def test_too_little_data_is_told_in_a_line(start: Any) -> None:
+    process = start("info", preexec_fn=partial(resource.setrlimit, resource.RLIMIT_DATA, (30 << 20, 30 << 20)))
+    err = process.communicate()[1].decode()
+    assert process.returncode == 1 and "ulimit -d allows 30,720 KiB, and 65,536 KiB are needed" in err
+
+
+@pytest.mark.bare
+@pytest.mark.parametrize("args", COMMANDS_OF_LITTLE, ids=lambda args: " ".join(args[:2]))
+def test_sixteen_open_files_are_enough(start: Any, args: tuple[str, ...]) -> None:
+    process = start(*args, preexec_fn=partial(resource.setrlimit, resource.RLIMIT_NOFILE, (16, 16)))
+    assert (process.communicate()[1], process.returncode) == (b"", 0)
+
+
+def test_a_thread_that_cannot_be_started_is_told_in_a_line(ggtui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    code, _, err = ggtui("chat", "-p", "Once", "-n", "2", "-q")
+    assert code == 1 and one_line_of(err, "could not start a thread")
+
+
+def one_line_of(err: str, word: str) -> bool:
+    return err.startswith("ggtui: ") and word in err and err.count("\n") == 1 and "itself" not in err

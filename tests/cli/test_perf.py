@@ -201,6 +201,17 @@ def test_files_that_are_no_traces(ggtui: Callable[..., Any], tmp_path: Path) -> 
     assert ggtui(*QUICK, "--compare", str(tmp_path / "bad.json")).code == 2
 
 
+@pytest.mark.parametrize("row", [[0, 0, 0, 0, 0, 1 << 62], [0, 0, 0, -(1 << 62), 0, 0], [0, 0, 0, 9, 8, 10]])
+def test_times_that_cannot_be_are_refused_in_a_line(ggtui: Callable[..., Any], base: Path, row: list[int]) -> None:
+    data = json.loads(base.read_text())
+    data["tokens"][0]["records"][0] = row
+    base.write_text(json.dumps(data))
+    for command in (("perf", "--open"), (*QUICK, "--compare")):
+        code, out, err = ggtui(*command, str(base))
+        assert (code, out) == (2, "") and err.count("\n") == 1
+        assert err.startswith(f"ggtui: {base}: a damaged trace: tokens.records has the row ")
+
+
 def test_kernels(ggtui: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from ggtui.perf import kernels
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import stat
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,16 +180,11 @@ def test_whatever_ends_it_leaves_the_old_file_and_nothing_else(path: Path, error
 
 @pytest.mark.parametrize("size", [70_000, 10_000_000], ids=["at the end", "midway"])
 @pytest.mark.parametrize("there", [True, False])
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(path: Path, there: bool, size: int) -> None:
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(path: Path, there: bool, size: int, full_disk: Any) -> None:
     if there:
         path.write_text("old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, hard))
-    try:
-        with pytest.raises(GgtuiError) as raised:
-            write(path, bytes(size))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(65_536), pytest.raises(GgtuiError) as raised:
+        write(path, bytes(size))
     assert str(raised.value) == f"{path}: cannot be written: File too large"
     assert [p.read_text() for p in path.parent.iterdir()] == ["old"] * there
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from statistics import mean, stdev
 
 import pytest
@@ -11,6 +12,7 @@ from ggtui.core.engine.session import BUILT_IN, Session
 from ggtui.core.errors import UsageError
 from ggtui.core.files import open_model
 from ggtui.core.runtime.record import Limits
+from ggtui.perf import bench as bench_module
 from ggtui.perf.bench import Task, bench, check, model_of
 
 SIZES = ((1 << 10, 1e9), (1 << 30, 1e9))
@@ -56,6 +58,25 @@ def test_figures_are_those_of_the_samples(session: Session) -> None:
     assert result.avg_ts == pytest.approx(mean(result.samples_ts))
     assert result.stddev_ts == pytest.approx(stdev(result.samples_ts))
     assert bench(session, open_model(BUILT_IN), Task(16, 0), MEMORY, 1).stddev_ts == 0
+
+
+def test_a_result_tells_the_commit_it_was_measured_with(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = open_model(BUILT_IN)
+    monkeypatch.setattr(bench_module, "_build", lambda: None)
+    result = bench(session, file, Task(4, 0), MEMORY, 1)
+    assert (result.build_commit, result.build_number) == (session.run_info().ggtui or "unknown", 0)
+    monkeypatch.undo()
+    bench_module._build.cache_clear()
+    monkeypatch.setenv("PATH", "")  # there is no git
+    assert bench_module._build() is None
+    monkeypatch.undo()
+    bench_module._build.cache_clear()
+    monkeypatch.setenv("GIT_DIR", "/")  # what other repositories are told of is not ours
+    found = bench_module._build()
+    if found is not None:  # a checkout
+        assert re.fullmatch(r"[0-9a-f]{8,}", found[0]) and found[1] > 0
+        result = bench(session, file, Task(4, 0), MEMORY, 1)
+        assert (result.build_commit, result.build_number) == found
 
 
 def test_what_a_token_costs_and_what_part_of_the_limit_that_is(session: Session) -> None:

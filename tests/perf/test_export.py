@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import resource
 import sqlite3
 from collections import defaultdict
 from contextlib import closing
@@ -160,16 +159,12 @@ def test_spans_of_an_evaluation() -> None:
     assert found[-1].start == trace(n=1).tokens[0].eval_ns and found[-1].end - found[-1].start == 30
 
 
-def test_a_full_disk_for_the_database_is_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_for_the_database_is_one_line(tmp_path: Path, full_disk: Any) -> None:
     path = tmp_path / "a"
     path.write_text("before")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
-    try:
-        with pytest.raises(GgtuiError, match=r"^no database could be made in \S+: .*; name another folder in TMPDIR$"):
-            BY_NAME["sqlite"].save(trace(), path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = r"^no database could be made in \S+: .*; name another folder in TMPDIR$"
+    with full_disk(5000), pytest.raises(GgtuiError, match=told):
+        BY_NAME["sqlite"].save(trace(), path)
     assert path.read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["a"]
 
 

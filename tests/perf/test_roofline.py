@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,36 @@ def test_limits_are_kept_until_they_are_asked_for_anew(monkeypatch: pytest.Monke
     }
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"version": 0, "limits": {}}', '{"version": 1, "limits": [1]}'])
+def kept(**changed: object) -> str:
+    """A file with the limits of one thread."""
+    entry = {"isa": "scalar", "threads": 1, "read": [[1, 1.0]], "int8": 1.0, "f32": 1.0, "barrier_ns": 1.0}
+    return json.dumps({"version": roofline.VERSION, "limits": {"scalar 1": entry | changed}})
+
+
+DAMAGED = (
+    "", "[]", "[" * 100_000, '{"version": 0, "limits": {}}', kept().replace("{", "[").replace("}", "]"),
+    *(kept(read=read) for read in ([[1]], [["a", 1]], [[0, 1]], [[1, float("nan")]], 7)), kept(int8="x"), kept(f32=0),
+)  # fmt: skip
+
+
+def test_what_was_kept_is_known() -> None:
+    roofline.cache_file().parent.mkdir()
+    roofline.cache_file().write_text(kept())
+    assert roofline.known_limits("scalar", 1) == Limits("scalar", 1, ((1, 1.0),), 1.0, 1.0, 1.0)
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_counts_as_none() -> None:
+    roofline.cache_file().parent.mkdir()
+    os.mkfifo(roofline.cache_file())
+    assert roofline.known_limits("scalar", 1) is None
+    roofline.cache_file().unlink()
+    with roofline.cache_file().open("wb") as file:
+        file.truncate(1 << 40)
+    assert roofline.known_limits("scalar", 1) is None
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 def test_a_damaged_file_counts_as_none(text: str) -> None:
     roofline.cache_file().parent.mkdir()
     roofline.cache_file().write_text(text)

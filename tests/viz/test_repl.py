@@ -108,6 +108,14 @@ def test_history_is_kept_for_the_user_alone(type_keys: Callable[..., list[str]])
     assert type_keys("", "\x1b[A\x1b[A\r\x04") == ["/mode"]
 
 
+def test_of_a_long_history_the_end_is_read(type_keys: Callable[..., list[str]]) -> None:
+    type_keys("one\r\x04")
+    with history().open("r+b") as file:
+        file.truncate(1 << 30)
+    type_keys("two\r\x04")
+    assert type_keys("", later="\x1b[A\r\x04") == ["two"]
+
+
 def test_no_history(type_keys: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GGTUI_NOHISTORY", "1")
     type_keys("/mode\r\x04")
@@ -121,12 +129,11 @@ def test_a_history_that_cannot_be_kept(type_keys: Callable[..., list[str]], caps
 
 
 def test_a_full_disk_is_told_once_and_the_chat_goes_on(
-    type_keys: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+    type_keys: Callable[..., list[str]], capsys: pytest.CaptureFixture[str], full_disk: Any
 ) -> None:
-    history().parent.mkdir(parents=True)
-    history().symlink_to("/dev/full")
-    assert type_keys("/mode\r/stats\r/undo\r/bye\r") == ["/mode", "/stats", "/undo", "/bye"]
-    assert capsys.readouterr().out.count(f"ggtui: no history is kept: {history()}: No space left on device\n") == 1
+    with full_disk(0):
+        assert type_keys("/mode\r/stats\r/undo\r/bye\r") == ["/mode", "/stats", "/undo", "/bye"]
+    assert capsys.readouterr().out.count(f"ggtui: no history is kept: {history()}: File too large\n") == 1
 
 
 # ---- on a terminal ----

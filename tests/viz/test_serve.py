@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("textual_serve")
-from aiohttp import ClientSession, ClientWebSocketResponse, CookieJar, WSMsgType, WSServerHandshakeError
+from aiohttp import ClientSession, ClientWebSocketResponse, CookieJar, WSCloseCode, WSMsgType, WSServerHandshakeError
 
 from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
 from ggtui.viz import serve
@@ -46,6 +47,16 @@ class Stubborn(App):
         os.write(1, b"D" + (40).to_bytes(4, "big") + (b"pids=%d,%d;" % (os.getpid(), child.pid)).ljust(40))
         signal.pause()
 Stubborn().run()
+"""
+# What is enough of a screen, and starts at once.
+ECHO = """
+import os
+def say(text):
+    os.write(1, b"D" + len(text).to_bytes(4, "big") + text)
+os.write(1, b"__GANGLION__\\n")
+say(b"pid=%d;" % os.getpid())
+while (more := os.read(0, 1 << 20)) and b'"quit"' not in more:
+    say(b"typed=" + more[5:])
 """
 SAYS_WHY = "import sys; sys.exit('ggtui: bad.gguf: what is wrong \\x1b[31m')"
 
@@ -202,6 +213,57 @@ def test_a_screen_that_does_not_end_is_ended_with_its_children(monkeypatch: pyte
             await gone(int(pid))
 
     visit(script, STUBBORN)
+
+
+WRONG = (
+    "", "x", "{", "[]", "{}", "null", "7", '"stdin"', '["stdin"]', '["stdin", 7]', '["stdin", null]', '["stdin", [1]]',
+    '["stdin", "a", "b"]', '["resize"]', '["resize", []]', '["resize", {"width": 5}]', '["ping", {}]', '["nothing"]',
+    '["resize", {"width": "5", "height": 5}]', '["resize", {"width": 1.5, "height": 5}]', "[" * 100_000, "9" * 10_000,
+    '["resize", {"width": NaN, "height": 5}]', '["ping"]', '["blur", 1]', '["focus", null]', "[NaN]", b"x", b"",
+    '["stdin", "' + "a" * serve.MAX_MESSAGE + '"]', b"a" * (serve.MAX_MESSAGE + 1),
+)  # fmt: skip
+
+
+def test_a_page_that_says_what_no_page_says_is_closed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a word, and the others stay."""
+
+    async def script(guest: Guest) -> None:
+        other = await guest.open()
+        pid = int((await seen(other, r"pid=(\d+);"))[1])
+        for wrong in WRONG:
+            page = await guest.open()
+            await (page.send_bytes(wrong) if isinstance(wrong, bytes) else page.send_str(wrong))
+            async for message in page:
+                assert message.type == WSMsgType.BINARY, message
+            assert page.close_code in (WSCloseCode.POLICY_VIOLATION, WSCloseCode.MESSAGE_TOO_BIG), wrong[:50]
+            while len(guest.screens._open) > 1:
+                await asyncio.sleep(0.01)
+        await other.send_json(["stdin", "x"])
+        await seen(other, "typed=x")
+        assert alive(pid)
+
+    visit(script, ECHO)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_sizes_and_texts_are_taken_as_far_as_they_make_sense() -> None:
+    async def script(guest: Guest) -> None:
+        page = await guest.client.ws_connect(
+            f"{guest.url}/ws?token={guest.screens.token}&width={'9' * 5000}&height=-1", headers={"Origin": guest.url}
+        )
+        await seen(page, "pid=")
+        for width, height in ((0, -1), (1 << 40, 10**400), (60, 16)):
+            await page.send_str(json.dumps(["resize", {"width": width, "height": height}]))
+        await page.send_str('["stdin", "\\ud800"]')
+        await page.send_json(["ping", "123"])
+        async for message in page:
+            if message.type == WSMsgType.TEXT:
+                assert message.json() == ["pong", "123"]
+                break
+        await page.send_json(["stdin", "x"])
+        await seen(page, "typed=x|\\bx")
+
+    visit(script)
 
 
 def test_so_many_screens_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

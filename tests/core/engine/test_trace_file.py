@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -137,30 +139,42 @@ def test_records_are_made_when_they_are_looked_at() -> None:
     [
         (lambda d: d.update(schema="other"), "not a trace that ggtui saved"),
         (lambda d: d.update(version=99), "trace version 99; this ggtui reads version 1 and 2"),
-        (lambda d: d.pop("graphs"), "damaged trace"),
-        (lambda d: d["tokens"][0].update(graph=5), "there is no graph 5"),
-        (lambda d: d["tokens"][0].update(records=[[0, 0, 0]]), "damaged trace"),
+        (lambda d: d.update(version=True), "trace version True"),
+        (lambda d: d.update(version=[1]), r"trace version \[1\]"),
+        (lambda d: d.pop("graphs"), "damaged trace: it has no graphs"),
+        (lambda d: d.update(tokens={}), "damaged trace: tokens is {}, not a list"),
+        (lambda d: d["tokens"][0].update(graph=5), "there is no graph 5; there are 1"),
+        (lambda d: d["tokens"][0].update(records=[[0, 0, 0]]), "not a row of node, part, thread, start, end, done"),
         (lambda d: d["tokens"][0].update(records=[[7, 0, 0, 0, 0, 0]]), "outside of the graph's 1"),
-        (lambda d: d["tokens"][0].update(records=[[0, 0, 0, 0, 0, 1 << 70]]), "damaged trace"),
+        (lambda d: d["tokens"][0].update(records=[[0, 0, 0, 0, 0, 1 << 70]]), "does not fit into 64 bits"),
         (
             lambda d: d["graphs"][0]["nodes"][0].update(flops=[[1, ["n_cats"]]]),
-            "node 0 costs .*n_cats.*, but sizes are",
+            r"graphs\.nodes\.flops is multiplied with .*n_cats.*, but sizes are",
         ),
-        (lambda d: d["graphs"][0]["nodes"][0].update(flops=[[1.5, []]]), r"flops is Cost"),
-        (lambda d: d["graphs"][0]["nodes"][0].update(flops=7), "damaged trace"),
+        (lambda d: d["graphs"][0]["nodes"][0].update(flops=[[1.5, []]]), r"flops is 1\.5, not a whole number"),
+        (lambda d: d["graphs"][0]["nodes"][0].update(flops=7), "flops is 7, not a list"),
         (lambda d: d["tokens"][0].update(records=[[0, 3, 0, 0, 0, 0]]), "part 3"),
         (lambda d: d["tokens"][0].update(records=[[0, 0, 4, 0, 0, 0]]), "thread 4"),
-        (lambda d: d["totals"].append([0, 9, 0, 0, 1, 1, 1, 1, 1, 1.0]), "there is no node 9"),
-        (lambda d: d["totals"].append([0, 0, 0, 0, 0, 1, 1, 1, 1, 1.0]), "a total of no evaluation"),
+        (
+            lambda d: d["totals"].append([0, 9, 0, 0, 1, 1, 1, 1, 1, 1.0]),
+            "a total of graph 0 is of node 9, outside of the graph's 1",
+        ),
+        (
+            lambda d: d["totals"].append([0, 0, 0, 0, 0, 1, 1, 1, 1, 1.0]),
+            r"totals\.count is 0, not a whole number from 1",
+        ),
         (lambda d: d["tokens"][0].update(eval_ns="soon"), r"eval_ns is .*soon"),
-        (lambda d: d["tokens"][0].update(eval_ns=-5), "an evaluation with the numbers"),
-        (lambda d: d["limits"].update(f32=0.0), "limits of"),
+        (lambda d: d["tokens"][0].update(eval_ns=-5), r"tokens\.eval_ns is -5, not a whole number from 0"),
+        (lambda d: d["limits"].update(f32=0.0), r"limits\.f32 is 0\.0, not a number from 1"),
         (lambda d: d["memory"].update(kv=True), r"memory\.kv is True"),
-        (lambda d: d["run"]["types"].update(f32="x"), r"run\.types\['f32'\]"),
-        (lambda d: d["graphs"][0]["nodes"][0].update(src=[4]), "node 0 has a wrong id, a wrong source or no parts"),
-        (lambda d: d["graphs"][0].update(threads=0), "a graph on 0 threads"),
-        (lambda d: d["run"].update(unknown=1), "damaged trace"),
-        (lambda d: d.update(memory=[1]), "damaged trace"),
+        (lambda d: d["run"]["types"].update(f32="x"), r"run\.types is 'x', not a whole number"),
+        (
+            lambda d: d["graphs"][0]["nodes"][0].update(src=[4]),
+            "node 0 of graph 0 reads node 4, which does not run before it",
+        ),
+        (lambda d: d["graphs"][0].update(threads=0), r"graphs\.threads is 0, not a whole number from 1"),
+        (lambda d: d["run"].update(unknown=1), "run has 'unknown', which is no field of it"),
+        (lambda d: d.update(memory=[1]), r"memory is \[1\], not an object"),
     ],
 )
 def test_damage_is_refused(change: Any, problem: str, tmp_path: Path) -> None:
@@ -169,6 +183,72 @@ def test_damage_is_refused(change: Any, problem: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(data))
     with pytest.raises(ValueError, match=problem):
         load(tmp_path / "a.json")
+
+
+def test_damage_of_version_1_is_refused(tmp_path: Path) -> None:
+    """It is brought up to date before it is checked, so that is what meets the damage."""
+    base = replace(small(), run=replace(small().run, device="cpu"))
+    for change in (
+        lambda d: d.update(run=[]),
+        lambda d: d["run"].pop("backend"),
+        lambda d: d.update(limits="x"),
+        lambda d: d.update(graphs=7),
+        lambda d: d["graphs"][0].update(nodes={"a": 1}),
+        lambda d: d["tokens"][0].update(graph=[]),
+        lambda d: d["tokens"][0].update(flops={"a": 1}),
+        lambda d: d["tokens"][0].update(flops=["x"]),
+        lambda d: d["tokens"][0].update(n_past=None),
+        lambda d: d["tokens"].append(3),
+    ):
+        data = of_version_1(base)
+        change(data)
+        (tmp_path / "a.json").write_text(json.dumps(data))
+        with pytest.raises(ValueError, match="a damaged trace"):
+            load(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_finite_number_is_refused(number: str, tmp_path: Path) -> None:
+    text = dumps(small()).replace('"stamp_ns":20.0', f'"stamp_ns":{number}')
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=r"a\.json: (not a trace: -?(NaN|Infinity) is not JSON|.*stamp_ns is inf)"):
+        load(tmp_path / "a.json")
+
+
+def test_what_is_no_file_of_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Is a directory"):
+        load(tmp_path)
+    with pytest.raises(OSError, match="is not a regular file"):
+        load("/dev/zero")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ValueError, match="not a trace"):  # nobody writes into it
+        load(tmp_path / "fifo")
+
+
+def test_a_pipe_is_read_as_a_file_is(tmp_path: Path) -> None:
+    """A shell's <(command)."""
+    read_end, write_end = os.pipe()
+    with ThreadPoolExecutor() as pool, open(write_end, "w") as out:
+        found = pool.submit(load, f"/dev/fd/{read_end}")
+        out.write(dumps(small()))
+        out.close()
+        assert found.result() == small()
+    os.close(read_end)
+
+
+@pytest.mark.bare
+def test_60_000_nodes_open_in_seconds(tmp_path: Path) -> None:
+    """And whatever is made of all nodes at once: some of it was done anew for each of them."""
+    data, n = json.loads(dumps(small())), 60_000
+    (node,), (total,), (token,) = data["graphs"][0]["nodes"], data["totals"], data["tokens"]
+    data["graphs"][0]["nodes"] = [{**node, "id": i, "key": f"x{i}", "name": f"x{i}"} for i in range(n)]
+    data["tokens"] = [{**token, "records": [[i, 0, 0, 2 * i, 2 * i + 1, 2 * i + 2] for i in range(n)]}] * 3
+    data["totals"] = [[0, i, *total[2:]] for i in range(n)]
+    (tmp_path / "a").write_text(json.dumps(data))
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (20, 20))"
+    script = f"{limit}; from ggtui.cli import main; raise SystemExit(main(['perf', '--open', '{tmp_path / 'a'}']))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0 and "59980 more" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', "\ufeff", "[" * 100_000])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from recorded import RecordedEngine, answer, drive, lines, loaded, settle
 from textual.pilot import Pilot
 
 from ggtui.chat import saved
 from ggtui.chat.conversation import Turn
-from ggtui.chat.folders import history
 from ggtui.chat.tree import Tree
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
@@ -78,9 +79,7 @@ def test_keys_ask_for() -> None:
     drive(GgtuiApp(Live(), engine), script)
 
 
-def test_a_history_that_cannot_be_kept_is_told_once() -> None:
-    history().parent.mkdir(parents=True)
-    history().symlink_to("/dev/full")
+def test_a_history_that_cannot_be_kept_is_told_once(full_disk: Any) -> None:
     engine = RecordedEngine(loaded(), *answer())
 
     async def script(pilot: Pilot[int]) -> None:
@@ -93,7 +92,8 @@ def test_a_history_that_cannot_be_kept_is_told_once() -> None:
             assert ("no history is kept" in text(pilot)) == told
         assert engine.asked == [Say("one")] and "/two" in text(pilot), "both were done"
 
-    drive(GgtuiApp(Live(), engine), script)
+    with full_disk(0):
+        drive(GgtuiApp(Live(), engine), script)
 
 
 def test_commands_that_ask_nothing_of_the_engine() -> None:

@@ -1,0 +1,47 @@
+"""Files that are read whole: what is none, or is too large, is refused before anything waits or is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ggtui.core.reading import read_file
+
+
+def test_a_file_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"\x00\xff" * 1000)
+    assert read_file(path) == read_file(str(path), 2000) == path.read_bytes()
+
+
+def test_what_is_no_file_is_refused_and_nothing_waits(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path, problem in ((tmp_path / "fifo", "is not a regular file"), (Path("/dev/zero"), "is not a regular file"),
+                          (tmp_path, "Is a directory"), (tmp_path / "none", "No such file")):  # fmt: skip
+        with pytest.raises(OSError, match=problem) as found:
+            read_file(path)
+        assert found.value.filename == str(path)
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="is over the limit of 1,000 bytes for such a file"):
+        read_file(path, 1000)
+    # The system says that these have no bytes, whatever they give.
+    with pytest.raises(OSError, match="over the limit"):
+        read_file("/proc/self/maps", 10)
+
+
+def test_a_pipe_is_read_only_where_it_may_be(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"text")
+    os.close(write_end)
+    path = f"/dev/fd/{read_end}"
+    with pytest.raises(OSError, match="is not a regular file"):
+        read_file(path)
+    assert read_file(path, pipe=True) == b"text"
+    os.close(read_end)
