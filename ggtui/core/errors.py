@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_LONG = 300  # characters
+
 
 def _one_line(text: str) -> str:
-    """What stands in a file may hold anything, line feeds too."""
+    """What stands in a file may hold anything, line feeds too, and be of any length."""
+    text = text if len(text) <= _LONG else f"{text[:_LONG]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -48,7 +48,8 @@ def test_every_type(folder: Path, dst: Path, type: str) -> None:
         about = {key: new.metadata[key] for key in new.metadata.keys() - src.metadata.keys()}
         assert about == {"general.file_type": FILE_TYPES[type], "general.quantization_version": 2}
         for key, value in src.metadata.items():
-            assert new.metadata[key] == (np.float32(1e-5) if key.endswith("epsilon") else value)
+            wanted = np.float32(1e-5) if key.endswith("epsilon") else value
+            np.testing.assert_equal(new.metadata[key], wanted, err_msg=key)
 
 
 def convert_to(src: ModelFile, dst: Path, *args: Any, **options: Any) -> ModelFile:

@@ -14,7 +14,7 @@ from ggtui.core.models import check_model
 
 
 @pytest.mark.parametrize("key", ["general.architecture", "gpt2.activation_function"])
-@pytest.mark.parametrize("value", [["gpt2"], 7, "llama2", b"gpt2", None])
+@pytest.mark.parametrize("value", [["gpt2"], 7, "llama2", b"gpt2", ""])
 def test_what_names_no_model_is_refused(key: str, value: Any) -> None:
     with open_model(BUILT_IN) as file:
         changed: Any = SimpleNamespace(path=file.path, tensors=file.tensors, metadata={**file.metadata})
