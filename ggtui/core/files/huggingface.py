@@ -28,6 +28,7 @@ _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 MAX_CONFIG = 1 << 20
 MAX_INDEX = 16 << 20
 MAX_SHARDS = 1024
+MAX_FILE_NAME = 255  # bytes
 MAX_SIZE = 1 << 24  # of a hyper-parameter
 _CHUNK = 1 << 20
 
@@ -118,7 +119,8 @@ class HuggingFaceFile(ModelFile):
         if not isinstance(weight_map, dict) or not weight_map:
             raise ModelFileError(path, "weight_map", "is missing or empty")
         for name, shard in weight_map.items():
-            if not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\0" in shard:
+            bad = not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\0" in shard
+            if bad or len(shard.encode()) > MAX_FILE_NAME:
                 raise ModelFileError(path, f"weight_map of {name}", f"is {shown(shard)}, not the name of a file")
         if len(set(weight_map.values())) > MAX_SHARDS:
             raise ModelFileError(path, "weight_map", f"names over {MAX_SHARDS} files")

@@ -68,7 +68,7 @@ def _hparams(metadata: Mapping[str, Any]) -> dict[str, int]:
     fields = _fields(metadata)
     architecture = fields.text("general.architecture")
     if architecture != "gpt2":
-        _refuse(f"a model of architecture {architecture!r}")
+        _refuse(f"a model of architecture {shown(architecture)}")
     keys = ("context_length", "embedding_length", "attention.head_count", "block_count")
     hparams = {"n_vocab": len(fields.texts("tokenizer.ggml.tokens"))}
     for name, key in zip(("n_ctx", "n_embd", "n_head", "n_layer"), keys, strict=True):
@@ -78,7 +78,7 @@ def _hparams(metadata: Mapping[str, Any]) -> dict[str, int]:
             _refuse(f"{name} {shown(value)}, only 1 to {HEADER[name]}")
     activation = fields.text("gpt2.activation_function", "gelu_new")
     if activation != "gelu_new":
-        _refuse(f"gpt2.activation_function {activation!r}, only 'gelu_new'")
+        _refuse(f"gpt2.activation_function {shown(activation)}, only 'gelu_new'")
     n_ff = fields.whole("gpt2.feed_forward_length", 1, 4 * HEADER["n_embd"], 4 * hparams["n_embd"])
     if n_ff != 4 * hparams["n_embd"]:
         _refuse(f"gpt2.feed_forward_length {n_ff}, only {4 * hparams['n_embd']}")
@@ -96,7 +96,7 @@ def _tokens(metadata: Mapping[str, Any]) -> list[bytes]:
     types = fields.wholes(key("token_type"), [NORMAL] * len(names)).tolist()
     model, pre = fields.text(key("model")), fields.text(key("pre"), "default")
     if model != "gpt2" or pre not in ("gpt-2", "default"):
-        _refuse(f"the vocabulary {model!r} {pre!r}, only GPT-2's")
+        _refuse(f"the vocabulary {shown(model)} {shown(pre)}, only GPT-2's")
     if len(types) != len(names):
         _refuse(f"{len(types)} types of {len(names)} tokens")
     tokens = []

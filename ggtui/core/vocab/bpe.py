@@ -29,8 +29,8 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = _TYPES = range(1, 7)
 _SPECIAL = (CONTROL, USER_DEFINED)
 
 # More than any vocabulary has, and few enough to be read at once. Special tokens are the branches of one pattern.
-MAX_TOKENS = 1 << 19
-MAX_MERGES = 1 << 20
+MAX_TOKENS = 3 << 17
+MAX_MERGES = 3 << 18
 MAX_SPECIAL, MAX_SPECIAL_TEXT = 1 << 14, 1 << 18
 
 # How text is split before merging. This is GPT-2's pattern,

@@ -159,3 +159,11 @@ def test_a_failing_source_leaves_nothing(path: Path) -> None:
 def test_a_place_that_cannot_be_written(path: Path) -> None:
     with pytest.raises(GgtuiError, match=r"none/model\.gguf: cannot be written: No such file or directory"):
         write_gguf(path.parent / "none" / path.name, {}, [])
+
+
+def test_a_float_beyond_f32_stays_what_it_is(path: Path) -> None:
+    numbers = {"a": 1e300, "b": [0.5, -1e39], "c": float("inf"), "d": 3.4028234e38, "e": float("nan")}
+    write_gguf(path, numbers, [])
+    with GgufFile(path) as file:
+        for key, value in numbers.items():
+            np.testing.assert_equal(file.metadata[key], np.float32(value) if key in "cde" else value)
