@@ -11,7 +11,7 @@ import numpy as np
 from ggtui.core.files.model_file import ModelFile, TensorInfo
 from ggtui.core.runtime.cpu.codec import decode_rows
 
-_CHUNK = 1 << 20  # weights decoded at a time
+_CHUNK = 1 << 18  # weights decoded at a time
 
 
 class BadBlock(NamedTuple):
