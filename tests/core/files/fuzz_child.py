@@ -1,8 +1,9 @@
-"""Tries model files that are damaged or odd, in a process of its own, whose memory and time are limited and measured.
+"""Tries model files that are damaged or odd, in a process of its own, whose memory and time are measured if LIMITS is
+"limited".
 
-    python fuzz_child.py FORMAT FOLDER WORK SECONDS SEED       files made from those in FOLDER, one after the other
-    python fuzz_child.py worst FOLDER WORK                     those of fuzz_worst.py
-    python fuzz_child.py finds FOLDER WORK FINDS               those kept in a folder
+    python fuzz_child.py LIMITS FORMAT FOLDER WORK SECONDS SEED    files made from those in FOLDER, one after the other
+    python fuzz_child.py LIMITS worst FOLDER WORK                  those of fuzz_worst.py
+    python fuzz_child.py LIMITS finds FOLDER WORK FINDS            those kept in a folder
 
 WORK becomes a copy of FOLDER, in which one file at a time is replaced. A file that is neither sound nor refused ends it
 with exit code 1 and a line that says why; that file is then left in WORK, and so it is where the process is killed.
@@ -16,6 +17,7 @@ import resource
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,8 +34,7 @@ from ggtui.core.vocab import vocabulary
 
 MEMORY, MEMORY_TIMES = 200 << 20, 4  # bytes that reading may take: so many, and so many times those of the files
 SECONDS, SECONDS_A_BYTE = 5.0, 5.0 / (100 << 20)  # of the processor
-LIMIT = 2 << 30  # of address space; beyond it nothing is given, so that no test takes the machine down
-SANITIZED = "san" in os.environ.get("LD_PRELOAD", "")  # a sanitizer takes what memory it can get, and time
+LIMIT, MAX_SECONDS = 2 << 30, 120  # bytes of address space and seconds that no test is to take from the machine
 SPLIT = {
     "gguf": ("model.gguf", gguf_fields),
     "legacy": ("model.bin", legacy_fields),
@@ -72,27 +73,32 @@ def peak() -> int:
 def limit() -> None:
     """From now on a very large allocation is a MemoryError, and what does not end is killed."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    if not SANITIZED:
-        resource.setrlimit(resource.RLIMIT_AS, (used + LIMIT, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+    for what, most in ((resource.RLIMIT_AS, used + LIMIT), (resource.RLIMIT_CPU, MAX_SECONDS)):
+        resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
 
 
 def problem_of(path: Path, use: Callable[[Path], None]) -> str:
     """What is wrong with how a file, or a folder, is taken; nothing if it is sound or refused."""
+    try:
+        use(path)
+    except ModelFileError as error:
+        if len(str(error).splitlines()) > 1 or len(str(error)) > 1000:
+            return "a message of several lines, or a very long one"
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:200]}"
+    return ""
+
+
+def problem_within_limits(path: Path, use: Callable[[Path], None]) -> str:
+    """Also whether it takes too long, or too much memory."""
     size = sum(p.stat().st_size for p in (path.iterdir() if path.is_dir() else [path]))
     limit()
     Path("/proc/self/clear_refs").write_text("5")
     before, started = peak(), time.process_time()
-    try:
-        use(path)
-    except ModelFileError as error:
-        if "\n" in str(error) or len(str(error)) > 1000:
-            return "a message of several lines, or a very long one"
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error)[:200]}"
+    problem = problem_of(path, use)
     seconds, memory = time.process_time() - started, peak() - before
-    if SANITIZED:
-        return ""
+    if problem:
+        return problem
     if seconds > SECONDS + SECONDS_A_BYTE * size:
         return f"took {seconds:.1f} s for {size} bytes"
     if memory > MEMORY + MEMORY_TIMES * size:
@@ -106,7 +112,11 @@ def apart(function: Callable[[], str]) -> str:
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(theirs, function().encode())
+        try:
+            os.write(theirs, function().encode())
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     os.close(theirs)
     with os.fdopen(ours, "rb") as said:
@@ -118,8 +128,8 @@ def apart(function: Callable[[], str]) -> str:
 class Bench:
     """The folder in which one file at a time is replaced."""
 
-    def __init__(self, folder: Path, work: Path) -> None:
-        self.folder, self.work, self.tried = folder, work, 0
+    def __init__(self, folder: Path, work: Path, problem_of: Callable[[Path, Callable[[Path], None]], str]) -> None:
+        self.folder, self.work, self.problem_of, self.tried = folder, work, problem_of, 0
         self.out = work.with_name(f"{work.name}-out")
         shutil.copytree(folder, work, dirs_exist_ok=True)
         self.out.mkdir(exist_ok=True)
@@ -133,8 +143,9 @@ class Bench:
             return name
 
         name = apart(write)
+        assert (self.work / name).exists(), f"{what}: {name}"
         path = self.work / name if name in ("model.gguf", "model.bin") else self.work
-        problem = apart(lambda: problem_of(path, lambda path: use(path, self.out)))
+        problem = apart(lambda: self.problem_of(path, lambda path: use(path, self.out)))
         if problem:
             print(f"{what}: {name}: {problem}")
             sys.exit(1)
@@ -145,8 +156,8 @@ class Bench:
         self.tried += 1
 
 
-def main(kind: str, folder: str, work: str, *args: str) -> None:
-    bench = Bench(Path(folder), Path(work))
+def main(limits: str, kind: str, folder: str, work: str, *args: str) -> None:
+    bench = Bench(Path(folder), Path(work), problem_within_limits if limits == "limited" else problem_of)
     if kind == "worst":
         for what, (name, content) in WORST.items():
             bench.try_file(what, lambda name=name, content=content: (name, content()), use_vocabulary)
