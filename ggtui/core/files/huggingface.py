@@ -202,8 +202,12 @@ class HuggingFaceFile(ModelFile):
         info, place = self._info(name), self._places[name]
         if not place.transpose:
             return Rows(place.file, info)
-        weights = place.file.read(info.offset, info.n_bytes).view(f"u{info.type.bytes}").reshape(info.ne[0], -1)
-        return np.ascontiguousarray(weights.T).view(np.uint8)
+        stored, kind = Rows(place.file, place.file.tensor(place.raw)), f"u{info.type.bytes}"
+        rows = np.empty((info.ne[1], info.ne[0]), kind)
+        step = max(1, _CHUNK // stored[:1].size)
+        for i in range(0, len(stored), step):
+            rows[:, i : i + step] = stored[i : i + step].view(kind).T
+        return rows.view(np.uint8)
 
     def reads_whole(self, name: str) -> bool:
         self._info(name)
