@@ -20,7 +20,7 @@ import argparse
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,11 +98,10 @@ def _layer(name: str) -> str:
 
 
 def _cut(value: Any) -> Any:
-    from ggtui.core.files.texts import Texts
-
-    if isinstance(value, list | Texts):
-        return {"length": len(value), "first": value[:_CUT]} if len(value) > _CUT else list(value)
-    return value
+    if isinstance(value, str | int | float):
+        return value
+    first = value[:_CUT] if isinstance(value, Sequence) else value[:_CUT].tolist()  # else of numpy
+    return {"length": len(value), "first": first} if len(value) > _CUT else first
 
 
 # ---- as text ----

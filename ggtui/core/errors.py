@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_LONG = 300  # characters
+
+
+def _short_line(text: str) -> str:
+    """What stands in a file may be of any length."""
+    return _one_line(text if len(text) <= _LONG else f"{text[:_LONG]}...")
+
 
 def _one_line(text: str) -> str:
-    """What stands in a file may hold anything, line feeds too."""
+    """What stands in a file, or is its name, may hold anything, line feeds too."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -48,8 +55,8 @@ class ModelFileError(GgtuiError):
 
     def __init__(self, path: str | Path, field: str, problem: str, offset: int | None = None) -> None:
         self.path, self.field, self.problem, self.offset = Path(path), field, problem, offset
-        where = f"{path}" if offset is None else f"{path}: byte {offset}"
-        super().__init__(f"{where}: {_one_line(field)}: {_one_line(problem)}")
+        where = _one_line(str(path)) + ("" if offset is None else f": byte {offset}")
+        super().__init__(f"{where}: {_short_line(field)}: {_short_line(problem)}")
 
 
 class MissingPartError(GgtuiError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from itertools import islice, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -54,18 +54,22 @@ class RandomModel(ModelFile):
         wanted = self._head if name == "token_embd.weight" else self._wanted
         return wanted.type_of(name, n_layer, tied=True) if isinstance(wanted, Mix) else wanted
 
-    def _open_map(self) -> mmap.mmap:
-        return mmap.mmap(-1, mmap.PAGESIZE)  # nothing is read from it
+    def _open_file(self) -> None:
+        """There is nothing to open."""
 
-    def view(self, info: TensorInfo) -> npt.NDArray[np.uint8]:
-        kind, ne0, is_norm = info.type, info.ne[0], info.name.endswith("norm.weight")
+    def rows(self, name: str) -> npt.NDArray[np.uint8]:
+        info = self._info(name)
+        kind, ne0, is_norm = info.type, info.ne[0], name.endswith("norm.weight")
         key = (kind.name, ne0, is_norm)
         if key not in self._made:
             x = 0.02 * np.random.default_rng(ne0).standard_normal((_ROWS, ne0), dtype=np.float32)
             self._made[key] = encode_rows(kind, x + np.float32(is_norm))
-        return np.resize(self._made[key], info.n_bytes)
+        return np.resize(self._made[key], (prod(info.ne[1:]), info.n_bytes // prod(info.ne[1:])))
 
-    def release_view(self, info: TensorInfo) -> None:
+    def reads_whole(self, name: str) -> bool:
+        return True
+
+    def close(self) -> None:
         pass
 
 

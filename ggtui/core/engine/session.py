@@ -19,7 +19,6 @@ from ggtui.core.engine.sampler import Sampler, SamplerParams, StopTexts, top
 from ggtui.core.engine.steps import Stats, Step, joined
 from ggtui.core.errors import ContextFullError, LogitsError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
-from ggtui.core.files.texts import Texts
 from ggtui.core.models import architecture
 from ggtui.core.models.base import Inputs, ModelGraph, check_tensors, make_inputs
 from ggtui.core.models.kv_cache import KVCache
@@ -76,8 +75,7 @@ class Session:
         specs = arch.tensors(h)
         check_tensors(file, specs)
         self._context = Context(huge_pages=True)
-        # The file itself is let go: what is used of its map keeps that alive, and the tokenizer has the vocabulary.
-        self.metadata = {key: value for key, value in file.metadata.items() if not isinstance(value, list | Texts)}
+        self.metadata = {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)}
         self.n_ctx = min(ctx or h.n_ctx, h.n_ctx)
         self.batch = min(batch, self.n_ctx)
         self.kv = self.new_cache(kv_type)
@@ -105,6 +103,8 @@ class Session:
                 raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
             self._one = self._runner(1, all_logits=False)
             packing.finish()
+        if file is not path:
+            file.close()
         self.stats.load_ns = time.perf_counter_ns() - started
 
     def __enter__(self) -> Self:

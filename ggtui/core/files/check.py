@@ -7,12 +7,11 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ggtui.core.files.model_file import ModelFile, TensorInfo
 from ggtui.core.runtime.cpu.codec import decode_rows
 
-_CHUNK = 1 << 20  # weights decoded at a time
+_CHUNK = 1 << 18  # weights decoded at a time
 
 
 class BadBlock(NamedTuple):
@@ -39,14 +38,12 @@ def bad_blocks(file: ModelFile, progress: Callable[[int, int], None] | None = No
         done += prod(info.ne)
         if progress is not None:
             progress(done, total)
-        file.release(info.name)
     return found
 
 
 def _first_bad(file: ModelFile, info: TensorInfo) -> BadBlock | None:
     n_rows, ne0 = prod(info.ne[1:]), info.ne[0]
-    rows: npt.NDArray[np.uint8] = file.data(info.name).reshape(n_rows, -1)
-    step = max(1, _CHUNK // ne0)
+    rows, step = file.rows(info.name), max(1, _CHUNK // ne0)
     for start in range(0, n_rows, step):
         x = decode_rows(info.type, rows[start : start + step])
         # The least and the greatest are NaN if any weight is.

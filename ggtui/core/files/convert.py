@@ -25,6 +25,7 @@ from ggtui.core.files.model_file import ModelFile, TensorInfo
 from ggtui.core.graph.types import TYPES, TensorType
 from ggtui.core.runtime.cores import usable_cores
 from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
+from ggtui.core.vocab import vocabulary
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -98,6 +99,8 @@ def convert(
         converter = _Converter(src, wanted, errors, progress, partial(_in_order, pool, 2 * n_threads))
         about = {**src.metadata, **converter.about(), **(metadata or {})}
         about = {key: value for key, value in about.items() if value is not None}
+        if dst.suffix == ".bin":
+            vocabulary(about, src.path)  # refuses what is none
         write = write_legacy if dst.suffix == ".bin" else write_gguf
         write(dst, about, converter.tensors(), overwrite=overwrite)
     return Conversion(tuple(converter.reports))
@@ -159,8 +162,7 @@ class _Converter:
 
     def _chunks(self, info: TensorInfo) -> Iterator[Bytes]:
         type = self.types[info.name]
-        rows = self.src.data(info.name).reshape(prod(info.ne[1:]), -1)
-        step = max(1, _CHUNK // info.ne[0])
+        rows, step = self.src.rows(info.name), max(1, _CHUNK // info.ne[0])
         squares = worst = 0.0
         for part in self.in_order(lambda i: self._convert(info, i, rows[i : i + step]), range(0, len(rows), step)):
             squares, worst = squares + part.squares, max(worst, part.worst)
@@ -168,7 +170,6 @@ class _Converter:
             if self.progress is not None:
                 self.progress(self.done, self.total)
             yield part.data
-        self.src.release(info.name)
         n_bytes = len(rows) * type.row_bytes(info.ne[0])
         fallback = self.wanted is not None and type is not self.asked[info.name]
         report = (info.name, info.ne, info.type.name, type.name, info.n_bytes, n_bytes, fallback)

@@ -7,15 +7,15 @@ stricter on purpose.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
+import numpy.typing as npt
 
+from ggtui.core.files.fields import Fields, shown
 from ggtui.core.files.model_file import ModelFile, TensorInfo
 from ggtui.core.files.texts import Texts, find_texts
 from ggtui.core.graph.types import TYPES, TensorType, type_by_id
@@ -36,6 +36,7 @@ MAX_TENSORS = 1 << 16
 # whose head, block and bytes (see TensorType) are entries 3 i to 3 i + 2 of another.
 OWN_TYPE = 1000
 OWN_NAMES, OWN_SIZES = "ggtui.own_types", "ggtui.own_type_sizes"
+_TEXT_BYTES = 24  # of a text and its length, more or less; so much is read for each at first
 _INT64_MAX = (1 << 63) - 1
 _CUT_SHORT = "which is cut short or damaged: download it again"
 
@@ -81,7 +82,7 @@ def _what_version(version: int) -> str:
 
 
 class GgufFile(ModelFile):
-    """A GGUF file. Arrays of its metadata are lists, of strings Texts; numbers are Python's own."""
+    """A GGUF file. Arrays of its metadata are numpy's, of strings Texts; single numbers are Python's own."""
 
     version: int
 
@@ -89,7 +90,7 @@ class GgufFile(ModelFile):
         """Raises ModelFileError, which names the byte and the field, for what is not a sound GGUF file."""
         super().__init__(path)
         try:
-            self._read(_Cursor(self, self._map))
+            self._read(_Cursor(self))
         except BaseException:
             self.close()
             raise
@@ -115,10 +116,10 @@ class GgufFile(ModelFile):
                 self.refuse(f"key {i}", "is empty", at)
             if key in metadata:
                 self.refuse(key, "stands in the file twice", at)
-            kind = self._map[cursor.pos : cursor.pos + 4]
-            metadata[key] = cursor.value(key)
+            kind = cursor.number(_U32, f"type of {key}")
+            metadata[key] = cursor.value(key, kind)
             if key == "general.alignment":
-                alignment = self._check_alignment(metadata[key], kind == _U32.pack(U32), at)
+                alignment = self._check_alignment(metadata[key], kind == U32, at)
 
         described: dict[str, _Description] = {}
         for i in range(n_tensors):
@@ -136,7 +137,7 @@ class GgufFile(ModelFile):
 
     def _check_alignment(self, value: Any, is_u32: bool, at: int) -> int:
         if not is_u32 or not 1 <= value <= MAX_ALIGNMENT or value & (value - 1):
-            problem = f"is {repr(value)[:40]}, not a power of two from 1 to {MAX_ALIGNMENT} (as u32)"
+            problem = f"is {shown(value)}, not a power of two from 1 to {MAX_ALIGNMENT} (as u32)"
             self.refuse("general.alignment", problem, at)
         return int(value)
 
@@ -168,11 +169,12 @@ class GgufFile(ModelFile):
 
     def _own_type(self, i: int, name: str, metadata: dict[str, Any], at: int) -> TensorType | None:
         """Entry `i` of the list of types of a user's own; None if there is no such entry."""
-        names, sizes = metadata.get(OWN_NAMES), metadata.get(OWN_SIZES)
-        if not isinstance(names, Texts) or not isinstance(sizes, list) or not i < len(names) == len(sizes) // 3:
+        fields = Fields.of(metadata, self.path)
+        names, sizes = fields.texts(OWN_NAMES, []), fields.wholes(OWN_SIZES, [])
+        if not i < len(names) == len(sizes) // 3:
             return None
         type = TYPES.get(names[i])
-        field, (head, block, n_bytes) = f"type of {name}", sizes[3 * i : 3 * i + 3]
+        field, (head, block, n_bytes) = f"type of {name}", sizes[3 * i : 3 * i + 3].tolist()
         if type is None or not type.own:
             what = "a type of someone's own, which is not registered"
             self.refuse(
@@ -210,10 +212,10 @@ class GgufFile(ModelFile):
 
 
 class _Cursor:
-    """Takes one field after the other from the mapped file and refuses what does not fit into it."""
+    """Takes one field after the other from the file and refuses what does not fit into it."""
 
-    def __init__(self, file: ModelFile, buffer: mmap.mmap) -> None:
-        self.file, self.buffer, self.pos, self.end = file, buffer, 0, len(buffer)
+    def __init__(self, file: ModelFile) -> None:
+        self.file, self.pos, self.end = file, 0, file.size
 
     def need(self, n: int, field: str) -> None:
         if n > self.end - self.pos:
@@ -223,12 +225,10 @@ class _Cursor:
     def bytes(self, n: int, field: str) -> bytes:
         self.need(n, field)
         self.pos += n
-        return self.buffer[self.pos - n : self.pos]
+        return self.file.field(self.pos - n, n)
 
     def number(self, layout: struct.Struct, field: str) -> Any:
-        self.need(layout.size, field)
-        (value,) = layout.unpack_from(self.buffer, self.pos)
-        self.pos += layout.size
+        (value,) = layout.unpack(self.bytes(layout.size, field))
         return value
 
     def count(self, field: str, most: int, item_bytes: int) -> int:
@@ -254,9 +254,8 @@ class _Cursor:
         except UnicodeDecodeError:
             self.file.refuse(field, "is not valid UTF-8", at)
 
-    def value(self, key: str) -> Any:
-        at = self.pos
-        kind = self.number(_U32, f"type of {key}")
+    def value(self, key: str, kind: int) -> Any:
+        """The value that follows its kind."""
         if kind in NUMBERS:
             number = self.number(NUMBERS[kind], key)
             return bool(number) if kind == BOOL else number
@@ -264,9 +263,9 @@ class _Cursor:
             return self.string(key, MAX_STRING, strict=False)
         if kind == ARRAY:
             return self.array(key)
-        self.file.refuse(f"type of {key}", f"is {kind}, which GGUF does not have", at)
+        self.file.refuse(f"type of {key}", f"is {kind}, which GGUF does not have", self.pos - _U32.size)
 
-    def array(self, key: str) -> list[Any] | Texts:
+    def array(self, key: str) -> npt.NDArray[Any] | Texts:
         at = self.pos
         kind = self.number(_U32, f"element type of {key}")
         if kind == STRING:
@@ -277,14 +276,19 @@ class _Cursor:
             self.file.refuse(f"element type of {key}", f"is {kind}, which GGUF does not have", at)
         layout = NUMBERS[kind]
         n = self.count(f"length of {key}", MAX_ARRAY, layout.size)
-        numbers = np.frombuffer(self.bytes(n * layout.size, key), layout.format)
-        values: list[Any] = (numbers != 0).tolist() if kind == BOOL else numbers.tolist()
-        return values
+        self.need(n * layout.size, key)
+        numbers = self.file.read(self.pos, n * layout.size).view(layout.format)
+        self.pos += numbers.nbytes
+        return numbers != 0 if kind == BOOL else numbers
 
     def strings(self, n: int, key: str) -> Texts:
         """As `string` n times, in C: a vocabulary holds 100,000."""
-        ends = find_texts(self.buffer, n, MAX_STRING, self.pos)
-        start, self.pos = self.pos, self.pos + int(ends[-1])
-        if len(ends) <= n:  # `string` says what is wrong there
-            self.string(f"{key}[{len(ends) - 1}]", MAX_STRING)
-        return Texts(self.buffer[start : self.pos], ends)
+        start, room = self.pos, _TEXT_BYTES * n
+        while True:
+            data = self.file.read(start, min(room, self.end - start))
+            ends = find_texts(data, n, MAX_STRING)
+            self.pos = start + int(ends[-1])
+            if len(ends) > n:
+                return Texts(data[: ends[-1]].tobytes(), ends)
+            self.string(f"{key}[{len(ends) - 1}]", MAX_STRING, strict=False)  # says what is wrong there, or it fits
+            room = max(2 * room, self.pos - start)

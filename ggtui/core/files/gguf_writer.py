@@ -39,6 +39,7 @@ _KIND_OF = {np.dtype(n.format): kind for kind, n in NUMBERS.items() if kind != B
 # What other programs expect to find: hyper-parameters are u32, the kinds of the tokens i32.
 _INTS = (np.uint32, np.int32, np.uint64, np.int64)
 _LIST_INTS = (np.int32, np.uint32, np.int64, np.uint64)
+_F32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,11 @@ def write_gguf(
     """Write a model file, or into a pipe. Whatever `path` was stays as it is until the new file is complete.
 
     Values of `metadata` are str, bool, int, float, a list of one of these, Texts, or a numpy number or array where
-    the exact type counts. A float becomes a f32, an int the first that holds it of u32, i32, u64, i64 (in a
-    list of i32, u32, i64, u64). Tensors are aligned to 32 bytes, so a `general.alignment` of `metadata` is
-    left out. The types of a user's own are listed in `ggtui.own_types`. Raises UsageError for what GGUF cannot
-    hold and, without `overwrite`, for a file that exists, ShapeError for rows that are no whole number of blocks,
-    GgtuiError if writing fails.
+    the exact type counts. A float becomes a f32, beyond its range a f64, an int the first that holds it of u32,
+    i32, u64, i64 (in a list of i32, u32, i64, u64). Tensors are aligned to 32 bytes, so a `general.alignment` of
+    `metadata` is left out. The types of a user's own are listed in `ggtui.own_types`. Raises UsageError for what GGUF
+    cannot hold and, without `overwrite`, for a file that exists, ShapeError for rows that are no whole number of
+    blocks, GgtuiError if writing fails.
     """
     tensors = list(tensors)
     own = list(dict.fromkeys(t.type for t in tensors if t.type.own))
@@ -159,4 +160,7 @@ def _numbers(value: Any) -> npt.NDArray[Any] | None:
         low, high = min(items), max(items)
         fitting = (t for t in ints if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
         return next((np.array(value, t) for t in fitting), None)
-    return np.array(value, np.float32) if types <= {int, float} else None
+    if not types <= {int, float}:
+        return None
+    numbers = np.array(value, np.float64)
+    return numbers if (np.isfinite(numbers) & (np.abs(numbers) > _F32_MAX)).any() else numbers.astype(np.float32)

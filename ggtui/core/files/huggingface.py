@@ -12,23 +12,24 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import AS_SAFETENSORS, CONFIG, IS_PICKLE
+from ggtui.core.files.fields import Fields, shown
 from ggtui.core.files.hf_vocabulary import vocabulary
 from ggtui.core.files.json_file import parse_json, read_json
-from ggtui.core.files.model_file import ModelFile, TensorInfo
+from ggtui.core.files.model_file import Bytes, ModelFile, Rows, TensorInfo
 from ggtui.core.files.names.gpt2 import MAX_LAYERS, gguf_names
 from ggtui.core.files.safetensors import SafetensorsFile
+from ggtui.core.vocab.bpe import MAX_TOKENS
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 MAX_CONFIG = 1 << 20
 MAX_INDEX = 16 << 20
 MAX_SHARDS = 1024
+MAX_FILE_NAME = 255  # bytes
 MAX_SIZE = 1 << 24  # of a hyper-parameter
-MAX_VOCAB = 1 << 22
 _CHUNK = 1 << 20
 
 _ACTIVATIONS = ("gelu_new", "gelu", "relu")
@@ -76,26 +77,16 @@ class HuggingFaceFile(ModelFile):
         self.path = folder
 
     def _config(self) -> dict[str, Any]:
-        if len(self._map) > MAX_CONFIG:
+        if self.size > MAX_CONFIG:
             self.refuse("file", f"is over the limit of {MAX_CONFIG} bytes for such a file")
-        config = parse_json(self, self._map[:], "JSON")
-        if config.get("model_type") != "gpt2":
-            self.refuse("model_type", f"is {config.get('model_type')!r}; ggtui reads 'gpt2'")
-        activation = config.setdefault("activation_function", "gelu_new")
-        if activation not in _ACTIVATIONS:
-            self.refuse("activation_function", f"is {activation!r}; ggtui knows {', '.join(_ACTIVATIONS)}")
+        config = parse_json(self, "JSON", 0, self.size)
+        Fields(config, self.refuse).choice("model_type", ("gpt2",))
         for key, value in _ATTENTION.items():
             if config.get(key, value) is not value:
-                self.refuse(key, f"is {config[key]!r}, which ggtui does not do; it must be {value}")
+                self.refuse(key, f"is {shown(config[key])}, which ggtui does not do; it must be {value}")
         if config.get("quantization_config") is not None:
             self.refuse("quantization_config", "is given; ggtui reads the weights before they were quantized")
         return config
-
-    def _size(self, config: dict[str, Any], key: str, most: int = MAX_SIZE) -> int:
-        value = config.get(key)
-        if type(value) is not int or not 1 <= value <= most:
-            self.refuse(key, f"is {value!r}, not a whole number from 1 to {most}")
-        return value
 
     def _open(self, folder: Path, asked: Path) -> dict[str, SafetensorsFile]:
         """Each tensor's name in the files -> the file that has it."""
@@ -128,15 +119,16 @@ class HuggingFaceFile(ModelFile):
         if not isinstance(weight_map, dict) or not weight_map:
             raise ModelFileError(path, "weight_map", "is missing or empty")
         for name, shard in weight_map.items():
-            if not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\0" in shard:
-                raise ModelFileError(path, f"weight_map of {name}", f"is {shard!r}, not the name of a file")
+            bad = not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\0" in shard
+            if bad or len(shard.encode()) > MAX_FILE_NAME:
+                raise ModelFileError(path, f"weight_map of {name}", f"is {shown(shard)}, not the name of a file")
         if len(set(weight_map.values())) > MAX_SHARDS:
             raise ModelFileError(path, "weight_map", f"names over {MAX_SHARDS} files")
         return weight_map
 
     def _find(self, config: dict[str, Any], files: dict[str, SafetensorsFile]) -> dict[str, _Place]:
         """GGUF's name of each of the model's tensors -> where it is."""
-        names = gguf_names("huggingface", self._size(config, "n_layer", MAX_LAYERS))
+        names = gguf_names("huggingface", Fields(config, self.refuse).whole("n_layer", 1, MAX_LAYERS))
         places: dict[str, _Place] = {}
         for raw, file in files.items():
             plain = raw.removeprefix("transformer.")
@@ -164,68 +156,62 @@ class HuggingFaceFile(ModelFile):
         """Drop an output matrix that only repeats the token embedding."""
         tied = config.get("tie_word_embeddings", True)
         if not isinstance(tied, bool):
-            self.refuse("tie_word_embeddings", f"is {tied!r}, not true or false")
+            self.refuse("tie_word_embeddings", f"is {shown(tied)}, not true or false")
         output, embd = self.tensors.get("output.weight"), self.tensors["token_embd.weight"]
         if output is None and not tied:
             self.refuse("tie_word_embeddings", "is false, but there is no lm_head.weight")
         if output is None or not tied:
             return
         same = (output.type, output.ne) == (embd.type, embd.ne)
-        if not same or not _equal(self.data("output.weight"), self.data("token_embd.weight")):
+        if not same or not _equal(self.rows("output.weight"), self.rows("token_embd.weight")):
             problem = "is true, but lm_head.weight differs from wte.weight; if it is meant to, set this to false"
             self.refuse("tie_word_embeddings", problem)
         self.tensors = MappingProxyType({n: t for n, t in self.tensors.items() if n != "output.weight"})
 
     def _metadata(self, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-        n_embd, n_vocab = self._size(config, "n_embd"), self.tensors["token_embd.weight"].ne[1]
-        n_ctx = "n_positions" if "n_positions" in config else "n_ctx"
-        if config.get("n_inner") is None:
-            config["n_inner"] = 4 * n_embd
-        if n_vocab > MAX_VOCAB:
-            self.refuse("wte.weight", f"has {n_vocab} rows, over the limit of {MAX_VOCAB} tokens")
-        if config.get("vocab_size", n_vocab) != n_vocab:
-            self.refuse("vocab_size", f"is {config['vocab_size']!r}, but wte.weight has {n_vocab} rows")
-        eps = config.get("layer_norm_epsilon", 1e-5)
-        if type(eps) is not float or not 0 < eps < 1:
-            self.refuse("layer_norm_epsilon", f"is {eps!r}, not a number between 0 and 1")
+        fields = Fields(config, self.refuse)
+
+        def size(key: str, default: int | None = None, most: int = MAX_SIZE) -> int:
+            return fields.whole(key, 1, most, default)
+
+        n_embd, n_vocab = size("n_embd"), self.tensors["token_embd.weight"].ne[1]
+        if n_vocab > MAX_TOKENS:
+            self.refuse("wte.weight", f"has {n_vocab} rows, over the limit of {MAX_TOKENS} tokens")
+        if size("vocab_size", n_vocab, MAX_TOKENS) != n_vocab:
+            self.refuse("vocab_size", f"is {config['vocab_size']}, but wte.weight has {n_vocab} rows")
         metadata: dict[str, Any] = {
             "general.architecture": "gpt2",
             "general.name": os.path.basename(os.path.abspath(folder)),
-            "gpt2.block_count": self._size(config, "n_layer"),
-            "gpt2.context_length": self._size(config, n_ctx),
+            "gpt2.block_count": size("n_layer"),
+            "gpt2.context_length": size("n_positions" if "n_positions" in fields else "n_ctx"),
             "gpt2.embedding_length": n_embd,
-            "gpt2.feed_forward_length": self._size(config, "n_inner"),
-            "gpt2.attention.head_count": self._size(config, "n_head"),
-            "gpt2.attention.layer_norm_epsilon": eps,
+            "gpt2.feed_forward_length": size("n_inner", 4 * n_embd),
+            "gpt2.attention.head_count": size("n_head"),
+            "gpt2.attention.layer_norm_epsilon": fields.fraction("layer_norm_epsilon", 1e-5),
         }
-        if config["activation_function"] != "gelu_new":
-            metadata["gpt2.activation_function"] = config["activation_function"]
-        bos, eos = (self._token(config, key, n_vocab) for key in ("bos_token_id", "eos_token_id"))
+        activation = fields.choice("activation_function", _ACTIVATIONS, "gelu_new")
+        if activation != "gelu_new":
+            metadata["gpt2.activation_function"] = activation
+        bos, eos = (
+            fields.whole(key, 0, n_vocab - 1) if key in fields else None for key in ("bos_token_id", "eos_token_id")
+        )
         return metadata | vocabulary(folder, n_vocab, bos, eos)
 
-    def _token(self, config: dict[str, Any], key: str, n_vocab: int) -> int | None:
-        id = config.get(key)
-        if id is not None and (type(id) is not int or not 0 <= id < n_vocab):
-            self.refuse(key, f"is {id!r}; the model has tokens 0 to {n_vocab - 1}")
-        return id
-
-    def data(self, name: str) -> npt.NDArray[np.uint8]:
-        """As for any file, but what is stored with its rows as columns is transposed, and so a copy."""
+    def rows(self, name: str) -> Rows | Bytes:
+        """As for any file, but what is stored with its rows as columns is read as a whole, and transposed."""
         info, place = self._info(name), self._places[name]
-        data = place.file.view(info)
         if not place.transpose:
-            return data
-        weights = data.view(f"u{info.type.bytes}").reshape(info.ne[0], -1)
-        rows = np.ascontiguousarray(weights.T).reshape(-1).view(np.uint8)
-        rows.flags.writeable = False
-        return rows
+            return Rows(place.file, info)
+        stored, kind = Rows(place.file, place.file.tensor(place.raw)), f"u{info.type.bytes}"
+        rows = np.empty((info.ne[1], info.ne[0]), kind)
+        step = max(1, _CHUNK // stored[:1].size)
+        for i in range(0, len(stored), step):
+            rows[:, i : i + step] = stored[i : i + step].view(kind).T
+        return rows.view(np.uint8)
 
-    def copies(self, name: str) -> bool:
-        return super().copies(name) or self._places[name].transpose
-
-    def release(self, name: str) -> None:
-        info = self._info(name)
-        self._places[name].file.release_view(info)
+    def reads_whole(self, name: str) -> bool:
+        self._info(name)
+        return self._places[name].transpose
 
     def close(self) -> None:
         for shard in self._shards:
@@ -233,5 +219,6 @@ class HuggingFaceFile(ModelFile):
         super().close()
 
 
-def _equal(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> bool:
-    return all(np.array_equal(a[i : i + _CHUNK], b[i : i + _CHUNK]) for i in range(0, len(a), _CHUNK))
+def _equal(a: Rows | Bytes, b: Rows | Bytes) -> bool:
+    step = max(1, _CHUNK // a[:1].size)
+    return all(np.array_equal(a[i : i + step], b[i : i + step]) for i in range(0, len(a), step))

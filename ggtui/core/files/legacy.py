@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from ggtui.core.files.model_file import ModelFile, TensorInfo
 from ggtui.core.files.names.gpt2 import MAX_LAYERS, gguf_names
+from ggtui.core.files.texts import Texts
 from ggtui.core.graph.types import TYPES, type_by_id
-from ggtui.core.vocab.bpe import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED
+from ggtui.core.vocab.bpe import BYTE_ALPHABET, CONTROL, MAX_TOKENS, NORMAL, UNUSED, USER_DEFINED
 
 MAGIC = b"lmgg"  # 0x67676d6c, little endian
 END_OF_TEXT = "<|endoftext|>"
@@ -35,7 +36,7 @@ FTYPES |= {"q2_k": 10, "q3_k": 11, "q4_k": 12, "q5_k": 13, "q6_k": 14}
 UNQUANTIZED = ("f32", "f16")
 _NOT_READ = {9: "q8_1"}
 # The header's numbers, in their order, and how large they may be.
-HEADER = {"n_vocab": 1 << 22, "n_ctx": 1 << 24, "n_embd": 1 << 24, "n_head": 1 << 16, "n_layer": MAX_LAYERS}
+HEADER = {"n_vocab": MAX_TOKENS, "n_ctx": 1 << 24, "n_embd": 1 << 24, "n_head": 1 << 16, "n_layer": MAX_LAYERS}
 
 
 class LegacyFile(ModelFile):
@@ -86,10 +87,10 @@ class LegacyFile(ModelFile):
 
     def _vocabulary(self, n_vocab: int) -> dict[str, Any]:
         at = self._at
-        again = self._number("n_vocab of the vocabulary", 1, 1 << 22)
+        again = self._number("n_vocab of the vocabulary", 1, MAX_TOKENS)
         if again != n_vocab:
             self.refuse("n_vocab of the vocabulary", f"is {again}, the header says {n_vocab}", at)
-        if n_vocab > (len(self._map) - self._at) // 4:
+        if n_vocab > (self.size - self._at) // 4:
             self.refuse("n_vocab", f"is {n_vocab}, but that many tokens do not fit into the file", 4)
         tokens: list[bytes] = []
         for id in range(n_vocab):
@@ -102,7 +103,7 @@ class LegacyFile(ModelFile):
 
     def _tensors(self, n_layer: int) -> dict[str, TensorInfo]:
         names, tensors = gguf_names("legacy", n_layer), dict[str, TensorInfo]()
-        while self._at < len(self._map):
+        while self._at < self.size:
             start, i = self._at, len(tensors)
             n_dims = self._number(f"n_dims of tensor {i}", 1, 2)
             length = self._number(f"name length of tensor {i}", 1, MAX_NAME)
@@ -135,7 +136,7 @@ class LegacyFile(ModelFile):
         return tensors
 
     def _need(self, n: int, field: str) -> None:
-        left = len(self._map) - self._at
+        left = self.size - self._at
         if n > left:
             problem = f"needs {n} bytes where {left} are left; the file is cut short or damaged, download it again"
             self.refuse(field, problem, self._at)
@@ -143,7 +144,7 @@ class LegacyFile(ModelFile):
     def _take(self, n: int, field: str) -> bytes:
         self._need(n, field)
         self._at += n
-        return self._map[self._at - n : self._at]
+        return self.field(self._at - n, n)
 
     def _number(self, field: str, low: int, high: int) -> int:
         at = self._at
@@ -158,9 +159,9 @@ def vocabulary(tokens: Sequence[bytes]) -> dict[str, Any]:
 
     Empty tokens are called [PADn] and never used. Raises ValueError for what is no such vocabulary.
     """
-    merges, names, types = _merges(tokens), list[str](), list[int]()
+    made, names, types = _merges(tokens), list[str](), list[int]()
     for id, token in enumerate(tokens):
-        special = id not in merges and len(token) != 1
+        special = len(token) != 1 and token not in made
         if not special:
             names.append(_printable(token))
             types.append(NORMAL)
@@ -178,7 +179,7 @@ def vocabulary(tokens: Sequence[bytes]) -> dict[str, Any]:
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": names,
         "tokenizer.ggml.token_type": types,
-        "tokenizer.ggml.merges": [f"{_printable(left)} {_printable(right)}" for left, right in merges.values()],
+        "tokenizer.ggml.merges": Texts.of(f"{_printable(m.left)} {_printable(m.right)}" for m in made.values()),
     }
     if END_OF_TEXT in names:
         id = names.index(END_OF_TEXT)
@@ -186,20 +187,18 @@ def vocabulary(tokens: Sequence[bytes]) -> dict[str, Any]:
     return metadata
 
 
-def _merges(tokens: Sequence[bytes]) -> dict[int, tuple[bytes, bytes]]:
-    """The id of each token that a merge makes -> the two parts that are left of it when only those before it merge."""
+def _merges(tokens: Sequence[bytes]) -> dict[bytes, _Merge]:
+    """Each token that a merge makes -> that merge, of the two parts that are left when only those before it merge."""
     if sum(len(token) ** 2 for token in tokens) > MAX_WORK:
         raise ValueError("has far too many long tokens")
     made: dict[bytes, _Merge] = {}
-    merges = {}
     for id, token in enumerate(tokens):
         for i in range(1, len(token)):
             left, right = token[:i], token[i:]
             if (i == 1 or left in made) and (i == len(token) - 1 or right in made) and _stay(left, right, made):
-                merges[id] = (left, right)
                 made[token] = _Merge(id, left, right)
                 break
-    return merges
+    return made
 
 
 class _Merge(NamedTuple):

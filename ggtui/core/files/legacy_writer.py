@@ -11,6 +11,7 @@ import numpy as np
 
 from ggtui.core import saving
 from ggtui.core.errors import UsageError
+from ggtui.core.files.fields import Fields, shown
 from ggtui.core.files.gguf_writer import OutTensor, write_data
 from ggtui.core.files.legacy import EPS, FTYPES, HEADER, MAGIC, MAX_TOKEN, QUANTIZATION_VERSION, UNQUANTIZED, vocabulary
 from ggtui.core.files.names.gpt2 import gguf_names
@@ -57,26 +58,34 @@ def _refuse(what: str) -> NoReturn:
     raise UsageError(f"legacy .bin: cannot hold {what}; write GGUF")
 
 
+def _fields(metadata: Mapping[str, Any]) -> Fields:
+    return Fields(metadata, lambda key, problem: _refuse(f"{key}, which {problem}"))
+
+
 def _i32(number: int) -> bytes:
     return struct.pack("<i", number)
 
 
 def _hparams(metadata: Mapping[str, Any]) -> dict[str, int]:
     """The numbers of the header, in its order."""
-    if metadata.get("general.architecture") != "gpt2":
-        _refuse(f"a model of architecture {metadata.get('general.architecture')!r}")
+    fields = _fields(metadata)
+    architecture = fields.text("general.architecture")
+    if architecture != "gpt2":
+        _refuse(f"a model of architecture {shown(architecture)}")
     keys = ("context_length", "embedding_length", "attention.head_count", "block_count")
-    hparams = {"n_vocab": len(metadata.get("tokenizer.ggml.tokens", []))}
+    hparams = {"n_vocab": len(fields.texts("tokenizer.ggml.tokens"))}
     for name, key in zip(("n_ctx", "n_embd", "n_head", "n_layer"), keys, strict=True):
         hparams[name] = metadata.get(f"gpt2.{key}", 0)
     for name, value in hparams.items():
         if type(value) is not int or not 1 <= value <= HEADER[name]:
-            _refuse(f"{name} {value!r}, only 1 to {HEADER[name]}")
-    if metadata.get("gpt2.activation_function", "gelu_new") != "gelu_new":
-        _refuse(f"gpt2.activation_function {metadata['gpt2.activation_function']!r}, only 'gelu_new'")
-    if metadata.get("gpt2.feed_forward_length", 4 * hparams["n_embd"]) != 4 * hparams["n_embd"]:
-        _refuse(f"gpt2.feed_forward_length {metadata['gpt2.feed_forward_length']!r}, only {4 * hparams['n_embd']}")
-    eps = metadata.get("gpt2.attention.layer_norm_epsilon", EPS)
+            _refuse(f"{name} {shown(value)}, only 1 to {HEADER[name]}")
+    activation = fields.text("gpt2.activation_function", "gelu_new")
+    if activation != "gelu_new":
+        _refuse(f"gpt2.activation_function {shown(activation)}, only 'gelu_new'")
+    n_ff = fields.whole("gpt2.feed_forward_length", 1, 4 * HEADER["n_embd"], 4 * hparams["n_embd"])
+    if n_ff != 4 * hparams["n_embd"]:
+        _refuse(f"gpt2.feed_forward_length {n_ff}, only {4 * hparams['n_embd']}")
+    eps = fields.fraction("gpt2.attention.layer_norm_epsilon", EPS)
     if np.float32(eps) != np.float32(EPS):
         _refuse(f"gpt2.attention.layer_norm_epsilon {eps!r}, only {EPS}")
     return hparams
@@ -85,13 +94,14 @@ def _hparams(metadata: Mapping[str, Any]) -> dict[str, int]:
 def _tokens(metadata: Mapping[str, Any]) -> list[bytes]:
     """The bytes of each token. Reading them again must give the same vocabulary."""
 
-    def get(key: str) -> Any:
-        return metadata.get(f"tokenizer.ggml.{key}")
-
-    names, merges = get("tokens"), get("merges")
-    types: Sequence[int] = get("token_type") or [NORMAL] * len(names)
-    if get("model") != "gpt2" or get("pre") not in ("gpt-2", "default", None):
-        _refuse(f"the vocabulary {get('model')!r} {get('pre')!r}, only GPT-2's")
+    fields, key = _fields(metadata), "tokenizer.ggml.{}".format
+    names, merges = fields.texts(key("tokens")), fields.texts(key("merges"))
+    types = fields.wholes(key("token_type"), [NORMAL] * len(names)).tolist()
+    model, pre = fields.text(key("model")), fields.text(key("pre"), "default")
+    if model != "gpt2" or pre not in ("gpt-2", "default"):
+        _refuse(f"the vocabulary {shown(model)} {shown(pre)}, only GPT-2's")
+    if len(types) != len(names):
+        _refuse(f"{len(types)} types of {len(names)} tokens")
     tokens = []
     for id, (name, kind) in enumerate(zip(names, types, strict=True)):
         if kind == UNUSED and name == f"[PAD{id}]":
@@ -106,10 +116,11 @@ def _tokens(metadata: Mapping[str, Any]) -> list[bytes]:
         again = vocabulary(tokens)
     except ValueError as error:
         _refuse(f"this vocabulary, which {error}")
-    if again["tokenizer.ggml.tokens"] != names or again["tokenizer.ggml.merges"] != merges:
+    if again[key("tokens")] != list(names) or again[key("merges")] != list(merges):
         _refuse("this vocabulary, whose ids are not in the order of its merges")
-    if get("eos_token_id") not in (None, again.get("tokenizer.ggml.eos_token_id")):
-        _refuse(f"the end-of-text token {get('eos_token_id')}, only <|endoftext|>")
+    eos = fields.whole(key("eos_token_id"), 0, len(names) - 1) if key("eos_token_id") in fields else None
+    if eos not in (None, again.get(key("eos_token_id"))):
+        _refuse(f"the end-of-text token {eos}, only <|endoftext|>")
     return tokens
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
+from ggtui.core.files.fields import shown
 from ggtui.core.files.json_file import parse_json
 from ggtui.core.files.model_file import ModelFile, TensorInfo
 from ggtui.core.graph.types import TYPES
@@ -49,16 +50,16 @@ class SafetensorsFile(ModelFile):
             raise
 
     def _read(self) -> dict[str, Entry]:
-        end = len(self._map)
+        end = self.size
         if end < _LENGTH.size:
             self.refuse("header length", f"takes 8 bytes, the file has {end}; it is cut short", 0)
-        (n,) = _LENGTH.unpack_from(self._map)
+        (n,) = _LENGTH.unpack(self.head(_LENGTH.size))
         if n > MAX_HEADER:
             self.refuse("header length", f"is {n}, over the limit of {MAX_HEADER}", 0)
         if n > end - 8:
             problem = f"is {n}, but {end - 8} bytes follow; the file is cut short or damaged, download it again"
             self.refuse("header length", problem, 0)
-        described = parse_json(self, self._map[8 : 8 + n], "header", 8)
+        described = parse_json(self, "header", 8, n)
         described.pop("__metadata__", None)
         if not 0 < len(described) <= MAX_TENSORS:
             self.refuse("header", f"describes {len(described)} tensors; 1 to {MAX_TENSORS} are read", 8)
@@ -79,11 +80,11 @@ class SafetensorsFile(ModelFile):
             self._refuse("description", name, "is not made of dtype, shape and data_offsets")
         dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
         if not isinstance(dtype, str) or dtype not in _BITS:
-            self._refuse("dtype", name, f"is {str(dtype)[:40]!r}, which safetensors does not have")
+            self._refuse("dtype", name, f"is {shown(dtype)}, which safetensors does not have")
         if not _sizes(shape) or len(shape) > _MAX_SHAPE:
-            self._refuse("shape", name, f"is {str(shape)[:80]}, not a list of at most {_MAX_SHAPE} sizes")
+            self._refuse("shape", name, f"is {shown(shape)}, not a list of at most {_MAX_SHAPE} sizes")
         if not _sizes(offsets) or len(offsets) != 2:
-            self._refuse("data_offsets", name, f"are {str(offsets)[:80]}, not a start and an end")
+            self._refuse("data_offsets", name, f"are {shown(offsets)}, not a start and an end")
         begin, stop = offsets
         if not begin <= stop <= end - start:
             problem = f"are {begin} and {stop}; the data has {end - start} bytes; it is cut short or damaged"
@@ -95,7 +96,7 @@ class SafetensorsFile(ModelFile):
 
     def _refuse(self, field: str, name: str, problem: str) -> NoReturn:
         # where the header describes it; a name written with escapes is not found
-        at = self._map.find(f'"{name}"'.encode(), 8, 8 + MAX_HEADER)
+        at = self.head(8 + MAX_HEADER).find(f'"{name}"'.encode(), 8)
         self.refuse(f"{field} of {name}", problem, max(at, 8))
 
     def tensor(self, name: str) -> TensorInfo:

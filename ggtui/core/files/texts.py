@@ -31,9 +31,13 @@ class Texts(Sequence[str]):
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
         """Strings in this form. Halves of surrogate pairs become bytes that stand for nothing else."""
-        raw = [text.encode("utf-8", "surrogatepass") for text in texts]
-        data = b"".join([part for r in raw for part in (len(r).to_bytes(LENGTH_BYTES, "little"), r)])
-        return cls(data, find_texts(data, len(raw), len(data)))
+        data, n = bytearray(), 0
+        for text in texts:
+            raw = text.encode("utf-8", "surrogatepass")
+            data += len(raw).to_bytes(LENGTH_BYTES, "little")
+            data += raw
+            n += 1
+        return cls(bytes(data), find_texts(data, n, len(data)))
 
     def raw(self, i: int) -> bytes:
         """The bytes of text `i`, which is 0 to n - 1."""

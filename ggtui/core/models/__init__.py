@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
+from ggtui.core.files.fields import Fields
 from ggtui.core.models import gpt2
 from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, check_tensors
 from ggtui.core.models.kv_cache import KVCache
@@ -30,11 +30,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 def architecture(file: ModelFile) -> Architecture:
     """The architecture the file names. Raises ModelFileError for one ggtui does not run."""
-    name = file.metadata.get("general.architecture")
-    if not isinstance(name, str) or name not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ModelFileError(file.path, "general.architecture", f"ggtui does not run {name!r}; it runs: {known}")
-    return ARCHITECTURES[name]
+    return ARCHITECTURES[Fields.of(file.metadata, file.path).choice("general.architecture", tuple(ARCHITECTURES))]
 
 
 def check_model(file: ModelFile) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
@@ -74,16 +73,6 @@ def make_inputs(n_tokens: int, n_ctx: int, *, last_only: bool) -> Inputs:
         context.new_tensor_1d("i32", tokens, "positions"),
         context.new_tensor_1d("i32", 1, "outputs") if one else None,
     )
-
-
-def positive_int(file: ModelFile, key: str, default: int | None, high: int) -> int:
-    """A count from the metadata, within 1 and `high`. Raises ModelFileError."""
-    value: Any = file.metadata.get(key, default)
-    if value is None:
-        raise ModelFileError(file.path, key, "is missing from the metadata")
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
-        raise ModelFileError(file.path, key, f"{value!r} is not a whole number from 1 to {high}")
-    return value
 
 
 def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
+from ggtui.core.files.fields import Fields
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, named, positive_int
+from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, named
 from ggtui.core.models.kv_cache import KVCache
 
 MAX_LAYERS = 1024
@@ -48,20 +48,14 @@ class Hparams:
 def hparams(file: ModelFile) -> Hparams:
     """Read from the file's metadata, and checked against one another. Raises ModelFileError."""
 
+    fields = Fields.of(file.metadata, file.path)
+
     def number(key: str, default: int | None = None, high: int = 1 << 24) -> int:
-        return positive_int(file, f"gpt2.{key}", default, high)
+        return fields.whole(f"gpt2.{key}", 1, high, default)
 
     n_embd = number("embedding_length")
-    eps: Any = file.metadata.get("gpt2.attention.layer_norm_epsilon", 1e-5)
-    if not isinstance(eps, float) or not 0 < eps < 1:
-        raise ModelFileError(file.path, "gpt2.attention.layer_norm_epsilon", f"{eps!r} is not between 0 and 1")
     if "token_embd.weight" not in file.tensors:
         raise ModelFileError(file.path, "token_embd.weight", "the tensor is missing")
-    activation = file.metadata.get("gpt2.activation_function", "gelu_new")
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise ModelFileError(
-            file.path, "gpt2.activation_function", f"{activation!r} is none of {', '.join(ACTIVATIONS)}"
-        )
     h = Hparams(
         n_vocab=file.tensors["token_embd.weight"].ne[1],
         n_ctx=number("context_length"),
@@ -69,8 +63,8 @@ def hparams(file: ModelFile) -> Hparams:
         n_head=number("attention.head_count"),
         n_layer=number("block_count", high=MAX_LAYERS),
         n_ff=number("feed_forward_length", default=4 * n_embd),
-        eps=eps,
-        activation=activation,
+        eps=fields.fraction("gpt2.attention.layer_norm_epsilon", 1e-5),
+        activation=fields.choice("gpt2.activation_function", tuple(ACTIVATIONS), "gelu_new"),
     )
     if n_embd % h.n_head:
         raise ModelFileError(file.path, "gpt2.attention.head_count", f"{h.n_head} does not divide {n_embd}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ggtui.core.errors import ModelFileError
+from ggtui.core.files.fields import Fields
 from ggtui.core.vocab.bpe import Tokenizer
 
 # tokenizer.ggml.model of the file -> how to make it from the file's metadata
@@ -18,10 +19,8 @@ VOCABULARIES: dict[str, Callable[[Mapping[str, Any], str | Path], Tokenizer]] = 
 def vocabulary(metadata: Mapping[str, Any], path: str | Path) -> Tokenizer:
     """The vocabulary of a model file. Raises ModelFileError, in the name of `path`, for a damaged one, for none, and
     for a kind that ggtui does not know."""
-    kind = metadata.get("tokenizer.ggml.model")
-    if kind is None:
-        raise ModelFileError(path, "tokenizer.ggml.model", "is missing; the file has no vocabulary")
-    if not isinstance(kind, str) or kind not in VOCABULARIES:
-        known = ", ".join(VOCABULARIES)
-        raise ModelFileError(path, "tokenizer.ggml.model", f"is {kind!r}; ggtui knows {known}")
-    return VOCABULARIES[kind](metadata, path)
+
+    fields, key = Fields.of(metadata, path), "tokenizer.ggml.model"
+    if key not in fields:
+        raise ModelFileError(path, key, "is missing; the file has no vocabulary")
+    return VOCABULARIES[fields.choice(key, tuple(VOCABULARIES))](metadata, path)

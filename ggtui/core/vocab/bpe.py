@@ -20,12 +20,18 @@ import numpy.typing as npt
 import tiktoken
 
 from ggtui.core.errors import ModelFileError, UsageError
+from ggtui.core.files.fields import Fields, are_texts, shown
 from ggtui.core.files.texts import Texts
 from ggtui.core.runtime.cpu.native import check, ffi, lib
 
 # GGUF's types of tokens
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = _TYPES = range(1, 7)
 _SPECIAL = (CONTROL, USER_DEFINED)
+
+# More than any vocabulary has, and few enough to be read at once. Special tokens are the branches of one pattern.
+MAX_TOKENS = 3 << 17
+MAX_MERGES = 3 << 18
+MAX_SPECIAL, MAX_SPECIAL_TEXT = 1 << 14, 1 << 18
 
 # How text is split before merging. This is GPT-2's pattern,
 #   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
@@ -65,7 +71,7 @@ class Tokenizer:
         self,
         tokens: Sequence[str],
         merges: Sequence[str],
-        types: Sequence[int] | None = None,
+        types: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
         *,
         bos: int | None = None,
         eos: int | None = None,
@@ -100,21 +106,18 @@ class Tokenizer:
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any], path: str | Path) -> Tokenizer:
         """From GGUF's `tokenizer.ggml.*` keys. Raises ModelFileError, in the name of `path`, for damaged ones."""
-
-        def get(key: str, kind: type, default: Any) -> Any:
-            value = metadata.get(f"tokenizer.ggml.{key}", default)
-            if value is not default and not isinstance(value, (list, Texts) if kind is list else kind):
-                problem = f"is of type {type(value).__name__}, not {kind.__name__}"
-                raise ModelFileError(path, f"tokenizer.ggml.{key}", problem)
-            return value
-
+        fields, key = Fields.of(metadata, path), "tokenizer.ggml.{}".format
+        bos, eos = (
+            fields.whole(name, 0, MAX_TOKENS) if (name := key(f"{end}_token_id")) in fields else None
+            for end in ("bos", "eos")
+        )
         return cls(
-            get("tokens", list, []),
-            get("merges", list, []),
-            get("token_type", list, None),
-            bos=get("bos_token_id", int, None),
-            eos=get("eos_token_id", int, None),
-            pre=get("pre", str, "default"),
+            fields.texts(key("tokens")),
+            fields.texts(key("merges"), []),
+            fields.wholes(key("token_type")) if key("token_type") in fields else None,
+            bos=bos,
+            eos=eos,
+            pre=fields.text(key("pre"), "default"),
             path=path,
         )
 
@@ -191,24 +194,26 @@ class _Parts:
         self,
         path: str | Path,
         tokens: Sequence[str],
-        types: Sequence[int] | None,
+        types: Sequence[int] | npt.NDArray[np.integer[Any]] | None,
         bos: int | None,
         eos: int | None,
     ) -> None:
         self.path, self.tokens = path, tokens
-        if not tokens or not _all_texts(tokens):
-            self.refuse("tokenizer.ggml.tokens", "is no list of texts" if tokens else "is missing or empty")
+        if not len(tokens) or not are_texts(tokens):
+            self.refuse("tokenizer.ggml.tokens", "is no list of texts" if len(tokens) else "is empty")
+        if len(tokens) > MAX_TOKENS:
+            self.refuse("tokenizer.ggml.tokens", f"has {len(tokens)} entries, over the limit of {MAX_TOKENS}")
         for key, id in (("bos_token_id", bos), ("eos_token_id", eos)):
             if id is not None and not 0 <= id < len(tokens):
                 self.refuse(f"tokenizer.ggml.{key}", f"is {id}; the vocabulary has 0 to {len(tokens) - 1}")
-        if types is None:
-            types = [NORMAL] * len(tokens)
-        if len(types) != len(tokens):
-            self.refuse("tokenizer.ggml.token_type", f"has {len(types)} entries for {len(tokens)} tokens")
-        if not set(types) <= set(_TYPES):
-            id = next(id for id, kind in enumerate(types) if kind not in _TYPES)
-            self.refuse(f"tokenizer.ggml.token_type[{id}]", f"is {types[id]}, not 1 to 6")
-        self.types = np.array(types, np.uint8)
+        kinds = np.full(len(tokens), NORMAL) if types is None else np.asarray(types)
+        if len(kinds) != len(tokens):
+            self.refuse("tokenizer.ggml.token_type", f"has {len(kinds)} entries for {len(tokens)} tokens")
+        known = np.isin(kinds, _TYPES)
+        if not known.all():
+            id = int(np.argmin(known))
+            self.refuse(f"tokenizer.ggml.token_type[{id}]", f"is {kinds[id]}, not 1 to 6")
+        self.types = kinds.astype(np.uint8)
         self.normal = self.types == NORMAL
 
     def refuse(self, field: str, problem: str) -> NoReturn:
@@ -217,9 +222,12 @@ class _Parts:
     def read(self, merges: Sequence[str]) -> npt.NDArray[np.int32]:
         """Find the bytes of all tokens. Returns the ids of those of one byte, ascending, and of what the merges make,
         in their order."""
+        if not are_texts(merges):
+            self.refuse("tokenizer.ggml.merges", "is no list of texts")
+        if len(merges) > MAX_MERGES:
+            self.refuse("tokenizer.ggml.merges", f"has {len(merges)} entries, over the limit of {MAX_MERGES}")
         texts = self.tokens if isinstance(self.tokens, Texts) else Texts.of(self.tokens)
-        are_texts = _all_texts(merges)
-        pairs = merges if isinstance(merges, Texts) else Texts.of(merges if are_texts else ())
+        pairs = merges if isinstance(merges, Texts) else Texts.of(merges)
         made = np.empty(len(texts.data), np.uint8)
         self.ends = np.empty(len(texts) + 1, np.int64)
         ranked = np.empty(len(BYTE_ALPHABET) + len(pairs), np.int32)
@@ -235,8 +243,6 @@ class _Parts:
         check(lib.gg_read_vocabulary(v))
         if v.problem != lib.GG_SOUND:
             self._explain(v.problem, v.at, merges)
-        if not are_texts:
-            self.refuse("tokenizer.ggml.merges", "is no list of texts")
         self.bytes = made[: self.ends[-1]].tobytes()
         others = np.flatnonzero(~self.normal).tolist()
         self.others = {id: self.tokens[id].encode("utf-8", "replace") for id in others}
@@ -245,17 +251,17 @@ class _Parts:
     def _explain(self, problem: int, at: int, merges: Sequence[str]) -> NoReturn:
         tokens, field = self.tokens, "tokenizer.ggml.merges"
         if problem == lib.GG_REPEATED_TOKEN:
-            self.refuse("tokenizer.ggml.tokens", f"{tokens[at]!r} is there more than once")
+            self.refuse("tokenizer.ggml.tokens", f"{shown(tokens[at])} is there more than once")
         if problem == lib.GG_NO_BYTE:
-            self.refuse(f"tokenizer.ggml.tokens[{at}]", f"{tokens[at]!r} has characters that stand for no byte")
+            self.refuse(f"tokenizer.ggml.tokens[{at}]", f"{shown(tokens[at])} has characters that stand for no byte")
         if problem == lib.GG_MISSING_BYTE:
             self.refuse("tokenizer.ggml.tokens", f"has no token for the byte {at} ({BYTE_ALPHABET[at]!r})")
         if problem == lib.GG_REPEATED_MERGE:
-            self.refuse(field, f"{merges[at]!r} is there more than once")
+            self.refuse(field, f"{shown(merges[at])} is there more than once")
         left, _, right = merges[at].partition(" ")
         normal = {token for token, is_normal in zip(tokens, self.normal, strict=True) if is_normal}
         part = next(part for part in (left, right, left + right) if part not in normal)
-        self.refuse(f"{field}[{at}]", f"{merges[at]!r}: there is no token {part!r}")
+        self.refuse(f"{field}[{at}]", f"{shown(merges[at])}: there is no token {shown(part)}")
 
     def special(self, ranked: npt.NDArray[np.int32], bos: int | None, eos: int | None) -> list[int]:
         """The ids of the tokens that stand for themselves, ascending. All normal tokens must be `ranked`."""
@@ -265,16 +271,16 @@ class _Parts:
         special = {id for id in (bos, eos) if id in unmade}
         if unmade > special:
             id = min(unmade - special)
-            problem = f"{self.tokens[id]!r} is neither a byte nor made by any of the merges"
+            problem = f"{shown(self.tokens[id])} is neither a byte nor made by any of the merges"
             self.refuse(f"tokenizer.ggml.tokens[{id}]", problem)
         special.update(id for id in self.others if self.types[id] in _SPECIAL and _is_name(self.tokens[id]))
+        size = sum(len(self.tokens[id]) for id in special)
+        if len(special) > MAX_SPECIAL or size > MAX_SPECIAL_TEXT:
+            problem = f"has {len(special)} control and user-defined tokens with names of {size} characters in all"
+            self.refuse("tokenizer.ggml.token_type", f"{problem}; at most {MAX_SPECIAL} of {MAX_SPECIAL_TEXT} are read")
         return sorted(special)
 
 
 def _is_name(text: str) -> bool:
     """Whether a text can hold it."""
     return bool(text) and not any("\ud800" <= c <= "\udfff" for c in text)
-
-
-def _all_texts(items: Sequence[Any]) -> bool:
-    return isinstance(items, Texts) or all(isinstance(item, str) for item in items)

@@ -31,6 +31,7 @@ from ggtui.core.runtime.record import (
     TensorInfo,
     TokenRecord,
     Trace,
+    Unscheduled,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -70,6 +71,29 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert (data["schema"], data["version"]) == ("ggtui-trace", 3)
     assert data["record_columns"] == list(COLUMNS)
     assert data["tokens"][0]["records"] == [[-1, 0, 0, 0, 5, 5], [0, 0, 0, 5, 20, 30]]
+
+
+def test_a_trace_of_version_2_still_opens(tmp_path: Path) -> None:
+    data = json.loads(dumps(small()))
+    data["version"] = 2
+    for name in ("others", "stolen"):
+        del data["run"][name]
+    for token in data["tokens"]:
+        del token["start_ns"], token["unscheduled"]
+    (tmp_path / "old.json").write_text(json.dumps(data))
+    assert load(tmp_path / "old.json") == small()
+
+
+def test_what_the_system_said_comes_back(tmp_path: Path) -> None:
+    base = small()
+    said = replace(base.tokens[0], start_ns=7, unscheduled=(Unscheduled(0, 10_000, 300),))
+    trace = replace(base, tokens=(said,), run=replace(base.run, others=0.4, stolen=0.1))
+    save(trace, tmp_path / "a.json")
+    assert load(tmp_path / "a.json") == trace
+    for bad in (Unscheduled(5, 10, 3), Unscheduled(0, 0, 3), Unscheduled(0, 10, -3)):
+        save(replace(base, tokens=(replace(said, unscheduled=(bad,)),)), tmp_path / "bad.json")
+        with pytest.raises(ValueError, match="damaged trace: .*(thread 5|span_ns is 0|lost_ns is -3)"):
+            load(tmp_path / "bad.json")
 
 
 def of_version_1(trace: Trace) -> dict[str, Any]:
@@ -282,18 +306,21 @@ def test_keys_of_nodes_are_those_of_other_plans() -> None:
 
 
 def test_totals_are_the_sums_of_records() -> None:
-    """Of the same run they can't both be taken; counts agree, and the sums fill the time as records do."""
+    """Of the same run they can't both be taken; counts agree, and the sums fill the time as records do. What something
+    interrupted is left out."""
     session = ggtui.load(threads=2, record="light")
     list(session.generate([1, 2, 3], 2))
     session.clear_totals()
     steps = list(session.generate([], 6, ignore_eos=True))
     trace = session.trace(run for step in steps for run in step.runs)
     assert all(len(t.records) == 0 for t in trace.tokens)
-    assert {t.count for t in trace.totals if t.graph == 0} == {6}
+    (count,) = {t.count for t in trace.totals if t.graph == 0}
+    assert 1 <= count <= 6
     for thread in (0, 1):
         mine = [t for t in trace.totals if t.thread == thread and t.graph == 0]
         total = sum(t.work + t.wait for t in mine)
-        assert total == pytest.approx(sum(t.eval_ns for t in trace.tokens), rel=0.1, abs=300_000)
+        if count == 6:
+            assert total == pytest.approx(sum(t.eval_ns for t in trace.tokens), rel=0.1, abs=300_000)
         assert total <= sum(t.eval_ns for t in trace.tokens) * 1.001 + 1000
         assert all(t.least * t.count <= t.work + t.count and t.work <= t.most * t.count + t.count for t in mine)
         assert all(t.work_squared >= t.work**2 / t.count * 0.99 - t.count for t in mine)
@@ -302,6 +329,7 @@ def test_totals_are_the_sums_of_records() -> None:
 def test_the_format_is_documented() -> None:
     text = (ROOT / "docs" / "trace-format.md").read_text()
     kinds = (Trace, RunInfo, MemoryUse, Limits, GraphInfo, NodeInfo, TensorInfo, TokenRecord, NodeRecord, NodeTotal)
+    kinds += (Unscheduled,)
     missing = {f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f"`{f.name}`" not in text}
     assert not missing
     assert "This is version 3;" in text

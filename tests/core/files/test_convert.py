@@ -48,7 +48,8 @@ def test_every_type(folder: Path, dst: Path, type: str) -> None:
         about = {key: new.metadata[key] for key in new.metadata.keys() - src.metadata.keys()}
         assert about == {"general.file_type": FILE_TYPES[type], "general.quantization_version": 2}
         for key, value in src.metadata.items():
-            assert new.metadata[key] == (np.float32(1e-5) if key.endswith("epsilon") else value)
+            wanted = np.float32(1e-5) if key.endswith("epsilon") else value
+            np.testing.assert_equal(new.metadata[key], wanted, err_msg=key)
 
 
 def convert_to(src: ModelFile, dst: Path, *args: Any, **options: Any) -> ModelFile:
@@ -264,3 +265,12 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path, dst: Path) -> None:
         before = resident()
         convert(src, dst, "q8_0", progress=lambda *_: seen.append(resident() - before))
     assert max(seen) < (3 * 16 + 64) << 20
+
+
+@pytest.mark.parametrize("key", ["tokens", "merges", "token_type", "model", "pre", "bos_token_id"])
+@pytest.mark.parametrize("value", [1 << 40, 0.5, ["a", 1], [[]], [b"a"], {}, np.array([0.5]), -1, True])
+def test_an_odd_vocabulary_becomes_no_legacy_file(folder: Path, tmp_path: Path, key: str, value: Any) -> None:
+    dst = tmp_path / "model.bin"
+    with open_model(folder) as src, pytest.raises(ModelFileError, match=rf": tokenizer\.ggml\.{key}: ") as caught:
+        convert(src, dst, metadata={f"tokenizer.ggml.{key}": value})
+    assert caught.value.path == folder and not dst.exists()

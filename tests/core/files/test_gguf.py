@@ -92,14 +92,15 @@ def test_values_of_every_type(path: Path) -> None:
         expected = {key: value for key, (_, value) in values.items()}
         expected |= {f"{key}s": [value] * 3 for key, (_, value) in values.items()}
         expected |= {"text": "Ġhé", "texts": ["a", "", "ü"]}
-        assert file.metadata == expected
+        np.testing.assert_equal(dict(file.metadata), expected)
         assert list(file.metadata) == list(expected)
-        assert all(type(file.metadata[key]) is type(value) for key, value in expected.items() if key != "texts")
-        assert [type(v) for v in file.metadata["bools"]] == [bool] * 3
+        for key, value in expected.items():
+            assert type(file.metadata[key]) is type(value) or isinstance(value, list)
+        assert [file.metadata[f"{key}s"].dtype.str[1:] for key in ("u8", "f32", "bool")] == ["u1", "f4", "b1"]
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_tensors_are_views_of_the_file(path: Path, version: int) -> None:
+def test_tensors_are_those_of_the_file(path: Path, version: int) -> None:
     one, two = np.arange(6, dtype=np.float32), np.arange(18 * 2, dtype=np.uint8)
     described = [tensor("two", (32, 2), 64, type=2), tensor("one", (3, 1, 2), 0)]
     path.write_bytes(build((), described, one.tobytes() + bytes(64 - 24) + two.tobytes(), version=u32(version)))
@@ -110,7 +111,8 @@ def test_tensors_are_views_of_the_file(path: Path, version: int) -> None:
         assert info.offset % 32 == 0
         assert np.array_equal(file.data("one").view(np.float32), one)
         assert np.array_equal(file.data("two"), two)
-        assert not file.data("two").flags.writeable
+        assert np.array_equal(file.rows("two")[1:], two[18:].reshape(1, 18))
+        assert file.rows("one")[5:].shape == (0, 12) and len(file.rows("one")) == 2
         with pytest.raises(UsageError, match="has no tensor 'three'"):
             file.data("three")
         kept = file.data("two")
@@ -147,7 +149,7 @@ def test_it_reads_what_the_gguf_package_writes(path: Path) -> None:
         assert file.metadata["gpt2.block_count"] == 3
         assert file.metadata["gpt2.attention.layer_norm_epsilon"] == np.float32(1e-5)
         assert file.metadata["tokenizer.ggml.tokens"] == ["a", "Ġb"]
-        assert file.metadata["tokenizer.ggml.token_type"] == [1, 3]
+        assert file.metadata["tokenizer.ggml.token_type"].tolist() == [1, 3]
         assert file.metadata["flag"] is True
         assert file.tensors["x"].ne == file.tensors["q"].ne == (64, 4, 1, 1)
         assert file.tensors["q"].type is TYPES["q4_0"]
@@ -258,7 +260,7 @@ def test_what_the_refused_are_close_to_is_read(path: Path) -> None:
     tensors = [tensor("x" * 63, (2, 2, 2, 1), 32), tensor("b", (8,), 0), tensor("c", (32,), 64, type=2)]
     path.write_bytes(build(pairs, tensors, bytes(64 + 18)))
     with GgufFile(path) as file:
-        assert file.metadata["e"] == file.metadata["k" * 65535] == []
+        assert file.metadata["k" * 65535] == [] and len(file.metadata["e"]) == 0
         assert file.tensors["x" * 63].ne == (2, 2, 2, 1)
         assert file.data("c").shape == (18,)
 

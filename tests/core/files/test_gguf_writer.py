@@ -80,7 +80,8 @@ def test_the_reader_reads_it(path: Path) -> None:
     write_gguf(path, METADATA | {"general.alignment": 4096}, tensors)
     with GgufFile(path) as file:
         expected = METADATA | {"bytes": [0, 1, 2, 3, 4]}
-        assert file.metadata == expected and list(file.metadata) == list(expected)
+        np.testing.assert_equal(dict(file.metadata), expected)
+        assert list(file.metadata) == list(expected)
         for t in tensors:
             assert file.tensors[t.name].ne == (64, 5, 1, 1)
             assert np.array_equal(file.data(t.name), quantize(x, t.name).ravel())
@@ -93,7 +94,7 @@ def test_metadata_survives_reading_and_writing(path: Path) -> None:
     write_gguf(path, first, [])
     with GgufFile(path) as file:
         del first["double"]  # Python's float does not say that it was a f64
-        assert {key: file.metadata[key] for key in first} == first
+        np.testing.assert_equal({key: file.metadata[key] for key in first}, first)
 
 
 def test_data_is_asked_for_one_tensor_at_a_time(path: Path) -> None:
@@ -158,3 +159,11 @@ def test_a_failing_source_leaves_nothing(path: Path) -> None:
 def test_a_place_that_cannot_be_written(path: Path) -> None:
     with pytest.raises(GgtuiError, match=r"none/model\.gguf: cannot be written: No such file or directory"):
         write_gguf(path.parent / "none" / path.name, {}, [])
+
+
+def test_a_float_beyond_f32_stays_what_it_is(path: Path) -> None:
+    numbers = {"a": 1e300, "b": [0.5, -1e39], "c": float("inf"), "d": 3.4028234e38, "e": float("nan")}
+    write_gguf(path, numbers, [])
+    with GgufFile(path) as file:
+        for key, value in numbers.items():
+            np.testing.assert_equal(file.metadata[key], np.float32(value) if key in "cde" else value)

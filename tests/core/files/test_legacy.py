@@ -90,7 +90,7 @@ def test_a_hand_made_file(path: Path) -> None:
         assert isinstance(file, LegacyFile)
         arch = architecture(file)
         check_tensors(file, arch.tensors(arch.hparams(file)))
-        assert {key: value for key, value in file.metadata.items() if not isinstance(value, list)} == {
+        assert {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)} == {
             "general.architecture": "gpt2",
             "general.name": "ggml-model",
             "gpt2.block_count": 1,
@@ -109,7 +109,6 @@ def test_a_hand_made_file(path: Path) -> None:
         assert len(file.tensors) == len(SHAPES)
         for info in file.tensors.values():
             data = file.data(info.name)
-            assert data.ctypes.data % 8 == 0 and not data.flags.writeable
             np.testing.assert_array_equal(data.view(np.float32), np.arange(np.prod(info.ne)) / 64)
 
 
@@ -131,7 +130,7 @@ def test_the_merges_of_gpt2() -> None:
         again = vocabulary(raw)
         assert again["tokenizer.ggml.merges"] == file.metadata["tokenizer.ggml.merges"]
         assert again["tokenizer.ggml.tokens"] == names
-        assert again["tokenizer.ggml.token_type"] == file.metadata["tokenizer.ggml.token_type"]
+        assert again["tokenizer.ggml.token_type"] == file.metadata["tokenizer.ggml.token_type"].tolist()
         assert again["tokenizer.ggml.eos_token_id"] == file.metadata["tokenizer.ggml.eos_token_id"]
 
 
@@ -201,7 +200,8 @@ SECOND = START + FIRST
         (header(ftype=3007) + tokens(), 24, "ftype", "is 3007: q8_0 of quantization version 3"),
         (header(ftype=2004) + tokens(), 24, "ftype", "is 2004: type 4, which ggtui does not read"),
         (header() + tokens(n=258), 28, "n_vocab of the vocabulary", "is 258, the header says 259"),
-        (header(n_vocab=1 << 20) + i32(1 << 20), 4, "n_vocab", "is 1048576, but that many tokens do not fit"),
+        (header(n_vocab=1 << 18) + i32(1 << 18), 4, "n_vocab", "is 262144, but that many tokens do not fit"),
+        (header(n_vocab=1 << 20) + i32(1 << 20), 4, "n_vocab", "is 1048576, not 1 to 393216"),
         (header() + tokens([b"a"] * 10, 259) + bytes(1000), 32, "vocabulary", "has the token 'a' 10 times"),
         (header() + i32(259, MAX_TOKEN + 1) + bytes(2000), 32, "length of token 0", "is 1025, not 0 to 1024"),
         (header() + i32(259, 900) + bytes(1200), 1236, "length of token 76", "needs 4 bytes where 0 are left"),

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ggtui.core.errors import GgtuiError, UsageError
@@ -36,7 +37,7 @@ def test_round_trip(folder: Path, path: Path, type: str) -> None:
         assert isinstance(legacy, LegacyFile)
         for name, value in legacy.metadata.items():
             if name not in ("general.name", "gpt2.attention.layer_norm_epsilon"):
-                assert gguf.metadata[name] == value, name
+                np.testing.assert_equal(gguf.metadata[name], value, err_msg=name)
         assert legacy.tensors.keys() == gguf.tensors.keys()
         for name, info in legacy.tensors.items():
             assert (info.type, info.ne) == (gguf.tensors[name].type, gguf.tensors[name].ne)

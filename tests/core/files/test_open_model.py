@@ -17,7 +17,7 @@ def problem_of(path: Path) -> str:
     with pytest.raises(ModelFileError) as caught:
         open_model(path)
     assert caught.value.path == path
-    assert str(path) in str(caught.value)
+    assert str(path).replace("\0", "\\x00") in str(caught.value)
     return caught.value.problem
 
 

@@ -31,7 +31,8 @@ def test_tensors_and_vocabulary(models: list[Path]) -> None:
                     assert (file.tensors[name].type, file.tensors[name].ne) == (info.type, info.ne), name
                     np.testing.assert_array_equal(file.data(name), first.data(name), err_msg=name)
                 for key in ("tokens", "merges", "token_type", "eos_token_id"):
-                    assert file.metadata[f"tokenizer.ggml.{key}"] == first.metadata[f"tokenizer.ggml.{key}"]
+                    name = f"tokenizer.ggml.{key}"
+                    np.testing.assert_equal(file.metadata[name], first.metadata[name])
 
 
 def test_logits(models: list[Path]) -> None:

@@ -225,7 +225,7 @@ def test_a_file_holds_them(tmp_path: Path) -> None:
     """In a file their numbers begin anew, whatever they are in this process."""
     with open_model(write(tmp_path / "m.gguf", "test_block4", "q8_0", "test_row8")) as file:
         assert file.metadata["ggtui.own_types"] == ["test_block4", "test_row8"]
-        assert file.metadata["ggtui.own_type_sizes"] == [0, 16, 10, 4, 1, 1]
+        assert file.metadata["ggtui.own_type_sizes"].tolist() == [0, 16, 10, 4, 1, 1]
         for own in OWN:
             info = file.tensors[own.name]
             assert info.type is TYPES[own.name]

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggtui.core.errors import GgtuiError
+from ggtui.core.engine.session import BUILT_IN, load
+from ggtui.core.errors import GgtuiError, ModelFileError
 from ggtui.core.files import ModelFile, OutTensor, open_model, write_gguf
+from ggtui.core.files.convert import convert
 from ggtui.core.graph.types import TYPES
 from ggtui.core.models import loading
 from ggtui.core.models.base import TensorSpec
@@ -44,10 +46,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.pool
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize(("group", "share"), [(1, 1), (2000, 600), (1 << 30, 1 << 20)])
-def test_weights_are_those_of_the_file(path: Path, monkeypatch: Any, threads: int, group: int, share: int) -> None:
-    monkeypatch.setattr(loading, "_GROUP", group)
+@pytest.mark.parametrize("share", [1, 600, 1 << 20])
+@pytest.mark.parametrize("whole", [False, True])
+def test_weights_are_those_of_the_file(path: Path, monkeypatch: Any, threads: int, share: int, whole: bool) -> None:
     monkeypatch.setattr(loading, "_SHARE", share)
+    monkeypatch.setattr(ModelFile, "reads_whole", lambda *_: whole)
     with open_model(path) as file:
         weights = place_weights(file, SPECS, Context(), DEVICE.layout)
         with Packing(file, weights, threads) as packing:
@@ -64,50 +67,80 @@ def test_weights_are_those_of_the_file(path: Path, monkeypatch: Any, threads: in
 def test_what_reading_raises_comes_out(path: Path, monkeypatch: Any, threads: int) -> None:
     with open_model(path) as file:
         weights = place_weights(file, SPECS, Context(), DEVICE.layout)
-        monkeypatch.setattr(ModelFile, "data", lambda *_: (_ for _ in ()).throw(GgtuiError("cannot be read")))
+        monkeypatch.setattr(ModelFile, "rows", lambda *_: (_ for _ in ()).throw(GgtuiError("cannot be read")))
         with pytest.raises(GgtuiError, match="cannot be read"), Packing(file, weights, threads) as packing:
             packing.finish()
 
 
-def test_copies_are_made_by_each_thread(path: Path, monkeypatch: Any) -> None:
-    """Not one after the other: two threads wait for each other in their first one."""
-    data, meeting = ModelFile.data, Barrier(2)
+def test_each_thread_reads(path: Path, monkeypatch: Any) -> None:
+    """Not one after the other: two threads wait for each other in their first share."""
+    rows, meeting = ModelFile.rows, Barrier(2)
     waited: set[int] = set()
 
     def met(self: ModelFile, name: str) -> Any:
         if get_ident() not in waited:
             waited.add(get_ident())
             meeting.wait(60)
-        return data(self, name).copy()
+        return rows(self, name)
 
     with open_model(path) as file:
         weights = place_weights(file, SPECS, Context(), DEVICE.layout)
-        monkeypatch.setattr(ModelFile, "copies", lambda *_: True)
-        monkeypatch.setattr(ModelFile, "data", met)
+        monkeypatch.setattr(ModelFile, "rows", met)
         with Packing(file, weights, 2) as packing:
             packing.finish()
-        for name in MATRICES:
-            info = file.tensors[f"m.{name}"]
-            wanted = dequantize(data(file, f"m.{name}"), info.type, info.ne[0])
-            np.testing.assert_array_equal(weights[f"m.{name}"].numpy().reshape(wanted.shape), wanted)
+    assert len(waited) == 2
 
 
 def test_an_error_meanwhile_ends_it(path: Path, monkeypatch: Any) -> None:
     """With what is under way; the rest is not begun."""
-    monkeypatch.setattr(loading, "_GROUP", 1)
-    began, failed, data = Event(), Event(), ModelFile.data
+    began, failed, rows = Event(), Event(), ModelFile.rows
 
     def slow(self: ModelFile, name: str) -> Any:
         began.set()
         assert failed.wait(60)
-        return data(self, name)
+        return rows(self, name)
 
     with open_model(path) as file:
         weights = place_weights(file, SPECS, Context(), DEVICE.layout)
-        monkeypatch.setattr(ModelFile, "copies", lambda *_: True)
-        monkeypatch.setattr(ModelFile, "data", slow)
+        monkeypatch.setattr(ModelFile, "rows", slow)
         with pytest.raises(GgtuiError, match="the vocabulary"), Packing(file, weights, 2):
             began.wait(60)
             Timer(0.2, failed.set).start()  # by then it waits for the thread
             raise GgtuiError("the vocabulary")
         assert sum(bool(t.numpy().any()) for t in weights.values() if t.packed) == 1
+
+
+@pytest.fixture(params=["model.gguf", "model.bin"])
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The built-in model in a file of its own."""
+    path: Path = tmp_path / request.param
+    with open_model(BUILT_IN) as file:
+        convert(file, path, "q8_0")
+    return path
+
+
+def spoil(path: Path) -> None:
+    """Overwrite a file in place, then cut it short."""
+    with open(path, "r+b") as file:
+        file.write(b"\xff" * path.stat().st_size)
+        file.truncate(100)
+
+
+@pytest.mark.pool
+def test_a_session_holds_nothing_of_its_file(model: Path) -> None:
+    with load(model, threads=2) as session:
+        said = [step.token for step in session.generate([1, 2, 3], 20, temp=0.0)]
+    with load(model, threads=2) as session:
+        if Path("/proc/self/maps").exists():
+            assert str(model) not in Path("/proc/self/maps").read_text()
+            assert model not in [fd.resolve() for fd in Path("/proc/self/fd").iterdir()]
+        spoil(model)
+        assert [step.token for step in session.generate([1, 2, 3], 20, temp=0.0)] == said
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_refused(model: Path) -> None:
+    with open_model(model) as file:
+        load(file, threads=1).close()
+        spoil(model)
+        with pytest.raises(ModelFileError, match="file: was changed while it was read"):
+            load(file, threads=1)

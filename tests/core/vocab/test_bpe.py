@@ -169,7 +169,7 @@ def without(token: str) -> list[str]:
 
 TOKENS = vocabulary()["tokens"]
 DAMAGED: dict[str, tuple[dict[str, Any], str, str]] = {
-    "no tokens": ({"tokens": []}, "tokens", "is missing or empty"),
+    "no tokens": ({"tokens": []}, "tokens", "is empty"),
     "tokens that are no text": ({"tokens": [1, 2]}, "tokens", "is no list of texts"),
     "missing byte": ({"tokens": without("Ġ"), "types": None, "eos": None}, "tokens", r"no token for the byte 32 "),
     "byte that is no normal token": ({"types": [CONTROL] * 261}, "tokens", "no token for the byte 0 "),
@@ -279,12 +279,12 @@ def test_from_metadata() -> None:
         ({"model": None}, "model: is missing; the file has no vocabulary"),
         ({"model": "llama"}, "model: is 'llama'; ggtui knows gpt2"),
         ({"model": 3}, "model: is 3; ggtui knows gpt2"),
-        ({"tokens": None}, "tokens: is missing or empty"),
-        ({"tokens": "abc"}, "tokens: is of type str, not list"),
-        ({"merges": 1}, "merges: is of type int, not list"),
-        ({"merges": [1]}, "merges: is no list of texts"),
-        ({"token_type": ["a"] * 261}, r"token_type\[0\]: is a, not 1 to 6"),
-        ({"eos_token_id": 0.5}, "eos_token_id: is of type float, not int"),
+        ({"tokens": None}, "tokens: is missing"),
+        ({"tokens": "abc"}, "tokens: is 'abc', not a list of texts"),
+        ({"merges": 1}, "merges: is 1, not a list of texts"),
+        ({"merges": [1]}, r"merges: is \[1\], not a list of texts"),
+        ({"token_type": ["a"] * 261}, r"token_type: is \['a', .*\], not a list of whole numbers"),
+        ({"eos_token_id": 0.5}, "eos_token_id: is 0.5, not a whole number"),
         ({"pre": "qwen2"}, "pre: is 'qwen2', which ggtui does not know"),
     ],
 )

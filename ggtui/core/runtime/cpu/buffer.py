@@ -76,21 +76,16 @@ class TileBuffer(RowBuffer):
 
     def pack(self, t: Tensor, plain: Bytes) -> None:
         """Fill a tensor from the bytes of the plain layout, as a model file holds them."""
-        jobs = ffi.new("gg_pack_job[]", self.pack_jobs(t, plain, max(len(plain), 1)))
-        check(lib.gg_pack_all(jobs, len(jobs), ffi.new("int64_t *")))
+        rows = plain.reshape(t.n_rows, -1)
+        for first in range(0, t.n_rows, t.ne[1]):
+            self.pack_rows(t, first, rows[first : first + t.ne[1]])
 
-    def pack_jobs(self, t: Tensor, plain: Bytes, share: int) -> list[tuple[int, int, int, Any, Any]]:
-        """What gg_pack_all is to do for `pack`, in whole tiles of rows, about `share` bytes at a time."""
-        row_bytes = t.type.row_bytes(t.ne[0])
-        step = max(1, share // max(row_bytes * self.tile, 1)) * self.tile
-        data = self.bytes(t)
-        jobs = []
-        for i, to in enumerate(_matrices(t)):
-            for row in range(0, t.ne[1], step):
-                at, n_rows = (i * t.ne[1] + row) * row_bytes, min(step, t.ne[1] - row)
-                src, dst = pointer(plain[at:]), pointer(data[to + row * row_bytes :])
-                jobs.append((t.type.id, t.ne[0], n_rows, src, dst))
-        return jobs
+    def pack_rows(self, t: Tensor, first: int, rows: Bytes) -> None:
+        """Fill rows `first` on, all of one matrix: whole tiles of it, or what is left."""
+        matrix, row = divmod(first, t.ne[1])
+        to = _matrices(t)[matrix] + row * t.type.row_bytes(t.ne[0])
+        dst = pointer(self.bytes(t)[to:])
+        check(lib.gg_pack(t.type.id, t.ne[0], len(rows), pointer(np.ascontiguousarray(rows)), dst))
 
 
 def numbers(data: Bytes, dtype: Any, shape: tuple[int, ...], nb: tuple[int, ...]) -> NDArray[Any]:
