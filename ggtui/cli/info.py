@@ -133,13 +133,23 @@ def _limits(isa: str, threads: int) -> dict[str, str] | str:
     found = known_limits(isa, threads)
     if found is None:
         return f"not measured for {isa} and {threads} threads; ggtui perf does it"
-    reads = [f"{rate / 1e9:.1f} GB/s of {n_bytes >> 10:,} KiB" for n_bytes, rate in found.read]
+    int8, f32, *slowest = found.least or (found.int8, found.f32, *(rate for _, rate in found.read))
+    reads = [
+        f"{_range(low, rate, 1)} GB/s of {n_bytes >> 10:,} KiB"
+        for (n_bytes, rate), low in zip(found.read, slowest, strict=True)
+    ]
     return {
         "reading": ", ".join(reads),
-        "int8": f"{found.int8 / 1e9:.0f} Gop/s",
-        "f32": f"{found.f32 / 1e9:.0f} GFLOP/s",
+        "int8": f"{_range(int8, found.int8)} Gop/s",
+        "f32": f"{_range(f32, found.f32)} GFLOP/s",
         "barrier of the threads": f"{found.barrier_ns:.0f} ns",
     }
+
+
+def _range(least: float, most: float, digits: int = 0) -> str:
+    """What the slowest and the fastest probe said, in thousand millions."""
+    low, high = (f"{rate / 1e9:.{digits}f}" for rate in (least, most))
+    return high if low == high else f"{low} to {high}"
 
 
 def memory(root: Path) -> dict[str, int | None]:

@@ -66,7 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="full: every record; light: sums alone, without p95 and timelines (default full)",
     )  # fmt: skip
     work.add_argument("--no-fuse", action="store_true", help="run every op of the graph by itself")
-    work.add_argument("--remeasure", action="store_true", help="measure the limits of this machine anew")
     table = parser.add_argument_group("what to print")
     table.add_argument(
         "--by", choices=BY, metavar="WHAT",
@@ -195,7 +194,7 @@ def _kernels(args: argparse.Namespace) -> int:
     isas = (ISAS[isa_index(args.isa)],) if args.isa is not None else usable_isas()
     pool = Pool(1)
     with progress_bar("measuring", quiet=args.quiet):
-        found = list(kernel_times(isas, lambda isa: limits(pool, isa, remeasure=args.remeasure)))
+        found = list(kernel_times(isas, lambda isa: limits(pool, isa)))
     if args.json is not None:
         return _save_data(args.json, [asdict(f) for f in found])
     tables.write(sys.stdout, *measured_tables.kernel_table(found), ascii_only=args.ascii)
@@ -231,7 +230,9 @@ def _save_data(path: str, data: object) -> int:
 def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
     from ggtui.perf.compare import refuse, run_differences
     from ggtui.perf.measure import made_up_prompt, measure
-    from ggtui.perf.roofline import cpu_of, limits
+    from ggtui.perf.roofline import cpu_of, joined, keep
+    from ggtui.perf.roofline import measure as measure_limits
+    from ggtui.perf.stage import stages
     from ggtui.viz.progress import progress_bar
 
     session = _session(args)
@@ -239,8 +240,13 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
         refuse(run_differences(base.run, session.run_info()))
     prompt = session.tokenizer.encode(args.prompt) if args.prompt else made_up_prompt(session, args.n_prompt)
     with progress_bar("measuring", quiet=args.quiet) as progress:
-        allowed = limits(*cpu_of(session), remeasure=args.remeasure)
+        # The machine may change its pace meanwhile, so it is asked before and after, and of just what was read.
+        cpu = cpu_of(session)
+        before = measure_limits(*cpu)
         trace = measure(session, prompt, args.n_predict, args.repeat, progress)
+        read = [round(float(stage.traffic.sum())) for stage in stages(trace)]
+        allowed = joined(before, measure_limits(*cpu, read))
+    keep(allowed)
     return replace(trace, limits=allowed)
 
 

@@ -61,15 +61,6 @@ int gg_quantize(int type, int64_t n, const float *src, void *dst);
  * bit i, or bits 2i and 2i + 1, of byte j belong to weight 4i + j (of 2-bit fields two such strips hold 32 weights). Q8_0's
  * quants and Q6_K's scales are stored + 128. */
 int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst);
-typedef struct {
-    int32_t type;
-    int64_t ne0, ne1;
-    const void *src;
-    void *dst;
-} gg_pack_job;
-/* Does gg_pack for each job. Several threads may share the work: each does what no other has taken; *next is how many were
- * taken, 0 at first. Returns a gg_status. */
-int gg_pack_all(const gg_pack_job *jobs, int64_t n, int64_t *next);
 int gg_packable(int type);
 /* Row i1 of a packed matrix, as floats. */
 int gg_unpack_row(int type, int64_t ne0, int64_t i1, const void *packed, float *dst);

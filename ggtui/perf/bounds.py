@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -23,6 +24,12 @@ def read_rate(limits: Limits, n_bytes: float) -> float | None:
         return None
     sizes, rates = [log(size) for size, _ in known], [rate for _, rate in known]
     return float(np.interp(log(max(n_bytes, 1.0)), sizes, rates))
+
+
+def read_least(limits: Limits, n_bytes: float) -> float | None:
+    """As read_rate, of the slowest probes."""
+    rates = limits.least[2:] or [rate for _, rate in limits.read]
+    return read_rate(replace(limits, read=tuple(zip((n for n, _ in limits.read), rates, strict=True))), n_bytes)
 
 
 def binding(

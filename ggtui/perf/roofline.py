@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,24 +23,52 @@ from ggtui.core.runtime.record import Limits
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
 
-VERSION = 3  # of the measurement; a file of another one is measured anew
+VERSION = 4  # of the measurement; a file of another one is measured anew
 # Bytes that all threads read together, over and over: from the innermost caches to far beyond them.
 READ_SIZES = tuple((1 << 18) << shift for shift in range(0, 11, 2))
+PROBES = 3
 _MIN_STEP = 512
 _MOST = 1 << 20  # bytes of the file that keeps them
 
 
-def measure(pool: Pool, isa: str | None = None) -> Limits:
-    """The limits of a pool's threads together. Takes a second or two. Raises GgtuiError where it can't be measured."""
+def measure(pool: Pool, isa: str | None = None, more_sizes: Sequence[int] = ()) -> Limits:
+    """The limits of a pool's threads together, of PROBES one after the other. Takes half a second. `more_sizes`: bytes
+    to read beside READ_SIZES, such as those of a model. Raises GgtuiError where it can't be measured."""
     index = isa_index(isa)
-    sizes = [size for size in READ_SIZES if size >= pool.threads * _MIN_STEP]
+    sizes = sorted(size for size in {*READ_SIZES, *more_sizes} if size >= pool.threads * _MIN_STEP)
+    found = [_probe(pool, index, sizes) for _ in range(PROBES)]
+    return joined(*found)
+
+
+def _probe(pool: Pool, isa: int, sizes: Sequence[int]) -> Limits:
     return Limits(
-        isa=ISAS[index],
+        isa=ISAS[isa],
         threads=pool.threads,
-        read=tuple((size, _limit(pool, lib.GG_LIMIT_READ, index, size)) for size in sizes),
-        int8=_limit(pool, lib.GG_LIMIT_INT8, index),
-        f32=_limit(pool, lib.GG_LIMIT_F32, index),
-        barrier_ns=_limit(pool, lib.GG_LIMIT_BARRIER, index),
+        read=tuple((size, _limit(pool, lib.GG_LIMIT_READ, isa, size)) for size in sizes),
+        int8=_limit(pool, lib.GG_LIMIT_INT8, isa),
+        f32=_limit(pool, lib.GG_LIMIT_F32, isa),
+        barrier_ns=_limit(pool, lib.GG_LIMIT_BARRIER, isa),
+    )
+
+
+def joined(*probes: Limits) -> Limits:
+    """What all of them together say: the most that any reached, and the least that one did."""
+    most: dict[int, float] = {}
+    least: dict[int, float] = {}
+    for found in probes:
+        lows = found.least[2:] or [rate for _, rate in found.read]
+        for (size, rate), low in zip(found.read, lows, strict=True):
+            most[size] = max(rate, most.get(size, rate))
+            least[size] = min(low, least.get(size, low))
+    slowest = [min(p.least[i] if p.least else (p.int8, p.f32)[i] for p in probes) for i in range(2)]
+    return Limits(
+        isa=probes[0].isa,
+        threads=probes[0].threads,
+        read=tuple(sorted(most.items())),
+        int8=max(p.int8 for p in probes),
+        f32=max(p.f32 for p in probes),
+        barrier_ns=min(p.barrier_ns for p in probes),
+        least=(*slowest, *(least[size] for size in sorted(least))),
     )
 
 
@@ -51,17 +79,17 @@ def _limit(pool: Pool, kind: int, isa: int, n_bytes: int = 0) -> float:
     return value
 
 
-def limits(pool: Pool, isa: str | None = None, *, remeasure: bool = False) -> Limits:
-    """The limits as they were measured on this machine before, else measured now and kept."""
-    name = ISAS[isa_index(isa)]
+def limits(pool: Pool, isa: str | None = None) -> Limits:
+    """The limits, measured now and kept."""
+    found = measure(pool, isa)
+    keep(found)
+    return found
+
+
+def keep(found: Limits) -> None:
+    """For `known_limits`, in place of what was measured before."""
     path = cache_file()
-    known = {} if remeasure else _read(path)
-    key = f"{name} {pool.threads}"
-    if key not in known:
-        found = measure(pool, name)
-        known = _read(path) | {key: found}
-        _write(path, known)
-    return known[key]
+    _write(path, _read(path) | {f"{found.isa} {found.threads}": found})
 
 
 def cpu_of(session: Session) -> tuple[Pool, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ggtui.core.runtime.record import RunInfo, Trace
+from ggtui.perf.bounds import read_least
 from ggtui.perf.stage import Interruption, Stage, stages
 
 BUSY = 0.05  # of the cores: less than that of other programs is nothing to speak of
@@ -53,18 +54,25 @@ def _bound(stage: Stage) -> list[str]:
     heaviest = stage.graph.nodes[int(traffic.argmax())] if total else None
     share = f"; {heaviest.key or heaviest.name} is {traffic.max() / total:.0%} of the bytes" if heaviest else ""
     binds, reached = stage.bound
-    if reached is None:
+    limits = stage.limits
+    if reached is None or limits is None:
         return [f"{stage.name} moves {total / 1e6:.1f} MB an evaluation{share}"] if total else []
     if binds == "compute":
         bound = f"compute-bound: {reached:.0%} of {stage.compute_limit / 1e9:.0f} GFLOP/s"
     elif binds == "memory":
-        bound = f"memory-bound: {reached:.0%} of {(stage.read_limit or 0.0) / 1e9:.1f} GB/s"
+        bound = f"memory-bound: {reached:.0%} of {_range(read_least(limits, total), stage.read_limit)}"
     else:
-        rate, allowed = total / stage.evals.mean, (stage.read_limit or 0.0) / 1e9
-        bound = f"bound by the caches: {rate:.1f} GB/s, more than the {allowed:.1f} of so many bytes"
+        allowed = _range(read_least(limits, total), stage.read_limit)
+        bound = f"bound by the caches: {total / stage.evals.mean:.1f} GB/s, more than {allowed} for so many bytes"
     if reached < 0.4:
         bound = f"far from what the machine allows ({bound})"
     return [f"{stage.name} is {bound}{share}"]
+
+
+def _range(least: float | None, most: float | None) -> str:
+    """Of bytes a second, where probes differ what they said."""
+    low, high = (f"{(rate or 0.0) / 1e9:.1f}" for rate in (least, most))
+    return f"{high} GB/s" if low == high else f"{high} GB/s (probes: {low} to {high})"
 
 
 def _threads(stage: Stage) -> str:

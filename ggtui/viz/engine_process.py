@@ -173,7 +173,7 @@ class Engine:
             case m.MeasureLimits():
                 from ggtui.perf.roofline import cpu_of, limits
 
-                self._outbox.put(m.Measured(limits(*cpu_of(self.session), remeasure=True)))
+                self._outbox.put(m.Measured(limits(*cpu_of(self.session))))
 
     def _fail(self, error: GgtuiError | OSError) -> None:
         from ggtui.viz import summary

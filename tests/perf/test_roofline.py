@@ -33,24 +33,38 @@ def test_every_limit_is_measured(isa: str, threads: int) -> None:
     assert 1e7 < found.f32 < 1e15 and 1e7 < found.int8 < 1e15 and 0 < found.barrier_ns < 1e8
 
 
-def test_limits_are_kept_until_they_are_asked_for_anew(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
+def test_limits_are_the_most_of_several_probes_and_the_least_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter(float(v) for v in (5, 9, 20, 30, 7, 6, 8, 21, 33, 9, 4, 10, 19, 31, 8))
+    monkeypatch.setattr(roofline, "_limit", lambda pool, kind, isa, n_bytes=0: next(values))
+    found = roofline.measure(Pool(1), "scalar")
+    assert found == Limits("scalar", 1, ((1 << 16, 6.0), (1 << 20, 10.0)), 21.0, 33.0, 7.0, (19.0, 30.0, 4.0, 8.0))
+    other = Limits("scalar", 1, ((1 << 16, 7.0), (1 << 30, 1.0)), 18.0, 30.0, 6.0)
+    assert roofline.joined(found, other) == Limits(
+        "scalar", 1, ((1 << 16, 7.0), (1 << 20, 10.0), (1 << 30, 1.0)), 21.0, 33.0, 6.0, (18.0, 30.0, 4.0, 8.0, 1.0)
+    )
+
+
+def test_limits_are_measured_for_what_a_model_reads() -> None:
+    found = roofline.measure(Pool(1), "scalar", [3 << 18])
+    assert [size for size, _ in found.read] == [1 << 16, 3 << 18, 1 << 20] and len(found.least) == 5
+
+
+def test_limits_are_kept(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
     rates = iter((1.0, 2.0, 3.0))
 
     def measure(pool: Pool, isa: str | None = None) -> Limits:
-        return Limits(isa or "", pool.threads, ((1024, 1e9),), next(rates), 1.0, 1.0)
+        return Limits(isa or ISAS[0], pool.threads, ((1024, 1e9),), next(rates), 1.0, 1.0)
 
     monkeypatch.setattr(roofline, "measure", measure)
     isa = usable_isas()[-1]
     assert roofline.known_limits(isa, 1) is None
-    assert roofline.limits(Pool(1)).int8 == 1.0 and roofline.limits(Pool(1), isa).int8 == 1.0
-    assert roofline.limits(Pool(2)).int8 == 2.0  # other threads are another measurement
-    assert roofline.limits(Pool(1), remeasure=True).int8 == 3.0
+    assert roofline.limits(Pool(1), isa).int8 == 1.0
+    assert roofline.limits(Pool(2), isa).int8 == 2.0  # other threads are another measurement
+    assert roofline.limits(Pool(1), isa).int8 == 3.0  # in place of the first
     assert roofline.known_limits(isa, 2) == Limits(isa, 2, ((1024, 1e9),), 2.0, 1.0, 1.0)
-    files = list((own_cache / "ggtui").iterdir())
-    assert files == [roofline.cache_file()] and set(json.loads(files[0].read_text())["limits"]) == {
-        f"{isa} 1",
-        f"{isa} 2",
-    }
+    assert roofline.known_limits(isa, 1) == Limits(isa, 1, ((1024, 1e9),), 3.0, 1.0, 1.0)
+    (file,) = (own_cache / "ggtui").iterdir()
+    assert file == roofline.cache_file() and set(json.loads(file.read_text())["limits"]) == {f"{isa} 1", f"{isa} 2"}
 
 
 def kept(**changed: object) -> str:

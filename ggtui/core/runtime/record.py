@@ -214,11 +214,12 @@ class MemoryUse:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a machine allows so many threads with an instruction set.
+    """What a machine allows so many threads with an instruction set: the most that any of several probes reached.
 
     read     (bytes, bytes a second): reading so many bytes, all threads together, over and over
     int8, f32   operations a second of multiply-adds, each counted as two
-    barrier_ns  the threads meeting once
+    barrier_ns  the threads meeting once, the least
+    least    what the slowest probe reached, of int8, f32 and then of each size of `read`; empty of a single probe
     """
 
     isa: str
@@ -227,6 +228,7 @@ class Limits:
     int8: float
     f32: float
     barrier_ns: float
+    least: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,16 +217,6 @@ int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst) {
     return GG_OK;
 }
 
-int gg_pack_all(const gg_pack_job *jobs, int64_t n, int64_t *next) {
-    for (int64_t i; (i = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < n;) {
-        const int status = gg_pack(jobs[i].type, jobs[i].ne0, jobs[i].ne1, jobs[i].src, jobs[i].dst);
-        if (status != GG_OK) {
-            return status;
-        }
-    }
-    return GG_OK;
-}
-
 int gg_unpack_row(int type, int64_t ne0, int64_t i1, const void *packed, float *dst) {
     if (!gg_packable(type)) {
         return refuse(type);

@@ -92,7 +92,7 @@ def test_what_the_system_said_comes_back(tmp_path: Path) -> None:
     assert load(tmp_path / "a.json") == trace
     for bad in (Unscheduled(5, 10, 3), Unscheduled(0, 0, 3), Unscheduled(0, 10, -3)):
         save(replace(base, tokens=(replace(said, unscheduled=(bad,)),)), tmp_path / "bad.json")
-        with pytest.raises(ValueError, match="damaged trace: .*(thread 5|span_ns is 0|lost_ns is -3)"):
+        with pytest.raises(ValueError, match=r"damaged trace: .*(thread 5|span_ns is 0|lost_ns is -3)"):
             load(tmp_path / "bad.json")
 
 
