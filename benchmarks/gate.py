@@ -1,5 +1,5 @@
-"""How often `ggtui perf --compare --fail-above` is wrong: pairs of equal runs beside another program must not fail, and a node
-that became slower must be found.
+"""How often `ggtui perf --compare --fail-above` is wrong: pairs of equal runs beside another program must not fail, and
+a node that became slower must be found.
 
   python benchmarks/gate.py [MODEL] [--pairs 10] [--threads 2]
 

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("-p", "--prompt", metavar="TEXT", help="the prompt; without it tokens drawn at random")
     _count(work, "--n-prompt", 128, "tokens of a random prompt")
     _count(work, "-n", "--n-predict", 64, "tokens to generate")
-    _count(work, "-r", "--repeat", 5, "rounds")
+    _count(work, "-r", "--repeat", 10, "rounds")
     work.add_argument(
         "--profile", choices=("light", "full"), default="full", metavar="HOW",
         help="full: every record; light: sums alone, without p95 and timelines (default full)",
@@ -305,6 +305,9 @@ def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
         if names:
             more = f" and {len(names) - 10} more" if len(names) > 10 else ""
             print(printable_line(f"{what}: {', '.join(names[:10])}{more}"), file=out)
+    for stage, pace in found.slower_machine.items():
+        told = f"its limits say that the machine itself was slower now: of {stage}, {pace - 1:.0%} is no change of ours"
+        print(told, file=out)
     if found.unclear:
         told = ", ".join(f"{c.key} ({c.stage}, {tables.interval(c.ratio)})" for c in found.unclear[:UNCLEAR])
         more = f" and {len(found.unclear) - UNCLEAR} more" if len(found.unclear) > UNCLEAR else ""

@@ -6,7 +6,7 @@ Traces are only compared where they should agree: the same machine, threads, ins
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import RunInfo, Trace
-from ggtui.perf.intervals import Estimate, Interval, ratio
+from ggtui.perf.bounds import read_rate
+from ggtui.perf.intervals import BUSY_ERROR, RUN_ERROR, Estimate, Interval, ratio
 from ggtui.perf.stage import STAGES, Stage, stages
-from ggtui.perf.table import Groups, rows
+from ggtui.perf.table import rows
 
 WHOLE = "whole evaluation"
 JUDGED = 0.05  # of the work: nodes that take less are shown, and not judged
+_OTHER_PACE = 0.15  # by which probes of one machine differ anyway
 _FEW = 4  # repetitions, fewer than which say too little of how they differ
 _PIECES = 8  # of a run that was not repeated
 _NEIGHBOURS = 16  # evaluations that count as one where a light profile keeps only their sums
@@ -50,7 +52,8 @@ class Change:
 class Comparison:
     """whole: the evaluations themselves. changes: the nodes, the largest shown change first. worse: what is beyond the
     gate; unclear: what may be, but was measured too noisily to tell; of whole evaluations and of the nodes that take
-    JUDGED or more. `missing` and `new` are nodes that only one of the traces has."""
+    JUDGED or more. `missing` and `new` are nodes that only one of the traces has. slower_machine: how many times as
+    long the machine itself takes now in a stage, where its limits say so: that much is no reason to fail."""
 
     whole: tuple[Change, ...]
     changes: tuple[Change, ...]
@@ -58,6 +61,7 @@ class Comparison:
     unclear: tuple[Change, ...]
     missing: tuple[str, ...]
     new: tuple[str, ...]
+    slower_machine: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_differences(base: RunInfo, now: RunInfo) -> list[str]:
@@ -126,7 +130,7 @@ def _shape(stage: Stage) -> dict[str, str]:
 
 
 def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: bool = False) -> Comparison:
-    """The mean times of each node, each change with its interval; all intervals of a kind hold together.
+    """The time that threads spend on each node, each change with its interval; all intervals of a kind hold together.
 
     fail_above  what is judged is worse when it takes longer by more than this part of its time and its interval shows
                 that it does; None: nothing is
@@ -142,24 +146,41 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
         len(keys & old.keys() & new.keys()) for keys, (old, new) in zip(judged, tables, strict=True)
     )
     n_others = max(sum(len(old.keys() & new.keys()) for old, new in tables) + len(both) - n_judged, 1)
+    run_error = RUN_ERROR + BUSY_ERROR * max(t.run.others + t.run.stolen for t in (base, now))
     whole, changes, largest, missing, new_keys = [], [], [], [], []
     for (first, second), (old, new), keys in zip(both, tables, judged, strict=True):
         name = first.name
         missing += [f"{name} {key}" for key in old if key not in new]
         new_keys += [f"{name} {key}" for key in new if key not in old]
-        whole.append(_change(name, WHOLE, _whole(first), _whole(second), n_judged))
+        whole.append(_change(name, WHOLE, _whole(first), _whole(second), n_judged, run_error))
         for key in (key for key in old if key in new):
-            changes.append(_change(name, key, old[key], new[key], n_judged if key in keys else n_others))
+            changes.append(_change(name, key, old[key], new[key], n_judged if key in keys else n_others, run_error))
             largest += [changes[-1]] if key in keys else []
     changes.sort(key=lambda c: (not c.shown, -abs(c.delta) if c.shown else -max(c.base, c.now)))
     above = float("inf") if fail_above is None else 1 + fail_above
-    worse = tuple(c for c in [*whole, *largest] if c.shown and c.ratio.value > above)
-    unclear = tuple(c for c in [*whole, *largest] if not c.shown and c.ratio.high > above)
-    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys))
+    paces = {old.name: _pace(old, new) for old, new in both}
+    beyond = [c for c in [*whole, *largest] if c.shown and c.ratio.value > above]
+    worse = tuple(c for c in beyond if c.ratio.low > paces[c.stage])
+    unclear = tuple(c for c in [*whole, *largest] if c not in worse and c.ratio.high > above)
+    told = {name: pace for name, pace in paces.items() if pace != 1}
+    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told)
 
 
-def _change(stage: str, key: str, base: Estimate, now: Estimate, compared: int) -> Change:
-    return Change(stage, key, base.mean, now.mean, ratio(base, now, compared))
+def _pace(base: Stage, now: Stage) -> float:
+    """How many times as long the machine itself may take now, by what it was probed to allow in both runs; 1 where that
+    is about the same, or was not measured."""
+    rates = []
+    for stage in (base, now):
+        read = read_rate(stage.limits, float(base.traffic.sum())) if stage.limits else None
+        if stage.limits is None or read is None:
+            return 1.0
+        rates.append(stage.limits.int8 if base.bound[0] == "compute" else read)
+    pace = rates[0] / rates[1]
+    return pace if pace > 1 + _OTHER_PACE else 1.0
+
+
+def _change(stage: str, key: str, base: Estimate, now: Estimate, compared: int, run_error: float) -> Change:
+    return Change(stage, key, base.value, now.value, ratio(base, now, compared, run_error))
 
 
 def _judged(*both: Stage) -> set[str]:
@@ -172,16 +193,15 @@ def _whole(stage: Stage) -> Estimate:
 
 
 def _estimates(stage: Stage) -> dict[str, Estimate]:
-    """Of each node."""
-    groups = Groups(stage, "node")
+    """Of each node the work of all threads, as the mean over them: how they share it differs from run to run."""
+    work = stage.work.sum(axis=2).mean(axis=2)
+    keys = [node.key or node.name for node in stage.graph.nodes]
     if stage.light is not None:
         counts = max(len(stage.tokens) / _NEIGHBOURS, 2.0)
-        return {
-            r.key: Estimate(r.time.mean, r.time.sd / sqrt(counts) / r.time.mean if r.time.mean else 0.0, counts - 1)
-            for r in rows(stage)
-        }
-    means = np.stack([groups.times[block].mean(axis=0) for block in _blocks(stage)], axis=1)
-    return {key: Estimate.of(values) for key, values in zip(groups.keys, means.tolist(), strict=True)}
+        errors = {r.key: r.time.sd / sqrt(counts) / r.time.mean if r.time.mean else 0.0 for r in rows(stage)}
+        return {key: Estimate(float(ns), errors[key], counts - 1) for key, ns in zip(keys, work[0], strict=True)}
+    means = np.stack([work[block].mean(axis=0) for block in _blocks(stage)], axis=1)
+    return {key: Estimate.of(values) for key, values in zip(keys, means.tolist(), strict=True)}
 
 
 def _blocks(stage: Stage) -> list[NDArray[np.int64]]:

@@ -10,7 +10,10 @@ from statistics import NormalDist, fmean, median, stdev
 CONFIDENCE = 0.95
 # Two runs of the same program differ by about this part (a standard deviation) beyond what each of them shows of
 # itself: where its pages lie, which of the caches' sets they fall into.
-RUN_ERROR = 0.01
+RUN_ERROR = 0.015
+BUSY_ERROR = 0.05  # times the part of the cores that other programs use
+_DEVIATION = 1.4826  # of a normal distribution, over how far half of it is from the middle
+_OF_MEDIAN = 1.2533  # the error of a median over that of a mean, for many values
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +30,21 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean, its standard error as a part of it, and the degrees of freedom of that error."""
+    """A typical value, its standard error as a part of it, and the degrees of freedom of that error."""
 
-    mean: float
+    value: float
     error: float
     freedom: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:
-        """Of independent measurements. Of a single one the error is not known: infinite."""
-        mean = fmean(values)
-        if len(values) < 2 or not mean:
-            return cls(mean, float("inf"), 1.0)
-        return cls(mean, stdev(values) / sqrt(len(values)) / mean, len(values) - 1.0)
+        """Of independent measurements: their median, which some that were disturbed do not move, and its error by how
+        far half of them are from it. Of a single one the error is not known: infinite."""
+        value = median(values)
+        if len(values) < 2 or not value:
+            return cls(value, float("inf"), 1.0)
+        deviation = _DEVIATION * median(abs(v - value) for v in values)
+        return cls(value, _OF_MEDIAN * deviation / sqrt(len(values)) / value, len(values) - 1.0)
 
 
 def t_quantile(p: float, freedom: float) -> float:
@@ -55,14 +60,14 @@ def t_quantile(p: float, freedom: float) -> float:
     return float(z + sum(term / freedom ** (i + 1) for i, term in enumerate(terms)))
 
 
-def ratio(base: Estimate, now: Estimate, compared: int = 1) -> Interval:
+def ratio(base: Estimate, now: Estimate, compared: int = 1, run_error: float = RUN_ERROR) -> Interval:
     """now / base, of two runs. `compared`: how many ratios are looked at together, so that with CONFIDENCE all of their
-    intervals hold (Bonferroni)."""
-    if not base.mean or not now.mean:
-        equal = base.mean == now.mean
+    intervals hold (Bonferroni). `run_error`: by how much runs differ in themselves."""
+    if not base.value or not now.value:
+        equal = base.value == now.value
         return Interval(1.0 if equal else float("inf"), 0.0, float("inf"))
-    value = now.mean / base.mean
-    squares = [e.error**2 + RUN_ERROR**2 for e in (base, now)]
+    value = now.value / base.value
+    squares = [e.error**2 + run_error**2 for e in (base, now)]
     error = sqrt(sum(squares))
     if error == float("inf"):
         return Interval(value, 0.0, error)

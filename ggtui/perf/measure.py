@@ -15,6 +15,7 @@ from ggtui.core.runtime.record import TokenRecord, Trace
 
 Progress = Callable[[int, int], None]
 SEED = 1
+APART = 0.1  # seconds at least from one round to the next: a machine has moods, which last some moments
 
 
 def made_up_prompt(session: Session, n_tokens: int) -> list[int]:
@@ -42,6 +43,7 @@ def measure(
     records: list[TokenRecord] = []
     times: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(2 * repeat):
+        began = time.monotonic()
         for found, recorded, ns in _once(session, prompt, n_predict, turn % 2):
             if recorded:
                 records += found
@@ -49,6 +51,8 @@ def measure(
                 times[recorded].append(ns)
         if progress is not None:
             progress(turn + 1, 2 * repeat)
+        while turn + 1 < 2 * repeat and time.monotonic() < began + APART:
+            _once(session, prompt, n_predict, None)  # at rest, it would begin again with cold caches and a slow clock
     session.recording = True
     trace = session.trace(records)
     token, plain = (median(times[recorded]) if times[recorded] else 0.0 for recorded in (True, False))

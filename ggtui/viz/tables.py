@@ -97,7 +97,7 @@ def comparison_table(comparison: Comparison, top: int | None = 20) -> tuple[str,
         change = f"{'+' if c.delta >= 0 else '-'}{duration(abs(c.delta))}"
         told = [change, f"{c.ratio.value - 1:+.1%}{mark}"] if c.shown else ["", "~"]
         lines.append([c.key, c.stage, duration(c.base), duration(c.now), *told, interval(c.ratio)])
-    return "changes, the largest that is shown first; with the interval of each", columns, lines
+    return "changes of the threads' time, the largest that is shown first", columns, lines
 
 
 def interval(ratio: Interval) -> str:
