@@ -99,8 +99,11 @@ def run(args: argparse.Namespace, condition: str) -> tuple[Trace, int]:
     found = json.loads(done.stdout)
     trace = loads(found["trace"])
     if args.save:
-        with gzip.open(Path(args.save) / f"{condition}.json.gz", "wt") as file:
-            json.dump({**found["trace"], "queued": found["queued"]}, file, separators=(",", ":"))
+        folder, text = Path(args.save), json.dumps(found["trace"], separators=(",", ":"))
+        (folder / f"{condition}.json.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+        told = folder / "queued.json"
+        known = json.loads(told.read_text()) if told.exists() else {}
+        told.write_text(json.dumps({**known, condition: found["queued"]}))
     return trace, found["queued"]
 
 
@@ -135,7 +138,7 @@ def main() -> None:
             base = quiet.setdefault(stage.name, shares)
             top = sorted(base, key=lambda key: -base[key])[:TOP]
             off = ", ".join(f"{shares[key] / base[key] - 1:+.1%}" for key in top)
-            parts = ", ".join(f"{k} {told[k]:.1%}" for k in ("work", "waiting", "waking", "not_scheduled", "held_up"))
+            parts = ", ".join(f"{k} {told[k]:.1%}" for k in ("work", "waiting", "not_scheduled", "held_up"))
             alone = told["evaluation_ns"] / 1e3
             print(f"  {stage.name}: {told['tok_s']:.0f} tok/s, undisturbed {alone:.1f} us; top {TOP} {off}; {parts}")
         said = sum(float(stage.times.lost[:, -1].sum()) for stage in stages(trace))

@@ -127,13 +127,11 @@ typedef struct {
     int64_t done;
 } gg_record;
 
-/* What the system was asked about a thread: for how long it had a core. It is asked at the end of a run, where the last time is
- * long ago or the run took long. */
+/* What the system said of a thread at the end of the last run, where it was asked: it is asked where the last time is long ago, or
+ * the run took long. */
 typedef struct {
-    uint64_t thread;
-    int64_t at, ran, slept; /* when it was asked last: the tick, nanoseconds on a core, ticks asleep */
-    int64_t span, lost;     /* if it was asked in the last run, else 0: nanoseconds since the time before, and how many of them
-                               the thread was not scheduled, though it did not sleep */
+    int64_t span; /* nanoseconds since the time before; 0: it was not asked */
+    int64_t lost; /* how many of them the thread was not scheduled, though it did not sleep */
 } gg_scheduled;
 
 /* All records of one step on one thread added up, in ticks. */

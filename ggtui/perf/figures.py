@@ -16,7 +16,7 @@ def summary(trace: Trace) -> dict[str, dict[str, Any]]:
              work_share (of the work of all nodes), gb_s, limit ("memory", "cache", "compute", "") and limit_share (None
              where it is not known)
     tok_s    as one who waits for the tokens sees it; evaluation_ns: of a typical evaluation
-    work, waiting, waking, not_scheduled, held_up   parts of the threads' time; together 1
+    work, waiting, waking, not_scheduled, held_up, calling   parts of the threads' time; together 1
     interruptions   evaluations that took far longer than their neighbours: n_past and ns of each
     busy_machine, stolen   parts of the cores' time that other programs, and other virtual machines, used
 
@@ -37,7 +37,7 @@ def _stage(stage: Stage, run: RunInfo) -> dict[str, Any]:
         ],
         "tok_s": stage.tokens_per_s, "evaluation_ns": stage.evals.mean,
         "work": stage.part("work"), "waiting": stage.part("wait"), "waking": stage.part("wake"),
-        "not_scheduled": stage.part("lost"), "held_up": stage.part("held"),
+        "not_scheduled": stage.part("lost"), "held_up": stage.part("held"), "calling": stage.part("call"),
         "interruptions": [{"n_past": i.n_past, "ns": i.ns} for i in stage.interruptions],
         "busy_machine": run.others, "stolen": run.stolen,
     }  # fmt: skip

@@ -27,7 +27,7 @@ _LEAST_LOST = 0.01  # of a span: below that the clocks' own jitter
 _LEAST_LATE_NS = 1e3
 _LEAST_EXCESS_NS = 20e3  # no program is let in for a shorter time
 _EXCESS = 1.25  # times the typical time
-_LONGEST_WAKE_NS = 30e3  # that waking a thread takes where there is a core for it
+_WAKE_NS = 5e3  # that waking a thread takes where there is a core for it
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: 
     working = _excess(together, _typical(together, _kinds(graph, shape[2])))
     working = working[..., np.newaxis] * work / np.maximum(together, 1.0)[..., np.newaxis]
     excess = np.concatenate(
-        (_excess(wake, _LONGEST_WAKE_NS), working, np.where(late > _LEAST_LATE_NS, late, 0.0)), axis=1
+        (np.maximum(wake - _WAKE_NS, 0.0), working, np.where(late > _LEAST_LATE_NS, late, 0.0)), axis=1
     )
     lost = _lost(excess, tokens, said)
     lost_wake, lost_work, lost_late = np.split(lost, [1, 1 + work.shape[1]], axis=1)
@@ -104,7 +104,7 @@ def _typical(times: Floats, kinds: Iterable[int]) -> Floats:
     return found
 
 
-def _excess(times: Floats, typical: Floats | float) -> Floats:
+def _excess(times: Floats, typical: Floats) -> Floats:
     return np.where(times > _EXCESS * typical + _LEAST_EXCESS_NS, times - typical, 0.0)
 
 

@@ -44,17 +44,19 @@ class Spread:
 @dataclass(frozen=True, slots=True)
 class ThreadTime:
     """Mean nanoseconds of an evaluation that a thread worked, waited for others at work, took to wake up, was not
-    scheduled, and was held up by others that were not."""
+    scheduled, was held up by others that were not, and in which the caller got into C and out again."""
 
     work: float
     wait: float
     wake: float
     lost: float = 0.0
     held: float = 0.0
+    call: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.work + self.wait + self.wake + self.lost + self.held
+        """What an evaluation takes."""
+        return self.work + self.wait + self.wake + self.lost + self.held + self.call
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,8 @@ class Stage:
         t = self.times
         columns = (t.work.sum(axis=(1, 2)), t.wait.sum(axis=(1, 2)), t.wake, t.lost, t.held)
         means = np.stack([column.mean(axis=0) for column in columns], axis=1)
-        return tuple(ThreadTime(*row) for row in means.tolist())
+        call = np.maximum(np.mean([t.eval_ns for t in self.tokens]) - means.sum(axis=1), 0.0)
+        return tuple(ThreadTime(*row) for row in np.column_stack((means, call)).tolist())
 
     def part(self, name: str) -> float:
         """What part of the threads' time goes into one of ThreadTime's."""

@@ -83,9 +83,9 @@ def _threads(stage: Stage) -> str:
         f"{stage.part(name):.1%} {what}"
         for name, what in (
             ("work", "work"), ("wait", "waiting for each other"), ("wake", "waking up"), ("lost", "not scheduled"),
-            ("held", "waiting for a thread that was not scheduled"),
+            ("held", "waiting for a thread that was not scheduled"), ("call", "calling it"),
         )
-        if name in ("work", "wait", "wake") or stage.part(name) >= 0.001
+        if name in ("work", "wait", "wake") or stage.part(name) >= 0.005
     ]  # fmt: skip
     return f"{stage.name}: the threads' time is {', '.join(parts)}"
 

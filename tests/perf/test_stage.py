@@ -90,7 +90,7 @@ def test_all_parts_fill_the_wall_time_on_every_thread(session: Session) -> None:
                 filled = at_nodes + times.wake[i, thread] + times.lost[i, thread] + times.held[i, thread]
                 assert filled == pytest.approx(max(r.done for r in token.records), rel=0.02)
                 assert filled <= token.eval_ns * 1.001 + 100
-        parts = [stage.part(name) for name in ("work", "wait", "wake", "lost", "held")]
+        parts = [stage.part(name) for name in ("work", "wait", "wake", "lost", "held", "call")]
         assert sum(parts) == pytest.approx(1) and min(parts) >= 0
     # The clock around the call says the same. Of five prompts one at least is not put aside by the system meanwhile.
     prompts = next(stage for stage in stages(session.trace(runs)) if stage.name == "prompt").tokens

@@ -2,7 +2,6 @@
  * one starts. */
 #ifndef GG_RECORD_H
 #define GG_RECORD_H
-#include <pthread.h>
 #include <stddef.h>
 
 #include "base/ticks.h"
@@ -25,15 +24,13 @@ static inline void gg_record_step(gg_recorder *r, int64_t end, int64_t done) {
 }
 
 /* Asks the system about the thread that calls. */
-static inline void gg_ask(gg_scheduled *s) {
-    const gg_scheduled before = *s;
+static inline gg_scheduled gg_ask(void) {
+    const gg_reading before = gg_last_reading, now = {gg_ticks_loose(), gg_thread_ns(), gg_slept};
+    gg_last_reading = now;
     const double tick_ns = gg_tick_ns();
-    *s = (gg_scheduled){.thread = (uint64_t)pthread_self(), .at = gg_ticks_loose(), .ran = gg_thread_ns(), .slept = gg_slept};
-    if (s->thread == before.thread) { /* else another one calls now */
-        s->span = (int64_t)((double)(s->at - before.at) * tick_ns);
-        s->lost = s->span - (s->ran - before.ran) - (int64_t)((double)(s->slept - before.slept) * tick_ns);
-        s->lost = s->lost > 0 ? s->lost : 0;
-    }
+    const int64_t span = (int64_t)((double)(now.at - before.at) * tick_ns);
+    const int64_t lost = span - (now.ran - before.ran) - (int64_t)((double)(now.slept - before.slept) * tick_ns);
+    return (gg_scheduled){span, lost > 0 ? lost : 0};
 }
 
 /* Thread ith begins a run now, which the caller asked for at the tick `asked`. */
@@ -42,23 +39,21 @@ static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int ith, int6
     gg_recorder r = {.records = &trace->records[ith * trace->capacity], .capacity = trace->capacity};
     gg_record_step(&r, asked, now);
     if (trace->scheduled != NULL) {
-        gg_scheduled *s = &trace->scheduled[ith];
-        if (now - s->at > 2 * trace->every) { /* there was a pause, which is nobody's loss */
-            gg_ask(s);
+        trace->scheduled[ith].span = 0;
+        if (now - gg_last_reading.at > 2 * trace->every) { /* there was a pause, which is nobody's loss */
+            (void)gg_ask();
         }
-        s->span = 0;
     }
     return r;
 }
 
 static inline void gg_ask_if_due(const gg_trace *trace, int ith, int64_t asked) {
     if (trace->scheduled != NULL) {
-        gg_scheduled *s = &trace->scheduled[ith];
-        const int64_t now = gg_ticks_loose();
-        const int64_t took = now - asked;
+        const int64_t now = gg_ticks_loose(), took = now - asked;
         /* A long run is not slowed by it; one that took longer than it should is why this is asked at all. */
-        if (now - s->at > trace->every || took > trace->every / 10 || (double)took > GG_DISTURBED * (double)trace->typical) {
-            gg_ask(s);
+        if (now - gg_last_reading.at > trace->every || took > trace->every / 10 ||
+            (double)took > GG_DISTURBED * (double)trace->typical) {
+            trace->scheduled[ith] = gg_ask();
         }
     }
 }

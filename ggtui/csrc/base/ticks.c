@@ -23,6 +23,7 @@ static int64_t ns_of(clockid_t clock) {
 int64_t gg_clock_ns(void) { return ns_of(CLOCK); }
 
 _Thread_local int64_t gg_slept;
+_Thread_local gg_reading gg_last_reading;
 
 int64_t gg_thread_ns(void) { return ns_of(CLOCK_THREAD_CPUTIME_ID); }
 

@@ -13,6 +13,12 @@ int64_t gg_clock_ns(void);
 int64_t gg_thread_ns(void); /* for how long this thread has had a core so far; some 300 ns to ask */
 extern _Thread_local int64_t gg_slept; /* ticks that it wanted none: it waited for another thread, or for a function of Python's */
 
+/* When the system was last asked about this thread, and what it and gg_slept said then. */
+typedef struct {
+    int64_t at, ran, slept; /* a tick, nanoseconds, ticks */
+} gg_reading;
+extern _Thread_local gg_reading gg_last_reading;
+
 int64_t gg_ticks(void); /* as gg_ticks_fenced, from a function that is not inlined */
 
 #if defined(__x86_64__)

@@ -81,7 +81,8 @@ def limit_line(stage: Stage, place: Place, hint: str) -> Text:
 def thread_line(name: str, thread: ThreadTime, place: Place) -> Text:
     """What a thread did, as shares and as a bar of pieces."""
     total = max(thread.total, 1.0)
-    shares = [ns / total for ns in (thread.work, thread.wait, thread.wake, thread.lost + thread.held)]
+    total -= thread.call  # of which there is no bar: it is the same for all
+    shares = [ns / max(total, 1.0) for ns in (thread.work, thread.wait, thread.wake, thread.lost + thread.held)]
     told = "  ".join(f"{part} {share:5.1%}" for part, share in zip(_PARTS, shares, strict=True))
     text = Text(f" {name:{_LABEL}}{told:{_NUMBERS}}")
     ends = [round(sum(shares[: i + 1]) * place.bar) for i in range(len(shares))]
