@@ -51,7 +51,7 @@ TRACE_READERS = (
     "viz.dot", "viz.labels", "viz.tables",
 )  # fmt: skip
 SEEN_BY_TRACE_READERS = ("core.runtime.record", "core.engine.trace_file", "core.errors", "core.saving", "viz.text")
-SEEN_BY_TRACE_READERS += TRACE_READERS
+SEEN_BY_TRACE_READERS += ("core.runtime.busy", *TRACE_READERS)
 
 MAX_LINES = 420
 SOURCES = ("ggtui", "tests", "examples", "benchmarks")

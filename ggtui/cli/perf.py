@@ -293,6 +293,7 @@ def _print(args: argparse.Namespace, trace: Trace) -> None:
 
 def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
     from ggtui.perf.compare import compare, differences
+    from ggtui.perf.words import busy_machine
     from ggtui.viz import tables
 
     found = compare(base, trace, args.fail_above, force=args.force)
@@ -305,6 +306,9 @@ def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
         if names:
             more = f" and {len(names) - 10} more" if len(names) > 10 else ""
             print(printable_line(f"{what}: {', '.join(names[:10])}{more}"), file=out)
+    for name, run in (("base", base.run), ("now", trace.run)):
+        for told in busy_machine(run):
+            print(f"{name}: {told}", file=out)
     for stage, pace in found.slower_machine.items():
         told = f"its limits say that the machine itself was slower now: of {stage}, {pace - 1:.0%} is no change of ours"
         print(told, file=out)

@@ -125,6 +125,7 @@ def _trace(args: argparse.Namespace, session: Session, ids: list[int], *, print_
         next(e for e in EXPORTERS if e.name == "chrome").save(trace, args.chrome)
     if print_graph:
         _print_graph(args, stage)
+    _tell_busy(trace, quiet=args.quiet)
     if args.dot is not None:
         from ggtui.viz.dot import dot_text
         from ggtui.viz.picture import check_ending, has_markup, write_picture
@@ -149,6 +150,14 @@ def _steps(args: argparse.Namespace, session: Session, ids: list[int]) -> list[S
         session.reset()
         session.recording = True
         return list(session.generate(ids, args.n_predict, **options))
+
+
+def _tell_busy(trace: Trace, *, quiet: bool) -> None:
+    from ggtui.perf.words import busy_machine
+
+    for line in busy_machine(trace.run):
+        if sys.stderr is not None and not quiet:
+            print(f"ggtui: {line}", file=sys.stderr)
 
 
 # ---- what is printed ----

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ggtui.core.runtime.busy import BUSY
 from ggtui.core.runtime.record import RunInfo, Trace
 from ggtui.perf.bounds import read_least
 from ggtui.perf.stage import Interruption, Stage, stages
-
-BUSY = 0.05  # of the cores: less than that of other programs is nothing to speak of
 
 
 def in_words(trace: Trace) -> list[str]:

@@ -249,6 +249,8 @@ class Live:
         self.graphs = event.graphs or self.graphs
         self.memory = event.memory or self.memory
         self.rss = event.rss or self.rss
+        if event.busy is not None:
+            self.run = replace(self.run, others=event.busy.others, stolen=event.busy.stolen)
         if event.steps and self.loaded is not None:
             self._grow(Point(self.n_evaluations, self.n_past, self.n_past * self.loaded.kv_bytes_per_token, self.rss))
 

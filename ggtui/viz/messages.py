@@ -12,6 +12,7 @@ from typing import Any
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.tree import Tree
+from ggtui.core.runtime.busy import Busy
 from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord
 
 # ---- commands ----
@@ -203,6 +204,7 @@ class Batch:
     next         the likeliest tokens, the best first: where the last step was taken, or, with `ahead`, after it
     graphs       all graphs, when there are more than were told before
     rss          bytes of the process in memory
+    busy         what else used the cores since it was told last, about once a second
     """
 
     steps: tuple[TokenStep, ...] = ()
@@ -213,6 +215,7 @@ class Batch:
     graphs: tuple[GraphInfo, ...] = ()
     memory: MemoryUse | None = None
     rss: int = 0
+    busy: Busy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ import os
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ggtui.core.runtime.busy import Busy, Watch
 from ggtui.core.runtime.record import GraphInfo, Records, TokenRecord
 from ggtui.viz.wire import EvaluationRow, PackedBatch, StepRow, frame
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 Likely = tuple[int, str, float]  # the fields of an Alternative
 KEPT = 32  # evaluations of a batch: four times a second, so many are as much as a screen can show
 PROMPTS = 4  # of prompts
+_BUSY_SECONDS = 1.0  # between two looks at what else uses the cores
 
 
 class Newest:
@@ -127,6 +130,16 @@ class _Packer:
 
     def __init__(self, session: Session, n_graphs: int) -> None:
         self._session, self._n_graphs = session, n_graphs
+        # The process that made this one draws the screen: it is no other program.
+        self._watch, self._begun = Watch((os.getppid(),)), time.monotonic()
+
+    def _busy(self) -> Busy | None:
+        """What else used the cores in the last second, once a second."""
+        if time.monotonic() - self._begun < _BUSY_SECONDS:
+            return None
+        busy, self._begun = self._watch.busy, time.monotonic()
+        self._watch.begin()
+        return busy
 
     def pack(self, gathered: Gathered) -> PackedBatch:
         session, runs, n_runs = self._session, gathered.newest.runs(), gathered.newest.n
@@ -138,7 +151,10 @@ class _Packer:
         if any(run.graph >= self._n_graphs for run in runs):
             graphs = session.graphs()
             self._n_graphs = len(graphs)
-        return PackedBatch(gathered.steps, rows, n_runs - len(rows), gathered.next, gathered.ahead, graphs, memory, rss)
+        busy = self._busy() if n_runs else None
+        return PackedBatch(
+            gathered.steps, rows, n_runs - len(rows), gathered.next, gathered.ahead, graphs, memory, rss, busy
+        )
 
     def _row(self, run: TokenRecord) -> EvaluationRow:
         return (

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from ggtui.core.runtime.busy import Busy
     from ggtui.core.runtime.record import GraphInfo, MemoryUse
     from ggtui.viz.messages import Batch
 
@@ -50,6 +51,7 @@ class PackedBatch(NamedTuple):
     graphs: tuple[GraphInfo, ...]
     memory: MemoryUse | None
     rss: int
+    busy: Busy | None
 
     def unpacked(self) -> Batch:
         from ggtui.core.runtime.record import Records, TokenRecord, Unscheduled
@@ -67,4 +69,5 @@ class PackedBatch(NamedTuple):
             self.graphs,
             self.memory,
             self.rss,
+            self.busy,
         )

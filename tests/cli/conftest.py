@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ggtui.cli import main
+from ggtui.core.runtime.busy import Busy, Watch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -35,7 +36,8 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ggtui(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs main in this process, with `stdin` as piped input."""
+    """Runs main in this process, with `stdin` as piped input, on a machine that is called quiet."""
+    monkeypatch.setattr(Watch, "busy", Busy())
 
     def run(*args: str, stdin: bytes = b"") -> Result:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))

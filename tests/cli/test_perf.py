@@ -247,3 +247,12 @@ def test_the_command_line_for_py_spy(monkeypatch: pytest.MonkeyPatch, ggtui: Cal
     monkeypatch.setattr("sys.argv", ["ggtui", "perf", "-n", "4", "--py-spy", "a.svg", "--top", "1", "--py-spy=b.svg"])
     assert ggtui("perf", "-n", "4", "--py-spy", "b.svg", "--top", "1").code == 0
     assert called == [(["perf", "-n", "4", "--top", "1"], "b.svg")]
+
+
+def test_a_busy_machine_is_told(ggtui: Callable[..., Any], made: Trace, tmp_path: Path) -> None:
+    path = tmp_path / "busy.json"
+    save(replace(made, run=replace(made.run, others=0.4)), path)
+    shown = ggtui("perf", "--open", str(path))
+    assert "busy machine: other programs used 40% of these cores" in shown.out
+    compared = ggtui("perf", "--open", str(path), "--compare", str(path))
+    assert "base: busy machine" in compared.out and "now: busy machine" in compared.out

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ggtui.core.runtime.cores import usable_cpus
 
+BUSY = 0.05  # of the cores: less than that of others is nothing to speak of
+
 
 @dataclass(frozen=True, slots=True)
 class Busy:

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from ggtui.core.runtime.busy import BUSY
 from ggtui.viz import summary
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command
@@ -59,7 +60,9 @@ def bar(live: Live, name: str, width: int) -> Text:
     rate = live.tokens_per_s
     pace = paced(live) if width >= NARROW - 9 else ""
     state = "" if rate and width < NARROW - 9 + len(pace) else f"{STATES[live.state]:9}"
-    right = f"{rate:5.0f} tok/s{pace} {state}" if rate else state
+    taken = run.others + run.stolen
+    busy = f"busy {taken:.0%} " if taken >= BUSY and width >= NARROW else ""  # other programs, other machines
+    right = f"{busy}{rate:5.0f} tok/s{pace} {state}" if rate else f"{busy}{state}"
     room = width - len(tabs) - len(right) - 4
     while len(told) > 1 and len(" ".join(told)) > room:  # rather less than half a word
         told.pop()

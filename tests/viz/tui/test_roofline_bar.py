@@ -20,7 +20,7 @@ def stage(run: Trace | None = None) -> Stage:
 
 
 def lines(run: Trace, place: Place) -> list[str]:
-    return head(stage(run), place, "by node", paused=False, hint=HINT).plain.split("\n")
+    return head(stage(run), run.run, place, "by node", paused=False, hint=HINT).plain.split("\n")
 
 
 def test_title_keeps_its_columns() -> None:
@@ -69,9 +69,9 @@ def test_threads_that_have_no_room_are_told_together(monkeypatch: pytest.MonkeyP
 
 
 def test_whole_sentences() -> None:
-    assert words(stage(), Place(200, 40))[1].startswith("generation: the threads' time is")
-    narrow = words(stage(), Place(60, 24))
+    assert words(stage(), trace().run, Place(200, 40))[1].startswith("generation: the threads' time is")
+    narrow = words(stage(), trace().run, Place(60, 24))
     assert "generation is" in narrow[0] and "the threads" not in " ".join(narrow)
     broken = replace(trace(), tokens=(replace(trace().tokens[0], dropped=7), *trace().tokens[1:]))
-    assert "7 records did not fit" in words(stage(broken), Place(120, 40))[0]
-    assert words(stage(), Place(60, 16)) == []
+    assert "7 records did not fit" in words(stage(broken), trace().run, Place(120, 40))[0]
+    assert words(stage(), trace().run, Place(60, 16)) == []

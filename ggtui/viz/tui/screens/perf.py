@@ -133,7 +133,9 @@ class PerfScreen(RunScreen):
         lines = f"by {self._by}" if not self._words else f"{len(left)} of {len(every)} by {self._by}"
         size = self.app.size
         place = Place(size.width, size.height, self._ascii)
-        self._bar.show_text(head(stage, place, lines, paused=self._frozen is not None, hint=self._hint()))
+        self._bar.show_text(
+            head(stage, self._trace().run, place, lines, paused=self._frozen is not None, hint=self._hint())
+        )
         order = in_order(left, self._by, self._sort, self._reverse)
         self._table.show_rows(every, order, self._by, self._sort, self._reverse)
 

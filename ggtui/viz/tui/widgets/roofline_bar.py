@@ -11,8 +11,9 @@ from rich.style import Style
 from rich.text import Text
 from textual.widgets import Static
 
+from ggtui.core.runtime.record import RunInfo
 from ggtui.perf.stage import Stage, ThreadTime
-from ggtui.perf.words import stage_in_words
+from ggtui.perf.words import busy_machine, stage_in_words
 from ggtui.viz import tables
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets import plot
@@ -51,9 +52,10 @@ def title(stage: Stage) -> str:
     return f"{stage.name}: {n:3} evaluation{'s' if n != 1 else ' '}, {speed}"
 
 
-def words(stage: Stage, place: Place) -> list[str]:
-    """What binds the run and how much waiting there is: as many whole sentences as there is room for."""
-    said = stage_in_words(stage)[1:]
+def words(stage: Stage, run: RunInfo, place: Place) -> list[str]:
+    """Whether the machine is busy, what binds the run and where its time goes: as many whole sentences as there is room
+    for."""
+    said = [*busy_machine(run), *stage_in_words(stage)[1:]]
     if stage.dropped:  # what figures can't be trusted for comes first
         said = [said[-1], *said[:-1]]
     lines: list[str] = []
@@ -104,14 +106,14 @@ def thread_lines(stage: Stage, place: Place) -> list[Text]:
     return lines
 
 
-def head(stage: Stage, place: Place, lines: str, *, paused: bool, hint: str) -> Text:
+def head(stage: Stage, run: RunInfo, place: Place, lines: str, *, paused: bool, hint: str) -> Text:
     """All of it. `lines` says what those of the table are."""
     text = Text(no_wrap=True, end="")
     first = f" PAUSED  {title(stage)}" if paused else f" {title(stage)}"
     text.append(first, style="title")
     if len(first) + len(lines) + 3 <= place.width:
         text.append(f"{lines} ".rjust(place.width - len(first)))
-    for said in words(stage, place):
+    for said in words(stage, run, place):
         text.append(f"\n {said}", style="words")
     for line in (limit_line(stage, place, hint), *thread_lines(stage, place)):
         text.append("\n").append_text(line)
