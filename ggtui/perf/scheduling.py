@@ -55,10 +55,31 @@ class Times:
         return cls(work, wait, wake, np.zeros_like(wake), np.zeros_like(wake))
 
 
-def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: Floats) -> Times:
-    """The times with what was lost and held apart. `late` is the part of each wait after the barrier had opened."""
-    said = [(e, u.thread, u.span_ns, u.lost_ns) for e, t in enumerate(tokens) for u in t.unscheduled]
-    said = [row for row in said if row[3] > _LEAST_LOST * row[2]]
+@dataclass
+class Said:
+    """What the system said of a thread: between two moments it had no core for so long, of which `left` is not given to
+    records yet."""
+
+    thread: int
+    start: int
+    end: int
+    left: float
+
+
+def said_of(tokens: Iterable[TokenRecord]) -> list[Said]:
+    """All that the system said at the ends of evaluations."""
+    found = []
+    for token in tokens:
+        end = token.start_ns + token.eval_ns
+        for u in token.unscheduled:
+            if u.lost_ns > _LEAST_LOST * u.span_ns:
+                found.append(Said(u.thread, end - u.span_ns, end, u.lost_ns))
+    return found
+
+
+def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: Floats, said: Sequence[Said]) -> Times:
+    """The times with what was lost and held apart. `late` is the part of each wait after the barrier had opened. What
+    evaluations take of `said` is taken off there."""
     if not said:
         return times
     n_evals, threads, shape = len(tokens), graph.threads, times.work.shape
@@ -68,9 +89,8 @@ def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: 
     together = work.sum(axis=2)
     working = _excess(together, _typical(together, _kinds(graph, shape[2])))
     working = working[..., np.newaxis] * work / np.maximum(together, 1.0)[..., np.newaxis]
-    excess = np.concatenate(
-        (np.maximum(wake - _WAKE_NS, 0.0), working, np.where(late > _LEAST_LATE_NS, late, 0.0)), axis=1
-    )
+    coming = np.where(late > _LEAST_LATE_NS, late, 0.0)
+    excess = np.concatenate((np.maximum(wake - _WAKE_NS, 0.0), working, coming), axis=1)
     lost = _lost(excess, tokens, said)
     lost_wake, lost_work, lost_late = np.split(lost, [1, 1 + work.shape[1]], axis=1)
     held = _held(wait - late, lost_wake, lost_work, lost_late)
@@ -108,19 +128,22 @@ def _excess(times: Floats, typical: Floats) -> Floats:
     return np.where(times > _EXCESS * typical + _LEAST_EXCESS_NS, times - typical, 0.0)
 
 
-def _lost(excess: Floats, tokens: Sequence[TokenRecord], said: Iterable[tuple[int, int, int, int]]) -> Floats:
+def _lost(excess: Floats, tokens: Sequence[TokenRecord], said: Iterable[Said]) -> Floats:
     """Of the excess as much as the system's word covers, of the largest first: those are what it speaks of."""
     starts = np.array([t.start_ns for t in tokens])
     ends = starts + np.array([t.eval_ns for t in tokens])
     lost = np.zeros_like(excess)
-    for evaluation, thread, span, ns in said:
-        covered = (ends > ends[evaluation] - span) & (starts < ends[evaluation])
-        left = (excess - lost)[covered, :, thread].reshape(-1)
+    for word in said:
+        covered = (ends > word.start) & (starts < word.end)
+        left = (excess - lost)[covered, :, word.thread].reshape(-1)
+        if not left.any():
+            continue
         order = np.argsort(-left)
         largest = left[order]
         given = np.empty_like(left)
-        given[order] = np.clip(ns - (np.cumsum(largest) - largest), 0.0, largest)
-        lost[covered, :, thread] += given.reshape(-1, excess.shape[1])
+        given[order] = np.clip(word.left - (np.cumsum(largest) - largest), 0.0, largest)
+        lost[covered, :, word.thread] += given.reshape(-1, excess.shape[1])
+        word.left -= float(given.sum())
     return lost
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ggtui.core.runtime.record import WAKE, GraphInfo, Limits, NodeTotal, Records, TokenRecord, Trace
 from ggtui.perf.bounds import binding, peak, read_rate
 from ggtui.perf.costs import Costs
-from ggtui.perf.scheduling import NEAR, Floats, Times, settle
+from ggtui.perf.scheduling import NEAR, Floats, Times, said_of, settle
 
 STAGES = ("generation", "prompt")
 DISTURBED = 1.5  # times the median: an evaluation that takes longer is not typical
@@ -208,7 +208,8 @@ class Stage:
 def stages(trace: Trace) -> tuple[Stage, ...]:
     """Generation and prompts, those of the two that ran and were recorded."""
     found = []
-    for index, graph in enumerate(trace.graphs):
+    said = said_of(trace.tokens)
+    for index, graph in _longest_first(trace.graphs):
         tokens = tuple(t for t in trace.tokens if t.graph == index)
         if not tokens:
             continue
@@ -216,7 +217,8 @@ def stages(trace: Trace) -> tuple[Stage, ...]:
         whole = tuple(t for t in tokens if len(t.records) and not t.dropped)
         if whole:
             dropped = sum(t.dropped for t in tokens)
-            found.append(Stage(name, graph, whole, settle(graph, whole, *_arrays(graph, whole)), trace.limits, dropped))
+            times = settle(graph, whole, *_arrays(graph, whole), said)
+            found.append(Stage(name, graph, whole, times, trace.limits, dropped))
             continue
         totals = [t for t in trace.totals if t.graph == index]
         if totals:
@@ -225,16 +227,21 @@ def stages(trace: Trace) -> tuple[Stage, ...]:
     return tuple(sorted(found, key=lambda stage: STAGES.index(stage.name)))
 
 
+def _longest_first(graphs: Sequence[GraphInfo]) -> list[tuple[int, GraphInfo]]:
+    """With their numbers: a prompt is the likelier one to be interrupted, so that what the system says of a time with a
+    prompt in it is of that first."""
+    return sorted(enumerate(graphs), key=lambda numbered: -numbered[1].n_tokens)
+
+
 def lost_in_records(graphs: Sequence[GraphInfo], tokens: Sequence[TokenRecord]) -> dict[int, tuple[Floats, Floats]]:
     """Of evaluations by their number, those in which a thread was not scheduled: nanoseconds lost (records,) at work
     and in coming late after it."""
-    found = {}
-    for index, graph in enumerate(graphs):
+    found: dict[int, tuple[Floats, Floats]] = {}
+    said = said_of(tokens)
+    for index, graph in _longest_first(graphs) if said else ():
         mine = [i for i, t in enumerate(tokens) if t.graph == index and len(t.records) and not t.dropped]
-        if not any(tokens[i].unscheduled for i in mine):
-            continue
         whole = [tokens[i] for i in mine]
-        lost_at = settle(graph, whole, *_arrays(graph, whole)).lost_at
+        lost_at = settle(graph, whole, *_arrays(graph, whole), said).lost_at if whole else None
         if lost_at is None:
             continue
         wake, work, late = lost_at

@@ -6,6 +6,7 @@
 
 #include "base/ticks.h"
 
+enum { GG_AFTER_PAUSE = -1 }; /* as the span of a gg_scheduled: the run began after a pause, and is asked about when it ends */
 static const double GG_DISTURBED = 1.5; /* a run that takes so many times as long as half of them do was disturbed */
 
 /* What one thread writes. */
@@ -39,9 +40,11 @@ static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int ith, int6
     gg_recorder r = {.records = &trace->records[ith * trace->capacity], .capacity = trace->capacity};
     gg_record_step(&r, asked, now);
     if (trace->scheduled != NULL) {
-        trace->scheduled[ith].span = 0;
+        gg_scheduled *s = &trace->scheduled[ith];
+        *s = (gg_scheduled){0};
         if (now - gg_last_reading.at > 2 * trace->every) { /* there was a pause, which is nobody's loss */
             (void)gg_ask();
+            s->span = GG_AFTER_PAUSE;
         }
     }
     return r;
@@ -49,11 +52,11 @@ static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int ith, int6
 
 static inline void gg_ask_if_due(const gg_trace *trace, int ith, int64_t asked) {
     if (trace->scheduled != NULL) {
-        const int64_t now = gg_ticks_loose(), took = now - asked;
-        /* A long run is not slowed by it; one that took longer than it should is why this is asked at all. */
-        if (now - gg_last_reading.at > trace->every || took > trace->every / 10 ||
-            (double)took > GG_DISTURBED * (double)trace->typical) {
-            trace->scheduled[ith] = gg_ask();
+        gg_scheduled *s = &trace->scheduled[ith];
+        const int64_t now = gg_ticks_loose();
+        if (s->span == GG_AFTER_PAUSE || now - gg_last_reading.at > trace->every ||
+            (double)(now - asked) > GG_DISTURBED * (double)trace->typical) {
+            *s = gg_ask();
         }
     }
 }
