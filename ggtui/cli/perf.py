@@ -1,14 +1,17 @@
 """Measure where the time of a model goes: which node, op, layer or type, against what this machine allows.
 
 A session reads a prompt and generates tokens, several times over, after a round to warm up; each round is also run
-without the profile, to tell what profiling costs. Then it prints a table for generation and one for the prompt: the
-time of a node is that of its slowest thread in one evaluation, waiting not included, and its shape that of a full
-batch; the limit is the part reached of what memory or arithmetic of this machine allow, whichever allows less.
+without the profile, to tell what profiling costs. Then it prints a table for generation and one for the prompt, the
+mean over the evaluations that nothing interrupted: the time of a node is that of its slowest thread at work, its share
+is of the time of all threads, and its shape that of a full batch. The limit is the part reached of what memory (mem),
+arithmetic (com) or a cache nearer by (cac) of this machine allow, probed before and after. What threads wait for each
+other, and what the system did not schedule them for, is told apart.
 
 --open shows a saved run: in the full screen on a terminal, else, or with --plain, as these tables.
 
---compare joins the nodes of this run, or of --open, with those of a saved one. With --fail-above the exit code is 3
-when a node, or the whole, became slower by more than that and by more than 0.5% of the evaluation.
+--compare joins the nodes of this run, or of --open, with those of a saved one, with an interval for each change; ~ is
+none that is shown. With --fail-above the exit code is 3 when the whole, or a node with 5% of the work, became slower by
+more than that, its interval shows it, and the machine itself did not. What may be slower is called too noisy to tell.
 
 --against runs MODEL and another quantization of it on the same tokens, every op by itself, and shows where precision is
 lost: NMSE is the squared error over the squared values of MODEL, added what a node has more of it than what it reads.
@@ -152,9 +155,11 @@ def _profile(args: argparse.Namespace) -> int:
         base = load(args.compare) if args.compare is not None else None
         trace = load(args.open) if args.open is not None else _measured(args, base)
         _save(args, trace)
+        code = _compare(args, base, trace) if base is not None else 0
         if not _on_stdout(args):
+            print(end="\n" if base is not None else "")
             _print(args, trace)
-        return _compare(args, base, trace) if base is not None else 0
+        return code
 
 
 def _in_screens(args: argparse.Namespace) -> bool:
@@ -298,7 +303,6 @@ def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
 
     found = compare(base, trace, args.fail_above, force=args.force)
     out = sys.stderr if _on_stdout(args) else sys.stdout
-    print(file=out)
     tables.write(out, *tables.comparison_table(found, args.top), ascii_only=args.ascii)
     for problem in differences(base, trace):
         print(printable_line(f"compared all the same: {problem}"), file=out)

@@ -15,13 +15,12 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.runtime.record import WAKE, GraphInfo, Limits, NodeTotal, Records, TokenRecord, Trace
+from ggtui.core.runtime.record import DISTURBED, WAKE, GraphInfo, Limits, NodeTotal, Records, TokenRecord, Trace
 from ggtui.perf.bounds import binding, peak, read_rate
 from ggtui.perf.costs import Costs
 from ggtui.perf.scheduling import NEAR, Floats, Times, said_of, settle
 
 STAGES = ("generation", "prompt")
-DISTURBED = 1.5  # times the median: an evaluation that takes longer is not typical
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WAKE = -1  # the node number of waking up
+DISTURBED = 1.5  # times the median: what takes longer was disturbed, and is not typical
 
 
 @dataclass(frozen=True, slots=True)

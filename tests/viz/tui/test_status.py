@@ -13,7 +13,18 @@ from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative, Batch, Began, Configured
 from ggtui.viz.tui.base import bar as top_bar
 from ggtui.viz.tui.widgets.hot import Hot, HotNode, hot_line, hot_table, hottest
-from ggtui.viz.tui.widgets.status import bar, kv_line, next_rows, p95, p_text, panel, sparkline, token_text
+from ggtui.viz.tui.widgets.status import (
+    bar,
+    kv_line,
+    next_rows,
+    p95,
+    p_text,
+    panel,
+    sparkline,
+    token_text,
+    token_time,
+    typical,
+)
 
 HOT = Hot(tuple(HotNode(f"blk.{n}.ffn_up", 0.2 / (n + 1), 9.8e9, 0.71) for n in range(4)), 0.09, 0.0)
 
@@ -70,7 +81,7 @@ def test_a_line_tells_what_it_has_room_for() -> None:
 
 def test_the_context_is_told() -> None:
     assert kv_line(live(), 100, True) == (
-        " KV  43/512 #---------  0.3 MiB  token 0.94 ms p95  1.6  next: castle .31  a .12  my .06"
+        " KV  43/512 #---------  0.3 MiB  token 0.82 ms p95 0.82  next: castle .31  a .12  my .06"
     )
     assert kv_line(Live(), 80, True) == ""
 
@@ -125,3 +136,11 @@ def test_the_panel_keeps_its_places(ascii_only: bool) -> None:
     assert titles == ["hot", "next", "speed", "memory"]
     assert titles == [line.split()[0] for line, style in empty if style]
     assert all(line.isascii() for line, _ in full) == ascii_only
+
+
+def test_the_mean_of_a_token_is_never_above_its_p95() -> None:
+    assert typical([1.0, 1.1, 0.9, 30.0, 1.0]) == [1.0, 1.1, 0.9, 1.0] and typical([]) == []
+    made = live()
+    for ns in [*[1_000_000] * 31, 40_000_000]:
+        made._recent.append(ns)
+    assert token_time(made) == "token  1.0 ms p95  1.0"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Protocol
 
 from ggtui.chat.settings import SETTINGS
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command, Configure, Profile
 from ggtui.viz.tui.screens import f_keys, keys_by_title
-from ggtui.viz.tui.widgets.status import p95
+from ggtui.viz.tui.widgets.status import p95, typical
 
 
 class Actions(Protocol):
@@ -63,13 +64,12 @@ class Typed:
 
     def stats(self) -> list[str]:
         live = self._live
-        times = [ns / 1e6 for ns in live.token_times]
+        times = typical([ns / 1e6 for ns in live.token_times])
         if not times:
             return ["Nothing was generated yet."]
-        mean = sum(times) / len(times)
         return [
-            f"{live.n_evaluations} tokens generated, {live.n_past} in the context; the newest {len(times)}: "
-            f"{live.tokens_per_s:.0f} tok/s, {mean:.1f} ms each, p95 {p95(times):.1f} ms. "
+            f"{live.n_evaluations} tokens generated, {live.n_past} in the context; the newest {len(live.token_times)}: "
+            f"{live.tokens_per_s:.0f} tok/s, {fmean(times):.1f} ms each, p95 {p95(times):.1f} ms. "
             f"{f_keys('-')} show the rest."
         ]
 

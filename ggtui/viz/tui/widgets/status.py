@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from statistics import fmean, median
 
+from ggtui.core.runtime.record import DISTURBED
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Alternative
 from ggtui.viz.text import printable_line
@@ -53,6 +55,11 @@ def p95(values: Sequence[float]) -> float:
     return ordered[min(len(ordered) * 19 // 20, len(ordered) - 1)] if ordered else 0.0
 
 
+def typical(values: Sequence[float]) -> list[float]:
+    """Those up to DISTURBED times the median, as figures of nodes are of."""
+    return [v for v in values if v <= DISTURBED * median(values)]
+
+
 def context(live: Live, ascii_only: bool, columns: int = 10) -> str:
     """How full the context is: tokens, bar, bytes."""
     n_ctx = live.loaded.n_ctx if live.loaded is not None else live.run.n_ctx
@@ -65,9 +72,9 @@ def context(live: Live, ascii_only: bool, columns: int = 10) -> str:
 
 
 def token_time(live: Live) -> str:
-    """Of the newest tokens: the mean, and what one in twenty takes longer than."""
-    times = [ns / 1e6 for ns in live.token_times]
-    return f"token {_ms(sum(times) / len(times))} ms p95 {_ms(p95(times))}" if times else ""
+    """Of the newest tokens that nothing interrupted: the mean, and what one in twenty takes longer than."""
+    times = typical([ns / 1e6 for ns in live.token_times])
+    return f"token {_ms(fmean(times))} ms p95 {_ms(p95(times))}" if times else ""
 
 
 def kv_line(live: Live, width: int, ascii_only: bool) -> str:
