@@ -65,7 +65,7 @@ class ModelFile:
         if not problem and status.st_size == 0:
             problem = "is empty; copy or download it again"
         if problem:
-            self.close()
+            self._closing()  # what a subclass closes beside it is not there yet
             self.refuse("file", problem)
         self.size, self._changed_ns = status.st_size, status.st_mtime_ns
 

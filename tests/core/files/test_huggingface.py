@@ -311,6 +311,13 @@ def test_a_pickle_is_refused_with_the_way_to_convert_it(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.json", "merges.txt"])
+def test_an_empty_file_is_called_empty(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"")
+    error = refusal(folder)
+    assert error.path == folder / name and "is empty" in error.problem
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.json", "merges.txt"])
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_folders_end_in_an_error_or_a_model(
