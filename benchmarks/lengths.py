@@ -3,8 +3,9 @@
     python benchmarks/lengths.py [--shape 124M] [--type q4_0] [--threads 1,2] [--rounds 7]
 
 Each round measures the limits and then all four, so that they share what the machine does; the table has medians, and
-the median of the ratios round by round with their range. Of generation the ratio is that of the shares of the read
-bandwidth, with the bytes of weights and KV cache that a token reads; bandwidth is that of reading so many bytes.
+shares and ratios, those of each round, have their 95% interval, ~ where it has 1. Of generation the ratio is that of
+the shares of the read bandwidth, with the bytes of weights and KV cache that a token reads; bandwidth is that of
+reading so many bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 from statistics import median
 
-from versus_llama_cpp import ratio
+from found import MEANING, by_round, percent, ratio, watched
 
 import ggtui
 from ggtui.perf.bench import Task, bench
@@ -24,6 +25,7 @@ PROMPTS = (Task(64, 0), Task(512, 0))
 GENERATIONS = (Task(0, 24, 10), Task(0, 24, 1000))
 
 
+@watched()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", default="124M", choices=SHAPES)
@@ -32,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     model = random_model(args.shape, args.type)
-    print(f"GPT-2 {args.shape} {args.type}, {ggtui.load(threads=1).isa}, medians of {args.rounds} rounds\n")
+    print(f"GPT-2 {args.shape} {args.type}, {ggtui.load(threads=1).isa}, {args.rounds} rounds: {MEANING}\n")
     for threads in (int(n) for n in args.threads.split(",")):
         session = ggtui.load(model, threads=threads)
         speeds: dict[Task, list[float]] = {task: [] for task in (*PROMPTS, *GENERATIONS)}
@@ -52,12 +54,13 @@ def main() -> None:
         for task in PROMPTS:
             print(f"| {task.name} | {median(speeds[task]):.0f} | | |")
         for task in GENERATIONS:
-            share = f"{n_bytes[task] / 1e6:.1f} | {median(shares[task]):.0%}"
+            share = f"{n_bytes[task] / 1e6:.1f} | {ratio(shares[task], percent)}"
             print(f"| {task.name} | {median(speeds[task]):.1f} | {share} |")
         short, long = PROMPTS
         near, far = GENERATIONS
-        print(f"\n{long.name} over {short.name}: {ratio(speeds[long], speeds[short])}")
-        print(f"share at {far.n_depth} over share at {near.n_depth}: {ratio(shares[far], shares[near])}\n", flush=True)
+        print(f"\n{long.name} over {short.name}: {ratio(by_round(speeds[long], speeds[short]))}")
+        kept = ratio(by_round(shares[far], shares[near]))
+        print(f"share at {far.n_depth} over share at {near.n_depth}: {kept}\n", flush=True)
 
 
 if __name__ == "__main__":

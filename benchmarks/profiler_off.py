@@ -29,7 +29,7 @@ def build(folder: Path) -> None:
     for name in ("ggtui", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    plan = folder / "ggtui/csrc/plan.c"
+    plan = folder / "ggtui/csrc/cpu/plan.c"
     text = plan.read_text()
     if text.count(TRACED) != 1:
         sys.exit(f"{plan}: {TRACED!r} is not there once; this script no longer fits the code")
@@ -46,7 +46,7 @@ def instructions(project: Path, n: int, out: Path) -> tuple[int, int]:
         ["callgrind_annotate", "--threshold=100", str(out)], check=True, capture_output=True, text=True
     )
     # A line for each file that code of the function came from: its own, and headers with what was inlined.
-    found = re.findall(r"^\s*([\d,]+) .*?/csrc/[\w.]+:walk(?: \[.*)?$", told.stdout, re.MULTILINE)
+    found = re.findall(r"^\s*([\d,]+) .*?/csrc/[\w./]+:walk(?: \[.*)?$", told.stdout, re.MULTILINE)
     if not found:
         sys.exit("walk is not in what callgrind tells; was the code compiled without -g1?")
     return sum(int(count.replace(",", "")) for count in found), int(done.stdout)

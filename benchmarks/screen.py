@@ -2,7 +2,7 @@
 
     python benchmarks/screen.py [keys] [memory] [cost] [start] [--rounds 7]
 
-All in a pseudo-terminal of 120x36. Without names, all four:
+All in a pseudo-terminal of 120x36; figures of several runs have a 95% interval. Without names, all four:
 
 keys    2,500 tokens at 250 tok/s from a recorded engine, Perf open: time from a key, pressed at random times, to the
         frame that shows it
@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from types import SimpleNamespace
 
-import numpy as np
+from found import change, ratio, shown, watched
 from pseudo_terminal import Terminal
 
 from ggtui.core.runtime.record import Records, TokenRecord
@@ -106,13 +106,20 @@ def packed(said: Batch, kept: Sequence[TokenRecord]) -> PackedBatch:
     rows: list[EvaluationRow] = [
         (
             run.n_past, run.n_tokens, run.eval_ns, run.sample_ns, run.graph, Records.of(run.records).table, run.dropped,
-            run.kv_bytes, np.array(run.flops), np.array(run.traffic),
+            run.kv_bytes, run.start_ns, tuple((u.thread, u.span_ns, u.lost_ns) for u in run.unscheduled),
         )
         for run in kept
     ]  # fmt: skip
     unrecorded = max(len(said.steps) - len(rows), 0)
     return PackedBatch(
-        [astuple(s) for s in said.steps], rows, unrecorded, [astuple(a) for a in said.next], (), None, said.rss
+        [astuple(s) for s in said.steps],
+        rows,
+        unrecorded,
+        [astuple(a) for a in said.next],
+        said.ahead,
+        (),
+        None,
+        said.rss,
     )
 
 
@@ -342,7 +349,7 @@ def main() -> None:
         kind, out, *numbers = args.child
         in_terminal(kind, Path(out), *map(int, numbers))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with watched(), tempfile.TemporaryDirectory() as folder:
         names = (Path(folder) / str(i) for i in count())
         print("| what | measured | of |")
         print("| --- | --- | --- |")
@@ -382,12 +389,11 @@ def cost_rows(rounds: int, names: Iterator[Path]) -> Rows:
         order = ("plain", "real") if i % 2 == 0 else ("real", "plain")
         found = {kind: speed(kind, next(names)) for kind in order}
         pairs.append((found["plain"], found["real"]))
-    ratios = [screen / plain - 1 for plain, screen in pairs]
+    ratios = [screen / plain for plain, screen in pairs]
     of = f"{rounds} rounds in turn, {N_COST:,} tokens each, 1 thread"
     yield "generation, only printed", f"{median(plain for plain, _ in pairs):.0f} tok/s", of
     yield "generation, with Perf open", f"{median(screen for _, screen in pairs):.0f} tok/s", of
-    spread = f"{min(ratios):+.1%} to {max(ratios):+.1%}"
-    yield "what the screen costs, median of the ratios", f"{median(ratios):+.1%} ({spread})", of
+    yield "what the screen costs, median of the ratios", ratio(ratios, change), of
 
 
 def start_rows(rounds: int, names: Iterator[Path]) -> Rows:
@@ -395,11 +401,7 @@ def start_rows(rounds: int, names: Iterator[Path]) -> Rows:
     frames, tokens = zip(*(start(words) for _ in range(rounds)), strict=True)
     of = f"{rounds} starts"
     for what, times in (("first frame", frames), ("first token of an answer", tokens)):
-        yield (
-            f"start to the {what}, median",
-            f"{median(times) * 1e3:.0f} ms ({min(times) * 1e3:.0f} to {max(times) * 1e3:.0f})",
-            of,
-        )
+        yield f"start to the {what}, median", shown([1e3 * seconds for seconds in times], "{:.0f} ms".format), of
 
 
 KINDS = {"keys": keys_rows, "memory": memory_rows, "cost": cost_rows, "start": start_rows}

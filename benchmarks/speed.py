@@ -2,8 +2,9 @@
 
     python benchmarks/speed.py [--shape 124M] [--types f16,q8_0,q4_0] [--threads 1,2] [--rounds 5]
 
-Each round measures the limits (limits.c), then every model; the table gives medians and the shares of the limits of the
-same round. Prompt: 512 tokens at once; generation: 64 tokens after a prompt of 16.
+Each round measures the limits (limits.c), then every model; the table gives medians, and the shares of the limits of
+the same round with their 95% interval, ~ where it has 100%. Prompt: 512 tokens at once; generation: 64 tokens after a
+prompt of 16.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from found import MEANING, percent, ratio, watched
 from random_model import write_random
 
 import ggtui
@@ -55,6 +57,7 @@ def measure(session: Session, n_prompt: int, n_gen: int) -> tuple[float, float]:
     return prompt, n_gen / (time.perf_counter() - started)
 
 
+@watched()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", default="124M", choices=SHAPES)
@@ -83,12 +86,13 @@ def main() -> None:
                 prompt_share = prompt / 512 * prompt_flops(session, 512) / peak
                 share = generation * generation_bytes(session, 48) / (limit["read_gb_s"] * 1e9)
                 rows.setdefault((type, n), []).append((prompt, prompt_share, generation, share))
-    print(f"GPT-2 {args.shape}, {ggtui.load().isa if not args.isa else args.isa}, medians of {args.rounds} rounds\n")
+    print(f"GPT-2 {args.shape}, {ggtui.load().isa if not args.isa else args.isa}, {args.rounds} rounds: {MEANING}\n")
     print("| type | threads | pp512 tok/s | of the peak | tg64 tok/s | of the read bandwidth |")
     print("| --- | --- | --- | --- | --- | --- |")
     for (type, n), values in rows.items():
-        pp, pp_share, tg, tg_share = (median(column) for column in zip(*values, strict=True))
-        print(f"| {type} | {n} | {pp:.0f} | {pp_share:.0%} | {tg:.1f} | {tg_share:.0%} |")
+        pp, pp_shares, tg, tg_shares = zip(*values, strict=True)
+        of_peak, of_bandwidth = ratio(pp_shares, percent), ratio(tg_shares, percent)
+        print(f"| {type} | {n} | {median(pp):.0f} | {of_peak} | {median(tg):.1f} | {of_bandwidth} |")
 
 
 if __name__ == "__main__":

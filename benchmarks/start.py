@@ -2,9 +2,9 @@
 
     python benchmarks/start.py [--shape 124M] [--type q4_0] [--rounds 7]
 
-Each figure is the median of so many fresh processes, with their range. They find Python's compiled files, as those of
-an installed program do, also where PYTHONDONTWRITEBYTECODE is set. "Cached" is a model file that lies in the system's
-memory, "from disk" one that was thrown out of it. The first token is that of `ggtui chat` after a prompt of 16
+Each figure is the median of so many fresh processes, with its 95% interval. They find Python's compiled files, as
+those of an installed program do, also where PYTHONDONTWRITEBYTECODE is set. "Cached" is a model file that lies in the
+system's memory, "from disk" one that was thrown out of it. The first token is that of `ggtui chat` after a prompt of 16
 tokens, with all the program does besides. Memory is the process's resident size right after 16 tokens and with a full
 context, less the weights and the part of the KV cache in use.
 """
@@ -20,8 +20,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
+from found import MEANING, shown, watched
 from random_model import write_random
 
 from ggtui.perf.random_model import SHAPES
@@ -74,6 +74,7 @@ def check_prompt(path: Path) -> None:
         raise SystemExit(f"the prompt has {n} tokens and not 16")
 
 
+@watched()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", default="124M", choices=SHAPES)
@@ -110,15 +111,13 @@ def main() -> None:
             ).stdout
             for name, (resident, weights, kv) in json.loads(out).items():
                 beyond.setdefault(name, []).append((resident - weights - kv) / 1e6)
-    print(f"medians of {args.rounds} runs (range)\n")
+    print(f"{args.rounds} runs: {MEANING}\n")
     print("| what | |")
     print("| --- | ---: |")
     for name, values in times.items():
-        print(f"| {name} | {median(values):.0f} ms ({min(values):.0f}-{max(values):.0f}) |")
+        print(f"| {name} | {shown(values, '{:.0f} ms'.format)} |")
     for name, values in beyond.items():
-        print(
-            f"| memory beyond weights and KV, {name} | {median(values):.0f} MB ({min(values):.0f}-{max(values):.0f}) |"
-        )
+        print(f"| memory beyond weights and KV, {name} | {shown(values, '{:.0f} MB'.format)} |")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Models: GPT-2s of known sizes with random weights, or `tales`, the built-in one 
 type and a mix means the type, so that body and head are of one type; Q4_K_M and the like are mixes.
 Each figure is a process of its own, so that neither waits with threads beside the other: ours, theirs, ours, theirs ...
 Prompt: 512 tokens at once, the logits of the last one; generation: 128 tokens, one at a time, after a prompt of 16.
-Prints a Markdown table: medians, and the median of the ratios round by round with their range.
+Prints a Markdown table: medians, and the median of the ratios round by round with its 95% interval, ~ where it has 1.
 """
 
 from __future__ import annotations
@@ -95,14 +95,10 @@ def measure(
     return prompt, generation
 
 
-def ratio(a: list[float], b: list[float]) -> str:
-    """The median of the ratios round by round, and their range."""
-    ratios = sorted(x / y for x, y in zip(a, b, strict=True))
-    return f"**{median(ratios):.2f}** ({ratios[0]:.2f}-{ratios[-1]:.2f})"
-
-
 def compare(path: Path, threads: int, rounds: int, python: str) -> str:
-    """The cells of a table's row: prompt and generation, ours, theirs, ratio and its range."""
+    """The cells of a table's row: prompt and generation, ours, theirs, ratio and its interval."""
+    from found import by_round, ratio
+
     pairs = [
         (measure("ours", path, threads, sys.executable), measure("theirs", path, threads, python))
         for _ in range(rounds)
@@ -110,7 +106,7 @@ def compare(path: Path, threads: int, rounds: int, python: str) -> str:
     cells = []
     for i in range(2):
         a, b = [p[0][i] for p in pairs], [p[1][i] for p in pairs]
-        cells.append(f"{median(a):.0f} | {median(b):.0f} | {ratio(a, b)}")
+        cells.append(f"{median(a):.0f} | {median(b):.0f} | {ratio(by_round(a, b))}")
     return " | ".join(cells)
 
 
@@ -168,13 +164,13 @@ def main() -> None:
         print(json.dumps(one(args.path, int(args.threads), args.n_prompt, args.n_gen)))
         return
 
+    from found import MEANING, watched
+
     print(versions(args.python))
-    print(
-        f"\nTokens a second, medians of {args.rounds} rounds; ratios are ours over theirs, in brackets their range.\n"
-    )
+    print(f"\nTokens a second and ratios, ours over theirs, of {args.rounds} rounds: {MEANING}\n")
     print("| model | type | threads | pp512 | llama.cpp | ratio | tg128 | llama.cpp | ratio |")
     print("| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | --- |", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with watched(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.gguf"
         for model in args.models.split(","):
             for kind in args.types.split(","):

@@ -2,13 +2,16 @@
 
 ppN reads a prompt of N tokens at once, tgN generates N tokens from an empty context; with -d behind that many others.
 Each test runs once to warm up and then -r times; the table has the mean and the standard deviation. The limit is what
-binds, memory or compute, and the part reached of what this machine allowed right before, on as many threads.
+binds, memory or compute, and the part reached of what this machine allowed right before, on as many threads; what is
+faster than memory came from a cache, and is held against that. Where other programs, or other virtual machines, used 5%
+or more of the cores, a line after the table says so.
 
 With --type or --shape the model is a GPT-2 of that size with random weights, made in memory. Where a flag takes a list
 there are commas in it, and each combination is measured.
 
 The other outputs have more than the table: all fields of llama-bench in its order, with what ggtui has no choice of as
-it is (no GPU layers), then the instruction set, bytes and operations a token, and the limit. llama.cpp's script
+it is (no GPU layers), then the instruction set, bytes and operations a token, the limit, and what parts of the cores
+other programs (others) and other virtual machines (stolen) used. llama.cpp's script
 compare-llama-bench.py reads them: two builds of ggtui by -b and -c with their build_commit, and with --tool llama-bench
 where the file is no database. Into a database that ggtui began llama-bench adds its own.
 
@@ -29,10 +32,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggtui.chat.settings import SETTINGS, Setting, values_of
-from ggtui.cli.flags import FILE, add_output, add_setting, resolve
+from ggtui.cli.flags import FILE, add_output, add_setting, note, resolve
 from ggtui.core.errors import UsageError
 from ggtui.viz.text import printable_line
 
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 _LOADING = ("batch", "kv-type", "device")
 _COUNTS = {"n-prompt": (512,), "n-gen": (128,), "n-depth": (0,)}
 _MOST = 1 << 20  # tokens of a test
+_NAMED = 5  # rows named that were measured while others used the cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,12 +113,13 @@ def run(args: argparse.Namespace) -> int:
     output = OUTPUTS[args.output]
     with_isa = len(args.isa) > 1
     print("".join(f"{line}\n" for line in output.begin(with_isa)), end="", flush=True)
-    last = None
+    results: list[Result] = []
     for result in _results(args, models, tasks):
-        print(output.row(result, with_isa, last is None), end="", flush=True)
-        last = result
-    if last is not None:
-        print(output.end(last), end="")
+        print(output.row(result, with_isa, not results), end="", flush=True)
+        results.append(result)
+    print(output.end(results[-1]), end="", flush=True)
+    if said := _busy(results):
+        note(args, said)
     return 0
 
 
@@ -161,9 +167,26 @@ def _results(args: argparse.Namespace, models: Sequence[ModelFile], tasks: Seque
                 for task in tasks:
                     what = f"{task.name}, {threads} thread{'s' * (threads > 1)}"
                     with progress_bar(what, quiet=args.quiet) as progress:
+                        session.watch.begin()
                         limits = measure(*cpu_of(session))
                         result = bench(session, file, task, limits, args.repetitions, progress)
                     yield result
+
+
+def _busy(results: Sequence[Result]) -> str:
+    """What others used of the cores, and in which rows where not in all; "" for nothing to speak of."""
+    from ggtui.perf.words import used_by_others
+
+    shares = [(r.others, r.stolen) for r in results]
+    disturbed = [bool(used_by_others(share)) for share in shares]
+    if not any(disturbed):
+        return ""
+    names = [(r.model_type, r.isa, f"{r.n_threads} thread{'s' * (r.n_threads > 1)}", r.task.name) for r in results]
+    telling = [len(set(column)) > 1 for column in zip(*names, strict=True)]
+    rows = [" ".join(compress(name, telling)) for name in compress(names, disturbed)]
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    where = "" if all(disturbed) else f" ({', '.join(rows[:_NAMED])}{more})"
+    return f"{used_by_others(*shares)}{where}; tokens a second and limits are those of this moment"
 
 
 # ---- what is printed ----

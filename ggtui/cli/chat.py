@@ -38,13 +38,14 @@ from ggtui.cli.flags import (
     add_model,
     add_output,
     add_setting,
+    note,
     resolve,
     without,
 )
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.interrupt import Terminated, stop_on_signal
 from ggtui.viz.terminal import full_screen, on_terminal
-from ggtui.viz.text import printable_line, text_for
+from ggtui.viz.text import text_for
 
 if TYPE_CHECKING:
     from ggtui.chat.conversation import Chat
@@ -101,22 +102,16 @@ def run(args: argparse.Namespace) -> int:
     return _generate_once(args)
 
 
-def _note(args: argparse.Namespace, text: str) -> None:
-    """Say something on stderr, unless that was not wanted."""
-    if not args.quiet and sys.stderr is not None:
-        print(f"ggtui: {printable_line(text)}", file=sys.stderr, flush=True)
-
-
 def _load(args: argparse.Namespace, **options: Any) -> Session:
     from ggtui.core.engine.session import load
 
     session = load(args.model, **values_of(args, LOADING), **options)
     largest = session.hparams.n_ctx
     if args.ctx is not None and args.ctx > largest:
-        _note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")
+        note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")
     if args.verbose:
         where = f"{session.device}, {session.isa}, {session.threads} threads"
-        _note(args, f"{session.path}: {where}, context {session.n_ctx}")
+        note(args, f"{session.path}: {where}, context {session.n_ctx}")
     return session
 
 
@@ -162,7 +157,7 @@ def _generate_once(args: argparse.Namespace) -> int:
     echo = args.echo
     if not prompt:
         prompt, echo = _opening(args.seed), not args.json
-        _note(args, f"no prompt; beginning with {prompt!r}")
+        note(args, f"no prompt; beginning with {prompt!r}")
     chat = Chat(_load(args), args)
     interruption: BaseException | None = None
     try:
@@ -219,7 +214,7 @@ def _conclude(args: argparse.Namespace, chat: Chat, prompt: str) -> None:
     if args.quiet or sys.stderr is None:
         return
     if reason == "context full":
-        _note(args, summary.context_full(session))
+        note(args, summary.context_full(session))
     lines = [*summary.lines(figures), f"         seed = {args.seed:8}"]
     print("", *lines, sep="\n", file=sys.stderr, flush=True)
 
@@ -249,7 +244,7 @@ def _prompt(args: argparse.Namespace) -> str:
 def _piped(args: argparse.Namespace, stdin: BinaryIO) -> bytes:
     try:
         if not select.select([stdin], [], [], _PATIENCE)[0]:
-            _note(args, "reading the prompt from standard input; without one use </dev/null")
+            note(args, "reading the prompt from standard input; without one use </dev/null")
     except (OSError, ValueError):  # no file that can be waited for
         pass
     return stdin.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from ggtui.chat.folders import config_file
 from ggtui.chat.settings import GENERATION, LOADING, SETTINGS, Setting, nearest
 from ggtui.core.errors import UsageError
 from ggtui.core.reading import read_file
+from ggtui.viz.text import printable_line
 
 FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # shtab.FILE, without its import
 _MOST = 1 << 15  # bytes of config.toml
@@ -46,6 +48,12 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     """-q and -v."""
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing on stderr but errors")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr, of errors where they arose")
+
+
+def note(args: argparse.Namespace, text: str) -> None:
+    """Say something on stderr, unless that was not wanted."""
+    if not args.quiet and sys.stderr is not None:
+        print(f"ggtui: {printable_line(text)}", file=sys.stderr, flush=True)
 
 
 def _add(parser: argparse._ActionsContainer, names: Iterable[str]) -> None:

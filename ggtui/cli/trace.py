@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import LOADING, Setting, values_of
-from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve
+from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, note, resolve
 from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.text import printable_line
@@ -125,7 +125,7 @@ def _trace(args: argparse.Namespace, session: Session, ids: list[int], *, print_
         next(e for e in EXPORTERS if e.name == "chrome").save(trace, args.chrome)
     if print_graph:
         _print_graph(args, stage)
-    _tell_busy(trace, quiet=args.quiet)
+    _tell_busy(args, trace)
     if args.dot is not None:
         from ggtui.viz.dot import dot_text
         from ggtui.viz.picture import check_ending, has_markup, write_picture
@@ -152,12 +152,11 @@ def _steps(args: argparse.Namespace, session: Session, ids: list[int]) -> list[S
         return list(session.generate(ids, args.n_predict, **options))
 
 
-def _tell_busy(trace: Trace, *, quiet: bool) -> None:
+def _tell_busy(args: argparse.Namespace, trace: Trace) -> None:
     from ggtui.perf.words import busy_machine
 
     for line in busy_machine(trace.run):
-        if sys.stderr is not None and not quiet:
-            print(f"ggtui: {line}", file=sys.stderr)
+        note(args, line)
 
 
 # ---- what is printed ----

@@ -19,7 +19,7 @@ from ggtui.core.files import ModelFile
 from ggtui.core.files.mixes import FILE_TYPES, MIXES
 from ggtui.core.models import architecture
 from ggtui.core.runtime.record import Limits, TokenRecord, Trace
-from ggtui.perf.bounds import peak, read_rate
+from ggtui.perf.bounds import binding, peak
 from ggtui.perf.costs import Costs
 from ggtui.perf.measure import made_up_prompt
 
@@ -57,7 +57,9 @@ class Result:
     test_time        when it began
     avg_ns, avg_ts   mean of the samples: nanoseconds of a repetition, and tokens a second
     bytes_per_token, flops_per_token  what the nodes of the graph read and write, and their operations
-    limit, of_limit  what binds, memory or compute, and the part reached of what was measured just before
+    limit, of_limit  what binds, memory, cache or compute, and the part reached of what was measured just before, see
+                     bounds.binding
+    others, stolen   parts of the cores that other programs used meanwhile, and other virtual machines, 0 to 1
     use_mmap         what load_mode was in older versions of llama-bench, and what its script compares by
     """
 
@@ -109,6 +111,8 @@ class Result:
     flops_per_token: float
     limit: str
     of_limit: float
+    others: float
+    stolen: float
     samples_ns: tuple[int, ...]
     samples_ts: tuple[float, ...]
 
@@ -132,7 +136,8 @@ def bench(
     repeat: int = 5,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Run a task `repeat` times, after once to warm up. `file` is that of the session; its context must have room."""
+    """Run a task `repeat` times, after once to warm up. `file` is that of the session; its context must have room. What
+    others use of the cores is watched since session.watch was begun."""
     ids = made_up_prompt(session, task.n_depth + task.n_tokens)
     depth, timed = ids[: task.n_depth], ids[task.n_depth :]
     started = datetime.now(UTC)
@@ -184,18 +189,18 @@ def _result(
 ) -> Result:
     # The costs of a generation grow evenly from the first to the last token, so the mean of the two is that of all.
     scale = task.n_gen / len(trace.tokens) if task.n_gen else 1.0
-    memory = compute = total_flops = total_bytes = 0.0
+    compute = total_flops = total_bytes = 0.0
     costs = [Costs(graph) for graph in trace.graphs]
     for token in trace.tokens:
         flops, traffic = costs[token.graph].at(token.sizes)
-        n_bytes = float(traffic.sum())
-        memory += scale * n_bytes / (read_rate(limits, n_bytes) or float("inf"))
         nodes = trace.graphs[token.graph].nodes
         compute += scale * sum(f / peak(limits, node) for f, node in zip(flops.tolist(), nodes, strict=True))
-        total_flops, total_bytes = total_flops + float(flops.sum()), total_bytes + n_bytes
+        total_flops, total_bytes = total_flops + float(flops.sum()), total_bytes + float(traffic.sum())
+    limit, reached = binding(limits, scale * total_bytes, total_bytes / len(trace.tokens), compute, fmean(samples))
+    assert reached is not None  # of limits that were measured
     speeds = [task.n_tokens * 1e9 / ns for ns in samples]
     several = len(samples) > 1
-    run, (kind, n_bytes, n_params) = trace.run, model_of(file)
+    run, (kind, n_bytes, n_params) = session.run_info(), model_of(file)
     commit, number = _build() or (run.ggtui or "unknown", 0)
     return Result(
         build_commit=commit,
@@ -222,8 +227,10 @@ def _result(
         isa=run.isa,
         bytes_per_token=scale * total_bytes / task.n_tokens,
         flops_per_token=scale * total_flops / task.n_tokens,
-        limit="memory" if memory >= compute else "compute",
-        of_limit=max(memory, compute) * 1e9 / fmean(samples),
+        limit=limit,
+        of_limit=reached,
+        others=run.others,
+        stolen=run.stolen,
         samples_ns=tuple(samples),
         samples_ts=tuple(speeds),
     )

@@ -26,17 +26,24 @@ def stage_in_words(stage: Stage) -> list[str]:
 
 def busy_machine(run: RunInfo) -> list[str]:
     """That other programs, or other machines on this hardware, took much of the cores, and what not to rely on."""
-    said = [
-        f"{who} used {part:.0%} of these cores"
-        for who, part in (("other programs", run.others), ("other virtual machines", run.stolen))
-        if part >= BUSY
-    ]
+    said = used_by_others((run.others, run.stolen))
     if not said:
         return []
     return [
-        f"busy machine: {' and '.join(said)}. Tokens a second, waiting and p95 are those of this moment; "
+        f"{said}. Tokens a second, waiting and p95 are those of this moment; "
         "the times of nodes and their shares leave out what was lost"
     ]
+
+
+def used_by_others(*measured: tuple[float, float]) -> str:
+    """The largest parts of the cores that other programs, and other virtual machines, used in any of the measurements;
+    "" where that is nothing to speak of."""
+    said = []
+    for who, parts in zip(("other programs", "other virtual machines"), zip(*measured, strict=True), strict=True):
+        much = [part for part in parts if part >= BUSY]
+        if much:
+            said.append(f"{who} used {'up to ' if len(much) > 1 else ''}{max(much):.0%} of these cores")
+    return f"busy machine: {' and '.join(said)}" if said else ""
 
 
 def _speed(stage: Stage) -> str:

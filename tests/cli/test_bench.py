@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.runtime.busy import Busy, Watch
 from ggtui.core.runtime.cpu.native import usable_isas
 from ggtui.core.runtime.cpu.plan import Pool
 from ggtui.core.runtime.record import Limits
@@ -29,7 +30,7 @@ LLAMA_BENCH = (
     "tensor_buft_overrides", "load_mode", "lazy_mode", "embeddings", "no_op_offload", "no_host", "repack", "fit_target",
     "fit_min_ctx", "n_prompt", "n_gen", "n_depth", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
 )  # fmt: skip
-OWN = ("use_mmap", "isa", "bytes_per_token", "flops_per_token", "limit", "of_limit")
+OWN = ("use_mmap", "isa", "bytes_per_token", "flops_per_token", "limit", "of_limit", "others", "stolen")
 SAMPLES = ("samples_ns", "samples_ts")
 INTEGERS = (
     "build_number", "n_batch", "n_ubatch", "n_threads", "poll", "model_size", "model_n_params", "n_gpu_layers",
@@ -41,17 +42,24 @@ BOOLEANS = ("no_kv_offload", "cpu_strict", "embeddings", "no_host", "repack", "u
 THEIRS = "INSERT INTO llama_bench ({}) VALUES ({});"
 
 
+def made_up_limits(pool: Pool, isa: str) -> Limits:
+    return Limits(isa, pool.threads, ((1 << 20, 1e10),), int8=1e12, f32=1e11, barrier_ns=100)
+
+
 @pytest.fixture
 def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure(pool: Pool, isa: str) -> Limits:
-        return Limits(isa, pool.threads, ((1 << 20, 1e10),), int8=1e12, f32=1e11, barrier_ns=100)
+    monkeypatch.setattr("ggtui.perf.roofline.measure", made_up_limits)
 
-    monkeypatch.setattr("ggtui.perf.roofline.measure", measure)
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else runs beside these tests."""
+    monkeypatch.setattr(Watch, "busy", Busy())
 
 
 def test_limits_are_measured(ggtui: Run) -> None:
     (found,) = json.loads(ggtui("bench", "-p", "8", "-n", "0", "-r", "1", "-o", "json").out)
-    assert found["limit"] in ("memory", "compute") and found["of_limit"] > 0
+    assert found["limit"] in ("memory", "cache", "compute") and 0 < found["of_limit"] <= 1
 
 
 @pytest.mark.usefixtures("quick_limits")
@@ -74,7 +82,7 @@ def test_markdown(ggtui: Run) -> None:
     same = ["gpt2 5.9M Q8_0", "6.42 MiB", "5.92 M", "CPU"]
     assert [c[:6] for c in cells] == [[*same, t, test] for t in "12" for test in ("pp8", "tg2")]
     for c in cells:
-        assert re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d", c[6]) and re.fullmatch(r"(memory|compute) \d+%", c[7])
+        assert re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d", c[6]) and re.fullmatch(r"(memory|cache|compute) \d+%", c[7])
     assert blank == "" and build.startswith("build: ggtui")
 
 
@@ -127,7 +135,7 @@ def test_sql_runs_and_csv_has_the_same(ggtui: Run) -> None:
     names = [row[1] for row in database.execute("PRAGMA table_info(llama_bench)")]
     rows = database.execute('SELECT n_prompt, n_gen, avg_ts, "limit", model_filename FROM llama_bench').fetchall()
     assert [row[:2] for row in rows] == [(8, 0), (0, 2)] * 2
-    assert all(row[2] > 0 and row[3] in ("memory", "compute") and row[4] == str(BUILT_IN) for row in rows)
+    assert all(row[2] > 0 and row[3] in ("memory", "cache", "compute") and row[4] == str(BUILT_IN) for row in rows)
     head, *lines = csv.reader(io.StringIO(ggtui("bench", *QUICK, "-o", "csv").out))
     assert head == names == [*LLAMA_BENCH, *OWN]
     read = [dict(zip(head, line, strict=True)) for line in lines]
@@ -164,6 +172,73 @@ def test_a_variable_stands_for_a_flag(ggtui: Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GGTUI_KV_TYPE", "f32")
     (found,) = json.loads(ggtui("bench", *QUICK, "-n", "0", "-o", "json").out)
     assert (found["n_threads"], found["type_v"]) == (2, "f32")
+
+
+def beside(monkeypatch: pytest.MonkeyPatch, *rows: Busy) -> None:
+    """Has each row be measured beside others, as they are said."""
+    told = iter(rows)
+
+    def measure(pool: Pool, isa: str) -> Limits:
+        monkeypatch.setattr(Watch, "busy", next(told))
+        return made_up_limits(pool, isa)
+
+    monkeypatch.setattr("ggtui.perf.roofline.measure", measure)
+
+
+def test_that_others_used_the_cores_is_told_once_after_the_table(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside(monkeypatch, Busy(others=0.4), Busy(0.02, 0.04))
+    code, out, err = ggtui("bench", *QUICK)
+    assert code == 0 and "busy" not in out
+    assert err == (
+        "ggtui: busy machine: other programs used 40% of these cores (pp8); "
+        "tokens a second and limits are those of this moment\n"
+    )
+    beside(monkeypatch, *4 * [Busy(0.2, 0.1)])
+    told = "other programs used up to 20% of these cores and other virtual machines used up to 10% of these cores; "
+    assert told in ggtui("bench", *QUICK, "-t", "1,2").err
+    beside(monkeypatch, Busy(0.3), Busy(), Busy(), Busy(0.2))
+    assert "up to 30% of these cores (1 thread pp8, 2 threads tg2); " in ggtui("bench", *QUICK, "-t", "1,2").err
+    many = ",".join("12345678")
+    beside(monkeypatch, *7 * [Busy(0.3)], Busy())
+    assert " (tg1, tg2, tg3, tg4, tg5 and 2 more); " in ggtui("bench", "-p", "0", "-n", many, "-r", "1").err
+    beside(monkeypatch, Busy(0.4), Busy())
+    assert ggtui("bench", *QUICK, "-q").err == ""
+
+
+def test_what_others_used_is_among_the_fields(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [(0.4, 0.0), (0.0, 0.25)]
+    for output in ("json", "csv", "sql"):
+        beside(monkeypatch, *(Busy(*row) for row in wanted))
+        text = ggtui("bench", *QUICK, "-o", output).out
+        if output == "json":
+            rows = [(r["others"], r["stolen"]) for r in json.loads(text)]
+        elif output == "csv":
+            rows = [(float(r["others"]), float(r["stolen"])) for r in csv.DictReader(io.StringIO(text))]
+        else:
+            database = sqlite3.connect(":memory:")
+            database.executescript(text)
+            rows = database.execute("SELECT others, stolen FROM llama_bench").fetchall()
+        assert rows == wanted
+
+
+def test_the_machine_is_watched_for_each_row_and_while_its_limits_are_measured(
+    ggtui: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    begin = Watch.begin
+
+    def begun(watch: Watch) -> None:
+        seen.append("watch")
+        begin(watch)
+
+    def measure(pool: Pool, isa: str) -> Limits:
+        seen.append("limits")
+        return made_up_limits(pool, isa)
+
+    monkeypatch.setattr(Watch, "begin", begun)
+    monkeypatch.setattr("ggtui.perf.roofline.measure", measure)
+    ggtui("bench", *QUICK)
+    assert seen == ["watch", *2 * ["watch", "limits"]]  # the first when the model was loaded
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from statistics import mean, stdev
 
 import pytest
@@ -11,13 +12,15 @@ import ggtui
 from ggtui.core.engine.session import BUILT_IN, Session
 from ggtui.core.errors import UsageError
 from ggtui.core.files import open_model
+from ggtui.core.runtime.busy import Busy, Watch
 from ggtui.core.runtime.record import Limits
 from ggtui.perf import bench as bench_module
 from ggtui.perf.bench import Task, bench, check, model_of
 
-SIZES = ((1 << 10, 1e9), (1 << 30, 1e9))
+RATE = 1e15  # more than any machine's
+SIZES = ((1 << 10, RATE), (1 << 30, RATE))
 MEMORY = Limits("scalar", 1, SIZES, int8=1e30, f32=1e30, barrier_ns=0)
-COMPUTE = Limits("scalar", 1, ((1 << 10, 1e30), (1 << 30, 1e30)), int8=1e9, f32=1e9, barrier_ns=0)
+COMPUTE = Limits("scalar", 1, ((1 << 10, 1e30), (1 << 30, 1e30)), int8=RATE, f32=RATE, barrier_ns=0)
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +96,30 @@ def test_what_a_token_costs_and_what_part_of_the_limit_that_is(session: Session)
     three, middle = (bench(session, file, task, MEMORY, 1) for task in (Task(0, 3, 99), Task(0, 1, 100)))
     assert three.bytes_per_token == pytest.approx(middle.bytes_per_token)
     assert near.limit == "memory"
-    assert near.of_limit == pytest.approx(near.bytes_per_token / 1e9 * 1e9 / near.samples_ns[0])
+    assert near.of_limit == pytest.approx(near.bytes_per_token / RATE * 1e9 / near.samples_ns[0])
     prompt = bench(session, file, Task(32, 0), COMPUTE, 1)
     assert prompt.limit == "compute"
-    assert prompt.of_limit == pytest.approx(32 * prompt.flops_per_token / 1e9 * 1e9 / prompt.samples_ns[0])
+    assert prompt.of_limit == pytest.approx(32 * prompt.flops_per_token / RATE * 1e9 / prompt.samples_ns[0])
     assert prompt.bytes_per_token < near.bytes_per_token / 16
+
+
+def test_what_is_faster_than_memory_came_from_a_cache_and_no_part_is_above_1(session: Session) -> None:
+    file = open_model(BUILT_IN)
+    slow = replace(MEMORY, read=((1 << 10, RATE), (1 << 20, 1.0), (1 << 30, 1.0)))
+    found = bench(session, file, Task(0, 2), slow, 1)
+    assert found.limit == "cache"
+    assert found.of_limit == pytest.approx(2 * found.bytes_per_token / RATE * 1e9 / found.samples_ns[0])
+    nowhere = bench(session, file, Task(0, 2), replace(MEMORY, read=((1 << 10, 1.0), (1 << 30, 1.0))), 1)
+    assert (nowhere.limit, nowhere.of_limit) == ("cache", 1.0)
+    computed = bench(session, file, Task(8, 0), replace(COMPUTE, int8=1.0, f32=1.0), 1)
+    assert (computed.limit, computed.of_limit) == ("compute", 1.0)
+
+
+def test_what_others_used_is_of_the_watch_that_was_begun(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {session.watch: Busy(others=0.25, stolen=0.5)}
+    monkeypatch.setattr(Watch, "busy", property(told.__getitem__))
+    found = bench(session, open_model(BUILT_IN), Task(4, 0), MEMORY, 1)
+    assert (found.others, found.stolen) == (0.25, 0.5)
 
 
 def test_a_prompt_in_several_batches_reads_the_weights_for_each() -> None:

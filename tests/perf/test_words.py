@@ -8,7 +8,7 @@ import pytest
 from made_up import LIMITS, trace
 
 from ggtui.perf.stage import Interruption
-from ggtui.perf.words import in_words, interruptions, overhead
+from ggtui.perf.words import in_words, interruptions, overhead, used_by_others
 
 
 def test_summary_says_what_binds() -> None:
@@ -54,3 +54,11 @@ def test_a_busy_machine_is_told_first() -> None:
     assert in_words(busy)[1:] == in_words(t)
     stolen = replace(t, run=replace(t.run, others=0.01, stolen=0.2))
     assert in_words(stolen)[0].startswith("busy machine: other virtual machines used 20% of these cores")
+
+
+def test_of_several_measurements_beside_others_the_busiest_is_told() -> None:
+    assert used_by_others((0.3, 0.0), (0.01, 0.02)) == "busy machine: other programs used 30% of these cores"
+    assert used_by_others((0.3, 0.0), (0.4, 0.1)) == (
+        "busy machine: other programs used up to 40% of these cores and other virtual machines used 10% of these cores"
+    )
+    assert used_by_others((0.04, 0.04), (0.0, 0.0)) == ""

@@ -23,7 +23,8 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Seconds so far: of all cores that may be used, not idle, stolen, and of this process."""
+    """Seconds so far: of all cores that may be used, not idle, stolen, and of this process and those that it started
+    and waited for."""
 
     total: float
     used: float
@@ -32,7 +33,8 @@ class _Reading:
 
 
 class Watch:
-    """Since it was begun. `own` are the numbers of processes that count as this program too, as its screen does.
+    """Since it was begun. `own` are the numbers of processes that count as this program too, as its screen does; those
+    that it started count once it has waited for their end.
 
     On systems that do not say how busy each core is, nothing is: all is 0.
     """
@@ -67,9 +69,8 @@ class Watch:
         total, idle, stolen = (
             sum(sum(core[i] for i in kinds) for core in mine) / ticks for kinds in (range(8), (3, 4), (7,))
         )
-        return _Reading(
-            total, total - idle - stolen, stolen, time.process_time() + sum(map(self._seconds_of, self._own))
-        )
+        own = time.process_time() + sum(os.times()[2:4]) + sum(map(self._seconds_of, self._own))
+        return _Reading(total, total - idle - stolen, stolen, own)
 
     def _seconds_of(self, pid: int) -> float:
         """On a core, of another process; 0 once it is gone."""

@@ -41,6 +41,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(busy, "usable_cpus", lambda: {0, 1})
     monkeypatch.setattr(os, "sysconf", lambda name: 100)
     monkeypatch.setattr(time, "process_time", lambda: 0.0)
+    monkeypatch.setattr(os, "times", lambda: os.times_result((0.0,) * 5))
     return Machine(tmp_path)
 
 
@@ -52,6 +53,14 @@ def test_what_is_not_idle_and_not_ours_is_others(machine: Machine, monkeypatch: 
     assert watch.busy == Busy(pytest.approx(0.2), 0.0)
     watch.begin()
     assert watch.busy == Busy()  # nothing has passed
+
+
+def test_what_children_used_is_not_of_others(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(root=machine.root)
+    machine.passes(0, user=100)
+    machine.passes(1, idle=100)
+    monkeypatch.setattr(os, "times", lambda: os.times_result((0.0, 0.0, 0.5, 0.25, 0.0)))  # of those that ended
+    assert watch.busy.others == pytest.approx(0.125)
 
 
 def test_steal_is_told_apart(machine: Machine) -> None:
