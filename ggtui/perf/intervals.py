@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import comb, exp, log, sqrt
 from statistics import NormalDist, fmean, median, stdev
 
 CONFIDENCE = 0.95
@@ -77,10 +77,22 @@ def ratio(base: Estimate, now: Estimate, compared: int = 1, run_error: float = R
 
 
 def of_pairs(ratios: Sequence[float]) -> Interval:
-    """The median of ratios that were measured in turns, and Student's interval of their logarithms' mean."""
-    value = median(ratios)
-    if len(ratios) < 2:
+    """The median of ratios that were measured in turns, and its interval by the sign test: between two of them, so that
+    the median of all there could be is outside as rarely as half of so many coins would all fall so. Of fewer than six
+    there is no such interval: Student's of their logarithms' mean, as wide as takes the median in."""
+    value, n = median(ratios), len(ratios)
+    if n < 2:
         return Interval(value, 0.0, float("inf"))
+    below = 0.0  # the chance that at most k of n are below the median
+    for k in range(n // 2):
+        below += comb(n, k) / 2**n
+        if below > (1 - CONFIDENCE) / 2:
+            break
+    else:
+        k = n // 2
+    if k:
+        ordered = sorted(ratios)
+        return Interval(value, ordered[k - 1], ordered[n - k])
     logs = [log(r) for r in ratios]
-    wide = t_quantile(1 - (1 - CONFIDENCE) / 2, max(len(logs) - 1.0, 2.0)) * stdev(logs) / sqrt(len(logs))
-    return Interval(value, exp(fmean(logs) - wide), exp(fmean(logs) + wide))
+    wide = t_quantile(1 - (1 - CONFIDENCE) / 2, max(n - 1.0, 2.0)) * stdev(logs) / sqrt(n)
+    return Interval(value, min(exp(fmean(logs) - wide), value), max(exp(fmean(logs) + wide), value))

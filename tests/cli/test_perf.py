@@ -39,7 +39,7 @@ def limits(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def made() -> Trace:
     session = package.load(threads=1, record="full")
-    steps = list(session.generate([1, 2, 3, 4], 5, ignore_eos=True))
+    steps = list(session.generate([1, 2, 3, 4], 40, ignore_eos=True))
     return session.trace(run for step in steps for run in step.runs)
 
 

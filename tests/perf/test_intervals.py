@@ -54,3 +54,13 @@ def test_pairs() -> None:
     found = of_pairs([1.1, 1.12, 1.08, 1.11, 1.09, 3.0])
     assert found.value == pytest.approx(1.105) and found.low < 1.105 < found.high
     assert not of_pairs([1.1, 1.12, 1.08, 1.11, 1.09]).has(1)
+    # As tables of the sign test have it: of 6 the least and the greatest, of 15 the fourth from either end.
+    six, fifteen = of_pairs([1.0, 6.0, 2.0, 5.0, 3.0, 4.0]), of_pairs([float(n) for n in range(1, 16)])
+    assert (six.low, six.high) == (1.0, 6.0) and (fifteen.low, fifteen.value, fifteen.high) == (4.0, 8.0, 12.0)
+
+
+def test_the_interval_of_pairs_holds_the_median_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    for n in (6, 9, 15, 20):
+        held = [of_pairs(np.exp(rng.standard_t(2, n)).tolist()).has(1.0) for _ in range(2000)]
+        assert np.mean(held) > CONFIDENCE - 0.01
