@@ -11,8 +11,9 @@ _LONG = 300  # characters
 
 
 def _short_line(text: str) -> str:
-    """What stands in a file may be of any length."""
-    return _one_line(text if len(text) <= _LONG else f"{text[:_LONG]}...")
+    """What stands in a file may be of any length, and longer still where it is shown escaped."""
+    line = _one_line(text[: _LONG + 1])
+    return line if len(line) <= _LONG else f"{line[:_LONG]}..."
 
 
 def _one_line(text: str) -> str:

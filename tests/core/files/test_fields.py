@@ -76,3 +76,8 @@ def test_deep_and_long_values_are_shown_short() -> None:
     for value in (deep, "x" * (1 << 20), [1] * (1 << 20), {str(i): i for i in range(1000)}, Texts.of(["x"] * 1000)):
         assert len(shown(value)) < 300
     assert shown("a\n") == "'a\\n'"
+
+
+def test_a_message_is_short_also_where_it_is_escaped() -> None:
+    error = ModelFileError("a", "\x00" * 1000, "\n" * 1000)
+    assert len(str(error)) < 700 and str(error).startswith(r"a: \x00\x00") and str(error).endswith("...")
