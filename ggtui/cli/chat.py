@@ -26,7 +26,6 @@ import select
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ggtui.chat.settings import LIVE, LOADING, Setting, values_of
@@ -43,6 +42,7 @@ from ggtui.cli.flags import (
     without,
 )
 from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.reading import read_file
 from ggtui.viz.interrupt import Terminated, stop_on_signal
 from ggtui.viz.terminal import full_screen, on_terminal
 from ggtui.viz.text import text_for
@@ -252,7 +252,7 @@ def _piped(args: argparse.Namespace, stdin: BinaryIO) -> bytes:
 
 def _file(name: str) -> bytes:
     try:
-        return Path(name).read_bytes()
+        return read_file(name, pipe=True)
     except OSError as error:
         raise UsageError(f"--file {name}: {error.strerror or error}; name a text file") from error
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ggtui.cli.flags import FILE, add_model, add_output, resolve
 from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
+from ggtui.core.reading import read_file
 from ggtui.viz.text import printable_line, size
 
 if TYPE_CHECKING:
@@ -189,8 +190,8 @@ def _cases(path: Path) -> Iterator[tuple[str, list[int]]]:
     """The texts and the tokens that are listed for them."""
     answers = path.with_suffix(".out")
     try:
-        texts = path.read_bytes().decode().split(_SEPARATOR)
-        lines = answers.read_text().splitlines()
+        texts = read_file(path, pipe=True).decode().split(_SEPARATOR)
+        lines = read_file(answers).decode().splitlines()
         tokens = [[int(id) for id in line.split()] for line in lines]
     except OSError as error:
         raise UsageError(f"--token-test {error.filename}: {error.strerror or error}") from error

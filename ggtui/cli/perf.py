@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -91,9 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--kernels", action="store_true", help="each kernel alone: every type and instruction set")
     other.add_argument("--disasm", metavar="KERNEL", help="the hot loop of a kernel, such as mul_mat_q4_0")
     _file(other, "--py-spy", "the flame graph of the Python side, as SVG")
-    saved = parser.add_argument_group(
-        "what to save", "FILE can be a pipe, or - for standard output, except for SQLite."
-    )
+    saved = parser.add_argument_group("what to save", "FILE can be a pipe; - is standard output, but not for SQLite.")
     for exporter in EXPORTERS:
         _file(saved, f"--{exporter.name}", exporter.help)
     add_output(parser)
@@ -131,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{chosen[1]}: not together with {chosen[0]}")
     in_screens = _in_screens(args)
     args.by, args.top = args.by or "node", args.top or TOP
+    _check_exports(args)
     resolve(args, ("model", *LOADING))
     if in_screens:
         return _screens(args)
@@ -269,6 +269,16 @@ def _exports(args: argparse.Namespace) -> list[tuple[Any, str]]:
 
 def _on_stdout(args: argparse.Namespace) -> bool:
     return any(path == "-" for _, path in _exports(args))
+
+
+def _check_exports(args: argparse.Namespace) -> None:
+    """Raise UsageError where two are to be written into one file."""
+    seen: dict[str, str] = {}
+    for exporter, path in _exports(args):
+        real = os.path.realpath(path)
+        if real in seen:
+            raise UsageError(f"--{exporter.name}: {path} is the file of --{seen[real]} too; name another one")
+        seen[real] = exporter.name
 
 
 def _save(args: argparse.Namespace, trace: Trace) -> None:

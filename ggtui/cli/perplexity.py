@@ -23,12 +23,12 @@ import json
 import time
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import LOADING, SETTINGS, Setting, values_of
 from ggtui.cli.flags import FILE, add_loading, add_output, add_setting, resolve
 from ggtui.core.errors import UsageError
+from ggtui.core.reading import read_file
 
 if TYPE_CHECKING:
     from ggtui.core.engine.perplexity import Perplexity
@@ -89,7 +89,7 @@ def _stop(*sessions: Session | None) -> None:
 
 def _text(name: str) -> str:
     try:
-        return Path(name).read_bytes().decode("utf-8")
+        return read_file(name, pipe=True).decode("utf-8")
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror or error}; name a text file") from error
     except UnicodeDecodeError as error:

@@ -170,7 +170,7 @@ def _print_graph(args: argparse.Namespace, stage: Stage) -> None:
     evaluation = stage.evals.mean
     by_key = {row.key: row for row in rows(stage)}
     columns = [("node", "right"), ("op", "left"), ("type", "left"), ("ne", "left"), ("name", "left"), ("reads", "left")]
-    columns += [("ms", "right"), ("share", "right"), ("wait", "right")]
+    columns += [("ms", "right"), ("of work", "right"), ("wait", "right")]
     lines = []
     for n in stage.graph.nodes:
         if args.layers is not None and n.layer not in args.layers:
@@ -184,7 +184,7 @@ def _print_graph(args: argparse.Namespace, stage: Stage) -> None:
         lines.append([printable_line(cell) for cell in cells])
     what = "token" if stage.graph.n_tokens == 1 else "prompt"
     title = f"{len(stage.graph.nodes)} nodes; a {what} takes {tables.duration(evaluation)}"
-    title += f", the mean of {int(stage.typical.sum())}; shares are of the work"
+    title += f", the mean of {int(stage.typical.sum())}"
     sys.stdout.write(tables.text_table(title, columns, lines) + "\n")
 
 

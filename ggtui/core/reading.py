@@ -10,13 +10,14 @@ from pathlib import Path
 
 
 def read_file(path: str | Path, most: int | None = None, *, pipe: bool = False) -> bytes:
-    """The bytes of a file, at most `most`. `pipe` takes a FIFO too, such as a shell's <(command), until its writers
-    close it.
+    """The bytes of a file, at most `most`. `pipe` takes a FIFO too, such as a shell's <(command): it waits for a
+    writer, and reads until all of them have closed it.
 
     Raises OSError, also for what is no such file or longer.
     """
-    # Without O_NONBLOCK, opening a FIFO would wait for its writer.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # Without O_NONBLOCK, opening a FIFO waits for its writer.
+    waits = pipe and stat.S_ISFIFO(os.stat(path).st_mode)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if waits else os.O_NONBLOCK))
     try:
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):

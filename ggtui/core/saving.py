@@ -37,8 +37,13 @@ def output(
     with _told(path):
         stream, target, before = _find(path, overwrite)
     if stream is not None:
-        with _writing(stream, path) as file:
-            yield file
+        try:
+            with _writing(stream, path) as file:
+                yield file
+        except BrokenPipeError as error:
+            if _descriptor(os.fspath(path)) is not None:  # as that of standard output: who reads it has what it wanted
+                raise
+            raise GgtuiError(f"{path}: cannot be written: who read it has gone") from error
         return
     folder = os.path.dirname(target)
     _sweep(folder)

@@ -13,6 +13,7 @@ CONFIDENCE = 0.95
 RUN_ERROR = 0.015
 BUSY_ERROR = 0.05  # times the part of the cores that other programs use
 _DEVIATION = 1.4826  # of a normal distribution, over how far half of it is from the middle
+_ANYTHING = 100.0  # as a ratio's logarithm, more than tells anything
 _OF_MEDIAN = 1.2533  # the error of a median over that of a mean, for many values
 
 
@@ -73,6 +74,8 @@ def ratio(base: Estimate, now: Estimate, compared: int = 1, run_error: float = R
         return Interval(value, 0.0, error)
     freedom = sum(squares) ** 2 / sum(s**2 / max(e.freedom, 1.0) for s, e in zip(squares, (base, now), strict=True))
     wide = t_quantile(1 - (1 - CONFIDENCE) / 2 / compared, max(freedom, 2.0)) * error
+    if wide > _ANYTHING:
+        return Interval(value, 0.0, float("inf"))
     return Interval(value, value * exp(-wide), value * exp(wide))
 
 

@@ -21,6 +21,7 @@ from ggtui.perf.costs import Costs
 from ggtui.perf.scheduling import NEAR, Floats, Times, said_of, settle
 
 STAGES = ("generation", "prompt")
+_DISTURBED = 1.1  # times as long as undisturbed: from there on the difference is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,12 @@ class Stage:
         """As one who waits for them sees it, with all that came between."""
         total = sum(t.eval_ns for t in self.tokens)
         return self.n_tokens / total * 1e9 if total else 0.0
+
+    @property
+    def undisturbed(self) -> str:
+        """What to say of the time of an evaluation where others took much: that it is without that."""
+        wall = sum(t.eval_ns for t in self.tokens) / len(self.tokens)
+        return " undisturbed" if wall > _DISTURBED * self.evals.mean else ""
 
     def of_typical(self, values: Floats) -> Floats:
         """The values (evaluations, ...) of the typical ones."""

@@ -52,7 +52,8 @@ def _speed(stage: Stage) -> str:
     what = "token" if stage.name == "generation" else f"prompt of {stage.n_tokens / n:.0f} tokens"
     sampling = stage.samples
     chosen = f", and {sampling.mean / 1e6:.3f} ms to choose the next" if sampling.mean else ""
-    return f"{stage.name}: {stage.tokens_per_s:.1f} tok/s; a {what} takes {evals.mean / 1e6:.2f} ms{p95}{chosen}"
+    takes = f"{evals.mean / 1e6:.2f} ms{stage.undisturbed}{p95}"
+    return f"{stage.name}: {stage.tokens_per_s:.1f} tok/s; a {what} takes {takes}{chosen}"
 
 
 def _bound(stage: Stage) -> list[str]:

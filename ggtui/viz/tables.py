@@ -43,7 +43,8 @@ def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[
         left += [duration(spent), percent(sum(r.share for r in rest)), "", "", duration(sum(r.wait_ns for r in rest))]
         lines.append([*left, "", "", "", *blank])
     each = "token" if stage.name == "generation" else "prompt"
-    title = f"{stage.name}: {n} evaluations, {duration(evals.mean)} a {each}, {stage.tokens_per_s:.1f} tok/s"
+    takes = f"{duration(evals.mean)} a {each}{stage.undisturbed}"
+    title = f"{stage.name}: {n} evaluations, {takes}, {stage.tokens_per_s:.1f} tok/s"
     return title, columns, lines
 
 

@@ -37,6 +37,7 @@ def test_json_and_base(ggtui: Run) -> None:
     [
         ((), 2, "FILE"),
         (("{tmp}/none.txt",), 2, "none.txt: No such file or directory; name a text file"),
+        (("/dev/zero",), 2, "/dev/zero: is not a regular file; name a text file"),
         (("{tmp}/latin.txt",), 2, "byte 1 is not UTF-8"),
         (("{tmp}/short.txt",), 2, "less than one chunk of 512"),
         ((TEXT, "--ctx", "600"), 2, "--ctx 600: the model was made for 512 tokens"),

@@ -25,12 +25,8 @@ def test_print_is_the_default(ggtui: Run) -> None:
     code, out, err = ggtui("trace", *FEW)
     assert (code, err) == (0, "")
     title, heading, rule, *lines = out.splitlines()
-    assert (
-        title.startswith("71 nodes; a token takes ")
-        and "the mean of " in title
-        and title.endswith("; shares are of the work")
-    )
-    assert heading.split() == ["node", "op", "type", "ne", "name", "reads", "ms", "share", "wait"]
+    assert re.fullmatch(r"71 nodes; a token takes .*, the mean of \d+", title)
+    assert heading.split() == ["node", "op", "type", "ne", "name", "reads", "ms", "of", "work", "wait"]
     assert len(lines) == 71 and set(rule) == {"-", " "}
     assert re.search(r"  mul_mat\+add +f32 +\[ +768, +1, +1\] +blk\.2\.attn_qkv +25 +\d", out)
     shares = [float(m) for m in re.findall(r"(\d+\.\d)%", out)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -45,3 +46,12 @@ def test_a_pipe_is_read_only_where_it_may_be(tmp_path: Path) -> None:
         read_file(path)
     assert read_file(path, pipe=True) == b"text"
     os.close(read_end)
+
+
+def test_a_named_pipe_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    writer = Timer(0.05, lambda: path.write_bytes(b"text"))
+    writer.start()
+    assert read_file(path, pipe=True) == b"text"
+    writer.join()

@@ -310,6 +310,14 @@ def test_a_reader_that_has_gone_is_known_as_such() -> None:
     os.close(write_end)
 
 
+def test_a_reader_of_a_named_pipe_that_has_gone_is_one_line(path: Path) -> None:
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(GgtuiError, match=r"a: cannot be written: who read it has gone$"), output(path) as file:
+        os.close(reader)
+        file.write(b"x")
+
+
 def test_a_pipe_that_nobody_reads_does_not_hold_up_the_end() -> None:
     came: list[int] = []
 

@@ -19,6 +19,9 @@ _EMPTY, _FREE = 64, 1 << 20
 
 def check(trace: Trace) -> None:
     """Raise ValueError where records of a trace do not fit each other."""
+    for what, part in (("other programs used", trace.run.others), ("other machines took", trace.run.stolen)):
+        if part > 1:
+            raise ValueError(f"{what} {part:g} of the cores' time; it is a part from 0 to 1")
     if len(trace.graphs) > MAX_GRAPHS:
         raise ValueError(f"there are {len(trace.graphs)} graphs, over the limit of {MAX_GRAPHS}")
     for index, graph in enumerate(trace.graphs):

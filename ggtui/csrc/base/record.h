@@ -7,6 +7,7 @@
 #include "base/ticks.h"
 
 enum { GG_AFTER_PAUSE = -1 }; /* as the span of a gg_scheduled: the run began after a pause, and is asked about when it ends */
+enum { BUSY_PART = 50, SOONER = 10 }; /* the part of the time lost that makes a machine busy */
 static const double GG_DISTURBED = 1.5; /* a run that takes so many times as long as half of them do was disturbed */
 
 /* What one thread writes. */
@@ -26,12 +27,19 @@ static inline void gg_record_step(gg_recorder *r, int64_t end, int64_t done) {
 
 /* Asks the system about the thread that calls. */
 static inline gg_scheduled gg_ask(void) {
-    const gg_reading before = gg_last_reading, now = {gg_ticks_loose(), gg_thread_ns(), gg_slept};
-    gg_last_reading = now;
+    const gg_reading before = gg_last_reading, now = {gg_ticks_loose(), gg_thread_ns(), gg_slept, 0};
     const double tick_ns = gg_tick_ns();
     const int64_t span = (int64_t)((double)(now.at - before.at) * tick_ns);
     const int64_t lost = span - (now.ran - before.ran) - (int64_t)((double)(now.slept - before.slept) * tick_ns);
+    gg_last_reading = now;
+    gg_last_reading.busy = lost > span / BUSY_PART;
     return (gg_scheduled){span, lost > 0 ? lost : 0};
+}
+
+/* Whether the system is to be asked again, since it was long ago: where the machine is busy, sooner, so that little at the end of
+ * a generation is not spoken of. */
+static inline int gg_is_due(const gg_trace *trace, int64_t now) {
+    return now - gg_last_reading.at > (gg_last_reading.busy ? trace->every / SOONER : trace->every);
 }
 
 /* Thread ith begins a run now, which the caller asked for at the tick `asked`. */
@@ -54,7 +62,7 @@ static inline void gg_ask_if_due(const gg_trace *trace, int ith, int64_t asked) 
     if (trace->scheduled != NULL) {
         gg_scheduled *s = &trace->scheduled[ith];
         const int64_t now = gg_ticks_loose();
-        if (s->span == GG_AFTER_PAUSE || now - gg_last_reading.at > trace->every ||
+        if (s->span == GG_AFTER_PAUSE || gg_is_due(trace, now) ||
             (double)(now - asked) > GG_DISTURBED * (double)trace->typical) {
             *s = gg_ask();
         }

@@ -16,6 +16,7 @@ extern _Thread_local int64_t gg_slept; /* ticks that it wanted none: it waited f
 /* When the system was last asked about this thread, and what it and gg_slept said then. */
 typedef struct {
     int64_t at, ran, slept; /* a tick, nanoseconds, ticks */
+    int busy;               /* it had lost time since the time before */
 } gg_reading;
 extern _Thread_local gg_reading gg_last_reading;
 

@@ -61,7 +61,7 @@ def bar(live: Live, name: str, width: int) -> Text:
     pace = paced(live) if width >= NARROW - 9 else ""
     state = "" if rate and width < NARROW - 9 + len(pace) else f"{STATES[live.state]:9}"
     taken = run.others + run.stolen
-    busy = f"busy {taken:.0%} " if taken >= BUSY and width >= NARROW else ""  # other programs, other machines
+    busy = f"busy {taken:.0%} " if taken >= BUSY and width >= NARROW - 9 else ""  # other programs, other machines
     right = f"{busy}{rate:5.0f} tok/s{pace} {state}" if rate else f"{busy}{state}"
     room = width - len(tabs) - len(right) - 4
     while len(told) > 1 and len(" ".join(told)) > room:  # rather less than half a word

@@ -13,6 +13,7 @@ from ggtui.core.engine.trace_check import MAX_GRAPHS, MAX_PARTS, MAX_THREADS, ch
 from ggtui.core.runtime.record import GraphInfo, NodeTotal, Records, Trace
 
 BASE = made_up.trace()
+RUN = made_up.RUN
 TOTAL = NodeTotal(graph=0, node=0, part=0, thread=0, count=2, work=30, least=10, most=20, wait=5, work_squared=500.0)
 
 
@@ -39,6 +40,8 @@ def test_true_traces_pass() -> None:
 @pytest.mark.parametrize(
     ("trace", "problem"),
     [
+        (replace(BASE, run=replace(RUN, others=1.5)), "other programs used 1.5 of the cores' time; it is a part"),
+        (replace(BASE, run=replace(RUN, stolen=2.0)), "other machines took 2 of the cores' time"),
         (with_graph(lambda g: replace(g, nodes=())), "graph 0 has no nodes"),
         (with_graph(lambda g: replace(g, threads=MAX_THREADS + 1)), "graph 0 is on 513 threads; 1 to 512 can be"),
         (replace(BASE, graphs=BASE.graphs * (MAX_GRAPHS + 1)), "65 graphs, over the limit of 64"),
