@@ -12,6 +12,7 @@ import os
 import random
 import time
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def damage(value: Any, chance: random.Random) -> Any:
 def other(value: Any, chance: random.Random) -> Any:
     if isinstance(value, int | float) and chance.random() < 0.3:
         return value + chance.choice((-1, 1, -1000, 1000))
-    return chance.choice(NUMBERS if chance.random() < 0.6 else OTHERS)
+    return deepcopy(chance.choice(NUMBERS if chance.random() < 0.6 else OTHERS))  # it may be damaged in turn
 
 
 def use(trace: Trace) -> None:
