@@ -39,6 +39,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _whole_teams() -> None:
+    """All threads take part in every run, as many tests count on, however busy the machine is."""
+    from ggtui.core.runtime.cpu.native import lib
+
+    lib.gg_test_whole_teams(1)
+
+
 @pytest.fixture
 def full_disk() -> Callable[[int], AbstractContextManager[None]]:
     """full_disk(n): within it no file grows beyond n bytes; writing more fails with "File too large"."""

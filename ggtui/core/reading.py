@@ -5,32 +5,53 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
+import time
 from pathlib import Path
+
+WRITER_WITHIN_S = 10
 
 
 def read_file(path: str | Path, most: int | None = None, *, pipe: bool = False) -> bytes:
-    """The bytes of a file, at most `most`. `pipe` takes a FIFO too, such as a shell's <(command): it waits for a
-    writer, and reads until all of them have closed it.
+    """The bytes of a file, at most `most`. `pipe` takes a FIFO too, such as a shell's <(command): it waits some
+    seconds for a writer, and reads until all of them have closed it.
 
     Raises OSError, also for what is no such file or longer.
     """
-    # Without O_NONBLOCK, opening a FIFO waits for its writer.
-    waits = pipe and stat.S_ISFIFO(os.stat(path).st_mode)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if waits else os.O_NONBLOCK))
+    # Without O_NONBLOCK, opening a FIFO would wait for its writer.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not (stat.S_ISREG(status.st_mode) or (pipe and stat.S_ISFIFO(status.st_mode))):
             raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        head = _first_of_pipe(fd, path) if stat.S_ISFIFO(status.st_mode) else b""
         os.set_blocking(fd, True)
         with open(fd, "rb", closefd=False) as file:
             if most is None:
-                return file.read()
-            data = file.read(most + 1) if status.st_size <= most else b""
+                return head + file.read()
+            data = head + file.read(most + 1) if status.st_size <= most else b""
         if status.st_size > most or len(data) > most:
             raise OSError(errno.EFBIG, f"is over the limit of {most:,} bytes for such a file", str(path))
         return data
     finally:
         os.close(fd)
+
+
+def _first_of_pipe(fd: int, path: str | Path) -> bytes:
+    """What is in a FIFO once it has a writer, who may be slow to write anything."""
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    end = time.monotonic() + WRITER_WITHIN_S
+    while True:
+        try:
+            if (head := os.read(fd, 1 << 16)) or waiting.poll(
+                10
+            ):  # all that was written, or a writer has come and gone
+                return head
+        except BlockingIOError:
+            return b""
+        if time.monotonic() > end:
+            raise OSError(errno.ETIMEDOUT, "is a pipe that nobody opened for writing", str(path))

@@ -156,9 +156,8 @@ typedef struct {
     gg_scheduled *scheduled; /* [n_threads] or NULL */
     int64_t every;           /* ticks after which the system is asked again */
     int64_t n_asked;         /* threads about which it was asked in the last run */
-    int64_t size;            /* of the next run: those of one size take about equally long */
-    int64_t typical_size;    /* what `typical` is of */
-    int64_t typical;         /* ticks that half of the runs take longer than */
+    int64_t typical;         /* ticks that half of the runs take longer than, */
+    int64_t typical_size;    /* those of this size */
     int64_t n_disturbed;     /* runs that totals leave out */
 } gg_trace;
 
@@ -175,17 +174,20 @@ void gg_pool_free(gg_pool *pool);
 gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa,
                      void *user);
 void gg_plan_free(gg_plan *plan);
-/* Runs all steps on the pool's threads with the given run-time variables; trace may be NULL. Returns a gg_status.
+/* Runs all steps on the pool's threads, or on fewer where that is faster since others use the cores, with the given run-time variables.
+ * Runs of one `size` take about equally long. trace may be NULL. Returns a gg_status.
  * One run of a pool at a time; a second one waits, but for one that a function of the run itself asks for: it is refused. */
-int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace);
+int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace);
 /* Makes the run under way (or the next one) end at the next step; may be called from any thread. */
 void gg_plan_stop(gg_plan *plan);
 /* Takes back a stop that came too late for the run it was meant for. Only while no run is under way. */
 void gg_plan_forget_stop(gg_plan *plan);
+int gg_plan_team(const gg_plan *plan); /* threads that the runs get now; 0 before the first */
 int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
 
 const char *gg_tick_source(void); /* the clock that ticks come from, in words */
 double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */
+int64_t gg_ask_every(void); /* ticks after which the system is asked about a thread again */
 double gg_stamp_ns(int fenced); /* nanoseconds that a stamp takes, measured now; those after a wait are fenced */
 
 /* Called for every map_custom step by every thread, with the plan's `user`; returns 0, or 1 when the function raised. */

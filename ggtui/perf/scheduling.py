@@ -7,7 +7,8 @@ these milliseconds took longer than such records do. So the lost time is given t
   is slow to do others take over, so that only their sum tells;
 - what a thread took to come back from a barrier that was already open, or from the caller's call, to work.
 
-And where a thread lost time before a barrier, the others waited for it longer than for its work: they were held up.
+And where a thread lost time before a barrier, the others waited for it longer than for its work: they were held up. A
+thread that rested through an evaluation, since the others were faster without one that is put aside, lost all of it.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: 
     working = _excess(together, _typical(together, _kinds(graph, shape[2])))
     working = working[..., np.newaxis] * work / np.maximum(together, 1.0)[..., np.newaxis]
     coming = np.where(late > _LEAST_LATE_NS, late, 0.0)
-    excess = np.concatenate((np.maximum(wake - _WAKE_NS, 0.0), working, coming), axis=1)
+    rested = work.sum(axis=1, keepdims=True) == 0  # then it woke, as it were, at the end
+    waking = np.where(rested, wake, np.maximum(wake - _WAKE_NS, 0.0))
+    excess = np.concatenate((waking, working, coming), axis=1)
     lost = _lost(excess, tokens, said)
     lost_wake, lost_work, lost_late = np.split(lost, [1, 1 + work.shape[1]], axis=1)
     held = _held(wait - late, lost_wake, lost_work, lost_late)

@@ -7,7 +7,7 @@ told apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
@@ -85,9 +85,15 @@ class Stage:
 
     @cached_property
     def alone(self) -> Floats:
-        """Nanoseconds (evaluations,) that each would have taken had no thread lost any."""
+        """Nanoseconds (evaluations,) that each would have taken had no thread that worked lost any."""
         took = np.array([float(t.eval_ns) for t in self.tokens])
-        return took if self.light else took - (self.times.lost + self.times.held).mean(axis=1)
+        off = np.where(self.rested, 0.0, self.times.lost + self.times.held)
+        return took if self.light else took - off.mean(axis=1)
+
+    @cached_property
+    def rested(self) -> NDArray[np.bool_]:
+        """(evaluations, threads) which threads others did without, since other programs wanted the cores."""
+        return np.asarray(self.times.work.sum(axis=(1, 2)) == 0)
 
     @cached_property
     def _median(self) -> Floats:
@@ -281,19 +287,24 @@ def _arrays(graph: GraphInfo, tokens: Sequence[TokenRecord]) -> tuple[Times, Flo
 
 
 def _means(
-    graph: GraphInfo, tokens: Sequence[TokenRecord], totals: Iterable[NodeTotal]
+    graph: GraphInfo, tokens: Sequence[TokenRecord], totals: Sequence[NodeTotal]
 ) -> tuple[Times, tuple[Floats, Floats, Floats]]:
     work, wait = np.zeros((1, *_size(graph))), np.zeros((1, *_size(graph)))
     wake, lost = np.zeros((1, graph.threads)), np.zeros((1, graph.threads))
     sd, least, most = (np.zeros(_size(graph)) for _ in range(3))
+    runs: dict[tuple[int, int], int] = {}  # of a thread that rested in some of them there are fewer
     for t in totals:
-        mean = t.work / t.count
+        runs[t.node, t.part] = max(runs.get((t.node, t.part), 1), t.count)
+    for t in totals:
+        n = runs[t.node, t.part]
+        mean = t.work / n
         if t.node == WAKE:
             wake[0, t.thread] = mean
             continue
         at = t.node, t.part, t.thread
-        work[0][at], wait[0][at], least[at], most[at] = mean, t.wait / t.count, t.least, t.most
-        sd[at] = sqrt(max(t.work_squared - t.count * mean * mean, 0.0) / (t.count - 1)) if t.count > 1 else 0.0
+        work[0][at], wait[0][at], least[at], most[at] = mean, t.wait / n, t.least, t.most
+        own = t.work / t.count
+        sd[at] = sqrt(max(t.work_squared - t.count * own * own, 0.0) / (t.count - 1)) if t.count > 1 else 0.0
     for said in (u for token in tokens for u in token.unscheduled):
         lost[0, said.thread] += said.lost_ns / len(tokens)
     return Times(work, wait, wake, lost, np.zeros_like(lost)), (sd, least, most)

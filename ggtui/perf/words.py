@@ -94,7 +94,11 @@ def _threads(stage: Stage) -> str:
         )
         if name in ("work", "wait", "wake") or stage.part(name) >= 0.005
     ]  # fmt: skip
-    return f"{stage.name}: the threads' time is {', '.join(parts)}"
+    rested = float(stage.rested.any(axis=1).mean())
+    said = (
+        f"; threads rested in {rested:.0%} of the evaluations, where fewer were faster beside others" if rested else ""
+    )
+    return f"{stage.name}: the threads' time is {', '.join(parts)}{said}"
 
 
 def _interruptions(stage: Stage) -> list[str]:

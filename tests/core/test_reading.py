@@ -8,6 +8,7 @@ from threading import Timer
 
 import pytest
 
+from ggtui.core import reading
 from ggtui.core.reading import read_file
 
 
@@ -55,3 +56,26 @@ def test_a_named_pipe_is_waited_for(tmp_path: Path) -> None:
     writer.start()
     assert read_file(path, pipe=True) == b"text"
     writer.join()
+
+
+def test_a_pipe_with_a_slow_writer_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "WRITER_WITHIN_S", 0)
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)  # as a shell's command that has not written yet
+
+    def write() -> None:
+        os.write(held, b"text")
+        os.close(held)
+
+    writer = Timer(0.1, write)
+    writer.start()
+    assert read_file(path, pipe=True) == b"text"
+    writer.join()
+
+
+def test_a_pipe_that_nobody_writes_into_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "WRITER_WITHIN_S", 0.05)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="is a pipe that nobody opened for writing"):
+        read_file(tmp_path / "fifo", pipe=True)

@@ -46,8 +46,8 @@ def plan_of(steps: Sequence[dict[str, Any]], patches: Sequence[dict[str, int]] =
     return ffi.gc(plan, lib.gg_plan_free) if plan else plan
 
 
-def run(plan: Any, pool: Any, *variables: int, trace: Any = ffi.NULL) -> int:
-    return int(lib.gg_plan_run(plan, pool, ffi.new("int64_t[]", list(variables)), trace))
+def run(plan: Any, pool: Any, *variables: int, size: int = 1, trace: Any = ffi.NULL) -> int:
+    return int(lib.gg_plan_run(plan, pool, ffi.new("int64_t[]", list(variables)), size, trace))
 
 
 def custom_steps(n: int, flags: int = BARRIER) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ class Trace:
         self.scheduled = ffi.new("gg_scheduled[]", n_threads)
         self.c = ffi.new("gg_trace *", {
             "records": self.records, "capacity": capacity, "n_records": self.n_records, "n_dropped": self.n_dropped,
-            "scheduled": self.scheduled, "every": int(10e6 / lib.gg_tick_ns()),
+            "scheduled": self.scheduled, "every": lib.gg_ask_every(),
         })  # fmt: skip
 
     def of(self, thread: int) -> list[Stamps]:

@@ -93,8 +93,7 @@ def test_a_run_of_another_size_is_not_held_against_the_last(new_pool: Any, custo
         assert run(plan, pool, trace=totals.c) == lib.GG_OK
     kept = int(totals.used["count"][0, 1])
     slow.append(1)
-    totals.c.size = 512
-    assert run(plan, pool, trace=totals.c) == lib.GG_OK
+    assert run(plan, pool, size=512, trace=totals.c) == lib.GG_OK
     assert totals.used["count"][0, 1] == kept + 1 and totals.used["most"][0, 1] * lib.gg_tick_ns() >= 20e6
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from made_up import trace
 
-from ggtui.core.runtime.record import Records, TokenRecord, Trace, Unscheduled
+from ggtui.core.runtime.record import WAKE, Records, TokenRecord, Trace, Unscheduled
 from ggtui.perf.stage import Stage, stages
 from ggtui.perf.table import rows
+from ggtui.perf.words import stage_in_words
 
 LOST = 4_000_000
 
@@ -110,3 +111,26 @@ def test_all_parts_still_fill_the_evaluation(thread: int) -> None:
     walls = [max(r.done for r in token.records) for token in stage.tokens]
     assert filled == pytest.approx(np.array([walls, walls]).T)
     assert min(t.work.min(), t.wait.min(), t.wake.min(), t.lost.min(), t.held.min()) >= -1e-6
+
+
+def test_a_thread_that_rests_has_lost_the_evaluation_and_no_figure_changes() -> None:
+    """Thread 0 does all: so long it takes, however many threads there are."""
+    t = timed(trace(n=4))
+    tokens = []
+    for token in t.tokens:
+        done = token.eval_ns
+        table = Records.of(token.records).table.copy()
+        resting = table[:, 2] == 1
+        table[resting & (table[:, 0] == WAKE), 4:] = done
+        table[resting & (table[:, 0] != WAKE), 3:] = done
+        alone = ~resting
+        table[alone, 5] = table[alone, 4]  # nobody to wait for
+        table[alone & (table[:, 4] == table[alone, 4].max()), 5] = done
+        tokens.append(replace(token, records=Records(table), unscheduled=(Unscheduled(1, done, done),)))
+    stage = of(replace(t, tokens=tuple(tokens)))
+    assert stage.rested.tolist() == [[False, True]] * 4
+    took = [token.eval_ns for token in t.tokens]
+    assert stage.times.lost.T.tolist() == [[0] * 4, took] and not stage.times.wake[:, 1].any()
+    assert stage.alone.tolist() == took and stage.typical.all()
+    assert stage.part("lost") == pytest.approx(0.5, rel=0.01) and not stage.part("held")
+    assert "threads rested in 100% of the evaluations" in "\n".join(stage_in_words(stage))

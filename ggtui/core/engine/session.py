@@ -243,8 +243,6 @@ class Session:
         if inputs.outputs is not None:
             inputs.outputs.bytes().view(np.int32)[:] = n - 1
         recorder = runner.recorder if self.recording else None
-        if recorder is not None:
-            recorder.size = n
         with self._stopping:
             self._running = runner
         started = time.perf_counter_ns()

@@ -18,10 +18,9 @@ USES = ("weights", "keys", "values", "rows")  # what the memory of a tensor is f
 
 
 class Recorder(Protocol):
-    """Where a run leaves its records, or their sums. `size` is set before a run, see runtime/cpu/recorder.py."""
+    """Where a run leaves its records, or their sums."""
 
     threads: int
-    size: int
 
     def unscheduled(self) -> tuple[Unscheduled, ...]: ...
 

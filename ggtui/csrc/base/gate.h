@@ -9,6 +9,7 @@
 #define GG_GATE_H
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/ticks.h"
@@ -30,6 +31,7 @@ typedef struct {
 } gg_gate;
 
 enum { GG_GATE_SLEEPERS = 1, GG_GATE_STEP = 2 };
+#define GG_GATE_COUNT (UINT32_MAX / GG_GATE_STEP) /* after so many openings the count begins anew */
 
 #ifdef __linux__
 static inline void gg_gate_init(gg_gate *gate) {
@@ -81,6 +83,11 @@ static inline void gg_relax(void) {
 
 static inline uint32_t gg_gate_count(gg_gate *gate) {
     return atomic_load_explicit(&gate->word, memory_order_acquire) / GG_GATE_STEP;
+}
+
+/* Whether one count is of an opening before the other, of which fewer than half of GG_GATE_COUNT lie between them. */
+static inline bool gg_gate_is_before(uint32_t one, uint32_t other) {
+    return one != other && ((other - one) & GG_GATE_COUNT) <= GG_GATE_COUNT / 2;
 }
 
 /* How long one thread spins at one gate. Each time it spins in vain it spins for half as long the next time: it may be standing

@@ -29,7 +29,7 @@ typedef struct {
     _Alignas(GG_CACHE_LINE) gg_pool *pool;
     int ith;
     pthread_t thread;
-    gg_patience start, barrier; /* at the two gates */
+    gg_patience start, barrier, back; /* at the gates */
 } gg_worker;
 
 struct gg_pool {
@@ -40,6 +40,8 @@ struct gg_pool {
     bool taken;            /* by somebody who runs on it */
     gg_work_fn work;       /* of the run; NULL asks the workers to end */
     void *arg;
+    _Atomic uint64_t team; /* of the runs, see make_team */
+    gg_gate back;          /* opened when threads that rested are to work again */
     _Alignas(GG_CACHE_LINE) gg_gate start;
     _Alignas(GG_CACHE_LINE) gg_gate barrier;
     _Alignas(GG_CACHE_LINE) _Atomic int arrived; /* at the barrier under way */
@@ -103,9 +105,50 @@ static void leave(const gg_nesting *nesting) {
     pthread_mutex_unlock(&nestings_lock);
 }
 
+/* ---- the team: the first n threads of the pool, who take part in runs; the others rest ---- */
+
+/* The team is so many threads, in the lower half of a word, from that opening of `start` on, in the upper one. */
+static uint64_t team_of(int n, uint32_t since) { return (uint64_t)since << 32 | (uint32_t)n; }
+static int team_size(gg_pool *pool) { return (int)(uint32_t)atomic_load_explicit(&pool->team, memory_order_relaxed); }
+
+/* Between runs: the next ones are of n threads. */
+static void make_team(gg_pool *pool, int n) {
+    const int before = team_size(pool);
+    if (n == before) {
+        return;
+    }
+    const uint32_t next = (gg_gate_count(&pool->start) + 1) & GG_GATE_COUNT;
+    atomic_store_explicit(&pool->team, team_of(n, next), memory_order_release);
+    if (n > before) {
+        gg_gate_open(&pool->back);
+    }
+}
+
+/* Returns the opening of `start` that this worker takes part in, the first after `seen` or one later. */
+static uint32_t wait_for_run(gg_worker *worker, uint32_t seen) {
+    gg_pool *pool = worker->pool;
+    uint32_t count = gg_gate_wait(&pool->start, seen, &worker->start);
+    for (;;) {
+        const uint32_t back = gg_gate_count(&pool->back);
+        const uint64_t team = atomic_load_explicit(&pool->team, memory_order_acquire);
+        if (worker->ith < (int)(uint32_t)team) {
+            /* Perhaps called back for a run that is yet to start; it can't end without this thread. */
+            const uint32_t since = (uint32_t)(team >> 32);
+            while (gg_gate_is_before(count, since)) {
+                count = gg_gate_wait(&pool->start, count, &worker->start);
+            }
+            return count;
+        }
+        gg_gate_wait(&pool->back, back, &worker->back);
+        count = gg_gate_count(&pool->start);
+    }
+}
+
+/* ---- runs ---- */
+
 /* Comes to the barrier without waiting for the others. */
 static void arrive(gg_pool *pool) {
-    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == pool->n_threads - 1) {
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == team_size(pool) - 1) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed); /* nobody comes to the next one before the gate opens */
         gg_gate_open(&pool->barrier);
     }
@@ -128,7 +171,7 @@ static void *worker_main(void *arg) {
     pthread_setname_np(name);
 #endif
     for (uint32_t seen = 0;;) {
-        seen = gg_gate_wait(&pool->start, seen, &worker->start);
+        seen = wait_for_run(worker, seen);
         if (pool->work == NULL) {
             return NULL;
         }
@@ -138,10 +181,11 @@ static void *worker_main(void *arg) {
     }
 }
 
-void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg) {
+void gg_pool_run(gg_pool *pool, int n, gg_work_fn work, void *arg) {
     gg_pool *before = working;
     working = pool;
-    if (pool->n_threads == 1) {
+    make_team(pool, n);
+    if (n == 1) {
         work(arg, 0);
     } else {
         pool->work = work;
@@ -186,11 +230,13 @@ int gg_pool_n_threads(const gg_pool *pool) { return pool->n_threads; }
 /* Ends the first n_started threads and frees the rest. */
 static void end_pool(gg_pool *pool, int n_started) {
     if (pool->process == getpid()) {
+        make_team(pool, pool->n_threads);
         pool->work = NULL;
         gg_gate_open(&pool->start);
         for (int ith = 1; ith < n_started; ith++) {
             pthread_join(pool->workers[ith].thread, NULL);
         }
+        gg_gate_destroy(&pool->back);
         gg_gate_destroy(&pool->start);
         gg_gate_destroy(&pool->barrier);
         pthread_mutex_destroy(&pool->lock);
@@ -232,6 +278,8 @@ gg_pool *gg_pool_new(int n_threads) {
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->given_back, NULL);
     pool->taken = false;
+    atomic_init(&pool->team, team_of(n_threads, 0));
+    gg_gate_init(&pool->back);
     gg_gate_init(&pool->start);
     gg_gate_init(&pool->barrier);
     atomic_init(&pool->arrived, 0);
@@ -245,7 +293,7 @@ gg_pool *gg_pool_new(int n_threads) {
     int error = 0, ith = 0;
     for (; ith < n_threads; ith++) {
         gg_worker *worker = &pool->workers[ith];
-        *worker = (gg_worker){.pool = pool, .ith = ith, .start = start, .barrier = barrier};
+        *worker = (gg_worker){.pool = pool, .ith = ith, .start = start, .barrier = barrier}; /* no spinning at `back` */
         if (ith > 0 && (error = pthread_create(&worker->thread, NULL, worker_main, worker)) != 0) {
             break;
         }

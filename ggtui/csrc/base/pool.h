@@ -22,9 +22,10 @@ typedef struct gg_nesting {
 int gg_pool_take(gg_pool *pool, gg_nesting *nesting);
 void gg_pool_give_back(gg_pool *pool, gg_nesting *nesting);
 
-/* Of a pool that one has taken: calls work(arg, ith) on every thread, and returns when all are done. What any thread wrote is visible then. */
-void gg_pool_run(gg_pool *pool, gg_work_fn work, void *arg);
+/* Of a pool that one has taken: calls work(arg, ith) on its first n threads while the others rest, and returns when all are done. What
+ * any of them wrote is visible then. */
+void gg_pool_run(gg_pool *pool, int n, gg_work_fn work, void *arg);
 
-/* Within a run, by thread ith: returns when every thread of the pool has called it. */
+/* Within a run, by thread ith: returns when each of its threads has called it. */
 void gg_pool_barrier(gg_pool *pool, int ith);
 #endif

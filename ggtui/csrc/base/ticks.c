@@ -66,6 +66,7 @@ enum {
     SPAN = 3000000,        /* nanoseconds; both clocks are good to some 20: 1e-5 of it */
     TOO_LONG = 1000000000, /* meanwhile the machine may have slept, and one clock with it */
 };
+static const double ASK_EVERY_NS = 10e6; /* asking takes some 400 ns */
 static double tick_ns;
 static int64_t ns0, ticks0;
 
@@ -98,6 +99,8 @@ double gg_tick_ns(void) {
     pthread_once(&once, calibrate);
     return tick_ns;
 }
+
+int64_t gg_ask_every(void) { return (int64_t)(ASK_EVERY_NS / gg_tick_ns()); }
 
 double gg_stamp_ns(int fenced) {
     enum { STAMPS = 1000, ROUNDS = 5 };

@@ -186,7 +186,7 @@ double gg_limit(gg_pool *pool, int kind, int isa, int64_t n_bytes) {
     gg_nesting nesting;
     const int status = gg_pool_take(pool, &nesting);
     if (status == GG_OK) {
-        gg_pool_run(pool, do_rounds, &job);
+        gg_pool_run(pool, nth, do_rounds, &job);
         gg_pool_give_back(pool, &nesting);
     }
     free(job.data);

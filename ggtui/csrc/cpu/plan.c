@@ -11,8 +11,12 @@
 #include "base/cache_line.h"
 #include "base/pool.h"
 #include "base/record.h"
+#include "base/team.h"
+#include "base/watch.h"
 #include "cpu/isa.h"
 #include "cpu/ops.h"
+
+atomic_int gg_teams_are_whole;
 
 /* A step's counter of chunks handed out, on a cache line of its own. */
 typedef struct {
@@ -28,6 +32,7 @@ struct gg_plan {
     gg_step *steps;       /* [n_steps] */
     gg_counter *counters; /* [n_steps] */
     gg_place *places;     /* [n_places] */
+    gg_team team;
     int n_steps, n_places;
     const gg_kernels *kernels;
     void *user;
@@ -119,6 +124,8 @@ const gg_step *gg_plan_step(const gg_plan *plan, int i) { return i >= 0 && i < p
 
 int64_t gg_plan_scratch(const gg_plan *plan) { return (int64_t)plan->scratch_bytes; }
 
+int gg_plan_team(const gg_plan *plan) { return plan->team.n; }
+
 /* ---- stopping ---- */
 
 static bool halted(gg_plan *plan) { return atomic_load_explicit(&plan->halt, memory_order_relaxed) != GG_OK; }
@@ -144,8 +151,10 @@ static void fail(gg_plan *plan, int status) {
 typedef struct gg_run {
     gg_plan *plan;
     gg_pool *pool;
+    int nth; /* threads that take part */
     gg_trace *trace;
     int64_t asked;             /* the tick when the caller woke the pool */
+    int64_t every;             /* ticks after which the system is asked about a thread again */
     const struct gg_run *outer; /* the run in which a function of Python's asked for this one, or NULL */
 } gg_run;
 
@@ -154,7 +163,7 @@ static _Thread_local const gg_run *inside; /* the run that this thread works for
 /* Never asked of the first step, which threads come to from the end of the last run. */
 static bool barrier_before(const gg_run *run, int i) {
     const gg_plan *plan = run->plan;
-    const int nth = gg_pool_n_threads(run->pool);
+    const int nth = run->nth;
     if (i == plan->n_steps || nth == 1) {
         return false;
     }
@@ -190,7 +199,7 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
     gg_plan *plan = run->plan;
     uint8_t *own = plan->scratch + (size_t)ith * plan->scratch_bytes;
     _Atomic int64_t alone_next; /* not the plan's: every thread that works alone does all chunks */
-    gg_share share = {ith, gg_pool_n_threads(run->pool), plan->kernels, own, own + plan->own_bytes, NULL, plan->user};
+    gg_share share = {ith, run->nth, plan->kernels, own, own + plan->own_bytes, NULL, plan->user};
     gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next, plan->user};
     inside = run;
 
@@ -215,13 +224,35 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
     inside = ith == 0 ? run->outer : NULL;
 }
 
-static void walk(void *arg, int ith) { walk_steps(arg, NULL, ith); }
+/* Thread ith has done its part of a run, and is asked about where that is due. */
+static void watch_end(const gg_run *run, int ith, int paused) {
+    gg_trace *trace = run->trace;
+    const int64_t took = gg_ticks_loose() - run->asked;
+    gg_scheduled said = {0};
+    if (paused || gg_watch_is_due(run->every) || (trace != NULL && gg_takes_long(trace, took))) {
+        said = gg_ask();
+        if (gg_lost_much(said, ith == 0 ? took : INT64_MAX)) { /* the caller may have had other things to wait for between runs */
+            gg_team_lost(&run->plan->team);
+        }
+    }
+    if (trace != NULL && trace->scheduled != NULL) {
+        trace->scheduled[ith] = said;
+    }
+}
 
-static void walk_and_record(void *arg, int ith) {
+static void walk(void *arg, int ith) {
     const gg_run *run = arg;
-    gg_recorder recorder = gg_recorder_begin(run->trace, ith, run->asked);
-    walk_steps(run, &recorder, ith);
-    gg_recorder_end(&recorder, run->trace, ith, run->asked);
+    const int paused = ith > 0 && gg_watch_begin(run->every);
+    if (run->trace != NULL) {
+        gg_recorder recorder = gg_recorder_begin(run->trace, ith, run->asked);
+        walk_steps(run, &recorder, ith);
+        gg_recorder_end(&recorder, run->trace, ith);
+    } else {
+        walk_steps(run, NULL, ith);
+    }
+    if (ith > 0) { /* the caller has yet to wait for the others */
+        watch_end(run, ith, paused);
+    }
 }
 
 /* Writes the values of the run-time variables to their places. */
@@ -265,7 +296,7 @@ static int make_scratch(gg_plan *plan, int nth) {
 }
 
 /* With the locks of plan and pool. */
-static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace) {
+static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace) {
     const int nth = gg_pool_n_threads(pool);
     int status = patch_steps(plan, vars);
     if (status == GG_OK) {
@@ -277,10 +308,17 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trac
     for (int i = 0; i < plan->n_steps; i++) {
         atomic_store_explicit(&plan->counters[i].next, 0, memory_order_relaxed);
     }
-    gg_run run = {.plan = plan, .pool = pool, .trace = trace, .asked = trace != NULL ? gg_ticks_fenced() : 0, .outer = inside};
-    gg_pool_run(pool, trace != NULL ? walk_and_record : walk, &run);
+    const int64_t every = trace != NULL ? trace->every : gg_ask_every();
+    const int paused = gg_watch_begin(every);
+    const int64_t asked = gg_ticks_fenced();
+    const int team = gg_team_next(&plan->team, nth, size, asked);
+    const gg_run run = {.plan = plan, .nth = team, .pool = pool, .trace = trace, .asked = asked, .every = every, .outer = inside};
+    gg_pool_run(pool, team, walk, (void *)&run);
+    const int64_t done = gg_ticks_fenced();
+    watch_end(&run, 0, paused);
+    gg_team_ran(&plan->team, done - asked, done);
     if (trace != NULL) {
-        gg_record_end(trace, plan->n_steps, nth, run.asked);
+        gg_record_end(trace, plan->n_steps, size, team, nth, asked, done);
     }
     status = atomic_exchange(&plan->halt, GG_OK);
     if (status == GG_STOPPED) {
@@ -315,7 +353,7 @@ static void own_lock(gg_plan *plan) {
     }
 }
 
-int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *trace) {
+int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace) {
     if (runs_already(plan)) {
         return gg_fail(GG_FAILED, "a function that a run calls can't ask for that very run again");
     }
@@ -327,7 +365,7 @@ int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, gg_trace *tra
     /* After the pool: who waits for it must not hold a plan that a run within the run on that pool waits for. */
     own_lock(plan);
     pthread_mutex_lock(&plan->lock);
-    status = run_locked(plan, pool, vars, trace);
+    status = run_locked(plan, pool, vars, size, trace);
     pthread_mutex_unlock(&plan->lock);
     gg_pool_give_back(pool, &nesting);
     return status;

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import ggtui
+from ggtui.core import reading
 from ggtui.core.engine.trace_file import dumps, load, save
 from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime.record import (
@@ -239,13 +240,14 @@ def test_what_is_no_finite_number_is_refused(number: str, tmp_path: Path) -> Non
         load(tmp_path / "a.json")
 
 
-def test_what_is_no_file_of_json_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_file_of_json_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="Is a directory"):
         load(tmp_path)
     with pytest.raises(OSError, match="is not a regular file"):
         load("/dev/zero")
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(ValueError, match="not a trace"):  # nobody writes into it
+    monkeypatch.setattr(reading, "WRITER_WITHIN_S", 0.1)
+    with pytest.raises(OSError, match="is a pipe that nobody opened for writing"):
         load(tmp_path / "fifo")
 
 

@@ -166,7 +166,8 @@ class Plan:
             raise UsageError(f"run: a buffer for records of {recorder.threads} threads, but a pool of {pool.threads}")
         self.values.clear()
         self.values.update(values)
-        status = lib.gg_plan_run(self.handle, pool.handle, self._vars, recorder.c if recorder else ffi.NULL)
+        trace, size = recorder.c if recorder else ffi.NULL, values.get("n_tokens", 1)
+        status = lib.gg_plan_run(self.handle, pool.handle, self._vars, size, trace)
         if status == lib.GG_CUSTOM:
             raised = self._callbacks.raised[0]
             self._callbacks.raised.clear()

@@ -1,8 +1,4 @@
-"""What runs are recorded into: buffers that C fills, made beforehand so that recording allocates nothing.
-
-Both kinds have `size`, which is set before a run: runs of one size take about equally long, and one that takes far
-longer than the others was disturbed.
-"""
+"""What runs are recorded into: buffers that C fills, made beforehand so that recording allocates nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ from ggtui.core.runtime.cpu.native import ffi, lib
 from ggtui.core.runtime.record import WAKE, NodeTotal, Records, Unscheduled
 
 _RECORD = np.dtype([("end", "i8"), ("done", "i8")])  # gg_record, field by field
-_ASKED_EVERY_NS = 10e6  # the system about each thread, which takes some 400 ns
 
 
 class _Buffer:
@@ -29,15 +24,7 @@ class _Buffer:
         self.c = ffi.new("gg_trace *")
         self.c.capacity = capacity
         self.c.n_records, self.c.n_dropped = self._counts, self._counts + threads
-        self.c.scheduled, self.c.every = self._scheduled, round(_ASKED_EVERY_NS / lib.gg_tick_ns())
-
-    @property
-    def size(self) -> int:
-        return int(self.c.size)
-
-    @size.setter
-    def size(self, size: int) -> None:
-        self.c.size = size
+        self.c.scheduled, self.c.every = self._scheduled, lib.gg_ask_every()
 
     def unscheduled(self) -> tuple[Unscheduled, ...]:
         """What the system was asked at the end of the last run; mostly nothing."""

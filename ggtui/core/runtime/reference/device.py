@@ -35,7 +35,6 @@ class Recorder:
     threads = 1
 
     def __init__(self) -> None:
-        self.size = 0
         self._rows: list[tuple[int, int, int]] = []  # node, start and end, nanoseconds since the run was asked for
         self.clear()
 
