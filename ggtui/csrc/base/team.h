@@ -11,7 +11,7 @@
 
 #include "base/ticks.h"
 
-static const double GG_TRIAL_NS = 20e6;                   /* several turns of the system's scheduler */
+static const double GG_TRIAL_NS = 12e6;                   /* several turns of the system's scheduler; the first comes after as long */
 static const double GG_HOLD_NS = 200e6, GG_HOLD_MOST = 8; /* until the next trial; after each in vain twice as long, up to 8 times */
 static const double GG_FASTER = 0.95;                     /* of the time: what is worth a change */
 
@@ -42,7 +42,7 @@ static inline void gg_team_clear(gg_team *team, int most, int64_t size, int64_t 
     team->trial = team->fewer_was_vain = team->fresh = 0;
     team->by = 1;
     team->hold = GG_HOLD_NS / gg_tick_ns();
-    team->next = now + (int64_t)team->hold;
+    team->next = now + (int64_t)(GG_TRIAL_NS / gg_tick_ns());
     team->took = team->tried = (gg_took){0};
     atomic_store_explicit(&team->lost, 0, memory_order_relaxed);
 }
