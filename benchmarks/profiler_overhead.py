@@ -32,7 +32,7 @@ def main() -> None:
     print("| profile | tok/s | overhead | stamps a token | of a stamp | stamps alone |")
     print("| --- | --- | --- | --- | --- | --- |")
     for profile in ("light", "full"):
-        session = ggtui.load(args.model, threads=args.threads, record=profile)
+        session = ggtui.load(args.model, threads=args.threads, record=profile, rest=False)
         prompt = made_up_prompt(session, 16)
         ratios, speeds = [], []
         for _ in range(args.rounds):

@@ -70,7 +70,7 @@ def child(args: argparse.Namespace) -> None:
     if args.condition == "quiet":
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(20))
-    session = ggtui.load(args.model, threads=args.threads, record="full")
+    session = ggtui.load(args.model, threads=args.threads, record="full", rest=False)
     prompt = made_up_prompt(session, args.n_prompt)
     runs = [step.runs for step in session.generate(prompt, args.n_predict, ignore_eos=True)][:0]  # to warm up
     session.clear_totals()

@@ -40,11 +40,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _whole_teams() -> None:
-    """All threads take part in every run, as many tests count on, however busy the machine is."""
-    from ggtui.core.runtime.cpu.native import lib
+def _all_threads_work() -> None:
+    """In every run, as many tests count on, however busy the machine is."""
+    from ggtui.core.runtime.cpu import pool
 
-    lib.gg_test_whole_teams(1)
+    pool.MAY_REST = False
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def _results(args: argparse.Namespace, models: Sequence[ModelFile], tasks: Seque
     for file in models:
         for isa in args.isa:
             for threads in args.threads:
-                session = load(file, threads=threads, isa=isa, **values_of(args, _LOADING))
+                session = load(file, threads=threads, isa=isa, rest=False, **values_of(args, _LOADING))
                 for task in tasks:
                     what = f"{task.name}, {threads} thread{'s' * (threads > 1)}"
                     with progress_bar(what, quiet=args.quiet) as progress:

@@ -258,7 +258,7 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
 def _session(args: argparse.Namespace) -> Session:
     from ggtui.core.engine.session import load
 
-    return load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record=args.profile)
+    return load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record=args.profile, rest=False)
 
 
 def _exports(args: argparse.Namespace) -> list[tuple[Any, str]]:

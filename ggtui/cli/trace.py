@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         check_ending(Path(args.dot))
     from ggtui.core.engine.session import load
 
-    session = load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record="full")
+    session = load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record="full", rest=False)
     ids = session.tokenizer.encode(args.prompt) or [session.tokenizer.eos or 0]
     if args.layers is not None and min(args.layers) >= session.hparams.n_layer:
         raise UsageError(f"--layers: this model has layers 0 to {session.hparams.n_layer - 1}")

@@ -168,14 +168,16 @@ typedef struct gg_plan gg_plan;
  * fork, and must not be freed during a run. */
 gg_pool *gg_pool_new(int n_threads);
 void gg_pool_free(gg_pool *pool);
+/* From now on some threads may rest in runs that are faster without them, since other programs use the cores. Before the first run. */
+void gg_pool_let_rest(gg_pool *pool);
 
 /* Copies steps and patches. own_bytes: what the tensors with `own` set need in each thread. user: handed to functions of
  * Python's that a run calls. NULL on failure. */
 gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa,
                      void *user);
 void gg_plan_free(gg_plan *plan);
-/* Runs all steps on the pool's threads, or on fewer where that is faster since others use the cores, with the given run-time variables.
- * Runs of one `size` take about equally long. trace may be NULL. Returns a gg_status.
+/* Runs all steps on the pool's threads with the given run-time variables; some may rest, see gg_pool_let_rest, for which runs of one
+ * `size` are taken to be equally long. trace may be NULL. Returns a gg_status.
  * One run of a pool at a time; a second one waits, but for one that a function of the run itself asks for: it is refused. */
 int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace);
 /* Makes the run under way (or the next one) end at the next step; may be called from any thread. */

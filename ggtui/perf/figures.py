@@ -37,7 +37,8 @@ def _stage(stage: Stage, run: RunInfo) -> dict[str, Any]:
         ],
         "tok_s": stage.tokens_per_s, "evaluation_ns": stage.evals.mean,
         "work": stage.part("work"), "waiting": stage.part("wait"), "waking": stage.part("wake"),
-        "not_scheduled": stage.part("lost"), "held_up": stage.part("held"), "calling": stage.part("call"),
+        "not_scheduled": stage.part("lost"), "held_up": stage.part("held"), "resting": stage.part("rest"),
+        "calling": stage.part("call"),
         "interruptions": [{"n_past": i.n_past, "ns": i.ns} for i in stage.interruptions],
         "busy_machine": run.others, "stolen": run.stolen,
     }  # fmt: skip

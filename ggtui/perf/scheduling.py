@@ -7,8 +7,7 @@ these milliseconds took longer than such records do. So the lost time is given t
   is slow to do others take over, so that only their sum tells;
 - what a thread took to come back from a barrier that was already open, or from the caller's call, to work.
 
-And where a thread lost time before a barrier, the others waited for it longer than for its work: they were held up. A
-thread that rested through an evaluation, since the others were faster without one that is put aside, lost all of it.
+And where a thread lost time before a barrier, the others waited for it longer than for its work: they were held up.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Times:
     (evaluations, threads).
 
     work   at a node; wait: for others at work, at the barrier after it
-    wake   until the thread began
+    wake   until the thread began; rest: of an evaluation in which others did without it, all of the time
     lost   it was not scheduled, by what the system says; held: it waited for threads that were not
     lost_at  where it was lost: in waking up (evaluations, threads), at work and, after it, in coming late, both like
              work; None where nothing was
@@ -46,14 +45,16 @@ class Times:
     work: Floats
     wait: Floats
     wake: Floats
+    rest: Floats
     lost: Floats
     held: Floats
     lost_at: tuple[Floats, Floats, Floats] | None = None
 
     @classmethod
     def of(cls, work: Floats, wait: Floats, wake: Floats) -> Times:
-        """Where the system said nothing."""
-        return cls(work, wait, wake, np.zeros_like(wake), np.zeros_like(wake))
+        """Where the system said nothing. A thread that rested woke up, by its records, when all was done."""
+        rest = np.where(work.sum(axis=(1, 2)) == 0, wake, 0.0)
+        return cls(work, wait, wake - rest, rest, np.zeros_like(wake), np.zeros_like(wake))
 
 
 @dataclass
@@ -91,15 +92,14 @@ def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: 
     working = _excess(together, _typical(together, _kinds(graph, shape[2])))
     working = working[..., np.newaxis] * work / np.maximum(together, 1.0)[..., np.newaxis]
     coming = np.where(late > _LEAST_LATE_NS, late, 0.0)
-    rested = work.sum(axis=1, keepdims=True) == 0  # then it woke, as it were, at the end
-    waking = np.where(rested, wake, np.maximum(wake - _WAKE_NS, 0.0))
-    excess = np.concatenate((waking, working, coming), axis=1)
+    excess = np.concatenate((np.maximum(wake - _WAKE_NS, 0.0), working, coming), axis=1)
     lost = _lost(excess, tokens, said)
     lost_wake, lost_work, lost_late = np.split(lost, [1, 1 + work.shape[1]], axis=1)
     held = _held(wait - late, lost_wake, lost_work, lost_late)
     return Times(
         (work - lost_work).reshape(shape), (wait - lost_late - held).reshape(shape), times.wake - lost_wake[:, 0],
-        lost.sum(axis=1), held.sum(axis=1), (lost_wake[:, 0], lost_work.reshape(shape), lost_late.reshape(shape)),
+        times.rest, lost.sum(axis=1), held.sum(axis=1),
+        (lost_wake[:, 0], lost_work.reshape(shape), lost_late.reshape(shape)),
     )  # fmt: skip
 
 

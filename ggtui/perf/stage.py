@@ -43,12 +43,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class ThreadTime:
-    """Mean nanoseconds of an evaluation that a thread worked, waited for others at work, took to wake up, was not
-    scheduled, was held up by others that were not, and in which the caller got into C and out again."""
+    """Mean nanoseconds of an evaluation that a thread worked, waited for others at work, took to wake up, rested since
+    fewer threads were faster beside other programs, was not scheduled, was held up by others that were not, and in
+    which the caller got into C and out again."""
 
     work: float
     wait: float
     wake: float
+    rest: float = 0.0
     lost: float = 0.0
     held: float = 0.0
     call: float = 0.0
@@ -56,7 +58,7 @@ class ThreadTime:
     @property
     def total(self) -> float:
         """What an evaluation takes."""
-        return self.work + self.wait + self.wake + self.lost + self.held + self.call
+        return self.work + self.wait + self.wake + self.rest + self.lost + self.held + self.call
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,9 @@ class Stage:
 
     @cached_property
     def alone(self) -> Floats:
-        """Nanoseconds (evaluations,) that each would have taken had no thread that worked lost any."""
+        """Nanoseconds (evaluations,) that each would have taken had no thread lost any."""
         took = np.array([float(t.eval_ns) for t in self.tokens])
-        off = np.where(self.rested, 0.0, self.times.lost + self.times.held)
-        return took if self.light else took - off.mean(axis=1)
-
-    @cached_property
-    def rested(self) -> NDArray[np.bool_]:
-        """(evaluations, threads) which threads others did without, since other programs wanted the cores."""
-        return np.asarray(self.times.work.sum(axis=(1, 2)) == 0)
+        return took if self.light else took - (self.times.lost + self.times.held).mean(axis=1)
 
     @cached_property
     def _median(self) -> Floats:
@@ -206,7 +202,7 @@ class Stage:
     def threads(self) -> tuple[ThreadTime, ...]:
         """Of each thread, the mean over all evaluations, those too that were interrupted."""
         t = self.times
-        columns = (t.work.sum(axis=(1, 2)), t.wait.sum(axis=(1, 2)), t.wake, t.lost, t.held)
+        columns = (t.work.sum(axis=(1, 2)), t.wait.sum(axis=(1, 2)), t.wake, t.rest, t.lost, t.held)
         means = np.stack([column.mean(axis=0) for column in columns], axis=1)
         call = np.maximum(np.mean([t.eval_ns for t in self.tokens]) - means.sum(axis=1), 0.0)
         return tuple(ThreadTime(*row) for row in np.column_stack((means, call)).tolist())
@@ -290,7 +286,7 @@ def _means(
     graph: GraphInfo, tokens: Sequence[TokenRecord], totals: Sequence[NodeTotal]
 ) -> tuple[Times, tuple[Floats, Floats, Floats]]:
     work, wait = np.zeros((1, *_size(graph))), np.zeros((1, *_size(graph)))
-    wake, lost = np.zeros((1, graph.threads)), np.zeros((1, graph.threads))
+    wake, rest, lost = (np.zeros((1, graph.threads)) for _ in range(3))
     sd, least, most = (np.zeros(_size(graph)) for _ in range(3))
     runs: dict[tuple[int, int], int] = {}  # of a thread that rested in some of them there are fewer
     for t in totals:
@@ -300,6 +296,7 @@ def _means(
         mean = t.work / n
         if t.node == WAKE:
             wake[0, t.thread] = mean
+            rest[0, t.thread] = (1 - t.count / n) * sum(token.eval_ns for token in tokens) / len(tokens)
             continue
         at = t.node, t.part, t.thread
         work[0][at], wait[0][at], least[at], most[at] = mean, t.wait / n, t.least, t.most
@@ -307,7 +304,7 @@ def _means(
         sd[at] = sqrt(max(t.work_squared - t.count * own * own, 0.0) / (t.count - 1)) if t.count > 1 else 0.0
     for said in (u for token in tokens for u in token.unscheduled):
         lost[0, said.thread] += said.lost_ns / len(tokens)
-    return Times(work, wait, wake, lost, np.zeros_like(lost)), (sd, least, most)
+    return Times(work, wait, wake, rest, lost, np.zeros_like(lost)), (sd, least, most)
 
 
 def spreads(times: Floats) -> list[Spread]:

@@ -90,15 +90,12 @@ def _threads(stage: Stage) -> str:
         f"{stage.part(name):.1%} {what}"
         for name, what in (
             ("work", "work"), ("wait", "waiting for each other"), ("wake", "waking up"), ("lost", "not scheduled"),
-            ("held", "waiting for a thread that was not scheduled"), ("call", "calling it"),
+            ("held", "waiting for a thread that was not scheduled"),
+            ("rest", "resting, since fewer are faster beside other programs"), ("call", "calling it"),
         )
         if name in ("work", "wait", "wake") or stage.part(name) >= 0.005
     ]  # fmt: skip
-    rested = float(stage.rested.any(axis=1).mean())
-    said = (
-        f"; threads rested in {rested:.0%} of the evaluations, where fewer were faster beside others" if rested else ""
-    )
-    return f"{stage.name}: the threads' time is {', '.join(parts)}{said}"
+    return f"{stage.name}: the threads' time is {', '.join(parts)}"
 
 
 def _interruptions(stage: Stage) -> list[str]:

@@ -46,7 +46,7 @@ _HEAT = (
 # What a thread's time goes into beside the nodes, and the least part of it that is drawn.
 _REST = {
     "wait": "waiting for other threads", "wake": "waking up", "lost": "not scheduled",
-    "held": "waiting for a thread that was not scheduled",
+    "held": "waiting for a thread that was not scheduled", "rest": "resting beside other programs",
 }  # fmt: skip
 _LEAST_REST = 0.005
 _FONT = "Helvetica,Arial,sans-serif"

@@ -79,11 +79,13 @@ def cells(row: Row) -> dict[str, str]:
 
 def thread_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:
     """What each thread did, on the mean, in an evaluation: times that add up to it."""
-    names = ("work", "wait", "wake", "not scheduled", "held up", "waiting")
-    columns = [("thread", "left"), *[(name, "right") for name in names]]
+    names = {"work": "work", "wait": "wait", "wake": "wake", "lost": "not scheduled", "held": "held up"}
+    if stage.part("rest"):
+        names["rest"] = "rest"
+    columns = [("thread", "left"), *[(name, "right") for name in (*names.values(), "waiting")]]
     lines = []
     for i, t in enumerate(stage.threads):
-        times = [duration(ns) for ns in (t.work, t.wait, t.wake, t.lost, t.held)]
+        times = [duration(getattr(t, name)) for name in names]
         lines.append([str(i), *times, percent(t.wait / max(t.total, 1.0))])
     return f"{stage.name}: threads, the mean of an evaluation", columns, lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,6 @@ from ggtui.core.runtime.cpu.native import ffi, lib
 
 pytestmark = pytest.mark.pool
 MS = 1_000_000
-
-
-@pytest.fixture(autouse=True)
-def _teams() -> Iterator[None]:
-    lib.gg_test_whole_teams(0)
-    yield
-    lib.gg_test_whole_teams(1)
 
 
 def teams(*times: tuple[int, Sequence[int], int]) -> list[int]:
@@ -86,11 +79,12 @@ def test_results_and_records_hold_where_threads_rest(new_pool: Any, n_threads: i
     os.sched_setaffinity(0, {min(before)})
     try:
         pool, trace = new_pool(n_threads), Trace(n_threads, chain.n_steps + 1)
+        lib.gg_pool_let_rest(pool)
         end = time.monotonic() + 60
         while lib.gg_plan_team(chain.plan) != 1 and time.monotonic() < end:
             chain.check(pool, 50, trace.c)
         assert lib.gg_plan_team(chain.plan) == 1
-        while trace.scheduled[1].span == 0 or trace.scheduled[1].span != trace.scheduled[1].lost:  # not a trial
+        while trace.of(1)[0].end != trace.of(0)[-1].done:  # a trial
             chain.check(pool, 1, trace.c)
     finally:
         os.sched_setaffinity(0, before)
@@ -111,6 +105,7 @@ def test_a_pool_ends_also_while_threads_rest(new_pool: Any) -> None:
     os.sched_setaffinity(0, {min(before)})
     try:
         pool = new_pool(3)
+        lib.gg_pool_let_rest(pool)
         end = time.monotonic() + 60
         while lib.gg_plan_team(chain.plan) != 1 and time.monotonic() < end:
             chain.check(pool, 50)

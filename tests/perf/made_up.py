@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime.record import (
     WAKE,
@@ -11,6 +13,7 @@ from ggtui.core.runtime.record import (
     NodeInfo,
     NodeRecord,
     OriginalInfo,
+    Records,
     RunInfo,
     TensorInfo,
     TokenRecord,
@@ -87,3 +90,17 @@ def trace(scale: float = 1.0, node_scale: dict[int, float] | None = None, n: int
             )
         )  # fmt: skip
     return Trace((GRAPH,), tuple(tokens), MEMORY, RUN, limits=LIMITS)
+
+
+def rested(t: Trace) -> Trace:
+    """Its evaluations by thread 0 alone, while thread 1 rested: as the executor records that."""
+    tokens = []
+    for token in t.tokens:
+        done, table = token.eval_ns, Records.of(token.records).table.copy()
+        resting, waking = table[:, 2] == 1, table[:, 0] == WAKE
+        table[resting & waking, 4:] = done
+        table[resting & ~waking, 3:] = done
+        table[~resting, 5] = table[~resting, 4]  # nobody to wait for
+        table[~resting & (table[:, 4] == table[~resting, 4].max()), 5] = done
+        tokens.append(replace(token, records=Records(table)))
+    return replace(t, tokens=tuple(tokens))

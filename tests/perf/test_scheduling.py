@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import trace
+from made_up import rested, trace
 
-from ggtui.core.runtime.record import WAKE, Records, TokenRecord, Trace, Unscheduled
+from ggtui.core.runtime.record import Records, TokenRecord, Trace, Unscheduled
 from ggtui.perf.stage import Stage, stages
 from ggtui.perf.table import rows
 from ggtui.perf.words import stage_in_words
+from ggtui.viz.tables import thread_table
 
 LOST = 4_000_000
 
@@ -113,24 +114,14 @@ def test_all_parts_still_fill_the_evaluation(thread: int) -> None:
     assert min(t.work.min(), t.wait.min(), t.wake.min(), t.lost.min(), t.held.min()) >= -1e-6
 
 
-def test_a_thread_that_rests_has_lost_the_evaluation_and_no_figure_changes() -> None:
+def test_a_thread_that_rests_loses_nothing() -> None:
     """Thread 0 does all: so long it takes, however many threads there are."""
-    t = timed(trace(n=4))
-    tokens = []
-    for token in t.tokens:
-        done = token.eval_ns
-        table = Records.of(token.records).table.copy()
-        resting = table[:, 2] == 1
-        table[resting & (table[:, 0] == WAKE), 4:] = done
-        table[resting & (table[:, 0] != WAKE), 3:] = done
-        alone = ~resting
-        table[alone, 5] = table[alone, 4]  # nobody to wait for
-        table[alone & (table[:, 4] == table[alone, 4].max()), 5] = done
-        tokens.append(replace(token, records=Records(table), unscheduled=(Unscheduled(1, done, done),)))
-    stage = of(replace(t, tokens=tuple(tokens)))
-    assert stage.rested.tolist() == [[False, True]] * 4
+    t = rested(timed(trace(n=4)))
+    stage = of(t)
     took = [token.eval_ns for token in t.tokens]
-    assert stage.times.lost.T.tolist() == [[0] * 4, took] and not stage.times.wake[:, 1].any()
+    assert stage.times.rest.T.tolist() == [[0] * 4, took] and not stage.times.wake[:, 1].any()
     assert stage.alone.tolist() == took and stage.typical.all()
-    assert stage.part("lost") == pytest.approx(0.5, rel=0.01) and not stage.part("held")
-    assert "threads rested in 100% of the evaluations" in "\n".join(stage_in_words(stage))
+    assert stage.part("rest") == pytest.approx(0.5, rel=0.01) and not stage.part("lost") and not stage.part("held")
+    assert "50.0% resting, since fewer are faster" in "\n".join(stage_in_words(stage))
+    _, columns, lines = thread_table(stage)
+    assert columns[-2:] == [("rest", "right"), ("waiting", "right")] and lines[0][-2] == "0 ns" != lines[1][-2]

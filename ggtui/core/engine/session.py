@@ -58,6 +58,7 @@ class Session:
         device: str = "cpu",
         fused: bool = True,
         record: bool | str = False,
+        rest: bool = True,
     ) -> None:
         started = self._made_ns = time.perf_counter_ns()
         if not 1 <= batch <= MAX_BATCH:
@@ -67,7 +68,7 @@ class Session:
         if isinstance(record, str) and record not in PROFILES:
             raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
         self._device = device_called(device)
-        self.pool = self._device.pool(usable_cores() if threads is None else threads)
+        self.pool = self._device.pool(usable_cores() if threads is None else threads, rest=rest)
         file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
         arch = architecture(file)
         h: Any = arch.hparams(file)

@@ -70,14 +70,14 @@ class Device(Protocol):
     """A place where graphs run.
 
     layout   how many rows of a tensor lie side by side, for one of USES: 1 where rows follow each other
-    pool     so many threads to run on
+    pool     so many threads to run on; `rest`: some may rest where other programs use their cores
     compile  a graph made ready to run; fused or every op a node of its own, with an instruction set or the best one
     """
 
     name: str
 
     def layout(self, type: TensorType, use: str) -> int: ...
-    def pool(self, threads: int) -> Any: ...
+    def pool(self, threads: int, *, rest: bool = True) -> Any: ...
     def compile(self, dag: Dag, *, fused: bool = True, isa: str | None = None) -> Executable: ...
 
 

@@ -34,6 +34,7 @@ typedef struct {
 
 struct gg_pool {
     int n_threads;
+    bool may_rest;         /* some threads, where a run is faster without them */
     pid_t process;         /* that made it */
     pthread_mutex_t lock;  /* of `taken` */
     pthread_cond_t given_back;
@@ -227,6 +228,10 @@ void gg_pool_give_back(gg_pool *pool, gg_nesting *nesting) {
 
 int gg_pool_n_threads(const gg_pool *pool) { return pool->n_threads; }
 
+void gg_pool_let_rest(gg_pool *pool) { pool->may_rest = true; }
+
+bool gg_pool_may_rest(const gg_pool *pool) { return pool->may_rest; }
+
 /* Ends the first n_started threads and frees the rest. */
 static void end_pool(gg_pool *pool, int n_started) {
     if (pool->process == getpid()) {
@@ -272,6 +277,7 @@ gg_pool *gg_pool_new(int n_threads) {
         return NULL;
     }
     pool->n_threads = n_threads;
+    pool->may_rest = false;
     pool->process = getpid();
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);

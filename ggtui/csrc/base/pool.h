@@ -4,9 +4,12 @@
  * on the parent's is refused, freeing it frees the memory alone). Freeing a pool while a run is under way is not allowed. */
 #ifndef GG_POOL_H
 #define GG_POOL_H
+#include <stdbool.h>
+
 #include "gg.h"
 
 int gg_pool_n_threads(const gg_pool *pool);
+bool gg_pool_may_rest(const gg_pool *pool);
 
 /* What every thread of the pool does in a run, ith counting from 0, the caller. */
 typedef void (*gg_work_fn)(void *arg, int ith);

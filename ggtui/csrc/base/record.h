@@ -44,8 +44,7 @@ static inline void gg_record_rest(const gg_trace *trace, int n_steps, int ith, i
     }
     gg_recorder_end(&r, trace, ith);
     if (trace->scheduled != NULL) {
-        const int64_t ns = (int64_t)((double)(done - asked) * gg_tick_ns());
-        trace->scheduled[ith] = (gg_scheduled){ns, ns};
+        trace->scheduled[ith] = (gg_scheduled){0};
     }
 }
 

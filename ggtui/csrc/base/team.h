@@ -15,9 +15,6 @@ static const double GG_TRIAL_NS = 12e6;                   /* several turns of th
 static const double GG_HOLD_NS = 200e6, GG_HOLD_MOST = 8; /* until the next trial; after each in vain twice as long, up to 8 times */
 static const double GG_FASTER = 0.95;                     /* of the time: what is worth a change */
 
-/* Whether no thread is ever let rest. Only tests change it. */
-extern atomic_int gg_teams_are_whole;
-
 /* The ticks of some runs. */
 typedef struct {
     double ticks, runs;
@@ -52,9 +49,6 @@ static inline void gg_team_lost(gg_team *team) { atomic_store_explicit(&team->lo
 
 /* The threads of the next run, of at most `most`. */
 static inline int gg_team_next(gg_team *team, int most, int64_t size, int64_t now) {
-    if (atomic_load_explicit(&gg_teams_are_whole, memory_order_relaxed)) {
-        return most;
-    }
     if (team->size != size || team->most != most) {
         gg_team_clear(team, most, size, now);
     }

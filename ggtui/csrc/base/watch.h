@@ -6,7 +6,8 @@
 enum {
     GG_BUSY_PART = 50, /* losing more than one part of so many makes a machine busy: it is asked sooner again */
     GG_SOONER = 10,    /* so many times */
-    GG_MUCH_PART = 20, /* so much is more than what other threads may be given up for */
+    GG_MUCH_PART = 20, /* losing so much and so long is reason to see whether fewer threads are faster: */
+    GG_MUCH_NS = 200000,
 };
 
 /* Asks the system about the thread that calls: since the time before. */
@@ -38,6 +39,6 @@ static inline int gg_watch_is_due(int64_t every) {
 
 /* Whether a thread lost much of a time most of which it spent in a run, of so many ticks. */
 static inline int gg_lost_much(gg_scheduled said, int64_t run) {
-    return said.lost > said.span / GG_MUCH_PART && (double)run * gg_tick_ns() > (double)(said.span / 2);
+    return said.lost > GG_MUCH_NS && said.lost > said.span / GG_MUCH_PART && (double)run * gg_tick_ns() > (double)(said.span / 2);
 }
 #endif

@@ -16,8 +16,6 @@
 #include "cpu/isa.h"
 #include "cpu/ops.h"
 
-atomic_int gg_teams_are_whole;
-
 /* A step's counter of chunks handed out, on a cache line of its own. */
 typedef struct {
     _Alignas(GG_CACHE_LINE) _Atomic int64_t next;
@@ -311,12 +309,14 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     const int64_t every = trace != NULL ? trace->every : gg_ask_every();
     const int paused = gg_watch_begin(every);
     const int64_t asked = gg_ticks_fenced();
-    const int team = gg_team_next(&plan->team, nth, size, asked);
+    const int team = gg_pool_may_rest(pool) ? gg_team_next(&plan->team, nth, size, asked) : nth;
     const gg_run run = {.plan = plan, .nth = team, .pool = pool, .trace = trace, .asked = asked, .every = every, .outer = inside};
     gg_pool_run(pool, team, walk, (void *)&run);
     const int64_t done = gg_ticks_fenced();
     watch_end(&run, 0, paused);
-    gg_team_ran(&plan->team, done - asked, done);
+    if (gg_pool_may_rest(pool)) {
+        gg_team_ran(&plan->team, done - asked, done);
+    }
     if (trace != NULL) {
         gg_record_end(trace, plan->n_steps, size, team, nth, asked, done);
     }

@@ -1,4 +1,4 @@
-/* What tests set that a program leaves as it is. */
+/* What tests alone set and try. */
 #include "base/team.h"
 #include "base/ticks.h"
 #include "testing/testing.h"
@@ -10,8 +10,6 @@ void gg_test_system_clock(int use) {
     }
     atomic_store(&gg_ticks_from_clock, use || own);
 }
-
-void gg_test_whole_teams(int whole) { atomic_store(&gg_teams_are_whole, whole); }
 
 void gg_test_team(int most, int n_runs, const int64_t *ns, const int *alone, int *teams) {
     gg_team team = {0};

@@ -14,5 +14,4 @@ void gg_test_system_clock(int use);
 /* The numbers of threads, of at most `most`, that n_runs of one size get, one after the other: run i takes ns[i * most + n - 1] with
  * n of them, who lose time where they are more than alone[i]. */
 void gg_test_team(int most, int n_runs, const int64_t *ns, const int *alone, int *teams);
-void gg_test_whole_teams(int whole); /* whether all threads of a pool take part in every run, however busy the machine is */
 #endif

@@ -52,10 +52,12 @@ def test_the_limit() -> None:
 
 
 def test_a_thread() -> None:
-    line = thread_line("thread 0", ThreadTime(700.0, 150.0, 50.0, 60.0, 40.0), Place(120, 40)).plain
+    line = thread_line("thread 0", ThreadTime(700.0, 150.0, 50.0, lost=60.0, held=40.0), Place(120, 40)).plain
     assert line.startswith(" thread 0  work 70.0%  wait 15.0%  wake  5.0%  lost 10.0%")
     assert [line.count(glyph) for glyph in "█▒░▞"] == [42, 9, 3, 6]
     assert "0.0%" in thread_line("thread 0", ThreadTime(0.0, 0.0, 0.0), Place(80, 24)).plain
+    resting = thread_line("thread 1", ThreadTime(300.0, 0.0, 0.0, rest=700.0), Place(120, 40)).plain
+    assert "work 30.0%" in resting and resting.endswith(" " + "█" * 18)
 
 
 def test_threads_that_have_no_room_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import GRAPH
+from made_up import GRAPH, rested, trace
 
 from ggtui.core.runtime.record import WAKE, NodeRecord, Records, TokenRecord, Unscheduled
 from ggtui.viz.tui.widgets import timeline_rows as rows
@@ -253,3 +253,12 @@ def test_names_of_a_model_are_data() -> None:
     shown = rows.readout(of, whole(of, 12, 500.0), 0)[1].plain + row(of, whole(of, 400), 0)[0]
     assert "\\x1b[31mred\\n" in shown
     assert "\x1b" not in shown
+
+
+def test_a_thread_that_rests_is_idle() -> None:
+    made = rested(trace(n=2))
+    of = spans(made.graphs, made.tokens)
+    window = whole(of, 40)
+    first, second = (row(of, window, thread)[0] for thread in (0, 1))
+    assert "M" in first and set(second) == {"-"}
+    assert of.lanes(0.0, of.total)[1].at(float(of.start[0]) + 100) is None

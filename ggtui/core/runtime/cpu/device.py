@@ -19,8 +19,8 @@ class Cpu:
         tiled = use in ("weights", "keys") and lib.gg_packable(type.id)
         return int(lib.GG_TILE) if tiled else 1
 
-    def pool(self, threads: int) -> Pool:
-        return Pool(threads)
+    def pool(self, threads: int, *, rest: bool = True) -> Pool:
+        return Pool(threads, rest=rest)
 
     def compile(self, dag: Dag, *, fused: bool = True, isa: str | None = None) -> Plan:
         return Plan(dag, fused=fused, isa=isa)

@@ -168,7 +168,7 @@ class ReferenceDevice:
     def layout(self, type: TensorType, use: str) -> int:
         return 1
 
-    def pool(self, threads: int) -> Alone:
+    def pool(self, threads: int, *, rest: bool = True) -> Alone:
         if threads < 1:
             raise UsageError(f"threads {threads}: must be at least 1")
         return Alone()

@@ -81,7 +81,7 @@ def limit_line(stage: Stage, place: Place, hint: str) -> Text:
 
 
 def thread_line(name: str, thread: ThreadTime, place: Place) -> Text:
-    """What a thread did, as shares and as a bar of pieces."""
+    """What a thread did, as shares and as a bar of pieces; where it rested there is none."""
     total = max(thread.total, 1.0)
     total -= thread.call  # of which there is no bar: it is the same for all
     shares = [ns / max(total, 1.0) for ns in (thread.work, thread.wait, thread.wake, thread.lost + thread.held)]

@@ -285,13 +285,18 @@ def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
     counts = [len(table) for table in tables]
     columns = np.concatenate([*tables, np.zeros((0, len(COLUMNS)), np.int64)]).T.copy()
     of_token = np.repeat(np.arange(len(tokens)), counts)
+    nothing = [(np.zeros(n), np.zeros(n)) for n in counts]
+    known = [of.lost.get(first + i, none) for i, none in enumerate(nothing)]
+    lost_work, lost_late = (np.concatenate([*(both[k] for both in known), np.zeros(0)]) for k in (0, 1))
+    work = np.zeros((len(tokens), of.n_threads))
+    np.add.at(work, (of_token, columns[2]), np.where(columns[0] == WAKE, 0, columns[4] - columns[3]))
+    worked_then = work[of_token, columns[2]] > 0  # of a thread that rested nothing is drawn
+    columns, of_token = columns[:, worked_then], of_token[worked_then]
+    lost_work, lost_late = lost_work[worked_then], lost_late[worked_then]
     begin, end = start[of_token], stop[of_token]
     placed = [np.minimum(columns[i] + begin, end) for i in (3, 4, 5)]
     graph = np.array([t.graph for t in tokens], np.int64)[of_token]
     kinds = of.kind_table[graph, columns[0], columns[1]]
-    nothing = [(np.zeros(n), np.zeros(n)) for n in counts]
-    known = [of.lost.get(first + i, none) for i, none in enumerate(nothing)]
-    lost_work, lost_late = (np.concatenate([*(both[k] for both in known), np.zeros(0)]) for k in (0, 1))
     partial = np.array([not n or t.dropped > 0 for n, t in zip(counts, tokens, strict=True)], np.bool_)
     between = np.array([gap[:2] for gap in of.gaps if gap.end >= start[0] and gap.start <= of.total], np.float64)
     between = between.reshape(-1, 2)
