@@ -50,7 +50,12 @@ def limits(request: pytest.FixtureRequest) -> str:
 def tried(limits: str, kind: str, folder: Path, work: Path, *args: str) -> str:
     """What the child says. Where a file fails, it is kept and the test ends."""
     command = [sys.executable, str(CHILD), limits, kind, str(folder), str(work), *args]
-    child = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    # Its neighbours are found also where Python is told not to look into a script's folder.
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(CHILD.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]),
+    }
+    child = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env)
     if child.returncode == 0:
         return child.stdout
     kept = []
