@@ -286,7 +286,9 @@ def _means(
     graph: GraphInfo, tokens: Sequence[TokenRecord], totals: Sequence[NodeTotal]
 ) -> tuple[Times, tuple[Floats, Floats, Floats]]:
     work, wait = np.zeros((1, *_size(graph))), np.zeros((1, *_size(graph)))
-    wake, rest, lost = (np.zeros((1, graph.threads)) for _ in range(3))
+    wake, lost = (np.zeros((1, graph.threads)) for _ in range(2))
+    wall = sum(token.eval_ns for token in tokens) / len(tokens)
+    rest = np.full((1, graph.threads), wall)  # of a thread without totals
     sd, least, most = (np.zeros(_size(graph)) for _ in range(3))
     runs: dict[tuple[int, int], int] = {}  # of a thread that rested in some of them there are fewer
     for t in totals:
@@ -296,7 +298,7 @@ def _means(
         mean = t.work / n
         if t.node == WAKE:
             wake[0, t.thread] = mean
-            rest[0, t.thread] = (1 - t.count / n) * sum(token.eval_ns for token in tokens) / len(tokens)
+            rest[0, t.thread] = (1 - t.count / n) * wall
             continue
         at = t.node, t.part, t.thread
         work[0][at], wait[0][at], least[at], most[at] = mean, t.wait / n, t.least, t.most

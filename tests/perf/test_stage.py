@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import GRAPH, records, trace
+from made_up import GRAPH, records, rested, trace
 
 import ggtui
 from ggtui.core.engine.session import Session
@@ -45,23 +45,46 @@ def test_threads_fill_the_evaluation() -> None:
         assert thread.total == thread.work + thread.wait + thread.wake == pytest.approx(wall)
 
 
-def test_sums_of_a_light_profile() -> None:
-    full = trace(n=4)
+def added_up(full: Trace) -> Trace:
+    """The same as a light profile keeps it: a thread that rested has no part in the sums."""
     totals = []
     for node, part, thread in {(r.node, r.part, r.thread) for r in full.tokens[0].records}:
-        mine = [r for t in full.tokens for r in t.records if (r.node, r.part, r.thread) == (node, part, thread)]
+        working = [
+            t for t in full.tokens if any(r.end > r.start for r in t.records if r.thread == thread and r.node >= 0)
+        ]
+        mine = [r for t in working for r in t.records if (r.node, r.part, r.thread) == (node, part, thread)]
+        if not mine:
+            continue
         work = [r.end - r.start for r in mine]
         wait = sum(r.done - r.end for r in mine)
         squared = float(sum(w * w for w in work))
         totals.append(NodeTotal(0, node, part, thread, len(mine), sum(work), min(work), max(work), wait, squared))
     bare = tuple(replace(t, records=()) for t in full.tokens)
-    light = replace(full, tokens=bare, totals=tuple(totals))
+    return replace(full, tokens=bare, totals=tuple(totals))
+
+
+def test_sums_of_a_light_profile() -> None:
+    full = trace(n=4)
+    light = added_up(full)
     for row in rows(stages(full)[0]):
         same = one(light, row.key)
         assert same.time.mean == pytest.approx(row.time.mean) and same.wait_ns == pytest.approx(row.wait_ns)
         assert same.calls == row.calls and same.time.p95 is None and same.time.median is None
     assert one(light, "output").time.sd == pytest.approx(one(full, "output").time.sd)
     assert one(light, "output").time.least == 2000 and one(light, "output").time.most == 2060
+
+
+@pytest.mark.parametrize("n_rested", [0, 1, 3, 4])
+def test_sums_of_a_thread_that_rested(n_rested: int) -> None:
+    full = trace(n=4)
+    without = rested(full)
+    mixed = replace(full, tokens=without.tokens[:n_rested] + full.tokens[n_rested:])
+    fully, lightly = (stages(t)[0].threads for t in (mixed, added_up(mixed)))
+    for a, b in zip(fully, lightly, strict=True):
+        for name in ("work", "wait", "wake"):
+            assert getattr(b, name) == pytest.approx(getattr(a, name))
+        assert b.rest == pytest.approx(a.rest, rel=0.02)  # of the mean evaluation, not of each
+    assert (fully[1].rest > 0) == (n_rested > 0) and not lightly[0].rest
 
 
 def test_what_was_dropped_is_told_and_left_out() -> None:
