@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.folders import chats, make_private
@@ -12,7 +11,7 @@ from ggtui.chat.modes import MODES
 from ggtui.chat.tree import Tree
 from ggtui.core import saving
 from ggtui.core.errors import GgtuiError, UsageError
-from ggtui.core.reading import read_file
+from ggtui.core.reading import read_object
 
 SCHEMA = "ggtui-chat"
 VERSION = 2  # 1 had the turns of one conversation, without those said in their place
@@ -59,13 +58,13 @@ def load(name: str) -> Tree[Turn]:
     one that a newer ggtui saved, OSError for one that can't be read."""
     path = _path(name)
     try:
-        data: Any = json.loads(read_file(path, MOST).decode())
+        data = read_object(path, MOST)
     except FileNotFoundError as error:
         saved = names()
         raise UsageError(f"no saved chat {name!r}; saved: {', '.join(saved) or 'none'}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise GgtuiError(f"{path}: not a saved chat: {error}") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    if data.get("schema") != SCHEMA:
         raise GgtuiError(f"{path}: not a saved chat")
     version = data.get("version")
     if version not in range(1, VERSION + 1):

@@ -4,11 +4,13 @@ never end, and so is what is larger than any honest file of its kind."""
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import stat
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 WRITER_WITHIN_S = 10
 
@@ -38,6 +40,35 @@ def read_file(path: str | Path, most: int | None = None, *, pipe: bool = False) 
         return data
     finally:
         os.close(fd)
+
+
+def read_object(path: str | Path, most: int | None = None, *, pipe: bool = False) -> dict[str, Any]:
+    """The JSON object in a file, read as by read_file.
+
+    Raises OSError as that does, and ValueError, in words for a person, for a file that holds something else.
+    """
+    data = read_file(path, most, pipe=pipe)
+    if not data.strip():
+        raise ValueError("it is empty")
+    try:
+        found: object = json.loads(data.decode(), parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not text in UTF-8 (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except ArithmeticError as error:
+        raise ValueError(f"it has {error}, which is not JSON") from error
+    except ValueError as error:
+        raise ValueError("it has a number of far too many digits") from error
+    if not isinstance(found, dict):
+        raise ValueError("it is JSON, but no object")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise ArithmeticError(name)
 
 
 def _first_of_pipe(fd: int, path: str | Path) -> bytes:

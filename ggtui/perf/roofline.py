@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ggtui.core import saving
 from ggtui.core.engine.trace_file import limits_of
 from ggtui.core.errors import GgtuiError
-from ggtui.core.reading import read_file
+from ggtui.core.reading import read_object
 from ggtui.core.runtime.cores import here
 from ggtui.core.runtime.cpu.native import ISAS, isa_index, last_error, lib
 from ggtui.core.runtime.cpu.pool import Pool
@@ -120,11 +120,11 @@ def cache_file(environ: Mapping[str, str] = os.environ) -> Path:
 def _read(path: Path) -> dict[str, Limits]:
     """Empty where there is no such file, or not a sound one of this version."""
     try:
-        data: Any = json.loads(read_file(path, _MOST))
+        data = read_object(path, _MOST)
         if data["version"] != VERSION:
             return {}
         return {key: limits_of(found) for key, found in data["limits"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

@@ -9,7 +9,7 @@ from threading import Timer
 import pytest
 
 from ggtui.core import reading
-from ggtui.core.reading import read_file
+from ggtui.core.reading import read_file, read_object
 
 
 def test_a_file_is_read_whole(tmp_path: Path) -> None:
@@ -79,3 +79,26 @@ def test_a_pipe_that_nobody_writes_into_is_given_up(tmp_path: Path, monkeypatch:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OSError, match="is a pipe that nobody opened for writing"):
         read_file(tmp_path / "fifo", pipe=True)
+
+
+@pytest.mark.parametrize(
+    "data, problem",
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b'{"a": \n}', r"it is not JSON: Expecting value \(line 2, column 1\)"),
+        (b"\x1f\x8b\x08", r"it is not text in UTF-8 \(byte 1\)"),
+        (b"\xef\xbb\xbf{}", "it is not JSON: Unexpected UTF-8 BOM"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (b'{"a": %s}' % (b"1" * 5000), "it has a number of far too many digits"),
+        (b"[1]", "it is JSON, but no object"),
+        (b'{"a": -Infinity}', "it has -Infinity, which is not JSON"),
+    ],
+)
+def test_what_is_no_object_of_json_is_refused_in_words(data: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"^{problem}"):
+        read_object(path)
+    path.write_bytes(b'{"a": [1]}')
+    assert read_object(path) == {"a": [1]}

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from reprlib import repr as shown
-from typing import Any, NoReturn
+from typing import Any
 
 from ggtui.core import saving
 from ggtui.core.engine.trace_check import check
 from ggtui.core.engine.trace_fields import read_records, read_rows
-from ggtui.core.reading import read_file
+from ggtui.core.reading import read_object
 from ggtui.core.runtime.record import (
     COLUMNS,
     GraphInfo,
@@ -62,10 +62,10 @@ def load(path: str | Path) -> Trace:
 
 def _load(path: str | Path) -> Trace:
     try:
-        data: Any = json.loads(read_file(path, pipe=True).decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        data = read_object(path, pipe=True)
+    except ValueError as error:
         raise ValueError(f"{path}: not a trace: {error}") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    if data.get("schema") != SCHEMA:
         raise ValueError(f"{path}: not a trace that ggtui saved")
     version = data.get("version")
     if type(version) is not int or version not in READABLE:
@@ -105,10 +105,6 @@ def no_collection() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _trace(data: dict[str, Any]) -> Trace:
