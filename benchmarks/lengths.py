@@ -36,7 +36,7 @@ def main() -> None:
     model = random_model(args.shape, args.type)
     print(f"GPT-2 {args.shape} {args.type}, {ggtui.load(threads=1).isa}, {args.rounds} rounds: {MEANING}\n")
     for threads in (int(n) for n in args.threads.split(",")):
-        session = ggtui.load(model, threads=threads)
+        session = ggtui.load(model, threads=threads, rest=False)
         speeds: dict[Task, list[float]] = {task: [] for task in (*PROMPTS, *GENERATIONS)}
         shares: dict[Task, list[float]] = {task: [] for task in GENERATIONS}
         n_bytes: dict[Task, float] = {}

@@ -76,7 +76,7 @@ def main() -> None:
             path = Path(folder) / f"{type}.gguf"
             write_random(path, args.shape, type)
             for n in threads:
-                sessions[type, n] = ggtui.load(path, threads=n, isa=args.isa)
+                sessions[type, n] = ggtui.load(path, threads=n, isa=args.isa, rest=False)
         for _ in range(args.rounds):
             allowed = json.loads(subprocess.run([limits, str(max(threads))], check=True, capture_output=True).stdout)
             for (type, n), session in sessions.items():

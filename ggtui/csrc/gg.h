@@ -121,7 +121,8 @@ typedef struct {
 
 /* One step of one thread, in ticks (see gg_tick_source): it worked until `end` and then, where a barrier comes before the next step,
  * waited until `done`. Its work began when the step before it was done. The first record is of waking up: `end` is when the
- * caller asked, `done` when the thread began; the one after it is of step 0, and so on. */
+ * caller asked, `done` when the thread began; the one after it is of step 0, and so on. A thread that rested has the first one alone,
+ * whose `done` is the end of the run. */
 typedef struct {
     int64_t end;
     int64_t done;
@@ -145,8 +146,8 @@ typedef struct {
 } gg_total;
 
 /* What a run fills, made beforehand: records, capacity for each thread, thread t's from records + t * capacity. Totals, where
- * there are any, have n_steps + 1 for each thread, the first one that of waking up; a run adds its records to them, unless it
- * took over GG_DISTURBED times as long as runs of its size do. */
+ * there are any, have n_steps + 1 for each thread, the first one that of waking up; a run adds the records of the
+ * threads that took part, unless it took over GG_DISTURBED times as long as runs of its size do. */
 typedef struct {
     gg_record *records;
     int64_t capacity;
@@ -176,15 +177,14 @@ void gg_pool_let_rest(gg_pool *pool);
 gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa,
                      void *user);
 void gg_plan_free(gg_plan *plan);
-/* Runs all steps on the pool's threads with the given run-time variables; some may rest, see gg_pool_let_rest, for which runs of one
- * `size` are taken to be equally long. trace may be NULL. Returns a gg_status.
+/* Runs all steps on the pool's threads with the given run-time variables; some may rest, see gg_pool_let_rest. Runs of one `size`, any
+ * number, are taken to be about equally long. trace may be NULL. Returns a gg_status.
  * One run of a pool at a time; a second one waits, but for one that a function of the run itself asks for: it is refused. */
 int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace);
 /* Makes the run under way (or the next one) end at the next step; may be called from any thread. */
 void gg_plan_stop(gg_plan *plan);
 /* Takes back a stop that came too late for the run it was meant for. Only while no run is under way. */
 void gg_plan_forget_stop(gg_plan *plan);
-int gg_plan_team(const gg_plan *plan); /* threads that the runs get now; 0 before the first */
 int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
 
 const char *gg_tick_source(void); /* the clock that ticks come from, in words */

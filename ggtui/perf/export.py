@@ -169,7 +169,8 @@ class Span:
 
 
 def spans(trace: Trace) -> Iterator[Span]:
-    """The evaluations of each thread, and in them waking, work and waiting; strictly nested, in the order of starting.
+    """The evaluations of each thread, and in them waking or resting, work and waiting; strictly nested, in the order
+    of starting.
 
     Evaluations are laid one after the other with the choosing of tokens between; what else passed is left out.
     """
@@ -182,8 +183,10 @@ def spans(trace: Trace) -> Iterator[Span]:
         length = max(token.eval_ns, int(table[:, 5].max()) if len(table) else 0)
         for thread in threads:
             yield Span(thread, 0, f"{stage}, {token.n_past + token.n_tokens} tokens", at, at + length, token)
-            for node, part, _, start, end, done in table[table[:, 2] == thread].tolist():
-                name = "wake" if node == WAKE else _part_name(nodes[node], part)
+            mine = table[table[:, 2] == thread].tolist()
+            waking = "wake" if len(mine) > 1 else "rest"  # see record.rested
+            for node, part, _, start, end, done in mine:
+                name = waking if node == WAKE else _part_name(nodes[node], part)
                 if end > start:
                     yield Span(thread, 1, name, at + start, at + end, token, None if node == WAKE else nodes[node])
                 if done > end:

@@ -16,7 +16,8 @@ def summary(trace: Trace) -> dict[str, dict[str, Any]]:
              work_share (of the work of all nodes), gb_s, limit ("memory", "cache", "compute", "") and limit_share (None
              where it is not known)
     tok_s    as one who waits for the tokens sees it; evaluation_ns: of a typical evaluation
-    work, waiting, waking, not_scheduled, held_up, calling   parts of the threads' time; together 1
+    work, waiting, waking, not_scheduled, held_up, resting, calling   parts of the threads' time; together 1. Threads
+             rest where fewer are faster beside other programs
     interruptions   evaluations that took far longer than their neighbours: n_past and ns of each
     busy_machine, stolen   parts of the cores' time that other programs, and other virtual machines, used
 

@@ -51,9 +51,9 @@ class Times:
     lost_at: tuple[Floats, Floats, Floats] | None = None
 
     @classmethod
-    def of(cls, work: Floats, wait: Floats, wake: Floats) -> Times:
-        """Where the system said nothing. A thread that rested woke up, by its records, when all was done."""
-        rest = np.where(work.sum(axis=(1, 2)) == 0, wake, 0.0)
+    def of(cls, work: Floats, wait: Floats, wake: Floats, rested: NDArray[np.bool_]) -> Times:
+        """Where the system said nothing. Threads that `rested` (evaluations, threads) woke up when all was done."""
+        rest = np.where(rested, wake, 0.0)
         return cls(work, wait, wake - rest, rest, np.zeros_like(wake), np.zeros_like(wake))
 
 
@@ -95,7 +95,7 @@ def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: 
     excess = np.concatenate((np.maximum(wake - _WAKE_NS, 0.0), working, coming), axis=1)
     lost = _lost(excess, tokens, said)
     lost_wake, lost_work, lost_late = np.split(lost, [1, 1 + work.shape[1]], axis=1)
-    held = _held(wait - late, lost_wake, lost_work, lost_late)
+    held = _held(wait - late, lost_wake, lost_work, lost_late, times.rest > 0)
     return Times(
         (work - lost_work).reshape(shape), (wait - lost_late - held).reshape(shape), times.wake - lost_wake[:, 0],
         times.rest, lost.sum(axis=1), held.sum(axis=1),
@@ -150,7 +150,7 @@ def _lost(excess: Floats, tokens: Sequence[TokenRecord], said: Iterable[Said]) -
     return lost
 
 
-def _held(wait: Floats, lost_wake: Floats, lost_work: Floats, lost_late: Floats) -> Floats:
+def _held(wait: Floats, lost_wake: Floats, lost_work: Floats, lost_late: Floats, rested: NDArray[np.bool_]) -> Floats:
     """Of each wait for others at work, the part that it would not have taken had no thread lost time since the barrier
     before: the last to come would have come earlier."""
     barriers = np.flatnonzero((wait > 0).any(axis=(0, 2)))
@@ -163,6 +163,7 @@ def _held(wait: Floats, lost_wake: Floats, lost_work: Floats, lost_late: Floats)
     since[:, 1:] += lost_late[:, barriers[:-1]]
     waited = wait[:, barriers]
     # A thread came at `-waited`, counted from the opening, and would have come at `-waited - since`.
-    alone = (-waited - since).max(axis=2, keepdims=True) + waited + since
+    came = np.where(rested[:, np.newaxis], -np.inf, -waited - since)
+    alone = np.maximum(came.max(axis=2, keepdims=True) + waited + since, 0.0)
     held[:, barriers] = waited - np.minimum(waited, alone)
     return held

@@ -15,7 +15,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.runtime.record import DISTURBED, WAKE, GraphInfo, Limits, NodeTotal, Records, TokenRecord, Trace
+from ggtui.core.runtime.record import DISTURBED, WAKE, GraphInfo, Limits, NodeTotal, Records, TokenRecord, Trace, rested
 from ggtui.perf.bounds import binding, peak, read_rate
 from ggtui.perf.costs import Costs
 from ggtui.perf.scheduling import NEAR, Floats, Times, said_of, settle
@@ -89,7 +89,10 @@ class Stage:
     def alone(self) -> Floats:
         """Nanoseconds (evaluations,) that each would have taken had no thread lost any."""
         took = np.array([float(t.eval_ns) for t in self.tokens])
-        return took if self.light else took - (self.times.lost + self.times.held).mean(axis=1)
+        if self.light:
+            return took
+        took_part = np.maximum((self.times.rest == 0).sum(axis=1), 1)
+        return np.asarray(took - (self.times.lost + self.times.held).sum(axis=1) / took_part)
 
     @cached_property
     def _median(self) -> Floats:
@@ -279,7 +282,8 @@ def _arrays(graph: GraphInfo, tokens: Sequence[TokenRecord]) -> tuple[Times, Flo
     ends.reshape(-1)[at] = end
     np.minimum(wait, np.maximum(ends + wait - ends.max(axis=1, keepdims=True), 0.0), out=late)
     work, wait, late = (a.transpose(2, 3, 0, 1) for a in (work, wait, late))
-    return Times.of(work[:, 1:], wait[:, 1:], work[:, 0, 0]), late[:, 1:]
+    without = rested(evaluation, thread, len(tables), threads)
+    return Times.of(work[:, 1:], wait[:, 1:], work[:, 0, 0], without), late[:, 1:]
 
 
 def _means(
@@ -287,8 +291,6 @@ def _means(
 ) -> tuple[Times, tuple[Floats, Floats, Floats]]:
     work, wait = np.zeros((1, *_size(graph))), np.zeros((1, *_size(graph)))
     wake, lost = (np.zeros((1, graph.threads)) for _ in range(2))
-    wall = sum(token.eval_ns for token in tokens) / len(tokens)
-    rest = np.full((1, graph.threads), wall)  # of a thread without totals
     sd, least, most = (np.zeros(_size(graph)) for _ in range(3))
     runs: dict[tuple[int, int], int] = {}  # of a thread that rested in some of them there are fewer
     for t in totals:
@@ -298,7 +300,6 @@ def _means(
         mean = t.work / n
         if t.node == WAKE:
             wake[0, t.thread] = mean
-            rest[0, t.thread] = (1 - t.count / n) * wall
             continue
         at = t.node, t.part, t.thread
         work[0][at], wait[0][at], least[at], most[at] = mean, t.wait / n, t.least, t.most
@@ -306,6 +307,10 @@ def _means(
         sd[at] = sqrt(max(t.work_squared - t.count * own * own, 0.0) / (t.count - 1)) if t.count > 1 else 0.0
     for said in (u for token in tokens for u in token.unscheduled):
         lost[0, said.thread] += said.lost_ns / len(tokens)
+    # Sums fill the runs that they are of, and the first thread, the caller's, never rests.
+    filled = wake + (work + wait).sum(axis=(1, 2))
+    counts = np.bincount([t.thread for t in totals], [t.count for t in totals], minlength=graph.threads)
+    rest = np.where(counts < counts[0], np.maximum(filled[:, :1] - filled, 0.0), 0.0)
     return Times(work, wait, wake, rest, lost, np.zeros_like(lost)), (sd, least, most)
 
 

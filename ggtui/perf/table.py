@@ -28,7 +28,7 @@ class Row:
     key      what it is joined on with another trace: the node's key, the op, the layer, the type
     calls    how often one of its nodes ran
     time     of one evaluation, all its nodes together; wait_ns: waiting after them, the mean over threads
-    share    of the threads' time in an evaluation: with those of other rows, waiting and waking up it comes to 1;
+    share    of the threads' time in an evaluation: with those of other rows and all that is no work it comes to 1;
              work_share: of the work of all nodes
     flops, traffic   operations and bytes of one evaluation
     limit, of_limit  what binds it and what part of that was reached, see bounds.binding

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime.record import (
     WAKE,
@@ -96,11 +98,20 @@ def rested(t: Trace) -> Trace:
     """Its evaluations by thread 0 alone, while thread 1 rested: as the executor records that."""
     tokens = []
     for token in t.tokens:
-        done, table = token.eval_ns, Records.of(token.records).table.copy()
-        resting, waking = table[:, 2] == 1, table[:, 0] == WAKE
-        table[resting & waking, 4:] = done
-        table[resting & ~waking, 3:] = done
-        table[~resting, 5] = table[~resting, 4]  # nobody to wait for
-        table[~resting & (table[:, 4] == table[~resting, 4].max()), 5] = done
-        tokens.append(replace(token, records=Records(table)))
+        table = Records.of(token.records).table
+        mine, rest = table[table[:, 2] == 0], table[(table[:, 2] == 1) & (table[:, 0] == WAKE)]
+        mine[:, 5] = mine[:, 4] = np.cumsum(mine[:, 4] - mine[:, 3])  # nobody to wait for
+        mine[1:, 3] = mine[:-1, 5]
+        rest[:, 4:] = done = int(mine[-1, 5])
+        tokens.append(replace(token, records=Records(np.concatenate([mine, rest])), eval_ns=done))
     return replace(t, tokens=tuple(tokens))
+
+
+def with_a_third_that_rests(t: Trace) -> Trace:
+    """Its evaluations, and of a third thread that it rested."""
+    tokens = []
+    for token in t.tokens:
+        table = Records.of(token.records).table
+        rest = np.array([[WAKE, 0, 2, 0, token.eval_ns, token.eval_ns]], np.int64)
+        tokens.append(replace(token, records=Records(np.concatenate([table, rest]))))
+    return replace(t, graphs=tuple(replace(g, threads=3) for g in t.graphs), tokens=tuple(tokens))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up import RUN, trace
+from made_up import RUN, rested, trace
 
 import ggtui
 from ggtui.core.engine.trace_file import load
@@ -148,6 +148,12 @@ def test_names_of_a_model_do_no_harm() -> None:
     text = to_markdown(bad)
     assert "\x1b" not in text and "a\\|b??[2J" in text
     json.loads(to_chrome(bad))
+
+
+def test_a_thread_that_rested_is_called_so() -> None:
+    t = rested(trace(n=2))
+    mine = [span for span in spans(t) if span.thread == 1 and span.depth]
+    assert [(span.name, span.end - span.start) for span in mine] == [("rest", token.eval_ns) for token in t.tokens]
 
 
 def test_spans_of_an_evaluation() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import rested, trace
+from made_up import rested, trace, with_a_third_that_rests
 
 from ggtui.core.runtime.record import Records, TokenRecord, Trace, Unscheduled
 from ggtui.perf.stage import Stage, stages
@@ -125,3 +125,42 @@ def test_a_thread_that_rests_loses_nothing() -> None:
     assert "50.0% resting, since fewer are faster" in "\n".join(stage_in_words(stage))
     _, columns, lines = thread_table(stage)
     assert columns[-2:] == [("rest", "right"), ("waiting", "right")] and lines[0][-2] == "0 ns" != lines[1][-2]
+
+
+def test_what_one_loses_alone_is_all_of_the_loss() -> None:
+    """A thread that rests neither loses time nor is held up."""
+    quiet = rested(timed(trace(n=20)))
+    noisy = put_aside(quiet, 10, thread=0, node=2, ns=LOST)
+    table = Records.of(noisy.tokens[10].records).table
+    table[table[:, 2] == 1, 4:] = noisy.tokens[10].eval_ns
+    stage = of(noisy)
+    assert stage.times.lost[10].tolist() == [pytest.approx(LOST, rel=0.01), 0]
+    assert stage.typical.all() and stage.alone[10] == pytest.approx(quiet.tokens[10].eval_ns, rel=0.05)
+
+
+def late(t: Trace, at: int, ns: int) -> Trace:
+    """Thread 1 leaves the barrier after the second node too late."""
+    token = t.tokens[at]
+    table = Records.of(token.records).table.copy()
+    mine = table[:, 2] == 1
+    barrier = mine & (table[:, 0] == 1) & (table[:, 1] == 1)
+    after = mine & (table[:, 3] >= table[barrier, 5][0])
+    table[barrier, 5] += ns
+    table[after, 3:] += ns
+    table[table[:, 0] == 2, 5] = table[:, 5].max()
+    eval_ns = token.eval_ns + ns
+    slow = replace(token, records=Records(table), eval_ns=eval_ns, unscheduled=(Unscheduled(1, eval_ns, ns),))
+    return timed(replace(t, tokens=(*t.tokens[:at], slow, *t.tokens[at + 1 :])))
+
+
+@pytest.mark.parametrize("how", ["at work", "late"])
+def test_a_third_thread_that_rests_changes_nothing_for_the_others(how: str) -> None:
+    quiet = timed(trace(n=20))
+    two = put_aside(quiet, 10, thread=1, node=2, ns=LOST) if how == "at work" else late(quiet, 10, LOST)
+    a, b = of(two), of(with_a_third_that_rests(two))
+    assert a.times.lost[10].tolist() == [0, pytest.approx(LOST, rel=0.01)]
+    for name in ("wake", "lost", "held"):
+        assert getattr(b.times, name)[:, :2].tolist() == getattr(a.times, name).tolist(), name
+    assert b.times.wait[..., :2].tolist() == a.times.wait.tolist() and not b.times.held[:, 2].any()
+    assert b.alone == pytest.approx(a.alone) and b.typical.tolist() == a.typical.tolist()
+    assert b.part("rest") == pytest.approx(1 / 3, rel=0.01)

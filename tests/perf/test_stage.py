@@ -48,10 +48,8 @@ def test_threads_fill_the_evaluation() -> None:
 def added_up(full: Trace) -> Trace:
     """The same as a light profile keeps it: a thread that rested has no part in the sums."""
     totals = []
-    for node, part, thread in {(r.node, r.part, r.thread) for r in full.tokens[0].records}:
-        working = [
-            t for t in full.tokens if any(r.end > r.start for r in t.records if r.thread == thread and r.node >= 0)
-        ]
+    for node, part, thread in {(r.node, r.part, r.thread) for t in full.tokens for r in t.records}:
+        working = [t for t in full.tokens if sum(r.thread == thread for r in t.records) > 1]
         mine = [r for t in working for r in t.records if (r.node, r.part, r.thread) == (node, part, thread)]
         if not mine:
             continue
@@ -76,15 +74,21 @@ def test_sums_of_a_light_profile() -> None:
 
 @pytest.mark.parametrize("n_rested", [0, 1, 3, 4])
 def test_sums_of_a_thread_that_rested(n_rested: int) -> None:
-    full = trace(n=4)
-    without = rested(full)
-    mixed = replace(full, tokens=without.tokens[:n_rested] + full.tokens[n_rested:])
-    fully, lightly = (stages(t)[0].threads for t in (mixed, added_up(mixed)))
-    for a, b in zip(fully, lightly, strict=True):
-        for name in ("work", "wait", "wake"):
-            assert getattr(b, name) == pytest.approx(getattr(a, name))
-        assert b.rest == pytest.approx(a.rest, rel=0.02)  # of the mean evaluation, not of each
-    assert (fully[1].rest > 0) == (n_rested > 0) and not lightly[0].rest
+    """In evaluations of other length than the rest: that is why it did."""
+    slow, fast = trace(n=4, scale=3.0), rested(trace(n=4))
+    mixed = replace(slow, tokens=fast.tokens[:n_rested] + slow.tokens[n_rested:])
+    light = stages(added_up(mixed))[0].threads
+    for a, b in zip(stages(mixed)[0].threads, light, strict=True):
+        for name in ("work", "wait", "wake", "rest"):
+            assert getattr(b, name) == pytest.approx(getattr(a, name)), name
+    assert (light[1].rest > 0) == (n_rested > 0) and not light[0].rest
+
+
+def test_without_sums_of_waking_nobody_rests() -> None:
+    """As other devices have it."""
+    light = added_up(trace(n=4))
+    light = replace(light, totals=tuple(t for t in light.totals if t.node != WAKE))
+    assert not any(thread.rest for thread in stages(light)[0].threads)
 
 
 def test_what_was_dropped_is_told_and_left_out() -> None:

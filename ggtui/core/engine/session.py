@@ -235,10 +235,10 @@ class Session:
     def _run(self, runner: Runner, part: NDArray[np.int64]) -> tuple[NDArray[np.float32], TokenRecord]:
         """One run of a plan; the logits are those of its memory, overwritten by the next."""
         n, n_past, inputs = len(part), self.n_past, runner.inputs
-        runner.wake(n)
+        runner.take_memory(n)
         if runner.capacity == 1:
             for other in self._runners.values():
-                other.rest()
+                other.give_memory_back()
         inputs.tokens.bytes().view(np.int32)[:n] = part
         inputs.positions.bytes().view(np.int32)[:n] = np.arange(self.n_past, self.n_past + n)
         if inputs.outputs is not None:
@@ -408,7 +408,8 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
 
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
     which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, device, fused, record ("full"
-    or True: node records in each Step; "light": only their sums, in `trace()`). Prints nothing. Raises UsageError,
-    ModelFileError, MissingPartError.
+    or True: node records in each Step; "light": only their sums, in `trace()`), rest (threads may rest where other
+    programs use the cores and fewer are faster: default True). Prints nothing. Raises UsageError, ModelFileError,
+    MissingPartError.
     """
     return Session(path, **options)

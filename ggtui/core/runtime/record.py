@@ -142,6 +142,15 @@ class Records(Sequence[NodeRecord]):
         return bool(np.array_equal(self.table, Records.of(other).table))
 
 
+def rested(evaluation: NDArray[np.int64], thread: NDArray[np.int64], n: int, threads: int) -> NDArray[np.bool_]:
+    """(n, threads): which threads rested in which evaluations, all of whose records are of these evaluations and
+    threads, (records,) each. Of such a thread there is one record, as if it had woken up at the end."""
+    import numpy as np
+
+    counts = np.bincount(evaluation * threads + thread, minlength=n * threads)
+    return np.asarray(counts.reshape(n, threads) == 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Unscheduled:
     """What the system said of a thread at the end of an evaluation: of the last `span_ns`, which reach back over

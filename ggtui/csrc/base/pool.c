@@ -1,5 +1,5 @@
-/* A pool of threads that live as long as it does. Between runs they wait at the gate `start`; the barriers of a run
- * are the gate `barrier`, which the last one to arrive opens. */
+/* A pool of threads that live as long as it does. Between runs they wait at the gate `start`, or at `back` where they rest; the
+ * barriers of a run are the gate `barrier`, which the last one to arrive opens. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -110,17 +110,21 @@ static void leave(const gg_nesting *nesting) {
 
 /* The team is so many threads, in the lower half of a word, from that opening of `start` on, in the upper one. */
 static uint64_t team_of(int n, uint32_t since) { return (uint64_t)since << 32 | (uint32_t)n; }
-static int team_size(gg_pool *pool) { return (int)(uint32_t)atomic_load_explicit(&pool->team, memory_order_relaxed); }
+static int size_of(uint64_t team) { return (int)(uint32_t)team; }
+static uint32_t since_of(uint64_t team) { return (uint32_t)(team >> 32); }
+static int team_size(gg_pool *pool) { return size_of(atomic_load_explicit(&pool->team, memory_order_relaxed)); }
+
+enum { SINCE_AGES = 1 << 20 }; /* openings after which a team is said anew: which of two is before the other has a horizon */
 
 /* Between runs: the next ones are of n threads. */
 static void make_team(gg_pool *pool, int n) {
-    const int before = team_size(pool);
-    if (n == before) {
+    const uint64_t before = atomic_load_explicit(&pool->team, memory_order_relaxed);
+    const uint32_t next = (gg_gate_count(&pool->start) + 1) & GG_GATE_COUNT;
+    if (n == size_of(before) && ((next - since_of(before)) & GG_GATE_COUNT) < SINCE_AGES) {
         return;
     }
-    const uint32_t next = (gg_gate_count(&pool->start) + 1) & GG_GATE_COUNT;
     atomic_store_explicit(&pool->team, team_of(n, next), memory_order_release);
-    if (n > before) {
+    if (n > size_of(before)) {
         gg_gate_open(&pool->back);
     }
 }
@@ -132,10 +136,9 @@ static uint32_t wait_for_run(gg_worker *worker, uint32_t seen) {
     for (;;) {
         const uint32_t back = gg_gate_count(&pool->back);
         const uint64_t team = atomic_load_explicit(&pool->team, memory_order_acquire);
-        if (worker->ith < (int)(uint32_t)team) {
+        if (worker->ith < size_of(team)) {
             /* Perhaps called back for a run that is yet to start; it can't end without this thread. */
-            const uint32_t since = (uint32_t)(team >> 32);
-            while (gg_gate_is_before(count, since)) {
+            while (gg_gate_is_before(count, since_of(team))) {
                 count = gg_gate_wait(&pool->start, count, &worker->start);
             }
             return count;
@@ -149,7 +152,8 @@ static uint32_t wait_for_run(gg_worker *worker, uint32_t seen) {
 
 /* Comes to the barrier without waiting for the others. */
 static void arrive(gg_pool *pool) {
-    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == team_size(pool) - 1) {
+    const int others = team_size(pool) - 1; /* before it arrives: then the run may end, and the next one have another team */
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == others) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed); /* nobody comes to the next one before the gate opens */
         gg_gate_open(&pool->barrier);
     }

@@ -35,13 +35,10 @@ static inline void gg_recorder_end(const gg_recorder *r, const gg_trace *trace, 
     trace->n_dropped[ith] = r->n_dropped;
 }
 
-/* For thread ith, which rested while a run went from `asked` to `done`: it woke up, as it were, when all was done. */
-static inline void gg_record_rest(const gg_trace *trace, int n_steps, int ith, int64_t asked, int64_t done) {
+/* For thread ith, which rested while a run went from `asked` to `done`: that is its only record. */
+static inline void gg_record_rest(const gg_trace *trace, int ith, int64_t asked, int64_t done) {
     gg_recorder r = {.records = &trace->records[ith * trace->capacity], .capacity = trace->capacity};
     gg_record_step(&r, asked, done);
-    for (int i = 0; i < n_steps; i++) {
-        gg_record_step(&r, done, done);
-    }
     gg_recorder_end(&r, trace, ith);
     if (trace->scheduled != NULL) {
         trace->scheduled[ith] = (gg_scheduled){0};
@@ -83,14 +80,14 @@ static inline void gg_add_totals(const gg_trace *trace, int n_steps, int ith) {
     }
 }
 
-/* A run of that size, on the first `team` of nth threads, asked for at `asked`, is over. Each thread's last record waited for this moment, which only the
- * caller sees. */
+/* A run of that size, on the first `team` of nth threads, asked for at `asked`, is over. Each thread's last record waited for this
+ * moment, which only the caller sees. */
 static inline void gg_record_end(gg_trace *trace, int n_steps, int64_t size, int team, int nth, int64_t asked, int64_t done) {
     const int disturbed = gg_is_disturbed(trace, size, done - asked);
     trace->n_asked = 0;
     for (int ith = 0; ith < nth; ith++) {
         if (ith >= team) {
-            gg_record_rest(trace, n_steps, ith, asked, done);
+            gg_record_rest(trace, ith, asked, done);
         }
         const int64_t n = trace->n_records[ith];
         if (n > 1 && trace->n_dropped[ith] == 0) { /* the first one is of waking up */

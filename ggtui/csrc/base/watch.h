@@ -37,7 +37,7 @@ static inline int gg_watch_is_due(int64_t every) {
     return gg_ticks_loose() - gg_last_reading.at > (gg_last_reading.busy ? every / GG_SOONER : every);
 }
 
-/* Whether a thread lost much of a time most of which it spent in a run, of so many ticks. */
+/* Whether a thread lost much of a time most of which it spent in a run, of so many ticks, or ready for one. */
 static inline int gg_lost_much(gg_scheduled said, int64_t run) {
     return said.lost > GG_MUCH_NS && said.lost > said.span / GG_MUCH_PART && (double)run * gg_tick_ns() > (double)(said.span / 2);
 }

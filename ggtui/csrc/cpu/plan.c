@@ -1,6 +1,6 @@
 /* The executor: runs the steps of a plan on the threads of a pool. It is the only place that takes time stamps.
  *
- * Every thread walks all steps in order and does its share of each. Threads wait for each other only at the barriers that steps
+ * Every thread of a run, some of the pool may rest, walks all steps in order and does its share of each. Threads wait for each other only at the barriers that steps
  * ask for, and at the end. */
 #include <pthread.h>
 #include <stdio.h>
@@ -229,7 +229,8 @@ static void watch_end(const gg_run *run, int ith, int paused) {
     gg_scheduled said = {0};
     if (paused || gg_watch_is_due(run->every) || (trace != NULL && gg_takes_long(trace, took))) {
         said = gg_ask();
-        if (gg_lost_much(said, ith == 0 ? took : INT64_MAX)) { /* the caller may have had other things to wait for between runs */
+        /* Between runs the caller may have had other things to wait for, others only the next run. */
+        if (gg_lost_much(said, ith == 0 ? took : INT64_MAX)) {
             gg_team_lost(&run->plan->team);
         }
     }
@@ -309,12 +310,12 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     const int64_t every = trace != NULL ? trace->every : gg_ask_every();
     const int paused = gg_watch_begin(every);
     const int64_t asked = gg_ticks_fenced();
-    const int team = gg_pool_may_rest(pool) ? gg_team_next(&plan->team, nth, size, asked) : nth;
+    const int team = gg_pool_may_rest(pool) ? gg_team_next(&plan->team, nth, size, paused, asked) : nth;
     const gg_run run = {.plan = plan, .nth = team, .pool = pool, .trace = trace, .asked = asked, .every = every, .outer = inside};
     gg_pool_run(pool, team, walk, (void *)&run);
     const int64_t done = gg_ticks_fenced();
     watch_end(&run, 0, paused);
-    if (gg_pool_may_rest(pool)) {
+    if (gg_pool_may_rest(pool) && !halted(plan)) {
         gg_team_ran(&plan->team, done - asked, done);
     }
     if (trace != NULL) {

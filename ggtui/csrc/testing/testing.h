@@ -7,11 +7,15 @@
 
 const gg_step *gg_plan_step(const gg_plan *plan, int i); /* NULL where there is none */
 int gg_pool_n_threads(const gg_pool *pool);
+int gg_plan_team(const gg_plan *plan); /* threads that its runs get but for trials; 0 before the first, and where none may rest */
 int64_t gg_ticks(void); /* now, as time stamps count */
 /* Stamps from the system's clock, as where the processor's counter is not steady, or as this machine has them. Only while no
  * thread of a pool is awake. */
 void gg_test_system_clock(int use);
-/* The numbers of threads, of at most `most`, that n_runs of one size get, one after the other: run i takes ns[i * most + n - 1] with
- * n of them, who lose time where they are more than alone[i]. */
-void gg_test_team(int most, int n_runs, const int64_t *ns, const int *alone, int *teams);
+/* The numbers of threads, of at most `most`, that n_runs get, one after the other: run i, of sizes[i], is after a pause of paused[i]
+ * nanoseconds, 0 for none, and takes ns[i * most + n - 1] with n of them, who lose time where they are more than alone[i]. */
+void gg_test_team(int most, int n_runs, const int64_t *sizes, const int64_t *paused, const int64_t *ns, const int *alone, int *teams);
+/* Makes n_runs on a pool, of 1 to all of its threads, teams[i % n_teams], who count and look at n_barriers whether all have. Returns
+ * how often one had not, or had though it should rest. */
+int64_t gg_test_runs(gg_pool *pool, int64_t n_runs, int n_teams, const int *teams, int n_barriers);
 #endif

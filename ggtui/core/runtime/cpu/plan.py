@@ -166,8 +166,9 @@ class Plan:
             raise UsageError(f"run: a buffer for records of {recorder.threads} threads, but a pool of {pool.threads}")
         self.values.clear()
         self.values.update(values)
-        trace, size = recorder.c if recorder else ffi.NULL, values.get("n_tokens", 1)
-        status = lib.gg_plan_run(self.handle, pool.handle, self._vars, size, trace)
+        # Runs are about equally long where all but the tokens seen so far, one more each time, is equal.
+        size = hash(tuple(n for name, n in values.items() if name != "n_kv"))
+        status = lib.gg_plan_run(self.handle, pool.handle, self._vars, size, recorder.c if recorder else ffi.NULL)
         if status == lib.GG_CUSTOM:
             raised = self._callbacks.raised[0]
             self._callbacks.raised.clear()

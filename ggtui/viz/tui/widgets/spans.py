@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, Records, TokenRecord
+from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, Records, TokenRecord, rested
 from ggtui.perf.stage import lost_in_records
 
 Floats = NDArray[np.float64]
@@ -288,11 +288,9 @@ def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
     nothing = [(np.zeros(n), np.zeros(n)) for n in counts]
     known = [of.lost.get(first + i, none) for i, none in enumerate(nothing)]
     lost_work, lost_late = (np.concatenate([*(both[k] for both in known), np.zeros(0)]) for k in (0, 1))
-    work = np.zeros((len(tokens), of.n_threads))
-    np.add.at(work, (of_token, columns[2]), np.where(columns[0] == WAKE, 0, columns[4] - columns[3]))
-    worked_then = work[of_token, columns[2]] > 0  # of a thread that rested nothing is drawn
-    columns, of_token = columns[:, worked_then], of_token[worked_then]
-    lost_work, lost_late = lost_work[worked_then], lost_late[worked_then]
+    took_part = ~rested(of_token, columns[2], len(tokens), of.n_threads)[of_token, columns[2]]
+    columns, of_token = columns[:, took_part], of_token[took_part]  # of a thread that rested nothing is drawn
+    lost_work, lost_late = lost_work[took_part], lost_late[took_part]
     begin, end = start[of_token], stop[of_token]
     placed = [np.minimum(columns[i] + begin, end) for i in (3, 4, 5)]
     graph = np.array([t.graph for t in tokens], np.int64)[of_token]
