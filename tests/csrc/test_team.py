@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from plans import Chain, Trace
 
-import ggtui
 from ggtui.core.runtime.cpu.native import ffi, lib
 
 pytestmark = pytest.mark.pool
@@ -127,7 +126,8 @@ def test_teams_change_between_runs_and_nobody_is_missed(new_pool: Any, most: int
 
 @pytest.mark.bare
 def test_a_thread_late_from_one_run_does_not_end_the_next(tmp_path: Path) -> None:
-    here, csrc = Path(__file__).parent, Path(ggtui.__file__).parent / "csrc"
+    here = Path(__file__).parent
+    csrc = here.parents[1] / "ggtui/csrc"
     base = [str(path) for path in (csrc / "base").glob("*.c") if path.name != "pool.c"]
     made = tmp_path / "late_thread"
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-pthread", f"-I{csrc}"]
