@@ -6,7 +6,7 @@ Traces are only compared where they should agree: the same machine, threads, ins
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 
 import numpy as np
@@ -16,6 +16,7 @@ from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import RunInfo, Trace
 from ggtui.perf.bounds import read_rate
 from ggtui.perf.intervals import BUSY_ERROR, RUN_ERROR, Estimate, Interval, ratio
+from ggtui.perf.scheduling import Floats
 from ggtui.perf.stage import STAGES, Stage, stages
 from ggtui.perf.table import rows
 
@@ -30,13 +31,15 @@ _NEIGHBOURS = 16  # evaluations that count as one where a light profile keeps on
 @dataclass(frozen=True, slots=True)
 class Change:
     """Nanoseconds of one evaluation before and now, of a node or of the whole stage, and in what interval now / before
-    lies."""
+    lies. `to_others`: that of a judged node's time to the time of all others, which the pace of the machine does not
+    move."""
 
     stage: str
     key: str
     base: float
     now: float
     ratio: Interval
+    to_others: Interval | None = None
 
     @property
     def delta(self) -> float:
@@ -142,10 +145,9 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
     both = [(old_stages[name], now_stages[name]) for name in STAGES if name in old_stages and name in now_stages]
     tables = [(_estimates(old), _estimates(new)) for old, new in both]
     judged = [_judged(old, new) for old, new in both]
-    n_judged = len(both) + sum(
-        len(keys & old.keys() & new.keys()) for keys, (old, new) in zip(judged, tables, strict=True)
-    )
-    n_others = max(sum(len(old.keys() & new.keys()) for old, new in tables) + len(both) - n_judged, 1)
+    n_nodes = sum(len(keys & old.keys() & new.keys()) for keys, (old, new) in zip(judged, tables, strict=True))
+    n_judged = len(both) + 2 * n_nodes  # by their time, and by that to the others'
+    n_others = max(sum(len(old.keys() & new.keys()) for old, new in tables) - n_nodes, 1)
     run_error = RUN_ERROR + BUSY_ERROR * max(t.run.others + t.run.stolen for t in (base, now))
     whole, changes, largest, missing, new_keys = [], [], [], [], []
     for (first, second), (old, new), keys in zip(both, tables, judged, strict=True):
@@ -154,16 +156,30 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
         new_keys += [f"{name} {key}" for key in new if key not in old]
         whole.append(_change(name, WHOLE, _whole(first), _whole(second), n_judged, run_error))
         for key in (key for key in old if key in new):
-            changes.append(_change(name, key, old[key], new[key], n_judged if key in keys else n_others, run_error))
-            largest += [changes[-1]] if key in keys else []
+            n = n_judged if key in keys else n_others
+            change = _change(name, key, old[key].time, new[key].time, n, run_error)
+            if key in keys:
+                change = replace(change, to_others=ratio(old[key].to_others, new[key].to_others, n, run_error))
+                largest.append(change)
+            changes.append(change)
     changes.sort(key=lambda c: (not c.shown, -abs(c.delta) if c.shown else -max(c.base, c.now)))
     above = float("inf") if fail_above is None else 1 + fail_above
     paces = {old.name: _pace(old, new) for old, new in both}
-    beyond = [c for c in [*whole, *largest] if c.shown and c.ratio.value > above]
-    worse = tuple(c for c in beyond if c.ratio.low > paces[c.stage])
-    unclear = tuple(c for c in [*whole, *largest] if c not in worse and c.ratio.high > above)
+    worse = tuple(c for c in [*whole, *largest] if _is_worse(c, above, paces[c.stage]))
+    unclear = tuple(c for c in [*whole, *largest] if c not in worse and _may_be_worse(c, above))
     told = {name: pace for name, pace in paces.items() if pace != 1}
     return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told)
+
+
+def _is_worse(change: Change, above: float, pace: float) -> bool:
+    """By its own time, beyond what the machine's pace explains, or to the others' time."""
+    by_time = change.ratio.low > max(pace, 1.0)
+    by_others = change.to_others is not None and change.to_others.value > above and change.to_others.low > 1
+    return change.ratio.value > above and (by_time or by_others)
+
+
+def _may_be_worse(change: Change, above: float) -> bool:
+    return change.ratio.high > above and (change.to_others is None or change.to_others.high > above)
 
 
 def _pace(base: Stage, now: Stage) -> float:
@@ -192,16 +208,34 @@ def _whole(stage: Stage) -> Estimate:
     return Estimate.of([float(alone[block].mean()) for block in _blocks(stage)])
 
 
-def _estimates(stage: Stage) -> dict[str, Estimate]:
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """Nanoseconds of an evaluation, and that to the time of all other nodes."""
+
+    time: Estimate
+    to_others: Estimate
+
+
+def _estimates(stage: Stage) -> dict[str, _Node]:
     """Of each node the work of all threads, as the mean over them: how they share it differs from run to run."""
     work = stage.work.sum(axis=2).mean(axis=2)
     keys = [node.key or node.name for node in stage.graph.nodes]
     if stage.light is not None:
         counts = max(len(stage.tokens) / _NEIGHBOURS, 2.0)
         errors = {r.key: r.time.sd / sqrt(counts) / r.time.mean if r.time.mean else 0.0 for r in rows(stage)}
-        return {key: Estimate(float(ns), errors[key], counts - 1) for key, ns in zip(keys, work[0], strict=True)}
-    means = np.stack([work[block].mean(axis=0) for block in _blocks(stage)], axis=1)
-    return {key: Estimate.of(values) for key, values in zip(keys, means.tolist(), strict=True)}
+        found = {}
+        for key, ns, part in zip(keys, work[0].tolist(), _to_others(work)[0].tolist(), strict=True):
+            found[key] = _Node(*(Estimate(value, errors[key], counts - 1) for value in (ns, part)))
+        return found
+    means = np.stack([work[block].mean(axis=0) for block in _blocks(stage)])
+    columns = zip(keys, means.T.tolist(), _to_others(means).T.tolist(), strict=True)
+    return {key: _Node(Estimate.of(times), Estimate.of(parts)) for key, times, parts in columns}
+
+
+def _to_others(times: Floats) -> Floats:
+    """(..., nodes): the time of each to that of all others; 0 where there are none."""
+    others = times.sum(axis=1, keepdims=True) - times
+    return np.asarray(np.divide(times, others, out=np.zeros_like(times), where=others > 0))
 
 
 def _blocks(stage: Stage) -> list[NDArray[np.int64]]:

@@ -59,6 +59,20 @@ def test_a_slower_node_is_found_among_the_noise() -> None:
     assert sum("output" in [c.key for c in f.worse] for f in found) >= 18
 
 
+def test_a_slower_node_is_found_whatever_the_pace_of_the_machine() -> None:
+    """Its own time tells nothing there, that to the others' does."""
+    slow = {0: 1.0, 1: 1.0, 2: 1.12}
+    found = [
+        compare(measured(noise=0.1, seed=s), measured(slow, noise=0.1, seed=100 + s), 0.05).worse for s in range(20)
+    ]
+    assert sum([c.key for c in worse] == ["output"] for worse in found) >= 18
+
+
+def test_what_became_faster_makes_nothing_worse() -> None:
+    """Though all else takes longer, to the others' time."""
+    assert not compare(measured(), measured({2: 0.5}, seed=1), 0.05).worse
+
+
 def test_light_profiles_are_compared_too() -> None:
     def light(t: Trace) -> Trace:
         totals = []
