@@ -22,6 +22,10 @@ _SEQUENCE = re.compile(
 )
 
 
+# Programs find Python's compiled files, as those of an installed one do.
+COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 class Terminal:
     """`command` in a pseudo-terminal of this size. `first_byte` is when it wrote something, in seconds of
     time.monotonic, as `started` is. Leave with `close`."""
@@ -39,7 +43,7 @@ class Terminal:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             with suppress(OSError):
-                os.execvpe(command[0], list(command), {**os.environ, "TERM": "xterm-256color", **(environment or {})})
+                os.execvpe(command[0], list(command), {**COMPILED, "TERM": "xterm-256color", **(environment or {})})
             os._exit(127)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 

@@ -120,6 +120,7 @@ def packed(said: Batch, kept: Sequence[TokenRecord]) -> PackedBatch:
         (),
         None,
         said.rss,
+        None,
     )
 
 

@@ -22,12 +22,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from found import MEANING, shown, watched
+from pseudo_terminal import COMPILED
 from random_model import write_random
 
 from ggtui.perf.random_model import SHAPES
 
 PROMPT = "! " * 15  # 16 tokens of the made-up vocabulary
-COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 GGTUI = Path(sys.executable).with_name("ggtui")
 
 MEMORY = """

@@ -160,6 +160,8 @@ typedef struct {
     int64_t typical;         /* ticks that half of the runs take longer than, */
     int64_t typical_size;    /* those of this size */
     int64_t n_disturbed;     /* runs that totals leave out */
+    int32_t is_to_add;       /* the last run: totals are yet without it */
+    int32_t unused;
 } gg_trace;
 
 typedef struct gg_pool gg_pool;
@@ -181,6 +183,8 @@ void gg_plan_free(gg_plan *plan);
  * number, are taken to be about equally long. trace may be NULL. Returns a gg_status.
  * One run of a pool at a time; a second one waits, but for one that a function of the run itself asks for: it is refused. */
 int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace);
+/* Adds the last run to the totals; to be called before they are read, and not during a run. */
+void gg_trace_finish(gg_trace *trace, int n_steps, int n_threads);
 /* Makes the run under way (or the next one) end at the next step; may be called from any thread. */
 void gg_plan_stop(gg_plan *plan);
 /* Takes back a stop that came too late for the run it was meant for. Only while no run is under way. */

@@ -70,8 +70,12 @@ static inline void gg_add_total(gg_total *total, int64_t work, int64_t wait) {
     total->work_squared += (double)work * (double)work;
 }
 
-/* Adds the records of thread ith, of a run that was recorded wholly. */
-static inline void gg_add_totals(const gg_trace *trace, int n_steps, int ith) {
+/* Adds what thread ith recorded in the last run to its totals, unless they are to be without that run, or it rested. Each thread
+ * does so for itself when it begins the next run: what it recorded lies beside it, and nobody waits for a token meanwhile. */
+static inline void gg_add_last(const gg_trace *trace, int n_steps, int ith) {
+    if (!trace->is_to_add || trace->n_records[ith] < 2) {
+        return;
+    }
     const gg_record *r = &trace->records[ith * trace->capacity];
     gg_total *totals = &trace->totals[(size_t)ith * ((size_t)n_steps + 1)];
     gg_add_total(&totals[0], r[0].done - r[0].end, 0);
@@ -87,6 +91,7 @@ static inline void gg_record_end(gg_trace *trace, int n_steps, int64_t size, int
     trace->n_asked = 0;
     for (int ith = 0; ith < nth; ith++) {
         if (ith >= team) {
+            gg_add_last(trace, n_steps, ith);
             gg_record_rest(trace, ith, asked, done);
         }
         const int64_t n = trace->n_records[ith];
@@ -94,10 +99,8 @@ static inline void gg_record_end(gg_trace *trace, int n_steps, int64_t size, int
             trace->records[ith * trace->capacity + n - 1].done = done;
         }
         trace->n_asked += trace->scheduled != NULL && trace->scheduled[ith].span > 0;
-        if (trace->totals != NULL && !disturbed && ith < team) {
-            gg_add_totals(trace, n_steps, ith);
-        }
     }
     trace->n_disturbed += disturbed;
+    trace->is_to_add = trace->totals != NULL && !disturbed;
 }
 #endif

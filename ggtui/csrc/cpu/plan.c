@@ -243,6 +243,7 @@ static void walk(void *arg, int ith) {
     const gg_run *run = arg;
     const int paused = ith > 0 && gg_watch_begin(run->every);
     if (run->trace != NULL) {
+        gg_add_last(run->trace, run->plan->n_steps, ith);
         gg_recorder recorder = gg_recorder_begin(run->trace, ith, run->asked);
         walk_steps(run, &recorder, ith);
         gg_recorder_end(&recorder, run->trace, ith);
@@ -329,6 +330,13 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
         gg_set_last_error(plan->message);
     }
     return status;
+}
+
+void gg_trace_finish(gg_trace *trace, int n_steps, int n_threads) {
+    for (int ith = 0; ith < n_threads; ith++) {
+        gg_add_last(trace, n_steps, ith);
+    }
+    trace->is_to_add = 0;
 }
 
 /* Whether a function of a run of this plan asks for another one: it would wait for itself. */

@@ -107,11 +107,16 @@ class TotalBuffer(_Buffer):
         self.totals: NDArray[Any] = np.zeros((threads, n_steps + 1), self._TOTAL)
         self.c.totals = ffi.cast("gg_total *", self.totals.__array_interface__["data"][0])
 
+    def _finish(self) -> None:
+        lib.gg_trace_finish(self.c, self.capacity - 1, self.threads)
+
     def clear(self) -> None:
+        self._finish()
         self.totals[:] = 0
 
     def node_totals(self, graph: int) -> list[NodeTotal]:
         """What it has added up, in nanoseconds; `graph` is the number of the plan's graph in the trace."""
+        self._finish()
         scale = lib.gg_tick_ns()
         found = []
         for thread, rows in enumerate(self.totals):
