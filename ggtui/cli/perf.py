@@ -326,6 +326,12 @@ def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
     for stage, pace in found.slower_machine.items():
         told = f"its limits say that the machine itself was slower now: of {stage}, {pace - 1:.0%} is no change of ours"
         print(told, file=out)
+    if found.slower_barrier:
+        before, after = map(tables.duration, found.slower_barrier)
+        told = (
+            f"a barrier of the threads took up to {after} now and {before} in the base: their cores were farther apart"
+        )
+        print(f"{told}, or busy; times that are longer show nothing by themselves", file=out)
     if found.unclear:
         told = ", ".join(f"{c.key} ({c.stage}, {tables.interval(c.ratio)})" for c in found.unclear[:UNCLEAR])
         more = f" and {len(found.unclear) - UNCLEAR} more" if len(found.unclear) > UNCLEAR else ""

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import sqrt
+from math import hypot, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.errors import UsageError
-from ggtui.core.runtime.record import RunInfo, Trace
+from ggtui.core.runtime.record import Limits, RunInfo, Trace
 from ggtui.perf.bounds import read_rate
-from ggtui.perf.intervals import BUSY_ERROR, RUN_ERROR, Estimate, Interval, ratio
+from ggtui.perf.intervals import BUSY_ERROR, BUSY_WHOLE_ERROR, PACE_ERROR, RUN_ERROR, Estimate, Interval, ratio
 from ggtui.perf.scheduling import Floats
 from ggtui.perf.stage import STAGES, Stage, stages
 from ggtui.perf.table import rows
@@ -23,6 +23,7 @@ from ggtui.perf.table import rows
 WHOLE = "whole evaluation"
 JUDGED = 0.05  # of the work: nodes that take less are shown, and not judged
 _OTHER_PACE = 0.15  # by which probes of one machine differ anyway
+_FARTHER = 2.0  # times as long as before a barrier takes where threads have moved to cores farther apart
 _FEW = 4  # repetitions, fewer than which say too little of how they differ
 _PIECES = 8  # of a run that was not repeated
 _NEIGHBOURS = 16  # evaluations that count as one where a light profile keeps only their sums
@@ -31,8 +32,8 @@ _NEIGHBOURS = 16  # evaluations that count as one where a light profile keeps on
 @dataclass(frozen=True, slots=True)
 class Change:
     """Nanoseconds of one evaluation before and now, of a node or of the whole stage, and in what interval now / before
-    lies. `to_others`: that of a judged node's time to the time of all others, which the pace of the machine does not
-    move."""
+    lies. `to_others`: the same of a judged node's time to that of all others, which the pace of the machine does not
+    move: what it is judged by."""
 
     stage: str
     key: str
@@ -48,7 +49,9 @@ class Change:
     @property
     def shown(self) -> bool:
         """Whether there is a change at all, for all that was measured."""
-        return not self.ratio.has(1.0)
+        found = [self.ratio, *([self.to_others] if self.to_others else [])]
+        same_way = all(r.value > 1 for r in found) or all(r.value < 1 for r in found)
+        return same_way and any(not r.has(1.0) for r in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ class Comparison:
     """whole: the evaluations themselves. changes: the nodes, the largest shown change first. worse: what is beyond the
     gate; unclear: what may be, but was measured too noisily to tell; of whole evaluations and of the nodes that take
     JUDGED or more. `missing` and `new` are nodes that only one of the traces has. slower_machine: how many times as
-    long the machine itself takes now in a stage, where its limits say so: that much is no reason to fail."""
+    long the machine itself takes now in a stage, where its limits say so: that much is no reason to fail.
+    slower_barrier: nanoseconds before and now, where the threads take far longer to meet: their cores are farther
+    apart, or busy, and so many times as long may all take that one thread hands to another."""
 
     whole: tuple[Change, ...]
     changes: tuple[Change, ...]
@@ -65,6 +70,7 @@ class Comparison:
     missing: tuple[str, ...]
     new: tuple[str, ...]
     slower_machine: Mapping[str, float] = field(default_factory=dict)
+    slower_barrier: tuple[float, float] | None = None
 
 
 def run_differences(base: RunInfo, now: RunInfo) -> list[str]:
@@ -146,36 +152,40 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
     tables = [(_estimates(old), _estimates(new)) for old, new in both]
     judged = [_judged(old, new) for old, new in both]
     n_nodes = sum(len(keys & old.keys() & new.keys()) for keys, (old, new) in zip(judged, tables, strict=True))
-    n_judged = len(both) + 2 * n_nodes  # by their time, and by that to the others'
-    n_others = max(sum(len(old.keys() & new.keys()) for old, new in tables) - n_nodes, 1)
-    run_error = RUN_ERROR + BUSY_ERROR * max(t.run.others + t.run.stolen for t in (base, now))
+    n_judged = len(both) + n_nodes
+    n_all = max(sum(len(old.keys() & new.keys()) for old, new in tables), 1)
+    busy = max(t.run.others + t.run.stolen for t in (base, now))
+    own_error = RUN_ERROR + BUSY_ERROR * busy
+    time_error, whole_error = hypot(own_error, PACE_ERROR), hypot(RUN_ERROR + BUSY_WHOLE_ERROR * busy, PACE_ERROR)
     whole, changes, largest, missing, new_keys = [], [], [], [], []
     for (first, second), (old, new), keys in zip(both, tables, judged, strict=True):
         name = first.name
         missing += [f"{name} {key}" for key in old if key not in new]
         new_keys += [f"{name} {key}" for key in new if key not in old]
-        whole.append(_change(name, WHOLE, _whole(first), _whole(second), n_judged, run_error))
+        whole.append(_change(name, WHOLE, _whole(first), _whole(second), n_judged, whole_error))
         for key in (key for key in old if key in new):
-            n = n_judged if key in keys else n_others
-            change = _change(name, key, old[key].time, new[key].time, n, run_error)
+            change = _change(name, key, old[key].time, new[key].time, n_all, time_error)
             if key in keys:
-                change = replace(change, to_others=ratio(old[key].to_others, new[key].to_others, n, run_error))
+                to_others = ratio(old[key].to_others, new[key].to_others, n_judged, own_error)
+                change = replace(change, to_others=to_others)
                 largest.append(change)
             changes.append(change)
     changes.sort(key=lambda c: (not c.shown, -abs(c.delta) if c.shown else -max(c.base, c.now)))
     above = float("inf") if fail_above is None else 1 + fail_above
     paces = {old.name: _pace(old, new) for old, new in both}
-    worse = tuple(c for c in [*whole, *largest] if _is_worse(c, above, paces[c.stage]))
+    barrier = _slower_barrier(base.limits, now.limits)
+    farther = barrier[1] / barrier[0] if barrier else 1.0
+    worse = tuple(c for c in [*whole, *largest] if _is_worse(c, above, max(paces[c.stage], farther)))
     unclear = tuple(c for c in [*whole, *largest] if c not in worse and _may_be_worse(c, above))
     told = {name: pace for name, pace in paces.items() if pace != 1}
-    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told)
+    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told, barrier)
 
 
 def _is_worse(change: Change, above: float, pace: float) -> bool:
-    """By its own time, beyond what the machine's pace explains, or to the others' time."""
-    by_time = change.ratio.low > max(pace, 1.0)
-    by_others = change.to_others is not None and change.to_others.value > above and change.to_others.low > 1
-    return change.ratio.value > above and (by_time or by_others)
+    """A whole evaluation by its time, beyond what the machine's pace explains; a node by its time to the others'."""
+    if change.to_others is None:
+        return change.ratio.value > above and change.ratio.low > max(pace, 1.0)
+    return min(change.ratio.value, change.to_others.value) > above and change.to_others.low > 1
 
 
 def _may_be_worse(change: Change, above: float) -> bool:
@@ -193,6 +203,14 @@ def _pace(base: Stage, now: Stage) -> float:
         rates.append(stage.limits.int8 if base.bound[0] == "compute" else read)
     pace = rates[0] / rates[1]
     return pace if pace > 1 + _OTHER_PACE else 1.0
+
+
+def _slower_barrier(base: Limits | None, now: Limits | None) -> tuple[float, float] | None:
+    """What Comparison has of it: the most of all probes now, since the threads may have moved between them."""
+    if base is None or now is None or not base.barrier_ns:
+        return None
+    most = max(now.barrier_ns, now.barrier_most_ns)
+    return (base.barrier_ns, most) if most > _FARTHER * base.barrier_ns else None
 
 
 def _change(stage: str, key: str, base: Estimate, now: Estimate, compared: int, run_error: float) -> Change:
@@ -233,9 +251,9 @@ def _estimates(stage: Stage) -> dict[str, _Node]:
 
 
 def _to_others(times: Floats) -> Floats:
-    """(..., nodes): the time of each to that of all others; 0 where there are none."""
+    """(..., nodes): the time of each to that of all others; its own where there are none."""
     others = times.sum(axis=1, keepdims=True) - times
-    return np.asarray(np.divide(times, others, out=np.zeros_like(times), where=others > 0))
+    return np.asarray(np.divide(times, others, out=times.copy(), where=others > 0))
 
 
 def _blocks(stage: Stage) -> list[NDArray[np.int64]]:

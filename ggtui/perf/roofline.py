@@ -69,6 +69,7 @@ def joined(*probes: Limits) -> Limits:
         f32=max(p.f32 for p in probes),
         barrier_ns=min(p.barrier_ns for p in probes),
         least=(*slowest, *(least[size] for size in sorted(least))),
+        barrier_most_ns=max(max(p.barrier_ns, p.barrier_most_ns) for p in probes),
     )
 
 

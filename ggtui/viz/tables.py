@@ -20,7 +20,22 @@ if TYPE_CHECKING:
 DASH = "-"
 _NO_IDEA = 10.0  # times the base: an interval that goes so far says nothing
 # Columns that a narrow terminal does without, the first ones first.
-_SPARE = ("sd", "shape", "GFLOP/s", "type", "p95", "calls", "wake", "change", "stage", "wait", "op", "GB/s", "limit")
+_SPARE = (
+    "sd",
+    "shape",
+    "GFLOP/s",
+    "type",
+    "p95",
+    "calls",
+    "wake",
+    "change",
+    "to others",
+    "stage",
+    "wait",
+    "op",
+    "GB/s",
+    "limit",
+)
 WORDS = ("op", "type", "shape")
 FIGURES = ("time", "share", "sd", "p95", "wait", "GB/s", "GFLOP/s", "limit")
 Columns = Sequence[tuple[str, str]]  # heading, "left" or "right"
@@ -91,15 +106,17 @@ def thread_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:
 
 
 def comparison_table(comparison: Comparison, top: int | None = 20) -> tuple[str, Columns, list[list[str]]]:
-    """The whole evaluations, and the largest changes first. ~ stands where no change is shown, as benchstat has it."""
-    names = ("base", "now", "change", "percent", "interval")
+    """The whole evaluations, and the largest changes first. ~ stands where no change is shown, as benchstat has it. The
+    largest nodes are judged by their time to that of all others, which the pace of the machine does not move."""
+    names = ("base", "now", "change", "percent", "interval", "to others")
     columns = [("node", "left"), ("stage", "left"), *[(name, "right") for name in names]]
     lines = []
     for c in (*comparison.whole, *comparison.changes[:top]):
         mark = " !" if c in comparison.worse else ""
         change = f"{'+' if c.delta >= 0 else '-'}{duration(abs(c.delta))}"
         told = [change, f"{c.ratio.value - 1:+.1%}{mark}"] if c.shown else ["", "~"]
-        lines.append([c.key, c.stage, duration(c.base), duration(c.now), *told, interval(c.ratio)])
+        to_others = interval(c.to_others) if c.to_others else ""
+        lines.append([c.key, c.stage, duration(c.base), duration(c.now), *told, interval(c.ratio), to_others])
     return "changes of the threads' time, the largest that is shown first", columns, lines
 
 

@@ -19,7 +19,7 @@ import pytest
 import ggtui as package
 from ggtui.core.engine.trace_file import load, save
 from ggtui.core.runtime.cpu.native import usable_isas
-from ggtui.core.runtime.record import Trace
+from ggtui.core.runtime.record import Limits, Trace
 from ggtui.viz.text import printable
 
 QUICK = ("perf", "-n", "4", "--n-prompt", "8", "-r", "1")
@@ -158,6 +158,20 @@ def test_compare(ggtui: Callable[..., Any], base: Path, made: Trace, tmp_path: P
     assert nodes[0].startswith("blk.0.ffn_up") and " ! " in nodes[0]
     fast = ggtui("perf", "--open", str(base), "--compare", str(tmp_path / "slow.json"), "--fail-above", "5%")
     assert fast.code == 0
+
+
+def test_a_machine_that_became_slower_is_told(ggtui: Callable[..., Any], made: Trace, tmp_path: Path) -> None:
+    slower = Limits("avx2", 2, read=((1 << 18, 1e9),), int8=1e9, f32=1e9, barrier_ns=50.0, barrier_most_ns=50.0)
+    limits = {"base.json": replace(slower, read=((1 << 18, 2e9),), int8=2e9), "now.json": slower}
+    limits["apart.json"] = replace(limits["base.json"], barrier_most_ns=190.0)
+    for name, these in limits.items():
+        save(replace(made, limits=these), tmp_path / name)
+    paced, apart = (
+        ggtui("perf", "--open", str(tmp_path / name), "--compare", str(tmp_path / "base.json"))
+        for name in ("now.json", "apart.json")
+    )
+    assert "the machine itself was slower now: of generation, 100% is no change of ours" in paced.out
+    assert "a barrier of the threads took up to 190 ns now and 50 ns in the base" in apart.out
 
 
 def test_a_run_can_be_compared_with_one_before(ggtui: Callable[..., Any], tmp_path: Path) -> None:

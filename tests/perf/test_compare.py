@@ -73,6 +73,24 @@ def test_what_became_faster_makes_nothing_worse() -> None:
     assert not compare(measured(), measured({2: 0.5}, seed=1), 0.05).worse
 
 
+def test_longer_times_show_nothing_where_the_threads_meet_far_more_slowly() -> None:
+    """Their cores may be farther apart now."""
+    base, slower = measured(), measured({0: 1.5, 1: 1.5, 2: 1.5}, seed=1)
+    assert [c.key for c in compare(base, slower, 0.05).worse] == ["whole evaluation"]
+    limits = slower.limits
+    assert limits is not None
+    apart = replace(slower, limits=replace(limits, barrier_most_ns=3 * limits.barrier_ns))
+    found = compare(base, apart, 0.05)
+    assert not found.worse and found.unclear and found.slower_barrier == (limits.barrier_ns, 3 * limits.barrier_ns)
+
+
+def test_busy_programs_make_whole_evaluations_unclear() -> None:
+    base, slower = measured(), measured({0: 1.5, 1: 1.5, 2: 1.5}, seed=1)
+    busy = replace(slower, run=replace(slower.run, others=0.45))
+    found = compare(base, busy, 0.05)
+    assert not found.worse and "whole evaluation" in [c.key for c in found.unclear]
+
+
 def test_light_profiles_are_compared_too() -> None:
     def light(t: Trace) -> Trace:
         totals = []

@@ -37,10 +37,17 @@ def test_limits_are_the_most_of_several_probes_and_the_least_is_kept(monkeypatch
     values = iter(float(v) for v in (5, 9, 20, 30, 7, 6, 8, 21, 33, 9, 4, 10, 19, 31, 8))
     monkeypatch.setattr(roofline, "_limit", lambda pool, kind, isa, n_bytes=0: next(values))
     found = roofline.measure(Pool(1), "scalar")
-    assert found == Limits("scalar", 1, ((1 << 16, 6.0), (1 << 20, 10.0)), 21.0, 33.0, 7.0, (19.0, 30.0, 4.0, 8.0))
+    assert found == Limits("scalar", 1, ((1 << 16, 6.0), (1 << 20, 10.0)), 21.0, 33.0, 7.0, (19.0, 30.0, 4.0, 8.0), 9.0)
     other = Limits("scalar", 1, ((1 << 16, 7.0), (1 << 30, 1.0)), 18.0, 30.0, 6.0)
     assert roofline.joined(found, other) == Limits(
-        "scalar", 1, ((1 << 16, 7.0), (1 << 20, 10.0), (1 << 30, 1.0)), 21.0, 33.0, 6.0, (18.0, 30.0, 4.0, 8.0, 1.0)
+        "scalar",
+        1,
+        ((1 << 16, 7.0), (1 << 20, 10.0), (1 << 30, 1.0)),
+        21.0,
+        33.0,
+        6.0,
+        (18.0, 30.0, 4.0, 8.0, 1.0),
+        9.0,
     )
 
 

@@ -80,9 +80,13 @@ def test_threads_and_changes() -> None:
     found = compare(trace(n=8), trace(node_scale={1: 1.5}, n=8), 0.05)
     _, columns, lines = tables.comparison_table(found)
     assert lines[0][0] == "whole evaluation" and lines[1][0] == "blk.0.ffn_up"
-    low, high = lines[1][-1].rstrip("%").split("..")
-    assert lines[1][-2] == "+50.0% !" and float(low) < 50 < float(high)
-    assert lines[1][-3].startswith("+") and lines[2][-3:-1] == ["", "~"] and lines[2][-1].startswith("-")
+    assert [name for name, _ in columns[-4:]] == ["change", "percent", "interval", "to others"]
+    change, percent, *intervals = lines[1][-4:]
+    assert change.startswith("+") and percent == "+50.0% !"
+    for low, high in (text.rstrip("%").split("..") for text in intervals):
+        assert float(low) < 51 < float(high)
+    assert lines[2][-4:-2] == ["", "~"] and lines[2][-2].startswith("-")
+    assert not lines[0][-1], "a whole evaluation has no others"
 
 
 def test_notes() -> None:

@@ -228,7 +228,7 @@ class Limits:
 
     read     (bytes, bytes a second): reading so many bytes, all threads together, over and over
     int8, f32   operations a second of multiply-adds, each counted as two
-    barrier_ns  the threads meeting once, the least
+    barrier_ns  the threads meeting once, the least; barrier_most_ns: the most that a probe took, 0 of a single probe
     least    what the slowest probe reached, of int8, f32 and then of each size of `read`; empty of a single probe
     """
 
@@ -239,6 +239,7 @@ class Limits:
     f32: float
     barrier_ns: float
     least: tuple[float, ...] = ()
+    barrier_most_ns: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
