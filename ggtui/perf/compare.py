@@ -182,10 +182,12 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
 
 
 def _is_worse(change: Change, above: float, pace: float) -> bool:
-    """A whole evaluation by its time, beyond what the machine's pace explains; a node by its time to the others'."""
+    """A whole evaluation by its time, beyond what the machine's pace explains; a node by its time to the others', if it
+    has itself grown by half as much: else it is the others that became faster."""
     if change.to_others is None:
         return change.ratio.value > above and change.ratio.low > max(pace, 1.0)
-    return min(change.ratio.value, change.to_others.value) > above and change.to_others.low > 1
+    grown = change.ratio.value > (1 + above) / 2
+    return grown and change.to_others.value > above and change.to_others.low > 1
 
 
 def _may_be_worse(change: Change, above: float) -> bool:
