@@ -67,6 +67,6 @@ __all__ = [
     "KINDS", "OPS", "PAGE", "Op",
     "add", "argmax", "cast", "clamp", "concat", "cont", "cpy", "diag_mask_inf", "div", "dup", "exp", "flash_attn_ext",
     "geglu", "gelu", "gelu_erf", "gelu_quick", "get_rows", "l2_norm", "log", "map_custom", "mean", "mul", "mul_mat",
-    "neg", "norm", "paged_attention", "permute", "relu", "repeat", "reshape", "rms_norm", "rope", "scale", "set_rows", "sigmoid", "silu",
-    "soft_max", "sqr", "sqrt", "sub", "sum", "sum_rows", "swiglu", "tanh", "transpose", "view",
+    "neg", "norm", "paged_attention", "permute", "relu", "repeat", "reshape", "rms_norm", "rope", "scale", "set_rows",
+    "sigmoid", "silu", "soft_max", "sqr", "sqrt", "sub", "sum", "sum_rows", "swiglu", "tanh", "transpose", "view",
 ]  # fmt: skip

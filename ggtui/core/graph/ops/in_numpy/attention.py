@@ -123,7 +123,7 @@ def flash_attn_ext(
 def paged_attention(
     params: Params, q: Array, k: Array, v: Array, tokens: Array, pages: Array, sinks: Array | None = None
 ) -> Array:
-    """soft_max(cap(scale * q . k)) . v of each token over the positions that it sees; where softcap is above 0, cap(s) =
+    """soft_max(cap(scale * q . k)) . v of each token over the positions it sees; where softcap is above 0, cap(s) is
     softcap tanh(s / softcap). Raises GgtuiError for positions, rows and pages that there are not.
 
     q (d_k, n_tokens, n_head), k (d_k, PAGE n_pages, n_head_kv), v (d_v, PAGE n_pages, n_head_kv), tokens (3, n_tokens):
