@@ -111,14 +111,13 @@ def _run(session: Session, tokens: Sequence[int]) -> _Run:
     for t in kept:
         graph.keep(t)
     plan = graph.plan(fused=False, **session.options)
-    inputs.tokens.bytes().view(np.int32)[:n] = tokens
-    inputs.positions.bytes().view(np.int32)[:n] = np.arange(n)
+    sizes = inputs.fill(tokens, 0)
     recorder = plan.recorder("full", session.threads)
     plan.use_huge_pages()
     records = []
     for _ in range(ROUNDS):
         started = time.perf_counter_ns()
-        plan.run(session.pool, {"n_tokens": n, "n_kv": n}, recorder)
+        plan.run(session.pool, sizes, recorder)
         records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=recorder.take()[0]))
     info = plan.info(session.threads)
     stage = stages(Trace((info,), tuple(records), MemoryUse()))[0]

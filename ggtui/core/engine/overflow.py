@@ -45,10 +45,5 @@ def _numbers_in_f32(session: Session) -> bool:
     for at in range(0, len(tokens), session.batch):
         part = tokens[at : at + session.batch]
         graph, inputs = session.new_graph(len(part), last_only=True, kv=kv)
-        inputs.tokens.bytes().view(np.int32)[:] = part
-        inputs.positions.bytes().view(np.int32)[:] = np.arange(at, at + len(part))
-        if inputs.outputs is not None:
-            inputs.outputs.bytes().view(np.int32)[:] = len(part) - 1
-        plan = graph.plan(**session.options)
-        plan.run(session.pool, {"n_tokens": len(part), "n_kv": at + len(part)})
+        graph.plan(**session.options).run(session.pool, inputs.fill(part, at))
     return bool(tokens) and bool(np.isfinite(graph.logits.numpy()).all())

@@ -46,9 +46,7 @@ class Prediction:
 def _run(
     session: Session, graph: ModelGraph, inputs: Inputs, plan: Executable, part: Sequence[int], n_past: int
 ) -> None:
-    inputs.tokens.bytes().view(np.int32)[:] = part
-    inputs.positions.bytes().view(np.int32)[:] = np.arange(n_past, n_past + len(part))
-    plan.run(session.pool, {"n_tokens": len(part), "n_kv": n_past + len(part)})
+    plan.run(session.pool, inputs.fill(part, n_past))
 
 
 def _parts(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:

@@ -239,16 +239,13 @@ class Session:
         if runner.capacity == 1:
             for other in self._runners.values():
                 other.give_memory_back()
-        inputs.tokens.bytes().view(np.int32)[:n] = part
-        inputs.positions.bytes().view(np.int32)[:n] = np.arange(self.n_past, self.n_past + n)
-        if inputs.outputs is not None:
-            inputs.outputs.bytes().view(np.int32)[:] = n - 1
+        sizes = inputs.fill(part, n_past)
         recorder = runner.recorder if self.recording else None
         with self._stopping:
             self._running = runner
         started = time.perf_counter_ns()
         try:
-            runner.plan.run(self.pool, {"n_tokens": n, "n_kv": n_past + n}, recorder)
+            runner.plan.run(self.pool, sizes, recorder)
         finally:
             with self._stopping:
                 self._running = None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
 from ggtui.core.graph.dim import Dim
+from ggtui.core.graph.ops import PAGE
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.compute import Graph
 from ggtui.core.runtime.context import Context
@@ -52,27 +56,61 @@ def named(name: str, t: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What varies from run to run. `outputs` are the indices of the tokens whose logits are wanted; None for all."""
+    """What varies from run to run.
+
+    tokens, positions   of each token, i32 (n_tokens)
+    slots    where its keys and values go, i32 (n_tokens): page * PAGE + position % PAGE
+    seen, pages   what it sees, and where that lies: as paged attention wants them
+    outputs  the indices of the tokens whose logits are wanted, i32; None for all
+    """
 
     n_tokens: int
-    n_kv: int
     tokens: Tensor
     positions: Tensor
+    slots: Tensor
+    seen: Tensor
+    pages: Tensor
     outputs: Tensor | None
+
+    def fill(self, tokens: Sequence[int] | NDArray[np.int64], n_past: int) -> dict[str, int]:
+        """With the next tokens of one sequence, after n_past. Returns the run-time sizes; its last token's logits are
+        wanted where not all are."""
+        n = len(tokens)
+        at = np.arange(n_past, n_past + n)
+        values(self.tokens)[:n] = tokens
+        values(self.positions)[:n] = at
+        pages = values(self.pages)
+        values(self.slots)[:n] = pages[at // PAGE] * PAGE + at % PAGE
+        seen = values(self.seen).reshape(-1, 3)[:n]
+        seen[:, :2] = 0
+        seen[:, 2] = at + 1
+        if self.outputs is not None:
+            values(self.outputs)[:] = n - 1
+        return {"n_tokens": n}
+
+
+def values(t: Tensor) -> NDArray[np.int32]:
+    """The memory of an i32 tensor."""
+    return t.bytes().view(np.int32)
 
 
 def make_inputs(n_tokens: int, n_ctx: int, *, last_only: bool) -> Inputs:
-    """Inputs for up to `n_tokens` tokens; the run-time sizes are n_tokens (when there can be several) and n_kv."""
+    """Inputs for up to `n_tokens` tokens of a sequence of up to `n_ctx`, whose pages lie in order; the only run-time
+    size is n_tokens, when there can be several."""
     context = Context()
     tokens = Dim("n_tokens", n_tokens) if n_tokens > 1 else 1
     one = last_only and n_tokens > 1
-    return Inputs(
+    made = Inputs(
         tokens,
-        Dim("n_kv", n_ctx),
         context.new_tensor_1d("i32", tokens, "tokens"),
         context.new_tensor_1d("i32", tokens, "positions"),
+        context.new_tensor_1d("i32", tokens, "slots"),
+        context.new_tensor("i32", (3, tokens), "seen"),
+        context.new_tensor_1d("i32", -(-n_ctx // PAGE), "pages"),
         context.new_tensor_1d("i32", 1, "outputs") if one else None,
     )
+    values(made.pages)[:] = np.arange(made.pages.ne[0])
+    return made
 
 
 def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:

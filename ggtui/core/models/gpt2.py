@@ -103,7 +103,7 @@ def tensors(h: Hparams) -> dict[str, TensorSpec]:
 def build(h: Hparams, w: Weights, kv: KVCache, inputs: Inputs) -> ModelGraph:
     """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs).
 
-    The tokens' keys and values are written to `kv`; token i attends to everything before it, up to itself.
+    The tokens' keys and values are written to `kv` at inputs.slots; token i attends to what inputs.seen says.
     """
     g = ModelGraph()
 
@@ -127,11 +127,9 @@ def build(h: Hparams, w: Weights, kv: KVCache, inputs: Inputs) -> ModelGraph:
         blk = f"blk.{il}"
         qkv = linear(f"{blk}.attn_qkv", layer_norm(f"{blk}.attn_norm", x))  # (3 n_embd, n_tokens): q, then k, then v
         q, k, v = (_heads(qkv, h, part, inputs.n_tokens) for part in range(3))  # (d_head, n_tokens, n_head)
-        k_all = named(f"{blk}.k_store", ops.set_rows(kv.k[il], k, inputs.positions))
-        v_all = named(f"{blk}.v_store", ops.set_rows(kv.v[il], v, inputs.positions))
-        k_seen = ops.view(k_all, (h.d_head, inputs.n_kv, h.n_head))
-        v_seen = ops.view(v_all, (h.d_head, inputs.n_kv, h.n_head))
-        attn = ops.flash_attn_ext(q, k_seen, v_seen, scale=1 / sqrt(h.d_head), causal=True)
+        k_all = named(f"{blk}.k_store", ops.set_rows(kv.k[il], k, inputs.slots))
+        v_all = named(f"{blk}.v_store", ops.set_rows(kv.v[il], v, inputs.slots))
+        attn = ops.paged_attention(q, k_all, v_all, inputs.seen, inputs.pages, scale=1 / sqrt(h.d_head))
         attn = named(f"{blk}.attn", attn)  # (d_head, n_head, n_tokens)
         attn = ops.reshape(attn, h.n_embd, inputs.n_tokens)
         if il == h.n_layer - 1 and inputs.outputs is not None:  # from here on only the rows that are asked for

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ggtui.core.errors import UsageError
+from ggtui.core.graph.ops import PAGE
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TensorType, type_of
 from ggtui.core.runtime.context import Context
@@ -13,10 +14,11 @@ KV_TYPES = ("f16", "f32")
 
 
 class KVCache:
-    """Room for n_ctx tokens, in the layout of a device (Device.layout).
+    """Room for n_ctx tokens, in whole pages, in the layout of a device (Device.layout).
 
-    k[layer]  (d_head, n_ctx, n_head_kv): on the CPU 32 positions side by side, so that one pass over d_head scores all
-    v[layer]  (d_head, n_ctx, n_head_kv): a row for each position, heads apart
+    k[layer]  (d_head, PAGE n_pages, n_head_kv): on the CPU 32 positions side by side, so that one pass over d_head
+              scores all
+    v[layer]  (d_head, PAGE n_pages, n_head_kv): a row for each position, heads apart
     """
 
     def __init__(
@@ -25,7 +27,7 @@ class KVCache:
         if type not in KV_TYPES:
             raise UsageError(f"kv-type {type!r}: choose one of {', '.join(KV_TYPES)}")
         self.context = Context(huge_pages=False)
-        ne, packed = (d_head, n_ctx, n_head_kv), layout(type_of(type), "keys") > 1
+        ne, packed = (d_head, -(-n_ctx // PAGE) * PAGE, n_head_kv), layout(type_of(type), "keys") > 1
         self.k = [self.context.new_tensor(type, ne, f"blk.{i}.k_cache", packed=packed) for i in range(n_layer)]
         self.v = [self.context.new_tensor(type, ne, f"blk.{i}.v_cache") for i in range(n_layer)]
 

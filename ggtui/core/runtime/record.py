@@ -186,8 +186,9 @@ class TokenRecord:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The run-time sizes that it had: what costs are valued at."""
-        return {"n_tokens": self.n_tokens, "n_kv": self.n_past + self.n_tokens}
+        """The run-time sizes that it had: what costs are valued at. Token i sees all before it, up to itself."""
+        n, n_kv = self.n_tokens, self.n_past + self.n_tokens
+        return {"n_tokens": n, "n_kv": n_kv, "n_seen": n * n_kv - n * (n - 1) // 2, "n_read": n_kv}
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,9 +61,7 @@ def run(
             inputs = make_inputs(capacity, SMALL.n_ctx, last_only=False)
             graphs[capacity] = (inputs, gpt2.build(SMALL, weights, kv, inputs))
         inputs, graph = graphs[capacity]
-        inputs.tokens.bytes().view(np.int32)[: len(part)] = part
-        inputs.positions.bytes().view(np.int32)[: len(part)] = np.arange(at, at + len(part))
-        graph.plan(isa=isa, fused=fused).run(pool, {"n_tokens": len(part), "n_kv": at + len(part)})
+        graph.plan(isa=isa, fused=fused).run(pool, inputs.fill(part, at))
         rows.append(graph.logits.numpy().reshape(-1, SMALL.n_vocab).copy())
     return np.concatenate(rows)
 
