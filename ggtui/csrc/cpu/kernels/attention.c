@@ -194,11 +194,15 @@ GG_INLINE void block(const gg_attention_args *a, gg_state *states, int i0, int n
         return;
 
     float scores[GG_ATTN_Q * BLOCK];
-    /* One tile at a time reads memory in one stream, the fastest way. */
-    const int together = n_q == 1 ? GG_HALVES : GG_ATTN_HALVES, n_halves = (int)((end + GG_ROWS - 1) / GG_ROWS);
-    int t = (int)(first / GG_ROWS) / together * together;
-    for (; t + together <= n_halves; t += together)
-        dot_halves(a, q, k, t, n_q, together, f16, next_k, scores);
+    const int n_halves = (int)((end + GG_ROWS - 1) / GG_ROWS);
+    int t = (int)(first / GG_TILE) * GG_HALVES;
+    if (n_q == 1 || next_k) { /* one tile at a time reads memory in one stream, the fastest way */
+        for (; t + GG_HALVES <= n_halves; t += GG_HALVES)
+            dot_halves(a, q, k, t, n_q, GG_HALVES, f16, next_k, scores);
+    } else {
+        for (; t + GG_ATTN_HALVES <= n_halves; t += GG_ATTN_HALVES)
+            dot_halves(a, q, k, t, n_q, GG_ATTN_HALVES, f16, 0, scores);
+    }
     for (; t < n_halves; t++)
         dot_halves(a, q, k, t, n_q, 1, f16, next_k, scores);
 
