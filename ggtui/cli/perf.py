@@ -297,7 +297,8 @@ def _print(args: argparse.Namespace, trace: Trace) -> None:
 
     found = stages(trace)
     if not found:
-        raise UsageError("there is no record of a node in this trace; record it with: ggtui perf --json FILE")
+        name = f"{args.open}: " if args.open else ""
+        raise UsageError(f"{name}there is no record of a node in this trace; record it with: ggtui perf --json FILE")
     for stage in found:
         tables.write(sys.stdout, *tables.node_table(stage, args.by, args.top), ascii_only=args.ascii)
         if stage.graph.threads > 1:
