@@ -322,7 +322,7 @@ def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
             more = f" and {len(names) - 10} more" if len(names) > 10 else ""
             print(printable_line(f"{what}: {', '.join(names[:10])}{more}"), file=out)
     for name, run in (("base", base.run), ("now", trace.run)):
-        for told in busy_machine(run):
+        for told in busy_machine(run)[:1]:
             print(f"{name}: {told}", file=out)
     for stage, pace in found.slower_machine.items():
         told = f"its limits say that the machine itself was slower now: of {stage}, {pace - 1:.0%} is no change of ours"
