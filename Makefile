@@ -35,7 +35,7 @@ clang aarch64: $(VENV)/dev
 # Ten minutes for each format of model files and for traces, or GGTUI_FUZZ_SECONDS, from a new seed or GGTUI_FUZZ_SEED.
 fuzz: $(VENV)/dev $(VENV)/built
 	@GGTUI_FUZZ_SECONDS=$${GGTUI_FUZZ_SECONDS:-600} GGTUI_FUZZ_SEED=$${GGTUI_FUZZ_SEED:-$$(date +%s)} \
-	  $(BIN)/pytest -q -s tests/core/files/test_fuzz.py tests/core/engine/test_trace_fuzz.py $(ARGS)
+	  $(BIN)/pytest -q -s tests/core/files/test_fuzz.py tests/viz/test_trace_fuzz.py $(ARGS)
 
 # For Linux. The linker is told again what to do, since Python's own flags may leave a path of this machine in the module.
 wheel: $(VENV)/dev

@@ -124,8 +124,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("model", str, None, "the model; without it the built-in one", metavar="MODEL"),
         Setting("type-from", str, (), "a Python file that registers a tensor type (see examples/07_custom_quant.py); "
                 "can be given several times", many=True, metavar="FILE"),
-        Setting("threads", _I, None, "threads; without it the physical cores this process may use, in the full screen "
-                "one less, which is the screen's",
+        Setting("threads", _I, None, "threads; without it the physical cores this process may use; chat's full screen "
+                "keeps one of them",
                 low=1, high=MAX_THREADS, short="t"),
         Setting("ctx", _I, None, "tokens of context; without it, and at most, what the model was made for",
                 low=1, short="c"),

@@ -18,8 +18,8 @@ from ggtui.viz.text import printable_line
 FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # shtab.FILE, without its import
 _MOST = 1 << 15  # bytes of config.toml
 CONFIG_NOTE = (
-    "MODEL, --mode and the flags of the two groups can also be given by a variable\n"
-    "(GGTUI_TOP_K=20) or a line of $XDG_CONFIG_HOME/ggtui/config.toml (top-k = 20).\n"
+    "MODEL and most flags can also be given by a variable (GGTUI_THREADS=2) or a\n"
+    "line of $XDG_CONFIG_HOME/ggtui/config.toml (threads = 2).\n"
     "A flag goes before a variable, and that before the file."
 )
 
@@ -140,7 +140,9 @@ def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
 
     try:
         table = tomllib.loads(data.decode("utf-8"))
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: it is not text in UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply; a setting is a value or a list of texts") from error

@@ -297,7 +297,8 @@ def _print(args: argparse.Namespace, trace: Trace) -> None:
 
     found = stages(trace)
     if not found:
-        raise UsageError("there is no record of a node in this trace; record it with: ggtui perf --json FILE")
+        name = f"{args.open}: " if args.open else ""
+        raise UsageError(f"{name}there is no record of a node in this trace; record it with: ggtui perf --json FILE")
     for stage in found:
         tables.write(sys.stdout, *tables.node_table(stage, args.by, args.top), ascii_only=args.ascii)
         if stage.graph.threads > 1:
@@ -321,7 +322,7 @@ def _compare(args: argparse.Namespace, base: Trace, trace: Trace) -> int:
             more = f" and {len(names) - 10} more" if len(names) > 10 else ""
             print(printable_line(f"{what}: {', '.join(names[:10])}{more}"), file=out)
     for name, run in (("base", base.run), ("now", trace.run)):
-        for told in busy_machine(run):
+        for told in busy_machine(run)[:1]:
             print(f"{name}: {told}", file=out)
     for stage, pace in found.slower_machine.items():
         told = f"its limits say that the machine itself was slower now: of {stage}, {pace - 1:.0%} is no change of ours"

@@ -138,7 +138,7 @@ def _lost(excess: Floats, tokens: Sequence[TokenRecord], said: Iterable[Said]) -
     lost = np.zeros_like(excess)
     for word in said:
         covered = (ends > word.start) & (starts < word.end)
-        left = (excess - lost)[covered, :, word.thread].reshape(-1)
+        left = (excess[covered, :, word.thread] - lost[covered, :, word.thread]).reshape(-1)
         if not left.any():
             continue
         order = np.argsort(-left)

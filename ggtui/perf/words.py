@@ -30,8 +30,9 @@ def busy_machine(run: RunInfo) -> list[str]:
     if not said:
         return []
     return [
-        f"{said}. Tokens a second, waiting and p95 are those of this moment; "
-        "the times of nodes and their shares leave out what was lost"
+        said,
+        "tokens a second, and what threads waited for, are those of this moment; the times of evaluations and nodes, "
+        "with shares and p95, are without what was lost",
     ]
 
 

@@ -102,7 +102,7 @@ def thread_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:
     for i, t in enumerate(stage.threads):
         times = [duration(getattr(t, name)) for name in names]
         lines.append([str(i), *times, percent(t.wait / max(t.total, 1.0))])
-    return f"{stage.name}: threads, the mean of an evaluation", columns, lines
+    return f"{stage.name}: threads, the mean of all evaluations, with what was lost", columns, lines
 
 
 def comparison_table(comparison: Comparison, top: int | None = 20) -> tuple[str, Columns, list[list[str]]]:

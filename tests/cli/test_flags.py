@@ -75,7 +75,7 @@ def test_a_bad_variable_is_named(tmp_path: Path) -> None:
         ("tmep = 1", "tmep: no such setting; did you mean temp?"),
         ("[chat]\n", "chat: no such setting"),
         ("temp", "not TOML: "),
-        ("temp = 1 # \xff", "not TOML: "),
+        ("temp = 1 # \xff", "it is not text in UTF-8 (byte 11)"),
     ],
 )
 def test_a_bad_line_of_the_file_is_named(tmp_path: Path, config: Path, text: str, problem: str) -> None:

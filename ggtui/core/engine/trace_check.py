@@ -15,6 +15,8 @@ MAX_THREADS, MAX_GRAPHS, MAX_PARTS = 512, 64, 64
 # Tables of a trace have a place for each part of each node on each thread: at most so many for each that is filled, or
 # as many as cost nothing.
 _EMPTY, _FREE = 64, 1 << 20
+# An evaluation and its records are timed by different clocks.
+_LATER, _LATER_NS = 1.1, 10_000
 
 
 def check(trace: Trace) -> None:
@@ -22,6 +24,8 @@ def check(trace: Trace) -> None:
     for what, part in (("other programs used", trace.run.others), ("other machines took", trace.run.stolen)):
         if part > 1:
             raise ValueError(f"{what} {part:g} of the cores' time; it is a part from 0 to 1")
+    if trace.run.threads > MAX_THREADS:
+        raise ValueError(f"it ran on {trace.run.threads} threads, over the limit of {MAX_THREADS}")
     if len(trace.graphs) > MAX_GRAPHS:
         raise ValueError(f"there are {len(trace.graphs)} graphs, over the limit of {MAX_GRAPHS}")
     for index, graph in enumerate(trace.graphs):
@@ -65,11 +69,17 @@ def _check_tokens(name: str, graph: GraphInfo, tokens: Sequence[TokenRecord]) ->
     for said in (said for token in tokens for said in token.unscheduled):
         if said.thread >= graph.threads:
             raise ValueError(f"the system said something of thread {said.thread} of {name}, which has {graph.threads}")
+        if said.lost_ns > said.span_ns:
+            raise ValueError(f"a thread of {name} lost {said.lost_ns} of {said.span_ns} ns")
     whole = [not token.dropped for token in tokens if len(token.records)]
     if not whole:
         return
     table = np.concatenate([Records.of(token.records).table for token in tokens])
     _check_places(f"a record of {name}", graph, table[:, 0], table[:, 1], table[:, 2])
+    eval_ns = np.repeat([token.eval_ns for token in tokens], [len(token.records) for token in tokens])
+    late = table[:, 5] > _LATER * eval_ns + _LATER_NS
+    if late.any():
+        raise ValueError(f"a record of {name} ends at {table[late][0, 5]} ns of an evaluation of {eval_ns[late][0]} ns")
     _check_room(name, sum(whole) * _room(graph), len(table))  # others are not in tables
 
 

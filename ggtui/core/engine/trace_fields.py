@@ -62,7 +62,7 @@ def read_records(kind: Any, items: Sequence[Any], where: str, least: int = 0) ->
     if kind is int:
         _whole_numbers(items, where, least)
     elif kind is float:
-        wanted = f"a number from {least} to {_MOST_FLOAT:.0e}"
+        wanted = f"a number from {least} on, within all measure"
         _all(items, where, wanted, lambda item: type(item) in (int, float) and least <= item < _MOST_FLOAT)
         return list(map(float, items))
     elif kind is str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import made_up
 import numpy as np
 import pytest
 
 from ggtui.core.engine.trace_check import MAX_GRAPHS, MAX_PARTS, MAX_THREADS, check
-from ggtui.core.runtime.record import GraphInfo, NodeTotal, Records, Trace
+from ggtui.core.runtime.record import GraphInfo, NodeTotal, Records, Trace, Unscheduled
 
 BASE = made_up.trace()
 RUN = made_up.RUN
@@ -25,6 +26,10 @@ def with_node(i: int, **fields: object) -> Trace:
     nodes = list(BASE.graphs[0].nodes)
     nodes[i] = replace(nodes[i], **fields)  # type: ignore[arg-type]
     return with_graph(lambda graph: replace(graph, nodes=tuple(nodes)))
+
+
+def with_token(**values: Any) -> Trace:
+    return replace(BASE, tokens=(replace(BASE.tokens[0], **values), *BASE.tokens[1:]))
 
 
 def with_totals(*totals: NodeTotal) -> Trace:
@@ -42,6 +47,12 @@ def test_true_traces_pass() -> None:
     [
         (replace(BASE, run=replace(RUN, others=1.5)), "other programs used 1.5 of the cores' time; it is a part"),
         (replace(BASE, run=replace(RUN, stolen=2.0)), "other machines took 2 of the cores' time"),
+        (replace(BASE, run=replace(RUN, threads=10**9)), "it ran on 1000000000 threads, over the limit of 512"),
+        (
+            with_token(records=made_up.trace(scale=10).tokens[0].records),
+            "a record of graph 0 ends at .* ns of an evaluation of 3660 ns",
+        ),
+        (with_token(unscheduled=(Unscheduled(0, 1, 100),)), "a thread of graph 0 lost 100 of 1 ns"),
         (with_graph(lambda g: replace(g, nodes=())), "graph 0 has no nodes"),
         (with_graph(lambda g: replace(g, threads=MAX_THREADS + 1)), "graph 0 is on 513 threads; 1 to 512 can be"),
         (replace(BASE, graphs=BASE.graphs * (MAX_GRAPHS + 1)), "65 graphs, over the limit of 64"),

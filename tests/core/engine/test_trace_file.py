@@ -270,7 +270,8 @@ def test_60_000_nodes_open_in_seconds(tmp_path: Path) -> None:
     data, n = json.loads(dumps(small())), 60_000
     (node,), (total,), (token,) = data["graphs"][0]["nodes"], data["totals"], data["tokens"]
     data["graphs"][0]["nodes"] = [{**node, "id": i, "key": f"x{i}", "name": f"x{i}"} for i in range(n)]
-    data["tokens"] = [{**token, "records": [[i, 0, 0, 2 * i, 2 * i + 1, 2 * i + 2] for i in range(n)]}] * 3
+    records = [[i, 0, 0, 2 * i, 2 * i + 1, 2 * i + 2] for i in range(n)]
+    data["tokens"] = [{**token, "eval_ns": 2 * n, "records": records}] * 3
     data["totals"] = [[0, i, *total[2:]] for i in range(n)]
     (tmp_path / "a").write_text(json.dumps(data))
     limit = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (20, 20))"
