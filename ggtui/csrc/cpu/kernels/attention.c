@@ -1,13 +1,13 @@
 /* Attention of queries that share keys and values, with the softmax computed online.
  *
- * All queries go together through blocks of 64 positions, a page each, so that keys and values are read once; within a block
- * a few at a time. Of a block, first the scores are computed: lanes are positions, and the sum over d_k goes in order. Then each
- * query's m, about the maximum so far, is brought up to date: with it grow or shrink l, the sum of exp(score - m), and the
- * output row, the sum of exp(score - m) v.
+ * Positions are split at multiples of GG_SPLIT, and all queries go through one split after the other, so that its keys and values stay
+ * in the caches: a few queries at a time, through blocks of 64 positions, a page each. Of a block, first the scores are
+ * computed: lanes are positions, and the sum over d_k goes in order. Then each query's m, about the maximum so far, is brought up
+ * to date: with it grow or shrink l, the sum of exp(score - m), and the output row, the sum of exp(score - m) v.
  *
- * That is done anew for each GG_SPLIT positions and then joined in order: so those of one query may be shared out to several
- * threads. Splits lie at fixed positions, and each query is worked on by itself and in the order of the positions: a result
- * depends neither on the other queries nor on how many there are. */
+ * Each split is begun anew and then joined to those before: so those of one query may be shared out to several threads. Splits lie
+ * at fixed positions, and each query is worked on by itself and in the order of the positions: a result depends neither on the
+ * other queries nor on how many there are. */
 #include "base/cache_line.h"
 #include "exp.h"
 #include "names.h"
@@ -96,20 +96,23 @@ typedef struct {
 
 static const gg_online NOTHING = {.m = -INFINITY};
 
-/* One query's: of all splits before, and of the one under way, which is `begun` once it has seen a position that counts. */
-typedef struct {
-    gg_online all, split;
-    int begun;
-} gg_state;
-
 /* Scales the scores of a query for positions [lo, hi) of a block that begins at position j0, and masks them and the others. Returns their
  * maximum. */
 GG_INLINE float scale_scores(const gg_attention_args *a, const gg_query *query, float *scores, int64_t j0, int64_t lo,
                              int64_t hi) {
     const float *mask = query->mask ? query->mask + j0 : 0;
     v16 scale = v16_set1(a->scale), slope = v16_set1(query->slope), lowest = v16_set1(-INFINITY), max = lowest;
-    v16 cap = v16_set1(a->softcap), per_cap = v16_set1(a->softcap > 0.0f ? 1.0f / a->softcap : 0.0f);
     v16m nan = v16m_first(0);
+    if (!mask && a->softcap <= 0.0f && lo == 0 && hi == BLOCK) { /* mostly so, and known when compiled how much it is */
+        GG_UNROLL for (int j = 0; j < BLOCK; j += 16) {
+            v16 s = v16_mul(v16_load(scores + j), scale);
+            v16_store(scores + j, s);
+            nan = v16m_or(nan, v16_is_nan(s));
+            max = v16_max(s, max);
+        }
+        return v16m_any(nan) ? NAN : v16_hmax(max);
+    }
+    v16 cap = v16_set1(a->softcap), per_cap = v16_set1(a->softcap > 0.0f ? 1.0f / a->softcap : 0.0f);
     for (int64_t j = lo / 16 * 16; j < hi; j += 16) {
         int64_t left = hi - j < 16 ? hi - j : 16;
         v16 s = v16_mul(v16_load(scores + j), scale);
@@ -143,6 +146,15 @@ GG_INLINE void raise_m(gg_online *state, float max, float *out, int64_t stride) 
 /* Turns the scores of positions [lo, hi) into exp(score - m), and those before within a vector into 0. */
 GG_INLINE void exponentiate(gg_online *state, float *scores, int64_t lo, int64_t hi) {
     v16 m = v16_set1(state->m), l = state->l;
+    if (lo == 0 && hi == BLOCK) {
+        GG_UNROLL for (int j = 0; j < BLOCK; j += 16) {
+            v16 e = v16_exp(v16_sub(v16_load(scores + j), m));
+            v16_store(scores + j, e);
+            l = v16_add(l, e);
+        }
+        state->l = l;
+        return;
+    }
     for (int64_t j = lo < hi ? lo / 16 * 16 : hi; j < hi; j += 16) {
         v16 e = v16_exp(v16_sub(v16_load(scores + j), m));
         v16_store(scores + j, e);
@@ -151,101 +163,119 @@ GG_INLINE void exponentiate(gg_online *state, float *scores, int64_t lo, int64_t
     state->l = l;
 }
 
-/* The output rows in the temporaries: of query i the split's, and behind those of all queries the sum over splits. */
+/* The output rows in the temporaries: those of the split under way, of the queries that go together, and behind them the sums over all
+ * splits so far, of all queries. */
 GG_INLINE int64_t row_floats(const gg_attention_args *a) { return (a->d_v + 15) / 16 * 16; }
 GG_INLINE float *split_row(const gg_attention_args *a, int i) { return a->tmp + i * row_floats(a); }
-GG_INLINE float *sum_row(const gg_attention_args *a, int i) { return split_row(a, GG_ATTN_QUERIES + i); }
+GG_INLINE float *sum_row(const gg_attention_args *a, int i) { return split_row(a, GG_ATTN_MAX_Q + i); }
 
-/* Joins the split under way of query i to those before, and begins the next. */
-static void join_split(const gg_attention_args *a, int i, gg_state *state) {
-    gg_online *all = &state->all, *split = &state->split;
-    float *sum = sum_row(a, i), *row = split_row(a, i), m = split->m <= all->m ? all->m : split->m;
+/* Joins a split of a query to those before. */
+GG_INLINE void join(gg_online *all, float *sum, const gg_online *split, const float *row, int64_t stride) {
+    const float m = split->m <= all->m ? all->m : split->m;
     v16 old = v16_exp(v16_set1(all->m - m)), new = v16_exp(v16_set1(split->m - m));
     all->m = m;
     all->l = v16_fma(split->l, new, v16_mul(all->l, old));
-    for (int64_t c = 0; c < row_floats(a); c += 16) {
+    for (int64_t c = 0; c < stride; c += 16)
         v16_store(sum + c, v16_fma(v16_load(row + c), new, v16_mul(v16_load(sum + c), old)));
-        v16_store(row + c, v16_set1(0.0f));
-    }
-    *split = NOTHING;
-    state->begun = 0;
 }
 
 GG_INLINE int64_t within(int64_t j, int64_t low, int64_t high) { return j < low ? low : j > high ? high : j; }
 
-/* Queries i0 .. i0 + n_q - 1 and the block at position j0, whose keys and values are at k and v. */
-GG_INLINE void block(const gg_attention_args *a, gg_state *states, int i0, int n_q, int64_t j0, const uint8_t *k, const uint8_t *v,
-                     const uint8_t *next_k, const uint8_t *next_v, int f16) {
-    const int64_t stride = row_floats(a);
-    const gg_query *queries = a->queries + i0;
-    int64_t lo[GG_ATTN_Q], hi[GG_ATTN_Q], first = BLOCK, end = 0; /* positions of the block that a query sees, and that any does */
-    const float *q[GG_ATTN_Q];
-    states += i0;
-    for (int i = 0; i < n_q; i++) {
-        q[i] = queries[i].q;
-        lo[i] = within(queries[i].from - j0, 0, BLOCK);
-        hi[i] = within(queries[i].to - j0, lo[i], BLOCK);
-        if (lo[i] < hi[i]) {
-            first = lo[i] < first ? lo[i] : first;
-            end = hi[i] > end ? hi[i] : end;
-        }
-    }
-    if (end == 0)
-        return;
+/* Where the keys and values of the page with position j0 lie; those behind the last one are NULL, or a->next_k and a->next_v. */
+typedef struct {
+    const uint8_t *k, *v;
+} gg_place;
 
-    float scores[GG_ATTN_Q * BLOCK];
-    const int n_halves = (int)((end + GG_ROWS - 1) / GG_ROWS);
-    int t = (int)(first / GG_TILE) * GG_HALVES;
-    if (n_q == 1 || next_k) { /* one tile at a time reads memory in one stream, the fastest way */
-        for (; t + GG_HALVES <= n_halves; t += GG_HALVES)
-            dot_halves(a, q, k, t, n_q, GG_HALVES, f16, next_k, scores);
-    } else {
-        for (; t + GG_ATTN_HALVES <= n_halves; t += GG_ATTN_HALVES)
-            dot_halves(a, q, k, t, n_q, GG_ATTN_HALVES, f16, 0, scores);
-    }
-    for (; t < n_halves; t++)
-        dot_halves(a, q, k, t, n_q, 1, f16, next_k, scores);
-
-    /* One step after the other for all queries, so that they wait for nothing but their own last one. */
-    int64_t common_lo = 0, common_hi = BLOCK; /* what all see, where any of it counts */
-    for (int i = 0; i < n_q; i++) {
-        const float max = lo[i] < hi[i] ? scale_scores(a, &queries[i], scores + i * BLOCK, j0, lo[i], hi[i]) : -INFINITY;
-        if (max == -INFINITY) {
-            hi[i] = lo[i];
-        } else {
-            states[i].begun = 1;
-            raise_m(&states[i].split, max, split_row(a, i0 + i), stride);
-        }
-        common_lo = lo[i] > common_lo ? lo[i] : common_lo;
-        common_hi = hi[i] < common_hi ? hi[i] : common_hi;
-    }
-    if (common_lo > common_hi)
-        common_lo = common_hi = 0;
-    for (int i = 0; i < n_q; i++)
-        exponentiate(&states[i].split, scores + i * BLOCK, lo[i], hi[i]);
-    const int all = common_lo < common_hi;
-    for (int i = 0; i < n_q; i++)
-        if (lo[i] < (all ? common_lo : hi[i]))
-            add_values(a, split_row(a, i0 + i), stride, scores + i * BLOCK, v, lo[i], all ? common_lo : hi[i], 1, f16, 0);
-    if (!all)
-        return;
-    add_values(a, split_row(a, i0), stride, scores, v, common_lo, common_hi, n_q, f16, next_v);
-    for (int i = 0; i < n_q; i++)
-        if (hi[i] > common_hi)
-            add_values(a, split_row(a, i0 + i), stride, scores + i * BLOCK, v, common_hi, hi[i], 1, f16, 0);
+GG_INLINE gg_place place_of(const gg_attention_args *a, int64_t j0, int f16) {
+    const int64_t page = a->pages ? a->pages[j0 / BLOCK] : j0 / BLOCK;
+    return (gg_place){a->k + page * BLOCK * a->d_k * (f16 ? 2 : 4), a->v + page * BLOCK * a->v_nb};
 }
 
-typedef void block_fn(const gg_attention_args *, gg_state *, int i0, int64_t j0, const uint8_t *k, const uint8_t *v,
-                      const uint8_t *next_k, const uint8_t *next_v);
+/* Queries i0 .. i0 + n_q - 1 and the positions [from, to) of a split. What comes at `to` is prefetched, if it is anything. */
+GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int n_q, int64_t from, int64_t to, gg_place next_split,
+                     int f16) {
+    const int64_t stride = row_floats(a);
+    const gg_query *queries = a->queries + i0;
+    const float *q[GG_ATTN_Q];
+    float scores[GG_ATTN_Q * BLOCK];
+    gg_online online[GG_ATTN_Q];
+    for (int i = 0; i < n_q; i++) {
+        q[i] = queries[i].q;
+        online[i] = NOTHING;
+    }
+    for (int64_t c = 0; c < n_q * stride; c += 16)
+        v16_store(a->tmp + c, v16_set1(0.0f));
+
+    for (int64_t j0 = from / BLOCK * BLOCK; j0 < to; j0 += BLOCK) {
+        int64_t lo[GG_ATTN_Q], hi[GG_ATTN_Q], first = BLOCK, end = 0; /* positions of the block that a query sees, and that any does */
+        for (int i = 0; i < n_q; i++) {
+            lo[i] = within(queries[i].from - j0, 0, BLOCK);
+            hi[i] = within(queries[i].to - j0, lo[i], BLOCK);
+            if (lo[i] < hi[i]) {
+                first = lo[i] < first ? lo[i] : first;
+                end = hi[i] > end ? hi[i] : end;
+            }
+        }
+        if (end == 0)
+            continue;
+        const gg_place here = place_of(a, j0, f16);
+        /* For few queries keys and values come from memory: the next ones are prefetched while these are used. */
+        gg_place next = {0, 0};
+        if (a->n_q <= GG_ATTN_Q)
+            next = j0 + BLOCK < to ? place_of(a, j0 + BLOCK, f16) : next_split;
+
+        const int n_halves = (int)((end + GG_ROWS - 1) / GG_ROWS);
+        int t = (int)(first / GG_TILE) * GG_HALVES;
+        if (n_q == 1 || next.k) { /* one tile at a time reads memory in one stream, the fastest way */
+            for (; t + GG_HALVES <= n_halves; t += GG_HALVES)
+                dot_halves(a, q, here.k, t, n_q, GG_HALVES, f16, next.k, scores);
+        } else {
+            for (; t + GG_ATTN_HALVES <= n_halves; t += GG_ATTN_HALVES)
+                dot_halves(a, q, here.k, t, n_q, GG_ATTN_HALVES, f16, 0, scores);
+        }
+        for (; t < n_halves; t++)
+            dot_halves(a, q, here.k, t, n_q, 1, f16, next.k, scores);
+
+        /* One step after the other for all queries, so that they wait for nothing but their own last one. */
+        int64_t common_lo = 0, common_hi = BLOCK; /* what all see, where any of it counts */
+        for (int i = 0; i < n_q; i++) {
+            const float max = lo[i] < hi[i] ? scale_scores(a, &queries[i], scores + i * BLOCK, j0, lo[i], hi[i]) : -INFINITY;
+            if (max == -INFINITY)
+                hi[i] = lo[i];
+            else
+                raise_m(&online[i], max, split_row(a, i), stride);
+            common_lo = lo[i] > common_lo ? lo[i] : common_lo;
+            common_hi = hi[i] < common_hi ? hi[i] : common_hi;
+        }
+        for (int i = 0; i < n_q; i++)
+            exponentiate(&online[i], scores + i * BLOCK, lo[i], hi[i]);
+        if (common_lo > common_hi) /* nothing: each by itself */
+            common_lo = common_hi = BLOCK;
+        for (int i = 0; i < n_q; i++)
+            if (lo[i] < common_lo && lo[i] < hi[i])
+                add_values(a, split_row(a, i), stride, scores + i * BLOCK, here.v, lo[i], hi[i] < common_lo ? hi[i] : common_lo, 1, f16, 0);
+        if (common_lo == 0 && common_hi == BLOCK)
+            add_values(a, a->tmp, stride, scores, here.v, 0, BLOCK, n_q, f16, next.v);
+        else
+            add_values(a, a->tmp, stride, scores, here.v, common_lo, common_hi, n_q, f16, next.v);
+        for (int i = 0; i < n_q; i++)
+            if (hi[i] > common_hi)
+                add_values(a, split_row(a, i), stride, scores + i * BLOCK, here.v, common_hi, hi[i], 1, f16, 0);
+    }
+    for (int i = 0; i < n_q; i++)
+        if (online[i].m > -INFINITY || online[i].m != online[i].m)
+            join(&states[i0 + i], sum_row(a, i0 + i), &online[i], split_row(a, i), stride);
+}
+
+typedef void split_fn(const gg_attention_args *, gg_online *, int i0, int64_t from, int64_t to, gg_place next);
 
 #define GG_GROUP(n_q)                                                                                                    \
-    static void block_##n_q(const gg_attention_args *a, gg_state *states, int i0, int64_t j0, const uint8_t *k, const uint8_t *v, \
-                            const uint8_t *next_k, const uint8_t *next_v) {                                              \
+    static void split_##n_q(const gg_attention_args *a, gg_online *states, int i0, int64_t from, int64_t to, gg_place next) { \
         if (n_q <= GG_ATTN_Q) { /* others are never called */                                                            \
             if (a->kv_type == GG_TYPE_F16)                                                                               \
-                block(a, states, i0, n_q, j0, k, v, next_k, next_v, 1);                                                  \
+                split(a, states, i0, n_q, from, to, next, 1);                                                            \
             else                                                                                                         \
-                block(a, states, i0, n_q, j0, k, v, next_k, next_v, 0);                                                  \
+                split(a, states, i0, n_q, from, to, next, 0);                                                            \
         }                                                                                                                \
     }
 GG_GROUP(1)
@@ -255,29 +285,24 @@ GG_GROUP(4)
 GG_GROUP(5)
 GG_GROUP(6)
 
-static void begin(const gg_attention_args *a, gg_state *states) {
+static void begin(const gg_attention_args *a, gg_online *states) {
     for (int i = 0; i < a->n_q; i++) {
         /* The sink is a first position without a value. */
         const float *sink = a->queries[i].sink;
-        const int has_sink = sink && *sink > -INFINITY;
-        states[i] = (gg_state){NOTHING, NOTHING, 0};
-        if (has_sink) {
-            states[i].all.m = *sink;
-            states[i].all.l = v16_select(v16m_first(1), v16_set1(1.0f), v16_set1(0.0f));
+        states[i] = NOTHING;
+        if (sink && *sink > -INFINITY) {
+            states[i].m = *sink;
+            states[i].l = v16_select(v16m_first(1), v16_set1(1.0f), v16_set1(0.0f));
         }
-        for (int64_t c = 0; c < row_floats(a); c += 16) {
-            v16_store(split_row(a, i) + c, v16_set1(0.0f));
+        for (int64_t c = 0; c < row_floats(a); c += 16)
             v16_store(sum_row(a, i) + c, v16_set1(0.0f));
-        }
     }
 }
 
-static void end(const gg_attention_args *a, gg_state *states) {
+static void finish(const gg_attention_args *a, const gg_online *states) {
     for (int i = 0; i < a->n_q; i++) {
-        if (states[i].begun)
-            join_split(a, i, &states[i]);
-        const float *row = sum_row(a, i);
-        float *out = a->queries[i].out, l = v16_sum(states[i].all.l);
+        const float *row = sum_row(a, i), l = v16_sum(states[i].l);
+        float *out = a->queries[i].out;
         v16 scale = v16_set1(l == 0.0f ? 0.0f : 1.0f / l);
         int64_t c = 0;
         for (; c + 16 <= a->d_v; c += 16)
@@ -288,9 +313,8 @@ static void end(const gg_attention_args *a, gg_state *states) {
 }
 
 void GG_KERNEL(attention)(const gg_attention_args *a) {
-    static block_fn *const blocks[GG_ATTN_MAX_Q + 1] = {0, block_1, block_2, block_3, block_4, block_5, block_6};
-    const int64_t k_page = (int64_t)BLOCK * a->d_k * (a->kv_type == GG_TYPE_F16 ? 2 : 4), v_page = BLOCK * a->v_nb;
-    gg_state states[GG_ATTN_QUERIES];
+    static split_fn *const splits[GG_ATTN_MAX_Q + 1] = {0, split_1, split_2, split_3, split_4, split_5, split_6};
+    gg_online states[GG_ATTN_QUERIES];
     int64_t from = INT64_MAX, to = 0; /* what any query sees */
     for (int i = 0; i < a->n_q; i++) {
         const gg_query *query = &a->queries[i];
@@ -300,21 +324,12 @@ void GG_KERNEL(attention)(const gg_attention_args *a) {
         }
     }
     begin(a, states);
-    for (int64_t j0 = from / BLOCK * BLOCK; j0 < to; j0 += BLOCK) {
-        const int64_t page = a->pages ? a->pages[j0 / BLOCK] : j0 / BLOCK;
-        const uint8_t *k = a->k + page * k_page, *v = a->v + page * v_page, *next_k = 0, *next_v = 0;
-        if (j0 % GG_SPLIT == 0)
-            for (int i = 0; i < a->n_q; i++)
-                if (states[i].begun)
-                    join_split(a, i, &states[i]);
-        /* For few queries keys and values come from memory: the next ones are prefetched while these are used. */
-        if (a->n_q <= GG_ATTN_Q) {
-            const int64_t next = j0 + BLOCK < to ? a->pages ? a->pages[j0 / BLOCK + 1] : page + 1 : -1;
-            next_k = next >= 0 ? a->k + next * k_page : a->next_k;
-            next_v = next >= 0 ? a->v + next * v_page : a->next_v;
-        }
+    for (int64_t end; from < to; from = end) {
+        end = (from / GG_SPLIT + 1) * GG_SPLIT;
+        end = end < to ? end : to;
+        const gg_place next = end < to ? place_of(a, end, a->kv_type == GG_TYPE_F16) : (gg_place){a->next_k, a->next_v};
         for (int i = 0; i < a->n_q; i += GG_ATTN_Q)
-            blocks[a->n_q - i < GG_ATTN_Q ? a->n_q - i : GG_ATTN_Q](a, states, i, j0, k, v, next_k, next_v);
+            splits[a->n_q - i < GG_ATTN_Q ? a->n_q - i : GG_ATTN_Q](a, states, i, from, end, next);
     }
-    end(a, states);
+    finish(a, states);
 }
