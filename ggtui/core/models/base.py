@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,22 +72,37 @@ class Inputs:
     seen: Tensor
     pages: Tensor
     outputs: Tensor | None
+    memory: Memory
 
     def fill(self, tokens: Sequence[int] | NDArray[np.int64], n_past: int) -> dict[str, int]:
         """With the next tokens of one sequence, after n_past. Returns the run-time sizes; its last token's logits are
         wanted where not all are."""
-        n = len(tokens)
-        at = np.arange(n_past, n_past + n)
-        values(self.tokens)[:n] = tokens
-        values(self.positions)[:n] = at
-        pages = values(self.pages)
-        values(self.slots)[:n] = pages[at // PAGE] * PAGE + at % PAGE
-        seen = values(self.seen).reshape(-1, 3)[:n]
-        seen[:, :2] = 0
-        seen[:, 2] = at + 1
-        if self.outputs is not None:
-            values(self.outputs)[:] = n - 1
+        n, memory = len(tokens), self.memory
+        if n == 1:  # which a generation waits for
+            memory.tokens[0] = tokens[0]
+            memory.positions[0] = n_past
+            memory.slots[0] = memory.pages[n_past // PAGE] * PAGE + n_past % PAGE
+            memory.seen[0, 2] = n_past + 1
+        else:
+            at = np.arange(n_past, n_past + n)
+            memory.tokens[:n] = tokens
+            memory.positions[:n] = at
+            memory.slots[:n] = memory.pages[at // PAGE] * PAGE + at % PAGE
+            memory.seen[:n, 2] = at + 1
+        if memory.outputs is not None:
+            memory.outputs[0] = n - 1
         return {"n_tokens": n}
+
+
+class Memory(NamedTuple):
+    """What lies in the memory of inputs; `seen` has a row for each token."""
+
+    tokens: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    slots: NDArray[np.int32]
+    seen: NDArray[np.int32]
+    pages: NDArray[np.int32]
+    outputs: NDArray[np.int32] | None
 
 
 def values(t: Tensor) -> NDArray[np.int32]:
@@ -100,17 +116,21 @@ def make_inputs(n_tokens: int, n_ctx: int, *, last_only: bool) -> Inputs:
     context = Context()
     tokens = Dim("n_tokens", n_tokens) if n_tokens > 1 else 1
     one = last_only and n_tokens > 1
-    made = Inputs(
-        tokens,
-        context.new_tensor_1d("i32", tokens, "tokens"),
-        context.new_tensor_1d("i32", tokens, "positions"),
-        context.new_tensor_1d("i32", tokens, "slots"),
+    outputs = context.new_tensor_1d("i32", 1, "outputs") if one else None
+    ids, positions, slots = (context.new_tensor_1d("i32", tokens, name) for name in ("tokens", "positions", "slots"))
+    seen, pages = (
         context.new_tensor("i32", (3, tokens), "seen"),
         context.new_tensor_1d("i32", -(-n_ctx // PAGE), "pages"),
-        context.new_tensor_1d("i32", 1, "outputs") if one else None,
     )
-    values(made.pages)[:] = np.arange(made.pages.ne[0])
-    return made
+    memory = Memory(
+        *(values(t) for t in (ids, positions, slots)),
+        values(seen).reshape(-1, 3),
+        values(pages),
+        None if outputs is None else values(outputs),
+    )
+    memory.seen[:] = 0
+    memory.pages[:] = np.arange(len(memory.pages))
+    return Inputs(tokens, ids, positions, slots, seen, pages, outputs, memory)
 
 
 def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:
