@@ -123,7 +123,9 @@ def make_inputs(n_tokens: int, n_ctx: int, *, last_only: bool) -> Inputs:
         context.new_tensor_1d("i32", -(-n_ctx // PAGE), "pages"),
     )
     memory = Memory(
-        *(values(t) for t in (ids, positions, slots)),
+        values(ids),
+        values(positions),
+        values(slots),
         values(seen).reshape(-1, 3),
         values(pages),
         None if outputs is None else values(outputs),
