@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -90,6 +91,8 @@ class Session:
         self._runners: dict[tuple[int, bool], Runner] = {}
         self._running: Runner | None = None
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
+        self._process, self._reading = os.getpid(), threading.Lock()  # held while tokens are read
+        self._changes = 0  # how often tokens were read or forgotten
         self.tokens: list[int] = []
         self.n_past = 0
         self.logits: NDArray[np.float32] = np.zeros(h.n_vocab, np.float32)
@@ -188,6 +191,7 @@ class Session:
         """Forget all but the first `n_tokens` tokens."""
         if not 0 <= n_tokens <= len(self.tokens):
             raise UsageError(f"rewind: {n_tokens} is not 0 to {len(self.tokens)}")
+        self._changes += 1
         del self.tokens[n_tokens:]
         self.n_past = min(self.n_past, n_tokens)
 
@@ -206,6 +210,16 @@ class Session:
         self, ids: Sequence[int], *, all_logits: bool = False
     ) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
         """`eval`, and the record of each batch."""
+        if self._process != os.getpid():  # a child of fork() has none of the threads that may have held it
+            self._process, self._reading = os.getpid(), threading.Lock()
+        if not self._reading.acquire(blocking=False):
+            raise UsageError("the session reads tokens in another thread; load one for each thread, or take turns")
+        try:
+            return self._read(ids, all_logits=all_logits)
+        finally:
+            self._reading.release()
+
+    def _read(self, ids: Sequence[int], *, all_logits: bool) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
         self._check_open()
         tokens = np.asarray(ids, np.int64).reshape(-1)
         n_vocab = self.hparams.n_vocab
@@ -220,6 +234,7 @@ class Session:
                 f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; "
                 f"use a shorter prompt{larger}"
             )
+        self._changes += 1
         self.kv.make_room(self.n_past, len(tokens))
         rows = np.empty((len(tokens) if all_logits else 1, n_vocab), np.float32)
         runs = []
@@ -287,6 +302,7 @@ class Session:
 
         `stop`: texts at which to end; they are not part of the text. `ctx_shift`: with a full context drop the older
         half and read the rest again, at new positions, rather than end. Afterwards `stop_reason` says why it ended.
+        Until then nothing else may be read or forgotten: the next step would raise UsageError.
         `answer`: tokens of the text that were read before, and last of them the one that is to be chosen first.
         Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context,
         LogitsError where the model gives no numbers.
@@ -313,7 +329,13 @@ class Session:
     ) -> Iterator[Step]:  # fmt: skip
         self.stop_reason = "n_predict"
         stream, stops = texts
+        changes = self._changes
         for n in range(n_predict):
+            if self._changes != changes:
+                raise UsageError(
+                    "the session read or forgot other tokens since the last step of this generation; end one before "
+                    "the next begins, or load a session for each"
+                )
             if n and self.n_past + len(pending) > self.n_ctx:
                 if not ctx_shift:
                     self.stop_reason = "context full"
@@ -348,6 +370,7 @@ class Session:
             last = n == n_predict - 1 or (self.n_past + 1 > self.n_ctx and not ctx_shift)
             if last:
                 text += stops.push(stream.flush()) + stops.flush()
+            changes = self._changes
             yield Step(token, text, logprob, record, runs)
 
     def shift(self) -> list[int]:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,56 @@ def test_a_closed_session_says_so() -> None:
             use()
     session.close()
     session.stop()
+
+
+def test_two_threads_on_one_session_are_told_so() -> None:
+    """Texts would be mixed, and more tokens read than the context holds."""
+    session, refused, counts = load(threads=1, ctx=256), 0, []
+
+    def read(token: int) -> None:
+        nonlocal refused
+        for _ in range(60):
+            try:
+                session.eval([token] * 2)
+                counts.append(2)
+            except UsageError as error:
+                assert "reads tokens in another thread" in str(error)
+                refused += 1
+
+    threads = [threading.Thread(target=read, args=(token,)) for token in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert session.n_past == len(session.tokens) == sum(counts) and len(counts) + refused == 120
+    pairs = zip(session.tokens[::2], session.tokens[1::2], strict=True)
+    assert all(a == b for a, b in pairs), "no two texts are mixed"
+
+
+def test_two_sessions_in_two_threads_give_what_each_gives_alone() -> None:
+    def text(seed: int) -> str:
+        return "".join(step.text for step in load(threads=2).generate("Once", 40, seed=seed))
+
+    alone = [text(seed) for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(text, (1, 2))) == alone
+
+
+def test_two_generations_in_turn_are_told_so() -> None:
+    session = load(threads=1)
+    first = session.generate("Once", 10, temp=0)
+    next(first)
+    second = session.generate(" upon", 10, temp=0)
+    next(second)
+    with pytest.raises(UsageError, match="other tokens since the last step of this generation"):
+        next(first)
+    assert len(list(second)) == 9
+    for disturb in (session.reset, lambda: session.eval([1])):
+        third = session.generate("Once", 10, temp=0)
+        next(third)
+        disturb()
+        with pytest.raises(UsageError, match="other tokens since"):
+            next(third)
 
 
 @pytest.mark.bare
