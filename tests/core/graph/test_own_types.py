@@ -395,3 +395,41 @@ def test_what_codecs_of_two_runs_raise_is_not_mixed_up() -> None:
     for worker in workers:
         worker.join()
     assert found == {name: {name} for name in found}
+
+
+_TOLD_AT_ONCE = """
+import sys, threading
+import numpy as np
+from ggtui import Context, Graph, ops, register_type
+
+def add(i):
+    class Own:
+        name, block, bytes, head = f"own_{i}", 1, 4, 0
+        encode = staticmethod(lambda rows: np.ascontiguousarray(rows).view(np.uint8))
+        decode = staticmethod(lambda rows: rows.view(np.float32))
+    register_type(Own)
+
+def run(first):
+    for i in range(first, 60, 4):
+        add(i)
+        met.wait()
+        ctx, g = Context(), Graph()
+        a, b = np.full((8, 16), i, np.float32), np.ones((1, 16), np.float32)
+        c = ops.mul_mat(ctx.tensor(a, type=f"own_{i}"), ctx.tensor(b))
+        g.build_forward_expand(c)
+        g.compute()
+        assert (c.numpy() == 16 * i).all(), i
+        done.append(i)
+
+sys.setswitchinterval(1e-6)
+met, done = threading.Barrier(4, timeout=20), []
+threads = [threading.Thread(target=run, args=(i,)) for i in range(4)]
+for t in threads: t.start()
+for t in threads: t.join(20)
+sys.exit(sorted(done) != list(range(60)))
+"""
+
+
+@pytest.mark.pool
+def test_types_that_threads_register_and_use_at_once_are_told_to_the_compiled_part_once() -> None:
+    subprocess.run([sys.executable, "-c", _TOLD_AT_ONCE], check=True, timeout=60)
