@@ -133,23 +133,27 @@ def _limits(isa: str, threads: int) -> dict[str, str] | str:
     found = known_limits(isa, threads)
     if found is None:
         return f"not measured for {isa} and {threads} threads; ggtui perf does it"
-    int8, f32, *slowest = found.least or (found.int8, found.f32, *(rate for _, rate in found.read))
-    reads = [
-        f"{_range(low, rate, 1)} GB/s of {n_bytes >> 10:,} KiB"
-        for (n_bytes, rate), low in zip(found.read, slowest, strict=True)
-    ]
+    now = [found.int8, found.f32, *(rate for _, rate in found.read)]
+    said = [_range(low, high) for low, high in zip(found.least or now, now, strict=True)]
+    if found.earlier:
+        said = [f"{s} (earlier {_range(*e)})" for s, e in zip(said, found.earlier, strict=True)]
+    int8, f32, *reads = said
     return {
-        "reading": ", ".join(reads),
-        "int8": f"{_range(int8, found.int8)} Gop/s",
-        "f32": f"{_range(f32, found.f32)} GFLOP/s",
+        "reading, GB/s": ", ".join(f"of {_size(size)} {s}" for (size, _), s in zip(found.read, reads, strict=True)),
+        "int8, Gop/s": int8,
+        "f32, GFLOP/s": f32,
         "barrier of the threads": f"{found.barrier_ns:.0f} ns",
     }
 
 
-def _range(least: float, most: float, digits: int = 0) -> str:
+def _range(least: float, most: float) -> str:
     """What the slowest and the fastest probe said, in thousand millions."""
-    low, high = (f"{rate / 1e9:.{digits}f}" for rate in (least, most))
+    low, high = (f"{rate / 1e9:.{0 if rate >= 1e10 else 1}f}" for rate in (least, most))
     return high if low == high else f"{low} to {high}"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes >> 20} MiB" if n_bytes >= 1 << 20 else f"{n_bytes >> 10} KiB"
 
 
 def memory(root: Path) -> dict[str, int | None]:

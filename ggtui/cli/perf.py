@@ -251,8 +251,7 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
         trace = measure(session, prompt, args.n_predict, args.repeat, progress)
         read = [round(float(stage.traffic.sum())) for stage in stages(trace)]
         allowed = joined(before, measure_limits(*cpu, read))
-    keep(allowed)
-    return replace(trace, limits=allowed)
+    return replace(trace, limits=keep(allowed))
 
 
 def _session(args: argparse.Namespace) -> Session:

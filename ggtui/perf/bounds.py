@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from math import log
 
 import numpy as np
@@ -19,17 +19,26 @@ def peak(limits: Limits, node: NodeInfo) -> float:
 
 def read_rate(limits: Limits, n_bytes: float) -> float | None:
     """Bytes a second at which so many bytes are read over and over, between the measured sizes on a log scale."""
-    known = sorted(limits.read)
-    if not known:
-        return None
-    sizes, rates = [log(size) for size, _ in known], [rate for _, rate in known]
-    return float(np.interp(log(max(n_bytes, 1.0)), sizes, rates))
+    return _between_sizes(limits, [rate for _, rate in limits.read], n_bytes)
 
 
 def read_least(limits: Limits, n_bytes: float) -> float | None:
     """As read_rate, of the slowest probes."""
-    rates = limits.least[2:] or [rate for _, rate in limits.read]
-    return read_rate(replace(limits, read=tuple(zip((n for n, _ in limits.read), rates, strict=True))), n_bytes)
+    return _between_sizes(limits, limits.least[2:], n_bytes) if limits.least else read_rate(limits, n_bytes)
+
+
+def read_earlier(limits: Limits, n_bytes: float) -> tuple[float, float] | None:
+    """As read_rate, the least and the most of earlier measurements; None where there were none."""
+    low, high = (_between_sizes(limits, [pair[i] for pair in limits.earlier[2:]], n_bytes) for i in range(2))
+    return None if low is None or high is None else (low, high)
+
+
+def _between_sizes(limits: Limits, rates: Sequence[float], n_bytes: float) -> float | None:
+    """None where there are no rates; else one of each size of limits.read."""
+    if not rates:
+        return None
+    known = sorted(zip((log(size) for size, _ in limits.read), rates, strict=True))
+    return float(np.interp(log(max(n_bytes, 1.0)), [x for x, _ in known], [rate for _, rate in known]))
 
 
 def binding(

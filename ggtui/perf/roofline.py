@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,16 @@ from ggtui.core.runtime.cores import here
 from ggtui.core.runtime.cpu.native import ISAS, isa_index, last_error, lib
 from ggtui.core.runtime.cpu.pool import Pool
 from ggtui.core.runtime.record import Limits
+from ggtui.perf.bounds import read_least, read_rate
 
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
 
-VERSION = 4  # of the measurement; a file of another one is measured anew
+VERSION = 5  # of the measurement; a file of another one is measured anew
 # Bytes that all threads read together, over and over: from the innermost caches to far beyond them.
 READ_SIZES = tuple((1 << 18) << shift for shift in range(0, 11, 2))
 PROBES = 3
+KEPT = 16  # measurements of so many threads with an instruction set
 _MIN_STEP = 512
 _MOST = 1 << 20  # bytes of the file that keeps them
 
@@ -81,16 +83,37 @@ def _limit(pool: Pool, kind: int, isa: int, n_bytes: int = 0) -> float:
 
 
 def limits(pool: Pool, isa: str | None = None) -> Limits:
-    """The limits, measured now and kept."""
-    found = measure(pool, isa)
-    keep(found)
-    return found
+    """The limits, measured now and kept, beside what earlier measurements said."""
+    return keep(measure(pool, isa))
 
 
-def keep(found: Limits) -> None:
-    """For `known_limits`, in place of what was measured before."""
-    path = cache_file()
-    _write(path, _read(path) | {f"{found.isa} {found.threads}": found})
+def keep(found: Limits) -> Limits:
+    """Keep them for `known_limits`, and return them beside what was kept before."""
+    path, key = cache_file(), _key(found.isa, found.threads)
+    known = _read(path)
+    *before, found = [*known.get(key, []), found][-KEPT:]
+    _write(path, known | {key: [*before, found]})
+    return _beside(found, before)
+
+
+def _key(isa: str, threads: int) -> str:
+    return f"{isa} {threads}"
+
+
+def _beside(found: Limits, earlier: Sequence[Limits]) -> Limits:
+    """`found` with what the earlier ones reached, at its sizes."""
+    if not earlier:
+        return found
+    sizes = [size for size, _ in found.read]
+
+    def low(of: Limits) -> tuple[float, ...]:
+        return *(of.least[:2] or (of.int8, of.f32)), *(read_least(of, size) or 0.0 for size in sizes)
+
+    def high(of: Limits) -> tuple[float, ...]:
+        return of.int8, of.f32, *(read_rate(of, size) or 0.0 for size in sizes)
+
+    lows, highs = (zip(*map(values, earlier), strict=True) for values in (low, high))
+    return replace(found, earlier=tuple(zip(map(min, lows), map(max, highs), strict=True)), n_earlier=len(earlier))
 
 
 def cpu_of(session: Session) -> tuple[Pool, str]:
@@ -102,8 +125,9 @@ def cpu_of(session: Session) -> tuple[Pool, str]:
 
 
 def known_limits(isa: str, threads: int) -> Limits | None:
-    """What was measured before; None if nothing was. Measures nothing."""
-    return _read(cache_file()).get(f"{isa} {threads}")
+    """What was measured last, beside what was before; None if nothing was. Measures nothing."""
+    found = _read(cache_file()).get(_key(isa, threads))
+    return _beside(found[-1], found[:-1]) if found else None
 
 
 def cache_file(environ: Mapping[str, str] = os.environ) -> Path:
@@ -118,20 +142,20 @@ def cache_file(environ: Mapping[str, str] = os.environ) -> Path:
     return folder / "ggtui" / f"limits-{mark}.json"
 
 
-def _read(path: Path) -> dict[str, Limits]:
-    """Empty where there is no such file, or not a sound one of this version."""
+def _read(path: Path) -> dict[str, list[Limits]]:
+    """The last measurements, the latest last. Empty where there is no such file, or not a sound one of this version."""
     try:
         data = read_object(path, _MOST)
         if data["version"] != VERSION:
             return {}
-        return {key: limits_of(found) for key, found in data["limits"].items()}
+        return {key: [limits_of(found) for found in kept[-KEPT:]] for key, kept in data["limits"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _write(path: Path, known: dict[str, Limits]) -> None:
+def _write(path: Path, known: Mapping[str, Sequence[Limits]]) -> None:
     """Kept where that is possible: a read-only home is no reason to fail."""
     with suppress(OSError, GgtuiError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data = {"version": VERSION, "limits": {key: asdict(found) for key, found in known.items()}}
+        data = {"version": VERSION, "limits": {key: [asdict(found) for found in kept] for key, kept in known.items()}}
         saving.write(path, json.dumps(data, indent=1))

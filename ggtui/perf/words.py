@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ggtui.core.runtime.busy import BUSY
-from ggtui.core.runtime.record import RunInfo, Trace
-from ggtui.perf.bounds import read_least
+from ggtui.core.runtime.record import Limits, RunInfo, Trace
+from ggtui.perf.bounds import read_earlier, read_least, read_rate
 from ggtui.perf.stage import Interruption, Stage, stages
 
 
@@ -68,19 +68,23 @@ def _bound(stage: Stage) -> list[str]:
     if binds == "compute":
         bound = f"compute-bound: {reached:.0%} of {stage.compute_limit / 1e9:.0f} GFLOP/s"
     elif binds == "memory":
-        bound = f"memory-bound: {reached:.0%} of {_range(read_least(limits, total), stage.read_limit)}"
+        bound = f"memory-bound: {reached:.0%} of {_read_limit(limits, total)}"
     else:
-        allowed = _range(read_least(limits, total), stage.read_limit)
+        allowed = _read_limit(limits, total)
         bound = f"bound by the caches: {total / stage.evals.mean:.1f} GB/s, more than {allowed} for so many bytes"
     if reached < 0.4:
         bound = f"far from what the machine allows ({bound})"
     return [f"{stage.name} is {bound}{share}"]
 
 
-def _range(least: float | None, most: float | None) -> str:
-    """Of bytes a second, where probes differ what they said."""
-    low, high = (f"{(rate or 0.0) / 1e9:.1f}" for rate in (least, most))
-    return f"{high} GB/s" if low == high else f"{high} GB/s (probes: {low} to {high})"
+def _read_limit(limits: Limits, n_bytes: float) -> str:
+    """How fast so many bytes are read, by probes of now, and by earlier ones."""
+    high, low = (f"{(rate(limits, n_bytes) or 0.0) / 1e9:.1f}" for rate in (read_rate, read_least))
+    said = [f"probes: {low} to {high}"] if low != high else []
+    earlier = read_earlier(limits, n_bytes)
+    if earlier is not None:
+        said.append(f"earlier: {earlier[0] / 1e9:.1f} to {earlier[1] / 1e9:.1f}")
+    return f"{high} GB/s ({'; '.join(said)})" if said else f"{high} GB/s"
 
 
 def _threads(stage: Stage) -> str:

@@ -45,7 +45,10 @@ def test_limits(ggtui: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(roofline, "READ_SIZES", (1 << 20,))
     assert "not measured for scalar and 1 threads; ggtui perf does it" in ggtui("info", "--isa", "scalar").out
     roofline.limits(Pool(1), "scalar")
-    assert "GB/s of 1,024 KiB" in ggtui("info", "--isa", "scalar").out
+    assert "reading, GB/s of 1 MiB" in ggtui("info", "--isa", "scalar").out
+    assert "earlier" not in ggtui("info", "--isa", "scalar").out
+    roofline.limits(Pool(1), "scalar")
+    assert ggtui("info", "--isa", "scalar").out.count("(earlier ") == 3  # of the one size, int8 and f32
 
 
 def test_values_are_escaped(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:

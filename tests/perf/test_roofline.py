@@ -67,17 +67,36 @@ def test_limits_are_kept(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> No
     assert roofline.known_limits(isa, 1) is None
     assert roofline.limits(Pool(1), isa).int8 == 1.0
     assert roofline.limits(Pool(2), isa).int8 == 2.0  # other threads are another measurement
-    assert roofline.limits(Pool(1), isa).int8 == 3.0  # in place of the first
+    again = roofline.limits(Pool(1), isa)
+    assert again == Limits(
+        isa, 1, ((1024, 1e9),), 3.0, 1.0, 1.0, earlier=((1.0, 1.0), (1.0, 1.0), (1e9, 1e9)), n_earlier=1
+    )
     assert roofline.known_limits(isa, 2) == Limits(isa, 2, ((1024, 1e9),), 2.0, 1.0, 1.0)
-    assert roofline.known_limits(isa, 1) == Limits(isa, 1, ((1024, 1e9),), 3.0, 1.0, 1.0)
+    assert roofline.known_limits(isa, 1) == again
     (file,) = (own_cache / "ggtui").iterdir()
     assert file == roofline.cache_file() and set(json.loads(file.read_text())["limits"]) == {f"{isa} 1", f"{isa} 2"}
+
+
+def test_what_earlier_measurements_reached_is_told_at_the_sizes_of_now() -> None:
+    def found(rate: float, sizes: tuple[int, ...], low: float) -> Limits:
+        return Limits(
+            "scalar", 1, tuple((n, rate * n) for n in sizes), rate, rate, 1.0, (low, low, *(low * n for n in sizes))
+        )
+
+    for i in range(roofline.KEPT + 3):
+        roofline.keep(found(100.0 - i, (4, 64), 50.0 + i))
+    now = roofline.keep(found(10.0, (4, 16, 64), 9.0))
+    assert now.n_earlier == roofline.KEPT - 1 and now.read == ((4, 40.0), (16, 160.0), (64, 640.0))
+    # Of the last ones alone; the size between is half way on a log scale.
+    ranges = ((54, 96), (54, 96), (54 * 4, 96 * 4), (54 * 34, 96 * 34), (54 * 64, 96 * 64))
+    assert [pair for pair in now.earlier] == [pytest.approx(pair) for pair in ranges]
+    assert roofline.known_limits("scalar", 1) == now
 
 
 def kept(**changed: object) -> str:
     """A file with the limits of one thread."""
     entry = {"isa": "scalar", "threads": 1, "read": [[1, 1.0]], "int8": 1.0, "f32": 1.0, "barrier_ns": 1.0}
-    return json.dumps({"version": roofline.VERSION, "limits": {"scalar 1": entry | changed}})
+    return json.dumps({"version": roofline.VERSION, "limits": {"scalar 1": [entry | changed]}})
 
 
 DAMAGED = (

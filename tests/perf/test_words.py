@@ -28,6 +28,18 @@ def test_summary_says_what_binds() -> None:
     assert in_words(replace(t, tokens=())) == []
 
 
+def test_a_limit_is_told_with_what_its_probes_and_earlier_measurements_said() -> None:
+    def bound(**known: object) -> str:
+        limits = replace(LIMITS, read=((1000, 1e12),), f32=1e12, int8=1e12, **known)  # type: ignore[arg-type]
+        return next(line for line in in_words(replace(trace(n=2), limits=limits)) if "memory-bound" in line)
+
+    assert "of 1000.0 GB/s)" in bound()
+    least, earlier = (1e12, 1e12, 9e11), ((1e12, 1e12), (1e12, 1e12), (5e11, 2e12))
+    assert "of 1000.0 GB/s (probes: 900.0 to 1000.0))" in bound(least=least)
+    told = bound(least=least, earlier=earlier, n_earlier=3)
+    assert "of 1000.0 GB/s (probes: 900.0 to 1000.0; earlier: 500.0 to 2000.0))" in told
+
+
 def test_overhead() -> None:
     cost = overhead(trace(n=1))
     # a step each for four loops, three meetings, and waking up

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.engine.one_reader import OneReader
 from ggtui.core.engine.overflow import blamed
 from ggtui.core.engine.run_info import run_info
 from ggtui.core.engine.runner import Runner
@@ -35,6 +35,7 @@ from ggtui.core.vocab.bpe import TokenStream
 BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
 MAX_BATCH = 4096
 PROFILES = ("off", "light", "full")
+Evaluated = tuple[NDArray[np.float32], tuple[TokenRecord, ...]]  # logits, and the record of each batch
 
 
 class Session:
@@ -91,14 +92,12 @@ class Session:
         self._runners: dict[tuple[int, bool], Runner] = {}
         self._running: Runner | None = None
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
-        self._process, self._reading = os.getpid(), threading.Lock()  # held while tokens are read
-        self._changes = 0  # how often tokens were read or forgotten
+        self._reader = OneReader()
         self.tokens: list[int] = []
         self.n_past = 0
         self.logits: NDArray[np.float32] = np.zeros(h.n_vocab, np.float32)
         self.stop_reason = ""
-        self.stats = Stats()
-        self.watch = Watch()
+        self.stats, self.watch = Stats(), Watch()
         self.weights = place_weights(file, specs, self._context, self._device.layout)
         with Packing(file, self.weights, self.pool.threads) as packing:  # in C, while Python does the rest
             self.tokenizer = vocabulary(file.metadata, file.path)
@@ -191,7 +190,7 @@ class Session:
         """Forget all but the first `n_tokens` tokens."""
         if not 0 <= n_tokens <= len(self.tokens):
             raise UsageError(f"rewind: {n_tokens} is not 0 to {len(self.tokens)}")
-        self._changes += 1
+        self._reader.changes += 1
         del self.tokens[n_tokens:]
         self.n_past = min(self.n_past, n_tokens)
 
@@ -202,24 +201,12 @@ class Session:
         Raises UsageError for no tokens or a token that does not exist, ContextFullError when they don't fit; then
         nothing is read.
         """
-        del self.tokens[self.n_past :]
-        logits, _ = self._eval(ids, all_logits=all_logits)
-        return logits
+        with self._reader:
+            del self.tokens[self.n_past :]
+            return self._eval(ids, all_logits=all_logits)[0]
 
-    def _eval(
-        self, ids: Sequence[int], *, all_logits: bool = False
-    ) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
+    def _eval(self, ids: Sequence[int], *, all_logits: bool = False) -> Evaluated:
         """`eval`, and the record of each batch."""
-        if self._process != os.getpid():  # a child of fork() has none of the threads that may have held it
-            self._process, self._reading = os.getpid(), threading.Lock()
-        if not self._reading.acquire(blocking=False):
-            raise UsageError("the session reads tokens in another thread; load one for each thread, or take turns")
-        try:
-            return self._read(ids, all_logits=all_logits)
-        finally:
-            self._reading.release()
-
-    def _read(self, ids: Sequence[int], *, all_logits: bool) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
         self._check_open()
         tokens = np.asarray(ids, np.int64).reshape(-1)
         n_vocab = self.hparams.n_vocab
@@ -234,7 +221,7 @@ class Session:
                 f"{len(tokens)} tokens after {self.n_past} don't fit into the context of {self.n_ctx}; "
                 f"use a shorter prompt{larger}"
             )
-        self._changes += 1
+        self._reader.changes += 1
         self.kv.make_room(self.n_past, len(tokens))
         rows = np.empty((len(tokens) if all_logits else 1, n_vocab), np.float32)
         runs = []
@@ -299,10 +286,9 @@ class Session:
 
         `stop`: texts at which to end; they are not part of the text. `ctx_shift`: with a full context drop the older
         half and read the rest again, at new positions, rather than end. Afterwards `stop_reason` says why it ended.
-        Until then nothing else may be read or forgotten: the next step would raise UsageError.
         `answer`: tokens of the text that were read before, and last of them the one that is to be chosen first.
-        Raises UsageError for parameters out of range, ContextFullError for a prompt longer than the context,
-        LogitsError where the model gives no numbers.
+        Raises UsageError for parameters out of range and where other tokens were read or forgotten meanwhile,
+        ContextFullError for a prompt longer than the context, LogitsError where the model gives no numbers.
         """
         if n_predict < 0:
             raise UsageError(f"n-predict {n_predict}: must be at least 0")
@@ -326,19 +312,16 @@ class Session:
     ) -> Iterator[Step]:  # fmt: skip
         self.stop_reason = "n_predict"
         stream, stops = texts
-        changes = self._changes
+        changes = self._reader.changes
         for n in range(n_predict):
-            if self._changes != changes:
-                raise UsageError(
-                    "the session read or forgot other tokens since the last step of this generation; end one before "
-                    "the next begins, or load a session for each"
-                )
+            self._reader.check(changes)
             if n and self.n_past + len(pending) > self.n_ctx:
                 if not ctx_shift:
                     self.stop_reason = "context full"
                     break
                 pending = self.shift()
-            logits, runs = self._eval(pending)
+            with self._reader:
+                logits, runs = self._eval(pending)
             record = runs[0] if len(runs) == 1 else joined(runs)
             self.stats.count(record, prompt=n == 0)
             started = time.perf_counter_ns()
@@ -367,7 +350,7 @@ class Session:
             last = n == n_predict - 1 or (self.n_past + 1 > self.n_ctx and not ctx_shift)
             if last:
                 text += stops.push(stream.flush()) + stops.flush()
-            changes = self._changes
+            changes = self._reader.changes
             yield Step(token, text, logprob, record, runs)
 
     def shift(self) -> list[int]:
@@ -428,8 +411,7 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
 
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
     which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, device, fused, record ("full"
-    or True: node records in each Step; "light": only their sums, in `trace()`), rest (threads may rest where other
-    programs use the cores and fewer are faster: default True). Prints nothing. Raises UsageError, ModelFileError,
-    MissingPartError.
+    or True: node records in each Step; "light": only their sums, in `trace()`), rest (True: threads may, where fewer
+    are faster beside other programs). Prints nothing. Raises UsageError, ModelFileError, MissingPartError.
     """
     return Session(path, **options)

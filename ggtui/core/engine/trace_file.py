@@ -88,10 +88,10 @@ def _load(path: str | Path) -> Trace:
 def limits_of(data: object) -> Limits:
     """The limits of a machine as `asdict` told them. Raises ValueError for anything else."""
     (limits,) = read_records(Limits, [data], "limits")
-    if limits.least and len(limits.least) != 2 + len(limits.read):
-        raise ValueError(
-            f"limits.least has {len(limits.least)} values; int8, f32 and {len(limits.read)} sizes have one"
-        )
+    for name in ("least", "earlier"):
+        values = getattr(limits, name)
+        if values and len(values) != 2 + len(limits.read):
+            raise ValueError(f"limits.{name} has {len(values)} values; int8, f32 and {len(limits.read)} sizes have one")
     return limits  # type: ignore[no-any-return]
 
 

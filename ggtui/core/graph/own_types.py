@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.errors import GgtuiError, ShapeError, UsageError
-from ggtui.core.graph.types import TYPES, TensorType, add_type
+from ggtui.core.graph.types import TensorType, add_type, own_types
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -57,10 +57,7 @@ def register_type(codec: Own) -> Own:
         raise UsageError(f"type {name!r}: its name must be lower-case letters, digits and _, at most 31")
     if not all(isinstance(n, int) and low <= n < 1 << 20 for n, low in zip(sizes, (1, 1, 0), strict=True)):
         raise UsageError(f"type {name}: block, bytes and head are {sizes}; they must be at least 1, 1 and 0")
-    known = TYPES.get(name)
-    if known is None or not known.own or sizes != (known.block, known.bytes, known.head):
-        known = add_type(name, *sizes)
-    _CODECS[known.id] = codec
+    _CODECS[add_type(name, *sizes).id] = codec
     return codec
 
 
@@ -84,7 +81,7 @@ def register_from(path: str | Path) -> list[TensorType]:
         raise UsageError(f"{path}: {error}") from error
     except Exception as error:
         raise UsageError(f"{path}: {type(error).__name__}: {error}") from error
-    made = [t for t in TYPES.values() if t.own and _CODECS[t.id] is not before.get(t.id)]
+    made = [t for t in own_types() if _CODECS.get(t.id) is not before.get(t.id)]
     if not made:
         raise UsageError(f"{path}: registers no type; see register_type")
     return made

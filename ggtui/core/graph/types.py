@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from ggtui.core.errors import ShapeError, UsageError
 
@@ -53,17 +54,30 @@ def _rows() -> list[TensorType]:
 
 TYPES: dict[str, TensorType] = {t.name: t for t in _rows()}
 _BY_ID: dict[int, TensorType] = {t.id: t for t in TYPES.values()}
+_ADDING = Lock()
 
 
 def add_type(name: str, block: int, bytes: int, head: int) -> TensorType:
-    """A new row of the table. Raises UsageError for a name that is taken, and when there are MAX_OWN already."""
-    if name in TYPES:
-        raise UsageError(f"tensor type {name}: exists; choose another name")
-    id = FIRST_OWN + sum(t.own for t in _BY_ID.values())
-    if id == FIRST_OWN + MAX_OWN:
-        raise UsageError(f"type {name}: there are {MAX_OWN} types of one's own already, and no room for more")
-    TYPES[name] = _BY_ID[id] = TensorType(name, id, block, bytes, True, head)
-    return TYPES[name]
+    """A new row of the table, or the one that was added with this name and these sizes.
+
+    Raises UsageError for a name that is taken, and when there are MAX_OWN already.
+    """
+    with _ADDING:
+        known = TYPES.get(name)
+        if known is not None and known.own and (block, bytes, head) == (known.block, known.bytes, known.head):
+            return known
+        if known is not None:
+            raise UsageError(f"tensor type {name}: exists; choose another name")
+        id = FIRST_OWN + len(own_types())
+        if id == FIRST_OWN + MAX_OWN:
+            raise UsageError(f"type {name}: there are {MAX_OWN} types of one's own already, and no room for more")
+        TYPES[name] = _BY_ID[id] = TensorType(name, id, block, bytes, True, head)
+        return TYPES[name]
+
+
+def own_types() -> list[TensorType]:
+    """The types that were added to the table, by their numbers. It may be called beside add_type."""
+    return [t for t in list(TYPES.values()) if t.own]  # the list is taken at once: others may add meanwhile
 
 
 def type_by_id(id: int) -> TensorType | None:

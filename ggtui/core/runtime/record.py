@@ -231,6 +231,9 @@ class Limits:
     int8, f32   operations a second of multiply-adds, each counted as two
     barrier_ns  the threads meeting once, the least; barrier_most_ns: the most that a probe took, 0 of a single probe
     least    what the slowest probe reached, of int8, f32 and then of each size of `read`; empty of a single probe
+    earlier  the least and the most that probes of earlier measurements reached, in the same order; empty where there
+             were none. Other guests of the hardware change what memory gives by two times from minute to minute
+    n_earlier   how many these were
     """
 
     isa: str
@@ -241,6 +244,8 @@ class Limits:
     barrier_ns: float
     least: tuple[float, ...] = ()
     barrier_most_ns: float = 0.0
+    earlier: tuple[tuple[float, float], ...] = ()
+    n_earlier: int = 0
 
 
 @dataclass(frozen=True, slots=True)

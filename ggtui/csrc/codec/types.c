@@ -36,7 +36,7 @@ const gg_type_info *gg_type_info_of(int type) {
     return NULL;
 }
 
-/* Python calls this under the GIL, so one at a time. The counter is stored last: who finds a type finds all of it. */
+/* One thread at a time may add; others may look meanwhile. The counter is stored last: who finds a type finds all of it. */
 int gg_add_type(const char *name, int block, int bytes, int head) {
     const int i = atomic_load(&n_own);
     if (i == MAX_OWN) {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from ggtui.core.graph.own_types import register_from
 from ggtui.core.graph.types import TYPES
 from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
 from ggtui.core.runtime.cpu.native import check, ffi, lib
-from ggtui.core.runtime.cpu.pool import Pool
 from ggtui.core.runtime.reference.quants import dequantize, quantize
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "07_custom_quant.py"
@@ -356,42 +354,3 @@ def test_an_array_that_a_codec_keeps_stays_readable() -> None:
     gc.collect()
     assert {row.shape[1] for row in kept} == {256} and sum(len(rows) for rows in kept) == 40
     assert all(np.isfinite(rows.view(np.float32)).all() for rows in kept)
-
-
-@pytest.mark.pool
-def test_what_codecs_of_two_runs_raise_is_not_mixed_up() -> None:
-    def failing(name: str) -> Any:
-        class Failing:
-            block, bytes, head = 1, 4, 0
-
-            @staticmethod
-            def encode(rows: Any) -> Any:
-                return np.ascontiguousarray(rows).view(np.uint8)
-
-            @staticmethod
-            def decode(rows: Any) -> Any:
-                raise ValueError(name)
-
-        Failing.name = name
-        return register_type(Failing)
-
-    found: dict[str, set[str]] = {"test_fails_a": set(), "test_fails_b": set()}
-    for name in found:
-        failing(name)
-
-    def run(name: str) -> None:
-        ctx = Context()
-        g = Graph()
-        g.build_forward_expand(ops.mul_mat(ctx.tensor(random(40, 64), type=name), ctx.tensor(random(1, 64))))
-        plan, pool = g.plan(), Pool(2)
-        for _ in range(100):
-            with pytest.raises(ValueError) as raised:
-                plan.run(pool)
-            found[name].add(str(raised.value))
-
-    workers = [threading.Thread(target=run, args=(name,)) for name in found]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert found == {name: {name} for name in found}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from ggtui.core.errors import GgtuiError
 from ggtui.core.graph.own_types import Bytes, Floats, decode_own, encode_own
-from ggtui.core.graph.types import TYPES, TensorType, type_by_id
+from ggtui.core.graph.types import TensorType, own_types, type_by_id
 from ggtui.core.runtime.cpu.native import check, ffi, last_error, lib
+
+_TELLING = Lock()
 
 
 def decode_rows(type: TensorType, rows: Bytes) -> Floats:
@@ -34,10 +37,10 @@ def encode_rows(type: TensorType, x: Floats) -> Bytes:
 
 def tell_own_types() -> None:
     """Let C know the types that were registered since it was told last. To be called before it is to use any."""
-    own = sorted((t for t in TYPES.values() if t.own), key=lambda t: t.id)
-    for t in own[lib.gg_n_own_types() :]:
-        if lib.gg_add_type(t.name.encode(), t.block, t.bytes, t.head) != t.id:
-            raise GgtuiError(last_error() or f"type {t.name}: the compiled part numbers it otherwise")
+    with _TELLING:  # a call of C lets go of the GIL: without it two threads would tell the same type
+        for t in own_types()[lib.gg_n_own_types() :]:
+            if lib.gg_add_type(t.name.encode(), t.block, t.bytes, t.head) != t.id:
+                raise GgtuiError(last_error() or f"type {t.name}: the compiled part numbers it otherwise")
 
 
 @ffi.def_extern()  # type: ignore[untyped-decorator]
