@@ -31,14 +31,19 @@ typedef struct {
     int64_t row, from, to;
 } seen;
 
-static int read_token(const attention *p, const gg_share *share, int64_t i, seen *s) {
+/* Reads what token i sees, and checks it; what `before` saw is known to be there. */
+static int read_token(const attention *p, const gg_share *share, int64_t i, const seen *before, seen *s) {
     const int64_t n = p->pages->ne[0], n_rows = p->pages->ne[1], n_pages = p->k->ne[1] / GG_PAGE;
     *s = (seen){i32_at(share, p->tokens, 0, i), i32_at(share, p->tokens, 1, i), i32_at(share, p->tokens, 2, i)};
     if (s->row < 0 || s->row >= n_rows || s->from < 0 || s->to < s->from || s->to > n * GG_PAGE) {
         return gg_fail(GG_FAILED, "paged_attention: token %lld sees positions %lld to %lld of row %lld; the table has %lld rows of %lld pages",
                        (long long)i, (long long)s->from, (long long)s->to, (long long)s->row, (long long)n_rows, (long long)n);
     }
-    for (int64_t j = s->from / GG_PAGE; j < gg_div_up(s->to, GG_PAGE); j++) {
+    int64_t j = s->from / GG_PAGE;
+    if (before != NULL && before->row == s->row && before->from <= s->from && before->to > s->from) {
+        j = gg_div_up(before->to, GG_PAGE);
+    }
+    for (; j < gg_div_up(s->to, GG_PAGE); j++) {
         const int32_t page = i32_at(share, p->pages, j, s->row);
         if (page < 0 || page >= n_pages) {
             return gg_fail(GG_FAILED, "paged_attention: page %lld of row %lld is %d of %lld", (long long)j, (long long)s->row, page,
@@ -84,7 +89,7 @@ static int do_chunk(const attention *p, const gg_share *share, const gg_attentio
     const int64_t first = chunk % n_blocks * n_block, n = gg_min(n_block, n_tokens - first), head = chunk / n_blocks;
     seen tokens[GG_ATTN_QUERIES];
     for (int64_t i = 0; i < n; i++) {
-        const int status = read_token(p, share, first + i, &tokens[i]);
+        const int status = read_token(p, share, first + i, i > 0 ? &tokens[i - 1] : NULL, &tokens[i]);
         if (status != GG_OK) {
             return status;
         }

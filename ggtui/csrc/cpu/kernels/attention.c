@@ -166,11 +166,16 @@ GG_INLINE void exponentiate(gg_online *state, float *scores, int64_t lo, int64_t
 /* The output rows in the temporaries: those of the split under way, of the queries that go together, and behind them the sums over all
  * splits so far, of all queries. */
 GG_INLINE int64_t row_floats(const gg_attention_args *a) { return (a->d_v + 15) / 16 * 16; }
-GG_INLINE float *split_row(const gg_attention_args *a, int i) { return a->tmp + i * row_floats(a); }
-GG_INLINE float *sum_row(const gg_attention_args *a, int i) { return split_row(a, GG_ATTN_MAX_Q + i); }
+GG_INLINE float *sum_row(const gg_attention_args *a, int i) { return a->tmp + (GG_ATTN_MAX_Q + i) * row_floats(a); }
 
-/* Joins a split of a query to those before. */
+/* Joins a split of a query to those before. What is joined to nothing stays as it is, to the sign of zeros. */
 GG_INLINE void join(gg_online *all, float *sum, const gg_online *split, const float *row, int64_t stride) {
+    if (all->m == -INFINITY) {
+        *all = *split;
+        for (int64_t c = 0; c < stride; c += 16)
+            v16_store(sum + c, v16_load(row + c));
+        return;
+    }
     const float m = split->m <= all->m ? all->m : split->m;
     v16 old = v16_exp(v16_set1(all->m - m)), new = v16_exp(v16_set1(split->m - m));
     all->m = m;
@@ -199,25 +204,42 @@ GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int 
     const float *q[GG_ATTN_Q];
     float scores[GG_ATTN_Q * BLOCK];
     gg_online online[GG_ATTN_Q];
+    int is_first = 1;                       /* there is nothing to join it to */
+    int64_t all_from = 0, all_to = INT64_MAX; /* what all of them see */
     for (int i = 0; i < n_q; i++) {
         q[i] = queries[i].q;
         online[i] = NOTHING;
+        is_first &= states[i0 + i].m == -INFINITY;
+        all_from = queries[i].from > all_from ? queries[i].from : all_from;
+        all_to = queries[i].to < all_to ? queries[i].to : all_to;
     }
-    for (int64_t c = 0; c < n_q * stride; c += 16)
-        v16_store(a->tmp + c, v16_set1(0.0f));
+    float *out = is_first ? sum_row(a, i0) : a->tmp;
+    if (!is_first)
+        for (int64_t c = 0; c < n_q * stride; c += 16)
+            v16_store(out + c, v16_set1(0.0f));
 
     for (int64_t j0 = from / BLOCK * BLOCK; j0 < to; j0 += BLOCK) {
         int64_t lo[GG_ATTN_Q], hi[GG_ATTN_Q], first = BLOCK, end = 0; /* positions of the block that a query sees, and that any does */
-        for (int i = 0; i < n_q; i++) {
-            lo[i] = within(queries[i].from - j0, 0, BLOCK);
-            hi[i] = within(queries[i].to - j0, lo[i], BLOCK);
-            if (lo[i] < hi[i]) {
-                first = lo[i] < first ? lo[i] : first;
-                end = hi[i] > end ? hi[i] : end;
+        const int whole = j0 >= all_from && j0 + BLOCK <= all_to;
+        if (whole) {
+            for (int i = 0; i < n_q; i++) {
+                lo[i] = 0;
+                hi[i] = BLOCK;
             }
+            first = 0;
+            end = BLOCK;
+        } else {
+            for (int i = 0; i < n_q; i++) {
+                lo[i] = within(queries[i].from - j0, 0, BLOCK);
+                hi[i] = within(queries[i].to - j0, lo[i], BLOCK);
+                if (lo[i] < hi[i]) {
+                    first = lo[i] < first ? lo[i] : first;
+                    end = hi[i] > end ? hi[i] : end;
+                }
+            }
+            if (end == 0)
+                continue;
         }
-        if (end == 0)
-            continue;
         const gg_place here = place_of(a, j0, f16);
         /* For few queries keys and values come from memory: the next ones are prefetched while these are used. */
         gg_place next = {0, 0};
@@ -243,7 +265,7 @@ GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int 
             if (max == -INFINITY)
                 hi[i] = lo[i];
             else
-                raise_m(&online[i], max, split_row(a, i), stride);
+                raise_m(&online[i], max, out + i * stride, stride);
             common_lo = lo[i] > common_lo ? lo[i] : common_lo;
             common_hi = hi[i] < common_hi ? hi[i] : common_hi;
         }
@@ -253,18 +275,21 @@ GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int 
             common_lo = common_hi = BLOCK;
         for (int i = 0; i < n_q; i++)
             if (lo[i] < common_lo && lo[i] < hi[i])
-                add_values(a, split_row(a, i), stride, scores + i * BLOCK, here.v, lo[i], hi[i] < common_lo ? hi[i] : common_lo, 1, f16, 0);
+                add_values(a, out + i * stride, stride, scores + i * BLOCK, here.v, lo[i], hi[i] < common_lo ? hi[i] : common_lo, 1, f16, 0);
         if (common_lo == 0 && common_hi == BLOCK)
-            add_values(a, a->tmp, stride, scores, here.v, 0, BLOCK, n_q, f16, next.v);
+            add_values(a, out, stride, scores, here.v, 0, BLOCK, n_q, f16, next.v);
         else
-            add_values(a, a->tmp, stride, scores, here.v, common_lo, common_hi, n_q, f16, next.v);
+            add_values(a, out, stride, scores, here.v, common_lo, common_hi, n_q, f16, next.v);
         for (int i = 0; i < n_q; i++)
             if (hi[i] > common_hi)
-                add_values(a, split_row(a, i), stride, scores + i * BLOCK, here.v, common_hi, hi[i], 1, f16, 0);
+                add_values(a, out + i * stride, stride, scores + i * BLOCK, here.v, common_hi, hi[i], 1, f16, 0);
     }
-    for (int i = 0; i < n_q; i++)
-        if (online[i].m > -INFINITY || online[i].m != online[i].m)
-            join(&states[i0 + i], sum_row(a, i0 + i), &online[i], split_row(a, i), stride);
+    for (int i = 0; i < n_q; i++) {
+        if (is_first)
+            states[i0 + i] = online[i];
+        else if (online[i].m > -INFINITY || online[i].m != online[i].m)
+            join(&states[i0 + i], sum_row(a, i0 + i), &online[i], out + i * stride, stride);
+    }
 }
 
 typedef void split_fn(const gg_attention_args *, gg_online *, int i0, int64_t from, int64_t to, gg_place next);
