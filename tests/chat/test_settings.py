@@ -11,7 +11,7 @@ from ggtui.chat.modes import MODES
 from ggtui.chat.settings import GENERATION, LIVE, LOADING, SETTINGS, live_value, nearest, values_of
 from ggtui.core.engine import sampler, session
 from ggtui.core.errors import UsageError
-from ggtui.core.models.kv_cache import KV_TYPES
+from ggtui.core.models.store import KV_TYPES
 from ggtui.core.runtime.cpu.native import ISAS
 from ggtui.core.runtime.cpu.pool import MAX_THREADS
 from ggtui.core.runtime.device import DEVICES, PLANNED

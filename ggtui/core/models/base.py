@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
 from ggtui.core.graph.dim import Dim
-from ggtui.core.graph.ops import PAGE
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.compute import Graph
 from ggtui.core.runtime.context import Context
@@ -55,54 +54,31 @@ def named(name: str, t: Tensor) -> Tensor:
     return t
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Attended(NamedTuple):
+    """Where the layers of a memory group write what tokens they read, and what those attend to.
+
+    slots   of each token, i32 (n_tokens): page * PAGE + position % PAGE
+    seen, pages   as paged attention wants them: i32 (3, n_tokens), i32 (pages of a sequence, sequences)
+    """
+
+    slots: Tensor
+    seen: Tensor
+    pages: Tensor
+
+
+class Inputs(NamedTuple):
     """What varies from run to run.
 
     tokens, positions   of each token, i32 (n_tokens)
-    slots    where its keys and values go, i32 (n_tokens): page * PAGE + position % PAGE
-    seen, pages   what it sees, and where that lies: as paged attention wants them
-    outputs  the indices of the tokens whose logits are wanted, i32; None for all
+    outputs  the indices of the tokens whose logits are wanted, i32 (n_outputs); None where all are
+    layers   of each layer, where it writes and reads
     """
 
     n_tokens: int
     tokens: Tensor
     positions: Tensor
-    slots: Tensor
-    seen: Tensor
-    pages: Tensor
     outputs: Tensor | None
-    memory: Memory
-
-    def fill(self, tokens: Sequence[int] | NDArray[np.int64], n_past: int) -> dict[str, int]:
-        """With the next tokens of one sequence, after n_past. Returns the run-time sizes; its last token's logits are
-        wanted where not all are."""
-        n, memory = len(tokens), self.memory
-        if n == 1:  # which a generation waits for
-            memory.tokens[0] = tokens[0]
-            memory.positions[0] = n_past
-            memory.slots[0] = memory.pages[n_past // PAGE] * PAGE + n_past % PAGE
-            memory.seen[0, 2] = n_past + 1
-        else:
-            at = np.arange(n_past, n_past + n)
-            memory.tokens[:n] = tokens
-            memory.positions[:n] = at
-            memory.slots[:n] = memory.pages[at // PAGE] * PAGE + at % PAGE
-            memory.seen[:n, 2] = at + 1
-        if memory.outputs is not None:
-            memory.outputs[0] = n - 1
-        return {"n_tokens": n}
-
-
-class Memory(NamedTuple):
-    """What lies in the memory of inputs; `seen` has a row for each token."""
-
-    tokens: NDArray[np.int32]
-    positions: NDArray[np.int32]
-    slots: NDArray[np.int32]
-    seen: NDArray[np.int32]
-    pages: NDArray[np.int32]
-    outputs: NDArray[np.int32] | None
+    layers: tuple[Attended, ...]
 
 
 def values(t: Tensor) -> NDArray[np.int32]:
@@ -110,29 +86,21 @@ def values(t: Tensor) -> NDArray[np.int32]:
     return t.bytes().view(np.int32)
 
 
-def make_inputs(n_tokens: int, n_ctx: int, *, last_only: bool) -> Inputs:
-    """Inputs for up to `n_tokens` tokens of a sequence of up to `n_ctx`, whose pages lie in order; the only run-time
-    size is n_tokens, when there can be several."""
+def make_inputs(n_tokens: int, n_outputs: int | None, group_of: Sequence[int], tables: Sequence[Tensor]) -> Inputs:
+    """Inputs for up to n_tokens tokens, of which up to n_outputs (None: all) give logits. The run-time sizes, where
+    there can be several, are n_tokens and n_outputs. `tables`: of each memory group its page table; `group_of`: of each
+    layer its group."""
     context = Context()
     tokens = Dim("n_tokens", n_tokens) if n_tokens > 1 else 1
-    one = last_only and n_tokens > 1
-    outputs = context.new_tensor_1d("i32", 1, "outputs") if one else None
-    ids, positions, slots = (context.new_tensor_1d("i32", tokens, name) for name in ("tokens", "positions", "slots"))
-    seen, pages = (
-        context.new_tensor("i32", (3, tokens), "seen"),
-        context.new_tensor_1d("i32", -(-n_ctx // PAGE), "pages"),
-    )
-    memory = Memory(
-        values(ids),
-        values(positions),
-        values(slots),
-        values(seen).reshape(-1, 3),
-        values(pages),
-        None if outputs is None else values(outputs),
-    )
-    memory.seen[:] = 0
-    memory.pages[:] = np.arange(len(memory.pages))
-    return Inputs(tokens, ids, positions, slots, seen, pages, outputs, memory)
+    ids, positions = (context.new_tensor_1d("i32", tokens, name) for name in ("tokens", "positions"))
+    groups = [
+        Attended(context.new_tensor_1d("i32", tokens, "slots"), context.new_tensor_2d("i32", 3, tokens, "seen"), pages)
+        for pages in tables
+    ]
+    outputs = None
+    if n_outputs is not None and n_tokens > 1:
+        outputs = context.new_tensor_1d("i32", Dim("n_outputs", n_outputs) if n_outputs > 1 else 1, "outputs")
+    return Inputs(tokens, ids, positions, outputs, tuple(groups[i] for i in group_of))
 
 
 def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:

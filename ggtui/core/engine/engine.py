@@ -1,0 +1,227 @@
+"""The engine: what a model's tokens are run with, for any number of sequences."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence as Seq
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.engine.batch import MAX_OUTPUTS, Feed, Piece, Runner
+from ggtui.core.engine.memory import Memory, Sequence
+from ggtui.core.engine.model import Model
+from ggtui.core.errors import ContextFullError, UsageError
+from ggtui.core.models.base import ModelGraph, make_inputs
+from ggtui.core.runtime.cores import usable_cores
+from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeRecord, NodeTotal, TokenRecord
+
+MAX_BATCH = 4096
+PROFILES = ("off", "light", "full")
+
+
+class StepRecord(NamedTuple):
+    """What a step gave: logits (n_outputs, n_vocab), overwritten by the next one, and the record of its run."""
+
+    logits: NDArray[np.float32]
+    record: TokenRecord
+
+
+class Engine:
+    """Plans, their inputs, and the pages of the sequences that it reads; steps are taken one at a time.
+
+    n_ctx  tokens of a sequence at most; batch  tokens of a step at most; recording  whether runs are, as `profile` says
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        threads: int | None = None,
+        ctx: int | None = None,
+        kv_type: str = "f16",
+        batch: int = 512,
+        isa: str | None = None,
+        fused: bool = True,
+        record: bool | str = False,
+        rest: bool = True,
+        n_sequences: int = 1,
+    ) -> None:
+        if not 1 <= batch <= MAX_BATCH:
+            raise UsageError(f"batch {batch}: must be 1 to {MAX_BATCH}")
+        if ctx is not None and ctx < 1:
+            raise UsageError(f"ctx {ctx}: must be at least 1")
+        if n_sequences < 1:
+            raise UsageError(f"n_sequences {n_sequences}: must be at least 1")
+        if isinstance(record, str) and record not in PROFILES:
+            raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
+        self._made_ns = time.perf_counter_ns()
+        self.model, self.device = model, model.device
+        self.pool = self.device.pool(usable_cores() if threads is None else threads, rest=rest)
+        self.n_ctx = min(ctx or model.hparams.n_ctx, model.hparams.n_ctx)
+        self.batch = min(batch, self.n_ctx * n_sequences)
+        self.kv_type = kv_type
+        self._isa, self.fused = isa, fused
+        self.profile = record if isinstance(record, str) else "full" if record else "off"
+        self.recording = True
+        self.memory = self.new_memory(kv_type, n_sequences)
+        self._kv_bytes_per_token = self.memory.store.bytes_per_token
+        self._runners: dict[int, Runner] = {}
+        self._running: Runner | None = None
+        self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
+        self._process, self._step = os.getpid(), threading.Lock()
+        self.one = self._runner(1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `Graph.plan` makes a graph ready with to run as this engine's do, but for fusion."""
+        return {"isa": self._isa, "device_name": self.device.name}
+
+    @property
+    def threads(self) -> int:
+        return int(self.pool.threads)
+
+    @property
+    def isa(self) -> str:
+        return str(self.one.plan.isa)
+
+    def open(self) -> Sequence:
+        """A new sequence. Raises UsageError where there are n_sequences already."""
+        return self.memory.open()
+
+    def new_memory(self, kv_type: str, n_sequences: int = 1) -> Memory:
+        """Room for the keys and values of so many sequences."""
+        return Memory(
+            self.model.layers, self.n_ctx, kv_type, self.device.layout, batch=self.batch, n_sequences=n_sequences
+        )
+
+    def new_graph(
+        self, n_tokens: int, n_outputs: int | None = None, memory: Memory | None = None
+    ) -> tuple[ModelGraph, Feed]:
+        """The model's graph for up to n_tokens tokens, of which up to n_outputs (None: all) give logits, over this
+        engine's memory or another one, and what fills its inputs; not planned yet."""
+        memory = memory or self.memory
+        inputs = make_inputs(n_tokens, n_outputs, memory.store.group_of, memory.tables)
+        return self.model.graph(memory.store, inputs), Feed(inputs, memory)
+
+    def _runner(self, n_tokens: int) -> Runner:
+        """The runner for so many tokens: one for a single token and one for all larger batches."""
+        capacity = 1 if n_tokens == 1 else self.batch
+        if capacity not in self._runners:
+            graph, feed = self.new_graph(capacity, min(capacity, MAX_OUTPUTS))
+            plan = graph.plan(fused=self.fused, **self.options)
+            recorder = plan.recorder(self.profile, self.threads)
+            self._runners[capacity] = Runner(len(self._runners), graph, feed, plan, recorder, capacity)
+        return self._runners[capacity]
+
+    def check(self, sequence: Sequence, tokens: NDArray[np.int64]) -> None:
+        """Raise UsageError for no tokens or one that does not exist, ContextFullError where they don't fit."""
+        n_vocab = self.model.hparams.n_vocab
+        if not len(tokens):
+            raise UsageError("eval: no tokens")
+        if tokens.min() < 0 or tokens.max() >= n_vocab:
+            bad = int(tokens[(tokens < 0) | (tokens >= n_vocab)][0])
+            raise UsageError(f"eval: token {bad} is not 0 to {n_vocab - 1}")
+        if sequence.n_past + len(tokens) > self.n_ctx:
+            larger = " or a larger --ctx" if self.n_ctx < self.model.hparams.n_ctx else ""
+            raise ContextFullError(
+                f"{len(tokens)} tokens after {sequence.n_past} don't fit into the context of {self.n_ctx}; "
+                f"use a shorter prompt{larger}"
+            )
+
+    def expect(self, sequence: Sequence, n_tokens: int) -> None:
+        """To be called before a sequence gets so many tokens in several steps: memory for large prompts is made in
+        larger pages, where nothing lies in it yet."""
+        if self.memory.n_sequences == 1:
+            self.memory.store.make_room(sequence.n_past, n_tokens)
+
+    def step(self, pieces: Seq[Piece]) -> StepRecord:
+        """Read pieces of different sequences, at most `batch` tokens in all, of which at most 64 give logits.
+
+        Raises UsageError for more of them, and what `check` does; then nothing is read.
+        """
+        n, n_outputs = sum(len(p.tokens) for p in pieces), sum(len(p.outputs) for p in pieces)
+        if len({id(p.sequence) for p in pieces}) < len(pieces):
+            raise UsageError("step: a sequence is there twice; give its tokens as one piece")
+        if not 1 <= n <= self.batch or not 1 <= n_outputs <= MAX_OUTPUTS:
+            raise UsageError(
+                f"step: {n} tokens, {n_outputs} with logits; there may be 1 to {self.batch}, and 1 to {MAX_OUTPUTS}"
+            )
+        with self._alone():
+            for p in pieces:
+                p.sequence.make_room(len(p.tokens))
+            runner = self._runner(n)
+            record = self._run(runner, pieces, n)
+            return StepRecord(runner.graph.logits.numpy().reshape(-1, self.model.hparams.n_vocab), record)
+
+    def _alone(self) -> threading.Lock:
+        """To be held during a step."""
+        if self._process != os.getpid():  # a child of fork() has none of the threads that may have held it
+            self._process, self._step = os.getpid(), threading.Lock()
+        return self._step
+
+    def _run(self, runner: Runner, pieces: Seq[Piece], n: int) -> TokenRecord:
+        runner.take_memory(n)
+        if runner.capacity == 1:
+            for other in self._runners.values():
+                other.give_memory_back()
+        sizes = runner.feed.fill(pieces)
+        recorder = runner.recorder if self.recording else None
+        with self._stopping:
+            self._running = runner
+        started = time.perf_counter_ns()
+        try:
+            runner.plan.run(self.pool, sizes, recorder)
+        finally:
+            with self._stopping:
+                self._running = None
+                runner.plan.forget_stop()
+        ns = time.perf_counter_ns() - started
+        n_past = pieces[0].sequence.n_past
+        parts = tuple((p.sequence.n_past, len(p.tokens)) for p in pieces) if len(pieces) > 1 else ()
+        for p in pieces:
+            p.sequence.add(p.tokens)
+        records: Seq[NodeRecord] = ()
+        dropped = 0
+        if recorder is not None and self.profile == "full":
+            records, dropped = recorder.take()
+        unscheduled = recorder.unscheduled() if recorder is not None else ()
+        kv_bytes = sum(p.sequence.n_past for p in pieces) * self._kv_bytes_per_token
+        start_ns = started - self._made_ns
+        n_outputs = sizes.get("n_outputs", 1)
+        return TokenRecord(
+            n_past, n, ns, 0, runner.index, records, dropped, kv_bytes, start_ns, unscheduled, n_outputs, parts
+        )
+
+    def stop(self) -> None:
+        """End the step under way, if there is one, at its next node; from any thread."""
+        with self._stopping:
+            if self._running is not None:
+                self._running.plan.stop()
+
+    def memory_use(self) -> MemoryUse:
+        """Bytes by owner, now."""
+        runners = self._runners.values()
+        weights = sum(t.n_bytes for t in self.model.weights.values())
+        batch = sum(r.plan.arena_bytes for r in runners if r.capacity > 1)
+        records = sum(r.recorder.n_bytes for r in runners if r.recorder)
+        scratch = sum(r.plan.scratch_bytes(self.threads) for r in runners)
+        return MemoryUse(weights, self.memory.store.n_bytes, self.one.plan.arena_bytes, batch, scratch, records)
+
+    def graphs(self) -> tuple[GraphInfo, ...]:
+        """The graphs that token records point at by `graph`."""
+        return tuple(r.plan.info(self.threads) for r in self._runners.values())
+
+    def clear_totals(self) -> None:
+        """Begin a light profile's sums anew."""
+        if self.profile == "light":
+            for runner in self._runners.values():
+                runner.recorder.clear()
+
+    def totals(self) -> tuple[NodeTotal, ...]:
+        """A light profile's sums since then."""
+        light = self._runners.values() if self.profile == "light" else ()
+        return tuple(total for r in light for total in r.recorder.node_totals(r.index))
