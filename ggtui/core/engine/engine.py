@@ -117,20 +117,39 @@ class Engine:
             self._runners[capacity] = Runner(len(self._runners), graph, feed, plan, recorder, capacity)
         return self._runners[capacity]
 
-    def check(self, sequence: Sequence, tokens: NDArray[np.int64]) -> None:
+    def check(self, sequence: Sequence, tokens: Seq[int] | NDArray[np.int64]) -> None:
         """Raise UsageError for no tokens or one that does not exist, ContextFullError where they don't fit."""
-        n_vocab = self.model.hparams.n_vocab
-        if not len(tokens):
+        n, n_vocab = len(tokens), self.model.hparams.n_vocab
+        if not n:
             raise UsageError("eval: no tokens")
-        if tokens.min() < 0 or tokens.max() >= n_vocab:
-            bad = int(tokens[(tokens < 0) | (tokens >= n_vocab)][0])
-            raise UsageError(f"eval: token {bad} is not 0 to {n_vocab - 1}")
-        if sequence.n_past + len(tokens) > self.n_ctx:
+        if n > 1 or not 0 <= tokens[0] < n_vocab:
+            ids = np.asarray(tokens)
+            if ids.min() < 0 or ids.max() >= n_vocab:
+                bad = int(ids[(ids < 0) | (ids >= n_vocab)][0])
+                raise UsageError(f"eval: token {bad} is not 0 to {n_vocab - 1}")
+        if sequence.n_past + n > self.n_ctx:
             larger = " or a larger --ctx" if self.n_ctx < self.model.hparams.n_ctx else ""
             raise ContextFullError(
-                f"{len(tokens)} tokens after {sequence.n_past} don't fit into the context of {self.n_ctx}; "
+                f"{n} tokens after {sequence.n_past} don't fit into the context of {self.n_ctx}; "
                 f"use a shorter prompt{larger}"
             )
+
+    def _check_step(self, pieces: Seq[Piece], n: int) -> None:
+        """Raise what `step` does before it begins."""
+        if len(pieces) > 1 and len({id(p.sequence) for p in pieces}) < len(pieces):
+            raise UsageError("step: a sequence is there twice; give its tokens as one piece")
+        n_outputs, most = sum(len(p.outputs) for p in pieces), min(n, MAX_OUTPUTS)
+        if not 1 <= n <= self.batch or not 1 <= n_outputs <= most:
+            raise UsageError(
+                f"step: {n} tokens, {n_outputs} with logits; there may be 1 to {self.batch}, and 1 to {most}"
+            )
+        for p in pieces:
+            if self.memory is not p.sequence.memory or p.sequence.row < 0:
+                raise UsageError("step: a sequence that is closed, or another engine's")
+            self.check(p.sequence, p.tokens)
+            for i in p.outputs:
+                if not -len(p.tokens) <= i < len(p.tokens):
+                    raise UsageError(f"step: logits of token {i} of {len(p.tokens)}")
 
     def expect(self, sequence: Sequence, n_tokens: int) -> None:
         """To be called before a sequence gets so many tokens in several steps: memory for large prompts is made in
@@ -143,16 +162,16 @@ class Engine:
 
         Raises UsageError for more of them, and what `check` does; then nothing is read.
         """
-        n, n_outputs = sum(len(p.tokens) for p in pieces), sum(len(p.outputs) for p in pieces)
-        if len({id(p.sequence) for p in pieces}) < len(pieces):
-            raise UsageError("step: a sequence is there twice; give its tokens as one piece")
-        if not 1 <= n <= self.batch or not 1 <= n_outputs <= MAX_OUTPUTS:
-            raise UsageError(
-                f"step: {n} tokens, {n_outputs} with logits; there may be 1 to {self.batch}, and 1 to {MAX_OUTPUTS}"
-            )
+        n = sum(len(p.tokens) for p in pieces)
         with self._alone():
-            for p in pieces:
-                p.sequence.make_room(len(p.tokens))
+            self._check_step(pieces, n)
+            try:
+                for p in pieces:
+                    p.sequence.make_room(len(p.tokens))
+            except ContextFullError:
+                for p in pieces:  # give back what they got
+                    p.sequence.rewind(p.sequence.n_past)
+                raise
             runner = self._runner(n)
             record = self._run(runner, pieces, n)
             return StepRecord(runner.graph.logits.numpy().reshape(-1, self.model.hparams.n_vocab), record)
