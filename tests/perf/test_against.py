@@ -76,6 +76,6 @@ def test_what_can_not_be_held_together_is_refused(q8: Session, tmp_path: Path) -
     other = ggtui.load(threads=1)
     from dataclasses import replace
 
-    other.hparams = replace(other.hparams, n_head=2)
+    other.model.hparams = replace(other.hparams, n_head=2)
     with pytest.raises(UsageError, match=r"other sizes than the first model's: \w+ is \d+ and not \d+"):
         against(q8, other, TOKENS)

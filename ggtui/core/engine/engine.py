@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Sequence as Seq
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.engine.batch import MAX_OUTPUTS, Feed, Piece, Runner
+from ggtui.core.engine.generation import Generation, Options
+from ggtui.core.engine.locks import ForkedLock
 from ggtui.core.engine.memory import Memory, Sequence
 from ggtui.core.engine.model import Model
 from ggtui.core.errors import ContextFullError, UsageError
@@ -72,7 +73,7 @@ class Engine:
         self._runners: dict[int, Runner] = {}
         self._running: Runner | None = None
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
-        self._process, self._step = os.getpid(), threading.Lock()
+        self._alone = ForkedLock()  # held during a step
         self.one = self._runner(1)
 
     @property
@@ -151,11 +152,56 @@ class Engine:
                 if not -len(p.tokens) <= i < len(p.tokens):
                     raise UsageError(f"step: logits of token {i} of {len(p.tokens)}")
 
-    def expect(self, sequence: Sequence, n_tokens: int) -> None:
-        """To be called before a sequence gets so many tokens in several steps: memory for large prompts is made in
-        larger pages, where nothing lies in it yet."""
-        if self.memory.n_sequences == 1:
-            self.memory.store.make_room(sequence.n_past, n_tokens)
+    def read(
+        self, sequence: Sequence, ids: Seq[int], *, all_logits: bool = False
+    ) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
+        """Read tokens after those that a sequence has read. Returns the logits of the last one, float32 (n_vocab,), or
+        of each, (n_tokens, n_vocab), and the record of each step.
+
+        Raises what `check` does, then nothing is read; UsageError while another thread reads on the sequence.
+        """
+        with sequence.reader:
+            tokens = np.asarray(ids, np.int64).reshape(-1)
+            self.check(sequence, tokens)
+            if self.memory.n_sequences == 1:
+                self.memory.store.make_room(sequence.n_past, len(tokens))
+            rows = np.empty((len(tokens) if all_logits else 1, self.model.hparams.n_vocab), np.float32)
+            runs = []
+            most = min(self.batch, MAX_OUTPUTS) if all_logits else self.batch
+            for at in range(0, len(tokens), most):
+                part = tokens[at : at + most]
+                pieces = [Piece(sequence, part, range(len(part)) if all_logits else (-1,))]
+                with self._alone:
+                    logits, record = self.step(pieces)
+                    rows[at if all_logits else 0 :][: len(logits)] = logits
+                runs.append(record)
+            sequence.logits = rows[-1]
+            return (rows if all_logits else rows[0]), tuple(runs)
+
+    def rewind(self, sequence: Sequence, n_tokens: int) -> None:
+        """Have a sequence forget what it read after n_tokens; what a window has passed of these is read again."""
+        with sequence.reader:
+            known = sequence.rewind(n_tokens)
+            if known < n_tokens:
+                self.read(sequence, sequence.tokens[known:n_tokens])
+
+    def shift(self, sequence: Sequence) -> list[int]:
+        """Make room in a full context: forget all, and return the newer half of the tokens, to be read anew."""
+        with sequence.reader:
+            kept = sequence.tokens[-(self.n_ctx // 2) :] if self.n_ctx > 1 else sequence.tokens[-1:]
+            sequence.rewind(0)
+            sequence.tokens.clear()
+            return kept
+
+    def submit(self, prompt: str | Seq[int], n_predict: int = 200, **options: Unpack[Options]) -> Generation:
+        """A generation of a sequence of its own, which ends with it. Several may be read in turns, or from several
+        threads. Raises UsageError where there are n_sequences already, and for options out of range."""
+        sequence = self.open()
+        try:
+            return Generation(self, sequence, prompt, n_predict, owns=True, **options)
+        except BaseException:
+            sequence.close()
+            raise
 
     def step(self, pieces: Seq[Piece]) -> StepRecord:
         """Read pieces of different sequences, at most `batch` tokens in all, of which at most 64 give logits.
@@ -163,7 +209,7 @@ class Engine:
         Raises UsageError for more of them, and what `check` does; then nothing is read.
         """
         n = sum(len(p.tokens) for p in pieces)
-        with self._alone():
+        with self._alone:
             self._check_step(pieces, n)
             try:
                 for p in pieces:
@@ -175,12 +221,6 @@ class Engine:
             runner = self._runner(n)
             record = self._run(runner, pieces, n)
             return StepRecord(runner.graph.logits.numpy().reshape(-1, self.model.hparams.n_vocab), record)
-
-    def _alone(self) -> threading.Lock:
-        """To be held during a step."""
-        if self._process != os.getpid():  # a child of fork() has none of the threads that may have held it
-            self._process, self._step = os.getpid(), threading.Lock()
-        return self._step
 
     def _run(self, runner: Runner, pieces: Seq[Piece], n: int) -> TokenRecord:
         runner.take_memory(n)

@@ -11,6 +11,7 @@ from collections.abc import Sequence as Seq
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.engine.locks import ForkedLock, OneReader
 from ggtui.core.errors import ContextFullError, UsageError
 from ggtui.core.graph.ops import PAGE
 from ggtui.core.models.base import values
@@ -32,15 +33,17 @@ class Memory:
         context, ne = Context(), (-(-n_ctx // PAGE), n_sequences)
         self.tables = [context.new_tensor("i32", ne, "pages") for _ in self.store.groups]
         self.rows = [values(table).reshape(n_sequences, -1) for table in self.tables]
+        self.lock = ForkedLock()  # held while pages change hands; sequences of several threads share them
         self._free_rows = list(reversed(range(n_sequences)))
         self._free = [list(reversed(range(group.n_pages))) for group in self.store.groups]
         self._references = [np.zeros(group.n_pages, np.int32) for group in self.store.groups]
 
     def open(self) -> Sequence:
         """An empty sequence. Raises UsageError where there are n_sequences already."""
-        if not self._free_rows:
-            raise UsageError(f"there are {self.n_sequences} sequences already; close one, or ask for room for more")
-        return Sequence(self, self._free_rows.pop())
+        with self.lock:
+            if not self._free_rows:
+                raise UsageError(f"there are {self.n_sequences} sequences already; close one, or ask for room for more")
+            return Sequence(self, self._free_rows.pop())
 
     def n_free(self, group: int) -> int:
         """Pages that nobody has."""
@@ -87,13 +90,17 @@ class Sequence:
 
     tokens  those that were read, n_past of them, and after them those chosen that are still to be read
     row     of the page tables
+    reader  to be held by who reads or forgets tokens
+    logits  of the last token read, float32 (n_vocab,); empty before
     first   of each group the first page that is still held; those before it lay outside of the window
     """
 
     def __init__(self, memory: Memory, row: int) -> None:
         self.memory, self.row = memory, row
+        self.reader = OneReader()
         self.tokens: list[int] = []
         self.n_past = 0
+        self.logits: NDArray[np.float32] = np.empty(0, np.float32)
         self.first = [0] * len(memory.tables)
         self._end = [0] * len(memory.tables)  # of each group, behind its last page
 
@@ -107,18 +114,20 @@ class Sequence:
         memory, at, end = self.memory, self.n_past // PAGE, -(-(self.n_past + n_tokens) // PAGE)
         if self.n_past + n_tokens > memory.n_ctx:
             raise ContextFullError(f"{n_tokens} tokens after {self.n_past} don't fit into {memory.n_ctx}")
-        for group in range(len(self._end)):
-            memory.check_free(group, end - self._end[group] + self._is_shared(group, at))
-        for group, rows in enumerate(memory.rows):
-            row = rows[self.row]
-            if self._is_shared(group, at):
-                row[at] = memory.own(group, int(row[at]))
-            while self._end[group] < end:
-                row[self._end[group]] = memory.take(group)
-                self._end[group] += 1
+        with memory.lock:
+            for group in range(len(self._end)):
+                memory.check_free(group, end - self._end[group] + self._is_shared(group, at))
+            for group, rows in enumerate(memory.rows):
+                row = rows[self.row]
+                if self._is_shared(group, at):
+                    row[at] = memory.own(group, int(row[at]))
+                while self._end[group] < end:
+                    row[self._end[group]] = memory.take(group)
+                    self._end[group] += 1
 
     def add(self, tokens: Seq[int] | NDArray[np.int64]) -> None:
         """They were read: they take the place of what was still to be."""
+        self.reader.changes += 1
         self.tokens[self.n_past :] = map(int, tokens)
         self.n_past += len(tokens)
         self.forget_unseen()
@@ -141,6 +150,7 @@ class Sequence:
         window has passed what they would need, none: then they are to be read again."""
         if not 0 <= n_tokens <= self.n_past:
             raise UsageError(f"rewind: {n_tokens} is not 0 to {self.n_past}")
+        self.reader.changes += 1
         for group, told in enumerate(self.memory.store.groups):
             if told.window and self.first[group] * PAGE > max(0, n_tokens - told.window + 1):
                 n_tokens = 0
@@ -154,20 +164,24 @@ class Sequence:
 
     def fork(self) -> Sequence:
         """Another sequence of the same tokens, which shares all pages. Raises UsageError as `open` does."""
-        other = self.memory.open()
-        other.tokens, other.n_past = self.tokens.copy(), self.n_past
-        other.first, other._end = self.first.copy(), self._end.copy()
-        for group, rows in enumerate(self.memory.rows):
-            rows[other.row] = rows[self.row]
-            self.memory.share(group, self.pages(group))
-        return other
+        with self.memory.lock:
+            other = self.memory.open()
+            other.tokens, other.n_past = self.tokens.copy(), self.n_past
+            other.first, other._end = self.first.copy(), self._end.copy()
+            for group, rows in enumerate(self.memory.rows):
+                rows[other.row] = rows[self.row]
+                self.memory.share(group, self.pages(group))
+            return other
 
     def close(self) -> None:
         """Give back its pages and its row; it may be called twice."""
-        if self.row >= 0:
-            self.rewind(0)
-            self.memory.give_row(self.row)
-            self.row = -1
+        with self.memory.lock:
+            if self.row >= 0:
+                self.rewind(0)
+                self.memory.give_row(self.row)
+                self.row = -1
 
     def _drop(self, group: int, first: int, end: int) -> None:
-        self.memory.drop(group, self.memory.rows[group][self.row, first:end])
+        if first < end:
+            with self.memory.lock:
+                self.memory.drop(group, self.memory.rows[group][self.row, first:end])

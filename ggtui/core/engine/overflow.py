@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from ggtui.core.engine.batch import Piece
-from ggtui.core.engine.engine import Engine
+from ggtui.core.engine.batch import Feed, Piece
+from ggtui.core.engine.memory import Memory
 from ggtui.core.errors import LogitsError
+from ggtui.core.models.base import ModelGraph
+
+
+class Engine(Protocol):
+    """What this needs of one (engine.Engine)."""
+
+    pool: Any
+    kv_type: str
+    batch: int
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    def new_memory(self, kv_type: str) -> Memory: ...
+    def new_graph(self, n_tokens: int, n_outputs: int, memory: Memory) -> tuple[ModelGraph, Feed]: ...
 
 
 def blamed(engine: Engine, tokens: Sequence[int], error: LogitsError) -> LogitsError:

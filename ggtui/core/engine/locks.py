@@ -1,5 +1,4 @@
-"""One reader at a time: of a session that two threads read on at once, or two generations in turn, the texts would be
-mixed."""
+"""Who may go on: locks that outlive a fork(), and one owner at a time of what several threads could mix up."""
 
 from __future__ import annotations
 
@@ -9,17 +8,36 @@ import threading
 from ggtui.core.errors import UsageError
 
 
+class ForkedLock:
+    """A lock that a child of fork() finds open: the threads that may have held it are not there."""
+
+    def __init__(self) -> None:
+        self._process, self._lock = os.getpid(), threading.RLock()
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        if self._process != os.getpid():
+            self._process, self._lock = os.getpid(), threading.RLock()
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class OneReader:
     """To be entered by who reads tokens; raises UsageError while another thread does. `changes` counts how often tokens
-    were read or forgotten."""
+    were read or forgotten: of a sequence that two generations read on in turn the texts would be mixed."""
 
     def __init__(self) -> None:
         self.changes = 0
-        self._process, self._lock = os.getpid(), threading.Lock()
+        self._lock = ForkedLock()
 
     def __enter__(self) -> None:
-        if self._process != os.getpid():  # a child of fork() has none of the threads that may have held it
-            self._process, self._lock = os.getpid(), threading.Lock()
         if not self._lock.acquire(blocking=False):
             raise UsageError("the session reads tokens in another thread; load one for each thread, or take turns")
 
