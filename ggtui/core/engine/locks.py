@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import os
 import threading
+from weakref import WeakSet
 
 from ggtui.core.errors import UsageError
 
 
 class ForkedLock:
-    """A lock that a child of fork() finds open: the threads that may have held it are not there."""
+    """A lock that its holder may take again, and that a child of fork() finds open: the threads that may have held it
+    are not there."""
 
     def __init__(self) -> None:
-        self._process, self._lock = os.getpid(), threading.RLock()
+        self.open()
+        _LOCKS.add(self)
 
-    def acquire(self, *, blocking: bool = True) -> bool:
-        if self._process != os.getpid():
-            self._process, self._lock = os.getpid(), threading.RLock()
-        return self._lock.acquire(blocking)
-
-    def release(self) -> None:
-        self._lock.release()
+    def open(self) -> None:
+        """Whoever holds it."""
+        self._lock = threading.RLock()
+        self.acquire, self.release = self._lock.acquire, self._lock.release
 
     def __enter__(self) -> None:
         self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self.release()
+
+
+_LOCKS: WeakSet[ForkedLock] = WeakSet()
+
+
+def _open_all() -> None:
+    for lock in _LOCKS:
+        lock.open()
+
+
+os.register_at_fork(after_in_child=_open_all)
 
 
 class OneReader:

@@ -71,7 +71,8 @@ class Memory:
     def drop(self, group: int, pages: NDArray[np.int32]) -> None:
         """One sequence less has these."""
         self._references[group][pages] -= 1
-        self._free[group] += [int(page) for page in pages if not self._references[group][page]]
+        unused = [int(page) for page in pages if not self._references[group][page]]
+        self._free[group] += reversed(unused)  # so that they are taken again in their order
 
     def own(self, group: int, page: int) -> int:
         """A copy of a page that others have too, in its place."""
@@ -103,6 +104,7 @@ class Sequence:
         self.logits: NDArray[np.float32] = np.empty(0, np.float32)
         self.first = [0] * len(memory.tables)
         self._end = [0] * len(memory.tables)  # of each group, behind its last page
+        self._room = 0  # it has pages of its own for tokens up to here
 
     def pages(self, group: int) -> NDArray[np.int32]:
         """The numbers of the pages it holds, in order."""
@@ -111,6 +113,8 @@ class Sequence:
     def make_room(self, n_tokens: int) -> None:
         """Pages of its own for so many tokens more. Raises ContextFullError where there are none, or n_ctx is passed;
         then it has those it had."""
+        if self.n_past + n_tokens <= self._room:
+            return
         memory, at, end = self.memory, self.n_past // PAGE, -(-(self.n_past + n_tokens) // PAGE)
         if self.n_past + n_tokens > memory.n_ctx:
             raise ContextFullError(f"{n_tokens} tokens after {self.n_past} don't fit into {memory.n_ctx}")
@@ -124,6 +128,7 @@ class Sequence:
                 while self._end[group] < end:
                     row[self._end[group]] = memory.take(group)
                     self._end[group] += 1
+        self._room = min(end * PAGE, memory.n_ctx)
 
     def add(self, tokens: Seq[int] | NDArray[np.int64]) -> None:
         """They were read: they take the place of what was still to be."""
@@ -154,7 +159,7 @@ class Sequence:
         for group, told in enumerate(self.memory.store.groups):
             if told.window and self.first[group] * PAGE > max(0, n_tokens - told.window + 1):
                 n_tokens = 0
-        self.n_past = n_tokens
+        self.n_past, self._room = n_tokens, 0
         end = -(-n_tokens // PAGE)
         for group in range(len(self._end)):
             self._drop(group, max(end, self.first[group]), self._end[group])
@@ -165,7 +170,7 @@ class Sequence:
     def fork(self) -> Sequence:
         """Another sequence of the same tokens, which shares all pages. Raises UsageError as `open` does."""
         with self.memory.lock:
-            other = self.memory.open()
+            other, self._room = self.memory.open(), 0
             other.tokens, other.n_past = self.tokens.copy(), self.n_past
             other.first, other._end = self.first.copy(), self._end.copy()
             for group, rows in enumerate(self.memory.rows):
