@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence as Seq
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,26 @@ class Engine:
         self._running: Runner | None = None
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
         self._alone = ForkedLock()  # held during a step
+        self._closed = False
         self.one = self._runner(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back plans and threads, and with the last of its sequences the pages. Nothing is read any more."""
+        with self._alone:
+            if not self._closed:
+                self._closed = True
+                self._runners.clear()
+                del self.one, self.memory, self.pool
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the engine is closed; make another one of its model")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -91,6 +110,7 @@ class Engine:
 
     def open(self) -> Sequence:
         """A new sequence. Raises UsageError where there are n_sequences already."""
+        self._check_open()
         return self.memory.open()
 
     def new_memory(self, kv_type: str, n_sequences: int = 1) -> Memory:
@@ -137,6 +157,7 @@ class Engine:
 
     def _check_step(self, pieces: Seq[Piece], n: int) -> None:
         """Raise what `step` does before it begins."""
+        self._check_open()
         if len(pieces) > 1 and len({id(p.sequence) for p in pieces}) < len(pieces):
             raise UsageError("step: a sequence is there twice; give its tokens as one piece")
         n_outputs, most = sum(len(p.outputs) for p in pieces), min(n, MAX_OUTPUTS)
@@ -160,6 +181,7 @@ class Engine:
 
         Raises what `check` does, then nothing is read; UsageError while another thread reads on the sequence.
         """
+        self._check_open()
         with sequence.reader:
             tokens = np.asarray(ids, np.int64).reshape(-1)
             self.check(sequence, tokens)
