@@ -18,7 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.model import BUILT_IN
+from ggtui.core.engine.session import Session
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
 

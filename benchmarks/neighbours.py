@@ -26,7 +26,7 @@ from found import MEANING, by_round, ratio, watched
 from random_model import write_random
 from versus_llama_cpp import COLLAPSED, measure
 
-from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.runtime.cores import usable_cores, usable_cpus
 from ggtui.perf.random_model import SHAPES
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.engine.perplexity import Perplexity, perplexity
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.session import Session
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
 from ggtui.core.files.mixes import MIXES

@@ -113,7 +113,7 @@ def compare(path: Path, threads: int, rounds: int, python: str) -> str:
 def write_model(path: Path, model: str, kind: str) -> None:
     from random_model import write_random
 
-    from ggtui.core.engine.session import BUILT_IN
+    from ggtui.core.engine.model import BUILT_IN
     from ggtui.core.files import open_model
     from ggtui.core.files.convert import convert
     from ggtui.core.graph.types import TYPES

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui import load, register_type
-from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ggtui import perf as perf
+    from ggtui.core.engine.engine import Engine as Engine
+    from ggtui.core.engine.model import Model as Model
     from ggtui.core.engine.session import Session as Session
     from ggtui.core.engine.session import load as load
     from ggtui.core.errors import GgtuiError as GgtuiError
@@ -30,8 +32,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "Context": "ggtui.core.runtime.context",
     "Dim": "ggtui.core.graph.dim",
+    "Engine": "ggtui.core.engine.engine",
     "GgtuiError": "ggtui.core.errors",
     "Graph": "ggtui.core.runtime.compute",
+    "Model": "ggtui.core.engine.model",
     "Session": "ggtui.core.engine.session",
     "Tensor": "ggtui.core.graph.tensor",
     "load": "ggtui.core.engine.session",
@@ -40,7 +44,8 @@ _HOMES = {
 _MODULES = {"ops": "ggtui.core.graph.ops", "perf": "ggtui.perf"}
 
 __all__ = [
-    "Context", "Dim", "GgtuiError", "Graph", "Session", "Tensor", "__version__", "load", "ops", "perf", "register_type",
+    "Context", "Dim", "Engine", "GgtuiError", "Graph", "Model", "Session", "Tensor", "__version__", "load", "ops",
+    "perf", "register_type",
 ]  # fmt: skip
 
 

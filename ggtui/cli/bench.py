@@ -134,7 +134,7 @@ def _tasks(args: argparse.Namespace) -> list[Task]:
 
 
 def _models(args: argparse.Namespace) -> Iterator[ModelFile]:
-    from ggtui.core.engine.session import BUILT_IN
+    from ggtui.core.engine.model import BUILT_IN
     from ggtui.core.files import open_model
     from ggtui.core.models import check_model
     from ggtui.perf.random_model import SHAPES, random_model

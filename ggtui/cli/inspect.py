@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     resolve(args, ("model",))
-    from ggtui.core.engine.session import BUILT_IN
+    from ggtui.core.engine.model import BUILT_IN
     from ggtui.core.files import open_model
 
     with open_model(BUILT_IN if args.model is None else args.model) as file:

@@ -140,7 +140,7 @@ def _steps(args: argparse.Namespace, session: Session, ids: list[int]) -> list[S
     """The generation, after one that is not recorded, for the first run finds nothing in the caches."""
     from ggtui.viz.interrupt import stop_on_signal
 
-    session.batch = min(session.batch, max(len(ids), 1))  # then the sizes of the prompt's graph are its own
+    session.engine.batch = min(session.batch, max(len(ids), 1))  # then the sizes of the prompt's graph are its own
     options: dict[str, Any] = {"temp": 0.0, "ignore_eos": True}
     with stop_on_signal(session.stop):
         session.reset()

@@ -15,6 +15,7 @@
 #define GG_MAX_SRC 6
 #define GG_MAX_PARAMS 12
 #define GG_TILE 32
+#define GG_PAGE 64 /* positions of keys and values that lie together */
 
 /* What a call came to; gg_last_error() has the sentence that goes with it. */
 enum gg_status {
@@ -93,7 +94,7 @@ typedef union {
 enum gg_step_flags {
     GG_BARRIER = 1, /* before this step, threads wait for all others */
     GG_EVERY = 2,   /* every thread does the whole step, into its own scratch */
-    GG_BY_HEAD = 4, /* flash_attn_ext: k and v were stored with no barrier since, head by head. Where threads have as many heads
+    GG_BY_HEAD = 4, /* attention: k and v were stored with no barrier since, head by head. Where threads have as many heads
                        each, every thread takes those that it stored; else threads wait for all others before this step */
 };
 

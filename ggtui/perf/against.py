@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.engine.batch import Piece
 from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, TokenRecord, Trace
@@ -106,19 +107,19 @@ def _first_difference(first: Session, second: Session) -> str:
 def _run(session: Session, tokens: Sequence[int]) -> _Run:
     """One graph of its own, every op a node that keeps its result, timed over a few runs."""
     n = len(tokens)
-    graph, inputs = session.new_graph(n)
+    graph, feed = session.engine.new_graph(n)
     kept = {node.dst for node in graph.dag().nodes}  # not what a device makes besides
     for t in kept:
         graph.keep(t)
     plan = graph.plan(fused=False, **session.options)
-    inputs.tokens.bytes().view(np.int32)[:n] = tokens
-    inputs.positions.bytes().view(np.int32)[:n] = np.arange(n)
+    session.sequence.make_room(n)
+    sizes = feed.fill([Piece(session.sequence, tokens)])
     recorder = plan.recorder("full", session.threads)
     plan.use_huge_pages()
     records = []
     for _ in range(ROUNDS):
         started = time.perf_counter_ns()
-        plan.run(session.pool, {"n_tokens": n, "n_kv": n}, recorder)
+        plan.run(session.pool, sizes, recorder)
         records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=recorder.take()[0]))
     info = plan.info(session.threads)
     stage = stages(Trace((info,), tuple(records), MemoryUse()))[0]

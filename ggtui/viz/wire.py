@@ -20,7 +20,9 @@ _LENGTH = struct.Struct("<Q")
 
 StepRow = tuple[int, str, float, int, int, int, int]  # the fields of a TokenStep
 # The fields of a TokenRecord; its records as their table, and what the system said as rows.
-EvaluationRow = tuple[int, int, int, int, int, Any, int, int, int, tuple[tuple[int, int, int], ...]]
+EvaluationRow = tuple[
+    int, int, int, int, int, Any, int, int, int, tuple[tuple[int, int, int], ...], int, tuple[tuple[int, int], ...]
+]  # fmt: skip
 
 
 def frame(value: object) -> bytes:
@@ -60,7 +62,9 @@ class PackedBatch(NamedTuple):
         return Batch(
             tuple(TokenStep(*row) for row in self.steps),
             tuple(
-                TokenRecord(*row[:5], Records(row[5]), *row[6:9], tuple(Unscheduled(*said) for said in row[9]))
+                TokenRecord(
+                    *row[:5], Records(row[5]), *row[6:9], tuple(Unscheduled(*said) for said in row[9]), *row[10:]
+                )
                 for row in self.evaluations
             ),
             self.unrecorded,

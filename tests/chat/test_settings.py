@@ -9,9 +9,10 @@ import pytest
 from ggtui.chat import settings
 from ggtui.chat.modes import MODES
 from ggtui.chat.settings import GENERATION, LIVE, LOADING, SETTINGS, live_value, nearest, values_of
-from ggtui.core.engine import sampler, session
+from ggtui.core.engine import engine, generation, sampler
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
-from ggtui.core.models.kv_cache import KV_TYPES
+from ggtui.core.models.store import KV_TYPES
 from ggtui.core.runtime.cpu.native import ISAS
 from ggtui.core.runtime.cpu.pool import MAX_THREADS
 from ggtui.core.runtime.device import DEVICES, PLANNED
@@ -20,7 +21,7 @@ from ggtui.core.runtime.device import DEVICES, PLANNED
 def test_the_table_says_what_the_runtime_says() -> None:
     assert (settings.MAX_THREADS, settings.MAX_BATCH, settings.MAX_SEED) == (
         MAX_THREADS,
-        session.MAX_BATCH,
+        engine.MAX_BATCH,
         sampler.MAX_SEED,
     )
     assert SETTINGS["kv-type"].choices == KV_TYPES
@@ -30,11 +31,17 @@ def test_the_table_says_what_the_runtime_says() -> None:
 
 
 def test_defaults_are_those_of_the_api() -> None:
-    for function, names in ((session.Session.__init__, LOADING), (session.Session.generate, (*GENERATION, "seed"))):
-        parameters = inspect.signature(function).parameters
-        for name in names:
-            parameter = parameters[SETTINGS[name].key]
-            assert parameter.default == SETTINGS[name].default, name
+    known = {
+        parameter.name: parameter.default
+        for function in (engine.Engine.__init__, Session.__init__, Session.generate, sampler.SamplerParams)
+        for parameter in inspect.signature(function).parameters.values()
+    }
+    known |= {"stop": (), "ctx_shift": False, "ignore_eos": False}
+    for name in (*LOADING, *GENERATION, "seed"):
+        assert known[SETTINGS[name].key] == SETTINGS[name].default, name
+    assert {SETTINGS[name].key for name in (*GENERATION, "seed")} - {
+        "n_predict"
+    } <= generation.Options.__annotations__.keys()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.runtime.busy import Busy, Watch
 from ggtui.core.runtime.cpu.native import usable_isas
 from ggtui.core.runtime.cpu.plan import Pool

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.files import open_model
 
 Run = Callable[..., Any]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.files import OutTensor, open_model, write_gguf
 from ggtui.core.graph.types import TYPES
 

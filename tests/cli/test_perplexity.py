@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.engine.model import BUILT_IN
 
 Run = Callable[..., Any]
 TEXT = str(Path(__file__).parent.parent / "data" / "heldout.txt")

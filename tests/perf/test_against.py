@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import ggtui
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.model import BUILT_IN
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
@@ -75,6 +76,6 @@ def test_what_can_not_be_held_together_is_refused(q8: Session, tmp_path: Path) -
     other = ggtui.load(threads=1)
     from dataclasses import replace
 
-    other.hparams = replace(other.hparams, n_head=2)
+    other.model.hparams = replace(other.hparams, n_head=2)
     with pytest.raises(UsageError, match=r"other sizes than the first model's: \w+ is \d+ and not \d+"):
         against(q8, other, TOKENS)

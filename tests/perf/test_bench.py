@@ -9,7 +9,8 @@ from statistics import mean, stdev
 import pytest
 
 import ggtui
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.model import BUILT_IN
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
 from ggtui.core.files import open_model
 from ggtui.core.runtime.busy import Busy, Watch

@@ -7,48 +7,44 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ggtui.core.engine.batch import Feed, Piece
+from ggtui.core.engine.memory import Memory
 from ggtui.core.errors import LogitsError
-from ggtui.core.models.base import Inputs, ModelGraph
-from ggtui.core.models.kv_cache import KVCache
+from ggtui.core.models.base import ModelGraph
 
 
-class Session(Protocol):
-    """What this needs of one (session.Session)."""
+class Engine(Protocol):
+    """What this needs of one (engine.Engine)."""
 
     pool: Any
     kv_type: str
     batch: int
-    n_past: int
 
-    @property
-    def tokens(self) -> Sequence[int]: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
-    def new_cache(self, kv_type: str) -> KVCache: ...
-    def new_graph(self, n_tokens: int, *, last_only: bool, kv: KVCache | None) -> tuple[ModelGraph, Inputs]: ...
+    def new_memory(self, kv_type: str) -> Memory: ...
+    def new_graph(self, n_tokens: int, n_outputs: int, memory: Memory) -> tuple[ModelGraph, Feed]: ...
 
 
-def blamed(session: Session, error: LogitsError) -> LogitsError:
-    """The error, or one that says what to do where it is the cache that is to blame."""
-    if session.kv_type == "f32" or not _numbers_in_f32(session):
+def blamed(engine: Engine, tokens: Sequence[int], error: LogitsError) -> LogitsError:
+    """The error, or one that says what to do where it is the cache that is to blame. `tokens` are those that were
+    read."""
+    if engine.kv_type == "f32" or not _numbers_in_f32(engine, tokens):
         return error
     return LogitsError(
-        f"the logits are not all numbers: a key or value is too large for {session.kv_type}; use --kv-type f32"
+        f"the logits are not all numbers: a key or value is too large for {engine.kv_type}; use --kv-type f32"
     )
 
 
-def _numbers_in_f32(session: Session) -> bool:
-    """Whether the tokens in the context give numbers with keys and values in f32: all are read again, into a cache that
-    is dropped."""
-    tokens = session.tokens[: session.n_past]
-    kv = session.new_cache("f32")
-    for at in range(0, len(tokens), session.batch):
-        part = tokens[at : at + session.batch]
-        graph, inputs = session.new_graph(len(part), last_only=True, kv=kv)
-        inputs.tokens.bytes().view(np.int32)[:] = part
-        inputs.positions.bytes().view(np.int32)[:] = np.arange(at, at + len(part))
-        if inputs.outputs is not None:
-            inputs.outputs.bytes().view(np.int32)[:] = len(part) - 1
-        plan = graph.plan(**session.options)
-        plan.run(session.pool, {"n_tokens": len(part), "n_kv": at + len(part)})
+def _numbers_in_f32(engine: Engine, tokens: Sequence[int]) -> bool:
+    """Whether the tokens give numbers with keys and values in f32: all are read again, into a memory that is
+    dropped."""
+    memory = engine.new_memory("f32")
+    sequence = memory.open()
+    for at in range(0, len(tokens), engine.batch):
+        part = tokens[at : at + engine.batch]
+        graph, feed = engine.new_graph(len(part), 1, memory)
+        sequence.make_room(len(part))
+        graph.plan(**engine.options).run(engine.pool, feed.fill([Piece(sequence, part)]))
+        sequence.add(part)
     return bool(tokens) and bool(np.isfinite(graph.logits.numpy()).all())

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.engine.batch import Feed, Piece
 from ggtui.core.engine.sampler import top
 from ggtui.core.engine.session import Session
 from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.ops import OPS
-from ggtui.core.models.base import Inputs, ModelGraph
+from ggtui.core.models.base import ModelGraph
 from ggtui.core.runtime.compute import Graph
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.device import Executable
@@ -43,41 +44,43 @@ class Prediction:
     layers: tuple[tuple[tuple[int, float], ...], ...]
 
 
-def _run(
-    session: Session, graph: ModelGraph, inputs: Inputs, plan: Executable, part: Sequence[int], n_past: int
-) -> None:
-    inputs.tokens.bytes().view(np.int32)[:] = part
-    inputs.positions.bytes().view(np.int32)[:] = np.arange(n_past, n_past + len(part))
-    plan.run(session.pool, {"n_tokens": len(part), "n_kv": n_past + len(part)})
+def _run(session: Session, feed: Feed, plan: Executable, part: Sequence[int]) -> None:
+    sequence = session.sequence
+    sequence.make_room(len(part))
+    plan.run(session.pool, feed.fill([Piece(sequence, part)]))
+    sequence.add(part)
 
 
-def _parts(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
-    return ((at, ids[at : at + CHUNK]) for at in range(0, len(ids), CHUNK))
+def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[at : at + CHUNK] for at in range(0, len(ids), CHUNK))
 
 
 def node_values(session: Session, ids: Sequence[int]) -> list[NodeValues]:
     """The values of every node while `ids` are read from an empty context, without fusion, in the order of the graph.
 
-    Overwrites the session's keys and values, so it forgets its tokens.
+    The session forgets its tokens.
     """
     session.reset()
     found: dict[int, list[float]] = {}  # of each node least, most, sum, n, n_nan
-    for at, part in _parts(ids):
-        graph, inputs = session.new_graph(len(part))
+    for part in _parts(ids):
+        graph, feed = session.engine.new_graph(len(part))
         nodes = graph.dag().nodes
         for node in nodes:
             graph.keep(node.dst)
-        _run(session, graph, inputs, graph.plan(fused=False, **session.options), part, at)
+        _run(session, feed, graph.plan(fused=False, **session.options), part)
         for i, node in enumerate(nodes):
             values = node.dst.numpy()
-            if OPS[node.op].kind == "store":  # of the whole cache only what was stored now
-                values = values[:, at : at + len(part)]
+            if OPS[node.op].kind == "store":  # of the whole store only what was stored now
+                slots = node.src[-1]
+                assert slots is not None
+                values = values[:, slots.numpy().astype(int)]
             numbers = values[~np.isnan(values)]
             s = found.setdefault(i, [np.inf, -np.inf, 0.0, 0, 0])
             if numbers.size:
                 s[0], s[1] = min(s[0], float(numbers.min())), max(s[1], float(numbers.max()))
                 s[2] += float(numbers.sum(dtype=np.float64))
             s[3], s[4] = s[3] + values.size, s[4] + values.size - numbers.size
+    session.reset()
     return [_values(nodes[i].name, nodes[i].op, *s) for i, s in found.items()]
 
 
@@ -91,21 +94,22 @@ def _values(name: str, op: str, least: float, most: float, total: float, n: floa
 def predictions(session: Session, ids: Sequence[int], k: int = 5) -> list[Prediction]:
     """What the model, and each of its layers, expects after each of `ids`, read from an empty context; the k likeliest.
 
-    Overwrites the session's keys and values, so it forgets its tokens.
+    The session forgets its tokens.
     """
     session.reset()
     found = []
     n_vocab = session.tokenizer.n_vocab  # some models have more logits than tokens
-    for at, part in _parts(ids):
-        graph, inputs = session.new_graph(len(part))
+    for part in _parts(ids):
+        graph, feed = session.engine.new_graph(len(part))
         for x in graph.layers:
             graph.keep(x)
-        _run(session, graph, inputs, graph.plan(**session.options), part, at)
+        _run(session, feed, graph.plan(**session.options), part)
         rows = graph.logits.numpy().reshape(len(part), -1)
         own = [tuple(top(row[:n_vocab], k)) for row in rows]
         states = [x.numpy().reshape(len(part), -1) for x in graph.layers]
         lens = [[tuple(top(row[:n_vocab], k)) for row in logits] for logits in _heads(session, graph, states)]
         found += [Prediction(mine, tuple(layers)) for mine, *layers in zip(own, *lens, strict=True)]
+    session.reset()
     return found
 
 

@@ -20,7 +20,7 @@ from ggtui.core.graph.cost import Cost
 from ggtui.core.runtime import record as kinds
 from ggtui.core.runtime.record import COLUMNS, NodeRecord, Records, TensorInfo
 
-SIZES = ("n_tokens", "n_kv")  # of TokenRecord.sizes
+SIZES = ("n_tokens", "n_kv", "n_seen", "n_read", "n_outputs")  # of TokenRecord.sizes
 LIMIT = 1 << 62  # times, counts and sizes are below: sums and differences of two fit into 64 bits
 _MOST_FLOAT = float(LIMIT) ** 3  # a sum of squares of times
 _MOST_FACTORS = 4  # sizes that a term of a cost multiplies

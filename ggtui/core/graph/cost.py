@@ -26,8 +26,13 @@ class Cost(NamedTuple):
         if isinstance(n, Cost):
             return n
         if isinstance(n, Dim):
-            return cls(((1, (n.name,)),))
+            return cls.named(n.name)
         return cls(((int(n), ()),)) if n else cls()
+
+    @classmethod
+    def named(cls, name: str) -> Cost:
+        """A size of a run by its name."""
+        return cls(((1, (name,)),))
 
     @classmethod
     def product(cls, *factors: int | Cost) -> Cost:

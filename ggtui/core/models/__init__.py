@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +10,22 @@ from ggtui.core.files import ModelFile
 from ggtui.core.files.fields import Fields
 from ggtui.core.models import gpt2
 from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, check_tensors
-from ggtui.core.models.kv_cache import KVCache
+from ggtui.core.models.store import KeysValues, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How to read the sizes of a model from its file, which tensors it has, and its graph."""
+    """How to read the sizes of a model from its file, which tensors it has, what its layers keep, and its graph."""
 
     hparams: Callable[[ModelFile], Any]
     tensors: Callable[[Any], dict[str, TensorSpec]]
-    build: Callable[[Any, Weights, KVCache, Inputs], ModelGraph]
+    layers: Callable[[Any], Sequence[KeysValues]]
+    build: Callable[[Any, Weights, Store, Inputs], ModelGraph]
 
 
 # general.architecture of the file -> how to run it
 ARCHITECTURES: dict[str, Architecture] = {
-    "gpt2": Architecture(gpt2.hparams, gpt2.tensors, gpt2.build),
+    "gpt2": Architecture(gpt2.hparams, gpt2.tensors, gpt2.layers, gpt2.build),
 }
 
 

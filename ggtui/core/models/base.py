@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
@@ -50,29 +54,53 @@ def named(name: str, t: Tensor) -> Tensor:
     return t
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What varies from run to run. `outputs` are the indices of the tokens whose logits are wanted; None for all."""
+class Attended(NamedTuple):
+    """Where the layers of a memory group write what tokens they read, and what those attend to.
+
+    slots   of each token, i32 (n_tokens): page * PAGE + position % PAGE
+    seen, pages   as paged attention wants them: i32 (3, n_tokens), i32 (pages of a sequence, sequences)
+    """
+
+    slots: Tensor
+    seen: Tensor
+    pages: Tensor
+
+
+class Inputs(NamedTuple):
+    """What varies from run to run.
+
+    tokens, positions   of each token, i32 (n_tokens)
+    outputs  the indices of the tokens whose logits are wanted, i32 (n_outputs); None where all are
+    layers   of each layer, where it writes and reads
+    """
 
     n_tokens: int
-    n_kv: int
     tokens: Tensor
     positions: Tensor
     outputs: Tensor | None
+    layers: tuple[Attended, ...]
 
 
-def make_inputs(n_tokens: int, n_ctx: int, *, last_only: bool) -> Inputs:
-    """Inputs for up to `n_tokens` tokens; the run-time sizes are n_tokens (when there can be several) and n_kv."""
+def values(t: Tensor) -> NDArray[np.int32]:
+    """The memory of an i32 tensor."""
+    return t.bytes().view(np.int32)
+
+
+def make_inputs(n_tokens: int, n_outputs: int | None, group_of: Sequence[int], tables: Sequence[Tensor]) -> Inputs:
+    """Inputs for up to n_tokens tokens, of which up to n_outputs (None: all) give logits. The run-time sizes, where
+    there can be several, are n_tokens and n_outputs. `tables`: of each memory group its page table; `group_of`: of each
+    layer its group."""
     context = Context()
     tokens = Dim("n_tokens", n_tokens) if n_tokens > 1 else 1
-    one = last_only and n_tokens > 1
-    return Inputs(
-        tokens,
-        Dim("n_kv", n_ctx),
-        context.new_tensor_1d("i32", tokens, "tokens"),
-        context.new_tensor_1d("i32", tokens, "positions"),
-        context.new_tensor_1d("i32", 1, "outputs") if one else None,
-    )
+    ids, positions = (context.new_tensor_1d("i32", tokens, name) for name in ("tokens", "positions"))
+    groups = [
+        Attended(context.new_tensor_1d("i32", tokens, "slots"), context.new_tensor_2d("i32", 3, tokens, "seen"), pages)
+        for pages in tables
+    ]
+    outputs = None
+    if n_outputs is not None and n_tokens > 1:
+        outputs = context.new_tensor_1d("i32", Dim("n_outputs", n_outputs) if n_outputs > 1 else 1, "outputs")
+    return Inputs(tokens, ids, positions, outputs, tuple(groups[i] for i in group_of))
 
 
 def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:

@@ -15,7 +15,7 @@ from ggtui.core.files.fields import Fields
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, named
-from ggtui.core.models.kv_cache import KVCache
+from ggtui.core.models.store import KeysValues, Store
 
 MAX_LAYERS = 1024
 
@@ -35,10 +35,6 @@ class Hparams:
     n_ff: int
     eps: float
     activation: str = "gelu_new"
-
-    @property
-    def n_head_kv(self) -> int:
-        return self.n_head
 
     @property
     def d_head(self) -> int:
@@ -100,11 +96,14 @@ def tensors(h: Hparams) -> dict[str, TensorSpec]:
     return specs
 
 
-def build(h: Hparams, w: Weights, kv: KVCache, inputs: Inputs) -> ModelGraph:
-    """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs).
+def layers(h: Hparams) -> list[KeysValues]:
+    """What each layer keeps of a token."""
+    return [KeysValues(h.d_head, h.d_head, h.n_head)] * h.n_layer
 
-    The tokens' keys and values are written to `kv`; token i attends to everything before it, up to itself.
-    """
+
+def build(h: Hparams, w: Weights, store: Store, inputs: Inputs) -> ModelGraph:
+    """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs). Keys and values are
+    written to the store, and read from it, as inputs.layers say."""
     g = ModelGraph()
 
     def layer_norm(name: str, x: Tensor) -> Tensor:
@@ -127,11 +126,10 @@ def build(h: Hparams, w: Weights, kv: KVCache, inputs: Inputs) -> ModelGraph:
         blk = f"blk.{il}"
         qkv = linear(f"{blk}.attn_qkv", layer_norm(f"{blk}.attn_norm", x))  # (3 n_embd, n_tokens): q, then k, then v
         q, k, v = (_heads(qkv, h, part, inputs.n_tokens) for part in range(3))  # (d_head, n_tokens, n_head)
-        k_all = named(f"{blk}.k_store", ops.set_rows(kv.k[il], k, inputs.positions))
-        v_all = named(f"{blk}.v_store", ops.set_rows(kv.v[il], v, inputs.positions))
-        k_seen = ops.view(k_all, (h.d_head, inputs.n_kv, h.n_head))
-        v_seen = ops.view(v_all, (h.d_head, inputs.n_kv, h.n_head))
-        attn = ops.flash_attn_ext(q, k_seen, v_seen, scale=1 / sqrt(h.d_head), causal=True)
+        slots, seen, pages = inputs.layers[il]
+        k_all = named(f"{blk}.k_store", ops.set_rows(store.k[il], k, slots))
+        v_all = named(f"{blk}.v_store", ops.set_rows(store.v[il], v, slots))
+        attn = ops.paged_attention(q, k_all, v_all, seen, pages, scale=1 / sqrt(h.d_head))
         attn = named(f"{blk}.attn", attn)  # (d_head, n_head, n_tokens)
         attn = ops.reshape(attn, h.n_embd, inputs.n_tokens)
         if il == h.n_layer - 1 and inputs.outputs is not None:  # from here on only the rows that are asked for

@@ -105,7 +105,9 @@ def check(cases: Iterable[Case], device: str = "cpu", *, threads: int = 1, isa: 
             continue
         nmse, problem = compare(y.numpy(), want, case.bound)
         nodes = plan.info(threads).nodes
-        flops, traffic = sum(n.flops.at({}) for n in nodes), sum(n.traffic.at({}) for n in nodes)
+        told_by_data = OPS[y.op].told_by_data
+        sizes = told_by_data(y) if told_by_data else {}
+        flops, traffic = sum(n.flops.at(sizes) for n in nodes), sum(n.traffic.at(sizes) for n in nodes)
         yield Result(case, nmse, problem, _best_ns(partial(plan.run, pool), case.timed), flops, traffic)
 
 

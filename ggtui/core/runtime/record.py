@@ -165,6 +165,9 @@ class Unscheduled:
 class TokenRecord:
     """One evaluation: n_tokens tokens after n_past earlier ones.
 
+    n_outputs  of how many of them the logits were computed
+    parts    where they are of several sequences: (n_past, n_tokens) of each; n_past is the first one's then
+
     eval_ns, sample_ns  the time of the graph and of choosing the next token
     start_ns when it began, since the session was made
     unscheduled  what the system was asked at its end: at most every 10 ms, and after a run that took unusually long
@@ -183,11 +186,18 @@ class TokenRecord:
     kv_bytes: int = 0
     start_ns: int = 0
     unscheduled: tuple[Unscheduled, ...] = ()
+    n_outputs: int = 1
+    parts: tuple[tuple[int, int], ...] = ()
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The run-time sizes that it had: what costs are valued at."""
-        return {"n_tokens": self.n_tokens, "n_kv": self.n_past + self.n_tokens}
+        """The run-time sizes that it had: what costs are valued at. Token i sees all before it, up to itself."""
+        parts = self.parts or ((self.n_past, self.n_tokens),)
+        n_read = sum(n_past + n for n_past, n in parts)
+        n_seen = sum(n * (n_past + n) - n * (n - 1) // 2 for n_past, n in parts)
+        return {
+            "n_tokens": self.n_tokens, "n_kv": n_read, "n_seen": n_seen, "n_read": n_read, "n_outputs": self.n_outputs
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,4 +8,5 @@ enum {
     GG_HALVES = 2, /* of a tile: one stream from memory feeds two sums that do not wait for each other */
 };
 _Static_assert(GG_TILE == GG_HALVES * GG_ROWS, "a tile");
+_Static_assert(GG_PAGE == 2 * GG_TILE, "a page");
 #endif

@@ -6,7 +6,7 @@
 #include "cpu/alibi.h"
 #include "cpu/rows.h"
 
-enum { QUERIES = 48 }; /* of a chunk */
+enum { QUERIES = GG_ATTN_QUERIES }; /* of a chunk */
 
 typedef struct {
     const gg_tensor *dst;   // (d_v, n_head, n_q, ne3) f32
@@ -33,7 +33,7 @@ typedef struct {
 static room room_of(const attention *p) {
     const int64_t d_k = p->q->ne[0], d_v = p->v->ne[0], n_kv = p->k->ne[1], n_queries = gg_min(QUERIES, p->q->ne[1]);
     const int64_t f32 = sizeof(float);
-    const int64_t kernel = gg_attention_tmp(d_k, d_v) * f32;                                   // the kernel's own
+    const int64_t kernel = gg_attention_tmp(d_v) * f32;                                        // the kernel's own
     const int64_t q = strided(p->q) ? n_queries * d_k * f32 : 0;                               // (d_k, QUERIES)
     const int64_t k = p->k->packed ? 0 : gg_div_up(n_kv, GG_TILE) * GG_TILE * d_k * value_bytes(p->k); // tiles
     const int64_t v = strided(p->v) ? n_kv * d_v * value_bytes(p->v) : 0;                      // (d_v, n_kv)
@@ -93,21 +93,19 @@ static int load_mask(const gg_share *share, const gg_tensor *mask, gg_row_index 
 }
 
 /* Heads are counted before sequences (ne3), blocks of queries before heads. `last`: the key head that the temporaries hold. */
-static int attend(const attention *p, const gg_share *share, gg_attention_args args, const room *at, float max_bias,
+static int attend(const attention *p, const gg_share *share, gg_attention_args args, const room *at, const gg_step *step,
                   int64_t chunk, gg_row_index *last) {
     const int64_t n_q = p->q->ne[1], n_head = p->q->ne[2], n_kv = p->k->ne[1], n_head_kv = p->k->ne[2];
     const int64_t n_blocks = gg_div_up(n_q, QUERIES);
-    const int64_t i = chunk % n_blocks * QUERIES, h = chunk / n_blocks % n_head, i3 = chunk / n_blocks / n_head;
+    const int64_t i0 = chunk % n_blocks * QUERIES, h = chunk / n_blocks % n_head, i3 = chunk / n_blocks / n_head;
+    const int64_t n = gg_min(QUERIES, n_q - i0);
+    const bool causal = step->params[2].i != 0;
+    const int64_t seen = causal ? n_kv - n_q + i0 + n : n_kv; /* by the last query */
     const gg_row_index head = {0, h / (n_head / n_head_kv), i3};
     const bool new_head = head.i2 != last->i2 || head.i3 != last->i3;
     uint8_t *tmp = share->tmp;
     *last = head;
 
-    args.n_q = gg_min(QUERIES, n_q - i);
-    args.first = n_kv - n_q + i;
-    args.n_kv = args.causal ? args.first + args.n_q : n_kv; // what its last query sees
-    args.out = gg_row(share, p->dst, (gg_row_index){h, i, i3});
-    args.slope = gg_alibi_slope(max_bias, h, n_head);
     args.k = p->k->packed ? gg_row(share, p->k, head) : tmp + at->k;
     args.v = strided(p->v) ? tmp + at->v : gg_row(share, p->v, head);
     if (head.i2 + 1 < n_head_kv && p->k->packed && !strided(p->v)) { // mostly what this thread does next
@@ -123,29 +121,39 @@ static int attend(const attention *p, const gg_share *share, gg_attention_args a
             gather_rows(share, p->v, head, n_kv, tmp + at->v);
         }
     }
-    args.q = gg_row(share, p->q, (gg_row_index){i, h, i3});
+    const uint8_t *q = gg_row(share, p->q, (gg_row_index){i0, h, i3}), *mask = NULL;
+    int64_t q_nb = p->q->nb[1], mask_nb = 0;
     if (strided(p->q)) {
-        gather_rows(share, p->q, (gg_row_index){i, h, i3}, args.n_q, tmp + at->q);
-        args.q = (const float *)(tmp + at->q);
-        args.q_nb = args.d_k * (int64_t)sizeof(float);
+        gather_rows(share, p->q, (gg_row_index){i0, h, i3}, n, tmp + at->q);
+        q = tmp + at->q;
+        q_nb = args.d_k * (int64_t)sizeof(float);
     }
     if (gg_present(p->mask)) {
-        const gg_row_index mask_at = {i, h % p->mask->ne[2], i3 % p->mask->ne[3]};
-        args.mask = gg_row(share, p->mask, mask_at);
-        args.mask_nb = p->mask->nb[1];
+        const gg_row_index mask_at = {i0, h % p->mask->ne[2], i3 % p->mask->ne[3]};
+        mask = gg_row(share, p->mask, mask_at);
+        mask_nb = p->mask->nb[1];
         if (convert_mask(p->mask)) {
-            float *converted = (float *)(tmp + at->mask); // (n_kv, QUERIES)
-            const int status = load_mask(share, p->mask, mask_at, args.n_q, args.n_kv, converted);
+            const int status = load_mask(share, p->mask, mask_at, n, seen, (float *)(tmp + at->mask));
             if (status != GG_OK) {
                 return status;
             }
-            args.mask = converted;
-            args.mask_nb = args.n_kv * (int64_t)sizeof(float);
+            mask = tmp + at->mask; // (seen, QUERIES)
+            mask_nb = seen * (int64_t)sizeof(float);
         }
     }
-    if (gg_present(p->sinks)) {
-        args.sink = (const float *)((uint8_t *)gg_data(p->sinks, share) + h * p->sinks->nb[0]);
+    gg_query queries[QUERIES];
+    for (int64_t i = 0; i < n; i++) {
+        queries[i] = (gg_query){
+            .q = (const float *)(q + i * q_nb),
+            .out = gg_row(share, p->dst, (gg_row_index){h, i0 + i, i3}),
+            .to = causal ? seen - n + i + 1 : n_kv,
+            .mask = mask != NULL ? (const float *)(mask + i * mask_nb) : NULL,
+            .slope = gg_alibi_slope(step->params[1].f, h, n_head),
+            .sink = gg_present(p->sinks) ? (const float *)((uint8_t *)gg_data(p->sinks, share) + h * p->sinks->nb[0]) : NULL,
+        };
     }
+    args.queries = queries;
+    args.n_q = (int)n;
     share->kernels->attention(&args);
     return GG_OK;
 }
@@ -153,10 +161,8 @@ static int attend(const attention *p, const gg_share *share, gg_attention_args a
 int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
     const attention p = attention_of(step);
     const room at = room_of(&p);
-    const float max_bias = step->params[1].f;
-    const bool causal = step->params[2].i != 0;
     const int64_t n_q = p.q->ne[1], n_head = p.q->ne[2], n_kv = p.k->ne[1];
-    if (causal && n_q > n_kv) {
+    if (step->params[2].i != 0 && n_q > n_kv) {
         return gg_fail(GG_FAILED, "flash_attn_ext: causal, but %lld queries for %lld positions", (long long)n_q,
                        (long long)n_kv);
     }
@@ -164,12 +170,9 @@ int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
     const gg_attention_args args = {
         .d_k = p.q->ne[0],
         .d_v = p.v->ne[0],
-        .q_nb = p.q->nb[1],
         .kv_type = p.k->type,
         .v_nb = p.v->nb[1],
         .scale = step->params[0].f,
-        .causal = causal,
-        .out_nb = p.dst->nb[2],
         .tmp = (float *)((uint8_t *)share->tmp + at.kernel),
     };
     gg_row_index last = {0, -1, -1};
@@ -179,12 +182,12 @@ int gg_op_flash_attn_ext(const gg_step *step, const gg_share *share) {
         int64_t chunk, end;
         gg_split(n_chunks, share, &chunk, &end);
         for (; status == GG_OK && chunk < end; chunk++) {
-            status = attend(&p, share, args, &at, max_bias, chunk, &last);
+            status = attend(&p, share, args, &at, step, chunk, &last);
         }
         return status;
     }
     for (int64_t chunk; status == GG_OK && (chunk = gg_next_chunk(share)) < n_chunks;) {
-        status = attend(&p, share, args, &at, max_bias, chunk, &last);
+        status = attend(&p, share, args, &at, step, chunk, &last);
     }
     return status;
 }

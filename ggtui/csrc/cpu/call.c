@@ -103,30 +103,33 @@ int gg_call_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_
     if (kernels == NULL) {
         return GG_FAILED;
     }
-    float *tmp = malloc((size_t)gg_attention_tmp(d_k, d_v) * sizeof(float));
+    float *tmp = malloc((size_t)gg_attention_tmp(d_v) * sizeof(float));
     if (tmp == NULL) {
         return gg_fail(GG_NO_MEMORY, "no memory for attention");
     }
-    kernels->attention(&(gg_attention_args){.d_k = d_k,
-                                            .d_v = d_v,
-                                            .n_kv = n_kv,
-                                            .n_q = n_q,
-                                            .q = q,
-                                            .q_nb = q_nb,
-                                            .kv_type = kv_type,
-                                            .k = k,
-                                            .v = v,
-                                            .v_nb = v_nb,
-                                            .scale = scale,
-                                            .mask = mask,
-                                            .mask_nb = mask_nb,
-                                            .slope = slope,
-                                            .sink = sink,
-                                            .causal = causal,
-                                            .first = first,
-                                            .out = out,
-                                            .out_nb = out_nb,
-                                            .tmp = tmp});
+    gg_query queries[GG_ATTN_QUERIES];
+    for (int64_t i0 = 0; i0 < n_q; i0 += GG_ATTN_QUERIES) {
+        const int n = (int)(n_q - i0 < GG_ATTN_QUERIES ? n_q - i0 : GG_ATTN_QUERIES);
+        for (int i = 0; i < n; i++) {
+            const int64_t seen = first + i0 + i + 1;
+            queries[i] = (gg_query){.q = (const float *)((const uint8_t *)q + (i0 + i) * q_nb),
+                                    .out = (float *)((uint8_t *)out + (i0 + i) * out_nb),
+                                    .to = causal && seen < n_kv ? seen : n_kv,
+                                    .mask = mask ? (const float *)((const uint8_t *)mask + (i0 + i) * mask_nb) : NULL,
+                                    .slope = slope,
+                                    .sink = sink};
+        }
+        kernels->attention(&(gg_attention_args){.d_k = d_k,
+                                                .d_v = d_v,
+                                                .queries = queries,
+                                                .n_q = n,
+                                                .kv_type = kv_type,
+                                                .k = k,
+                                                .v = v,
+                                                .v_nb = v_nb,
+                                                .scale = scale,
+                                                .tmp = tmp});
+    }
     free(tmp);
     return GG_OK;
 }

@@ -166,8 +166,5 @@ gg_mul_mat_fn gg_mul_mat_kernel(const gg_kernels *kernels, int type) {
     }
 }
 
-/* Room for the output rows of the queries that go together; scores do not need any. */
-int64_t gg_attention_tmp(int64_t d_k, int64_t d_v) {
-    (void)d_k;
-    return GG_ATTN_MAX_Q * ((d_v + 15) / 16 * 16);
-}
+/* Room for an output row of each query, and for those that it works on at once another. */
+int64_t gg_attention_tmp(int64_t d_v) { return (int64_t)(GG_ATTN_QUERIES + GG_ATTN_MAX_Q) * ((d_v + 15) / 16 * 16); }

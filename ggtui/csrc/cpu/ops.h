@@ -44,6 +44,7 @@ int gg_op_rope(const gg_step *, const gg_share *);
 int gg_op_quantize(const gg_step *, const gg_share *);
 int gg_op_mul_mat(const gg_step *, const gg_share *);
 int gg_op_flash_attn_ext(const gg_step *, const gg_share *);
+int gg_op_paged_attention(const gg_step *, const gg_share *);
 int gg_op_map_custom(const gg_step *, const gg_share *);
 size_t gg_tmp_copy(const gg_step *);
 size_t gg_tmp_set_rows(const gg_step *);
@@ -51,6 +52,7 @@ size_t gg_tmp_soft_max(const gg_step *);
 size_t gg_tmp_quantize(const gg_step *);
 size_t gg_tmp_mul_mat(const gg_step *);
 size_t gg_tmp_flash_attn_ext(const gg_step *);
+size_t gg_tmp_paged_attention(const gg_step *);
 
 /* n_rows rows of a type of one's own, which follow each other, as floats. Returns a gg_status. */
 int gg_decode_rows(const gg_share *share, int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);

@@ -45,7 +45,7 @@ static int check_step(const gg_step *step, int i, int64_t own_bytes) {
     if (gg_op_function(step->op) == NULL) {
         return gg_fail(GG_FAILED, "step %d: %s moves no data, so it cannot be a step", i, op);
     }
-    const int known = GG_BARRIER | GG_EVERY | (step->op == GG_OP_FLASH_ATTN_EXT ? GG_BY_HEAD : 0);
+    const int known = GG_BARRIER | GG_EVERY | (step->op == GG_OP_FLASH_ATTN_EXT || step->op == GG_OP_PAGED_ATTENTION ? GG_BY_HEAD : 0);
     if (step->flags & ~known) {
         return gg_fail(GG_FAILED, "step %d, %s: unknown flags %d", i, op, step->flags);
     }

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import ggtui
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.engine.perplexity import perplexity
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import LogitsError
 from ggtui.core.files import OutTensor, open_model, write_gguf
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.engine.perplexity import perplexity
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert

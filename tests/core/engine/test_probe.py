@@ -9,9 +9,10 @@ import pytest
 
 import ggtui
 from ggtui.core.engine import probe
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.engine.probe import node_values, predictions
 from ggtui.core.engine.sampler import top
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.session import Session
 from ggtui.core.files import OutTensor, open_model, write_gguf
 
 PROMPT = "Once upon a time there was a king"

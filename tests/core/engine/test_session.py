@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import ggtui
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.model import BUILT_IN
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import ContextFullError, GgtuiError, ModelFileError, UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from ggtui import Context, Graph, ops
-from ggtui.core.engine.session import BUILT_IN, load
+from ggtui.core.engine.model import BUILT_IN
+from ggtui.core.engine.session import load
 from ggtui.core.errors import GgtuiError, UsageError
 
 FORTY_LOADS = """
@@ -35,7 +36,7 @@ seen = []
 for i in range(40):
     session = ggtui.load(threads=2, record="full")
     steps = list(session.generate("Once", 2))
-    there = [weakref.ref(session), weakref.ref(session.weights["token_embd.weight"]), weakref.ref(session._one.plan)]
+    there = [weakref.ref(t) for t in (session, session.weights["token_embd.weight"], session.engine.one.plan)]
     del session, steps
     assert all(ref() is None for ref in there), "something goes round in a circle"
     if i >= 4:
@@ -75,7 +76,7 @@ def test_a_closed_session_says_so() -> None:
         lambda: list(session.generate("Once", 1)),
         session.memory,
         session.graphs,
-        lambda: session.new_graph(1),
+        lambda: session.engine.new_graph(1),
         lambda: session.isa,
     ):
         with pytest.raises(UsageError, match="closed"):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ggtui import Context, Graph, ops, register_type
-from ggtui.core.engine.session import BUILT_IN, Session
+from ggtui.core.engine.model import BUILT_IN
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import GgtuiError, ModelFileError, ShapeError, UsageError
 from ggtui.core.files import OutTensor, open_model, write_gguf
 from ggtui.core.files.check import bad_blocks

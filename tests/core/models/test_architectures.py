@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggtui.core.engine.session import BUILT_IN
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import open_model
 from ggtui.core.files.texts import Texts

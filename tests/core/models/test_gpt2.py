@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ggtui.core.engine.batch import Feed, Piece
+from ggtui.core.engine.memory import Memory
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models import gpt2
 from ggtui.core.models.base import ModelGraph, make_inputs
-from ggtui.core.models.kv_cache import KVCache
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.device import DEVICE
 from ggtui.core.runtime.cpu.native import usable_isas
@@ -50,20 +51,21 @@ def run(
     fused: bool = True,
 ) -> NDArray[np.float32]:
     """Logits of all tokens, read `batch` at a time."""
-    kv = KVCache(SMALL.n_layer, SMALL.d_head, SMALL.n_head, SMALL.n_ctx, kv_type, DEVICE.layout)
-    graphs: dict[int, tuple[Any, ModelGraph]] = {}
+    memory = Memory(gpt2.layers(SMALL), SMALL.n_ctx, kv_type, DEVICE.layout, batch=batch)
+    store, sequence = memory.store, memory.open()
+    graphs: dict[int, tuple[Feed, ModelGraph]] = {}
     pool = Pool(threads)
     rows = []
     for at in range(0, len(tokens), batch):
         part = tokens[at : at + batch]
         capacity = 1 if len(part) == 1 else batch
         if capacity not in graphs:
-            inputs = make_inputs(capacity, SMALL.n_ctx, last_only=False)
-            graphs[capacity] = (inputs, gpt2.build(SMALL, weights, kv, inputs))
-        inputs, graph = graphs[capacity]
-        inputs.tokens.bytes().view(np.int32)[: len(part)] = part
-        inputs.positions.bytes().view(np.int32)[: len(part)] = np.arange(at, at + len(part))
-        graph.plan(isa=isa, fused=fused).run(pool, {"n_tokens": len(part), "n_kv": at + len(part)})
+            inputs = make_inputs(capacity, None, store.group_of, memory.tables)
+            graphs[capacity] = (Feed(inputs, memory), gpt2.build(SMALL, weights, store, inputs))
+        feed, graph = graphs[capacity]
+        sequence.make_room(len(part))
+        graph.plan(isa=isa, fused=fused).run(pool, feed.fill([Piece(sequence, part)]))
+        sequence.add(part)
         rows.append(graph.logits.numpy().reshape(-1, SMALL.n_vocab).copy())
     return np.concatenate(rows)
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggtui.core.engine.session import BUILT_IN, load
+from ggtui.core.engine.model import BUILT_IN
+from ggtui.core.engine.session import load
 from ggtui.core.errors import GgtuiError, ModelFileError
 from ggtui.core.files import ModelFile, OutTensor, open_model, write_gguf
 from ggtui.core.files.convert import convert

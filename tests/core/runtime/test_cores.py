@@ -149,7 +149,7 @@ def test_this_system() -> None:
 
 
 def test_a_session_takes_the_usable_cores_and_more_where_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ggtui.core.engine.session.usable_cores", lambda: 1)
+    monkeypatch.setattr("ggtui.core.engine.engine.usable_cores", lambda: 1)
     one = ggtui.load()
     assert one.threads == 1
     many = ggtui.load(threads=4 * (os.cpu_count() or 1) + 1)

@@ -51,7 +51,7 @@ def evaluation(graphs: tuple[GraphInfo, ...], graph: int, n_past: int, per_token
     for thread in range(THREADS):
         records.append(NodeRecord(WAKE, 0, thread, 0, clock[thread], clock[thread]))
     nodes, n_tokens = graphs[graph].nodes, min(graphs[graph].n_tokens, 5)
-    sizes = {"n_tokens": n_tokens, "n_kv": n_past + n_tokens}
+    sizes = TokenRecord(n_past, n_tokens, 0).sizes
     for node in nodes:
         meets = node.id + 1 == len(nodes) or nodes[node.id + 1].phase != node.phase
         for part in range(len(node.parts)):

@@ -5,10 +5,12 @@
 
 from ggtui.core.graph.ops.attention import (
     ATTENTION_OPS,
+    PAGE,
     diag_mask_inf,
     flash_attn_ext,
     map_custom,
     mul_mat,
+    paged_attention,
     rope,
     soft_max,
 )
@@ -62,9 +64,9 @@ from ggtui.core.graph.ops.shape import (
 OPS: dict[str, Op] = {op.name: op for op in (*SHAPE_OPS, *ELEMENTWISE_OPS, *ATTENTION_OPS)}
 
 __all__ = [
-    "KINDS", "OPS", "Op",
+    "KINDS", "OPS", "PAGE", "Op",
     "add", "argmax", "cast", "clamp", "concat", "cont", "cpy", "diag_mask_inf", "div", "dup", "exp", "flash_attn_ext",
     "geglu", "gelu", "gelu_erf", "gelu_quick", "get_rows", "l2_norm", "log", "map_custom", "mean", "mul", "mul_mat",
-    "neg", "norm", "permute", "relu", "repeat", "reshape", "rms_norm", "rope", "scale", "set_rows", "sigmoid", "silu",
-    "soft_max", "sqr", "sqrt", "sub", "sum", "sum_rows", "swiglu", "tanh", "transpose", "view",
+    "neg", "norm", "paged_attention", "permute", "relu", "repeat", "reshape", "rms_norm", "rope", "scale", "set_rows",
+    "sigmoid", "silu", "soft_max", "sqr", "sqrt", "sub", "sum", "sum_rows", "swiglu", "tanh", "transpose", "view",
 ]  # fmt: skip

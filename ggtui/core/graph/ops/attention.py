@@ -11,6 +11,8 @@ from ggtui.core.graph.ops.base import (
     I32,
     MAX_SRC,
     Op,
+    Sources,
+    bytes_of,
     count,
     fits_times,
     need,
@@ -26,6 +28,8 @@ from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES, TensorType, type_of
 
 F32, F16 = TYPES["f32"], TYPES["f16"]
+PAGE = in_numpy.PAGE
+N_SEEN, N_READ = "n_seen", "n_read"  # sizes of a run that costs of paged attention hang on
 ROPE_MODES = {"normal": 0, "neox": 2}
 
 
@@ -179,6 +183,72 @@ def _flash_attn_flops(t: Tensor) -> Cost:
     return each.times(seen.times(2).minus(later)).over(2)
 
 
+def paged_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    tokens: Tensor,
+    pages: Tensor,
+    sinks: Tensor | None = None,
+    scale: float = 1.0,
+    softcap: float = 0.0,
+) -> Tensor:
+    """softmax(cap(scale * k.q)) . v of each token, over positions `from` to `to` - 1 of its sequence: causal limits,
+    windows, several sequences and prefixes that they share are all that (Kwon et al. 2023).
+
+    q        f32 (d_k, n_tokens, n_head)
+    k, v     f32 or f16 (d_k, PAGE n_pages, n_head_kv) and (d_v, PAGE n_pages, n_head_kv), in pages of PAGE positions;
+             n_head_kv divides n_head: neighbouring query heads share one; k may be packed
+    tokens   i32 (3, n_tokens): of each token its sequence's row of `pages`, from and to
+    pages    i32 (n, n_rows): in which page positions PAGE j and on of a row's sequence lie
+    sinks    f32 (n_head): a logit for each head that takes part in the sum and has no value
+    softcap  c above 0: cap(s) = c tanh(s / c); else s
+    Result   f32 (d_v, n_head, n_tokens)
+    """
+    op = "paged_attention"
+    need_f32(op, q, sinks)
+    need(k.type is v.type and k.type in (F32, F16), op, "keys and values must both be f32 or both f16", k, v)
+    need(q.nb[0] == q.type.bytes and not v.packed and v.nb[0] == v.type.bytes, op, "needs rows without gaps", q, v)
+    stored = (k.nb[1], v.nb[1]) == (k.ne[0] * k.type.bytes, v.ne[0] * v.type.bytes)
+    need(stored and (k.packed or k.nb[0] == k.type.bytes), op, "positions must follow each other", k, v)
+    need(same_dim(q.ne[0], k.ne[0]), op, "queries and keys differ in length", q, k)
+    need(same_dim(k.ne[1], v.ne[1]) and same_dim(k.ne[2], v.ne[2]), op, "keys and values differ in number", k, v)
+    need(fits_times(PAGE, k.ne[1]), op, f"needs whole pages of {PAGE} positions", k)
+    need(fits_times(k.ne[2], q.ne[2]), op, "heads don't fit", q, k)
+    need(all(t.ne[3] == 1 for t in (q, k, v)), op, "has no fourth dimension", q, k, v)
+    plain = tokens.type is I32 and same_dim(tokens.ne[0], 3) and tokens.n_rows == tokens.ne[1]
+    need(plain and same_dim(tokens.ne[1], q.ne[1]), op, "needs 3 numbers for each token", tokens, q)
+    need(pages.type is I32 and pages.nb[0] == I32.bytes, op, "needs a table of i32 pages", pages)
+    if sinks is not None:
+        need(same_dim(sinks.ne[0], q.ne[2]) and sinks.n_rows == 1, op, "needs a sink for each head", q, sinks)
+    return result(
+        op, (v.ne[0], q.ne[2], q.ne[1]), (q, k, v, tokens, pages, sinks), (float(scale), float(softcap)), n_dims=3
+    )
+
+
+def _paged_attention_flops(t: Tensor) -> Cost:
+    """Positions that tokens see are known in a run alone: N_SEEN, over all tokens."""
+    q, v = t.src[0], t.src[2]
+    assert q is not None and v is not None
+    return Cost.product(2 * (q.ne[0] + v.ne[0]) + 8, q.ne[2]).times(Cost.named(N_SEEN))
+
+
+def _seen_and_read(t: Tensor) -> dict[str, int]:
+    assert t.src[3] is not None
+    tokens = t.src[3].numpy().reshape(-1, 3)
+    rows = {row: tokens[tokens[:, 0] == row] for row in tokens[:, 0].tolist()}
+    read = sum(max(int(mine[:, 2].max()) - int(mine[:, 1].min()), 0) for mine in rows.values())
+    return {N_SEEN: int((tokens[:, 2] - tokens[:, 1]).sum()), N_READ: read}
+
+
+def _paged_attention_traffic(t: Tensor, src: Sources) -> Cost:
+    """Queries and the result, and of keys and values those of N_READ positions: all that any token sees, once."""
+    q, k, v = src[0], src[1], src[2]
+    assert q is not None and k is not None and v is not None
+    position = (k.ne[0] + v.ne[0]) * k.type.bytes * k.ne[2]
+    return bytes_of(t).plus(bytes_of(q)).plus(Cost.named(N_READ).times(position))
+
+
 def map_custom(
     function: Callable[..., None],
     *src: Tensor,
@@ -208,5 +278,15 @@ ATTENTION_OPS: tuple[Op, ...] = (
     Op(soft_max, "soft_max", per_element(12), plain_traffic, (0,), in_numpy.soft_max),
     Op(rope, "rope", per_element(6), plain_traffic, (0,), in_numpy.rope),
     Op(flash_attn_ext, "attention", _flash_attn_flops, plain_traffic, None, in_numpy.flash_attn_ext, headwise=(1, 2)),
+    Op(
+        paged_attention,
+        "attention",
+        _paged_attention_flops,
+        _paged_attention_traffic,
+        None,
+        in_numpy.paged_attention,
+        headwise=(1, 2),
+        told_by_data=_seen_and_read,
+    ),
     Op(map_custom, "custom", no_flops, plain_traffic),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -201,10 +202,91 @@ def strided_flashes(type: str) -> Iterator[Case]:
             yield flash(f"{type}-mask-{mask_type}-{layout}", given | strided)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tokens of several sequences, and where their keys and values lie.
+
+    sequences  of each how many tokens it has, and how many of those are read now
+    window     positions that a token sees at most; spare: pages that no sequence has
+    """
+
+    sequences: tuple[tuple[int, int], ...]
+    window: int = 1 << 30
+    spare: int = 3
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(new for _, new in self.sequences)
+
+    @property
+    def n_pages(self) -> int:
+        return sum(self._pages(n) for n, _ in self.sequences) + self.spare
+
+    @staticmethod
+    def _pages(n: int) -> int:
+        return -(-n // ops.PAGE)
+
+    def tokens(self, _rng: np.random.Generator, _shape: Shape) -> Array:
+        seen = [
+            (row, max(position + 1 - self.window, 0), position + 1)
+            for row, (n, new) in enumerate(self.sequences)
+            for position in range(n - new, n)
+        ]
+        return np.array(seen, np.int32).reshape(-1, 3)
+
+    def pages(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Scattered at random; -1 where a row has none, and where no token sees any more."""
+        table, free = np.full(shape, -1, np.int32), iter(rng.permutation(self.n_pages).tolist())
+        for row, (n, new) in enumerate(self.sequences):
+            first = max(n - new + 1 - self.window, 0) // ops.PAGE
+            table[row, first : self._pages(n)] = [next(free) for _ in range(first, self._pages(n))]
+        return table
+
+    def given(self, n_head: int, n_head_kv: int, d_k: int, d_v: int, type: str) -> dict[str, Given]:
+        n, longest = self.n_pages * ops.PAGE, max(self._pages(n) for n, _ in self.sequences)
+        return {
+            "q": f32(n_head, self.n_tokens, d_k),
+            "k": Given((n_head_kv, n, d_k), type, packed=True),
+            "v": Given((n_head_kv, n, d_v), type),
+            "tokens": Given((self.n_tokens, 3), "i32", values=self.tokens),
+            "pages": Given((len(self.sequences), longest), "i32", values=self.pages),
+        }
+
+
+def paged(name: str, given: dict[str, Given], *, timed: bool = False, **options: Any) -> Case:
+    return Case("paged_attention", name, given, partial(ops.paged_attention, **options), ATTENTION, timed)
+
+
+def paged_attentions(type: str) -> Iterator[Case]:
+    several = Batch(((70, 1), (300, 1), (5, 5), (1, 1), (600, 33)))
+    for n, new in ((1, 1), (64, 1), (65, 7), (257, 1), (530, 50), (700, 1)):
+        given = Batch(((n, new),)).given(3, 3, 64, 64, type)
+        yield paged(f"{type}-{new}-of-{n}", given, scale=0.125)
+    for n_head, n_head_kv in ((1, 1), (6, 2), (6, 1), (64, 1), (12, 4)):
+        given = several.given(n_head, n_head_kv, 32, 32, type)
+        yield paged(f"{type}-several-{n_head}-{n_head_kv}", given, scale=0.2)
+    for d_k, d_v in ((1, 1), (15, 17), (40, 24), (128, 128), (256, 256)):
+        yield paged(f"{type}-d-{d_k}-{d_v}", several.given(2, 1, d_k, d_v, type), scale=0.2)
+    for window in (1, 15, 64, 100, 257):
+        given = Batch(several.sequences, window).given(6, 2, 24, 24, type)
+        yield paged(f"{type}-window-{window}", given, scale=0.2)
+        yield paged(f"{type}-window-{window}-sinks", given | {"sinks": f32(6)}, scale=0.2)
+    given = several.given(4, 2, 64, 64, type)
+    yield paged(f"{type}-softcap", given, scale=0.5, softcap=2.0)
+    yield paged(f"{type}-softcap-sinks", given | {"sinks": f32(4)}, scale=0.5, softcap=50.0)
+    yield paged(f"{type}-no-tokens", Batch(((9, 0),)).given(2, 2, 16, 16, type))
+    batches = {"token": ((1024, 1),), "batch": ((1024, 64),), "eight": ((1024, 1),) * 8}
+    for name, sequences in batches.items():
+        for n_head_kv in (8, 2):
+            given = Batch(sequences).given(8, n_head_kv, 64, 64, type)
+            yield paged(f"{name}-{8 // n_head_kv}-{type}", given, scale=0.125, timed=True)
+
+
 CASES = (
     *soft_maxes(),
     *diagonal_masks(),
     *ropes(),
     *(case for type in ("f32", "f16") for packed in (False, True) for case in flashes(type, packed)),
     *(case for type in ("f32", "f16") for case in strided_flashes(type)),
+    *(case for type in ("f32", "f16") for case in paged_attentions(type)),
 )

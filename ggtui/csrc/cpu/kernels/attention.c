@@ -1,16 +1,20 @@
-/* Attention of one head, with the softmax computed online.
+/* Attention of queries that share keys and values, with the softmax computed online.
  *
- * A few queries go together through blocks of 64 positions. Of a block, first the scores are computed: lanes are positions,
- * and the sum over d_k goes in order. Then each query's m, about the maximum so far, is brought up to date: with it grow or
- * shrink l, the sum of exp(score - m), and the output row, the sum of exp(score - m) v. All that is done for each query by
- * itself and in the order of the positions, so a result depends neither on the other queries nor on how many there are. */
+ * Positions are split at multiples of GG_SPLIT, and all queries go through one split after the other, so that its keys and values stay
+ * in the caches: a few queries at a time, through blocks of 64 positions, a page each. Of a block, first the scores are
+ * computed: lanes are positions, and the sum over d_k goes in order. Then each query's m, about the maximum so far, is brought up
+ * to date: with it grow or shrink l, the sum of exp(score - m), and the output row, the sum of exp(score - m) v.
+ *
+ * Each split is begun anew and then joined to those before: so those of one query may be shared out to several threads. Splits lie
+ * at fixed positions, and each query is worked on by itself and in the order of the positions: a result depends neither on the
+ * other queries nor on how many there are. */
 #include "base/cache_line.h"
 #include "exp.h"
 #include "names.h"
 
-
-enum { BLOCK = 64 };
-_Static_assert((int)GG_ATTN_Q <= (int)GG_ATTN_MAX_Q, "gg_attention_tmp");
+enum { BLOCK = GG_PAGE };
+_Static_assert((int)GG_ATTN_Q <= (int)GG_ATTN_MAX_Q, "a group");
+_Static_assert((int)GG_SPLIT % (int)BLOCK == 0, "a split");
 
 GG_INLINE v16 load_kv(const uint8_t *p, int64_t i, int f16) {
     return f16 ? v16_load_f16((const uint16_t *)p + i) : v16_load((const float *)p + i);
@@ -84,22 +88,41 @@ GG_INLINE void add_values(const gg_attention_args *a, float *out, int64_t stride
     }
 }
 
+/* What some positions of a query come to: the sum of exp(score - m) is l, that of exp(score - m) v the output row beside it. */
 typedef struct {
     float m;
     v16 l;
 } gg_online;
 
-/* Scales the scores of query i for the block's first n positions, j0 on, and masks them. Returns their maximum. */
-GG_INLINE float scale_scores(const gg_attention_args *a, float *scores, int64_t i, int64_t j0, int64_t n) {
-    const float *mask = a->mask ? (const float *)((const uint8_t *)a->mask + i * a->mask_nb) + j0 : 0;
-    v16 scale = v16_set1(a->scale), slope = v16_set1(a->slope), lowest = v16_set1(-INFINITY), max = lowest;
+static const gg_online NOTHING = {.m = -INFINITY};
+
+/* Scales the scores of a query for positions [lo, hi) of a block that begins at position j0, and masks them and the others. Returns their
+ * maximum. */
+GG_INLINE float scale_scores(const gg_attention_args *a, const gg_query *query, float *scores, int64_t j0, int64_t lo,
+                             int64_t hi) {
+    const float *mask = query->mask ? query->mask + j0 : 0;
+    v16 scale = v16_set1(a->scale), slope = v16_set1(query->slope), lowest = v16_set1(-INFINITY), max = lowest;
     v16m nan = v16m_first(0);
-    for (int64_t j = 0; j < n; j += 16) {
-        int64_t left = n - j < 16 ? n - j : 16;
+    if (!mask && a->softcap <= 0.0f && lo == 0 && hi == BLOCK) { /* mostly so, and known when compiled how much it is */
+        GG_UNROLL for (int j = 0; j < BLOCK; j += 16) {
+            v16 s = v16_mul(v16_load(scores + j), scale);
+            v16_store(scores + j, s);
+            nan = v16m_or(nan, v16_is_nan(s));
+            max = v16_max(s, max);
+        }
+        return v16m_any(nan) ? NAN : v16_hmax(max);
+    }
+    v16 cap = v16_set1(a->softcap), per_cap = v16_set1(a->softcap > 0.0f ? 1.0f / a->softcap : 0.0f);
+    for (int64_t j = lo / 16 * 16; j < hi; j += 16) {
+        int64_t left = hi - j < 16 ? hi - j : 16;
         v16 s = v16_mul(v16_load(scores + j), scale);
+        if (a->softcap > 0.0f)
+            s = v16_mul(cap, v16_tanh(v16_mul(s, per_cap)));
         if (mask)
             s = v16_fma(slope, left < 16 ? v16_load_n(mask + j, left) : v16_load(mask + j), s);
         s = v16_select(v16m_first(left), s, lowest);
+        if (j < lo)
+            s = v16_select(v16m_first(lo - j), lowest, s);
         v16_store(scores + j, s);
         nan = v16m_or(nan, v16_is_nan(s));
         max = v16_max(s, max);
@@ -120,10 +143,19 @@ GG_INLINE void raise_m(gg_online *state, float max, float *out, int64_t stride) 
         v16_store(out + c, v16_mul(v16_load(out + c), shrink));
 }
 
-/* Turns scores into exp(score - m). */
-GG_INLINE void exponentiate(gg_online *state, float *scores, int64_t n) {
+/* Turns the scores of positions [lo, hi) into exp(score - m), and those before within a vector into 0. */
+GG_INLINE void exponentiate(gg_online *state, float *scores, int64_t lo, int64_t hi) {
     v16 m = v16_set1(state->m), l = state->l;
-    for (int64_t j = 0; j < n; j += 16) {
+    if (lo == 0 && hi == BLOCK) {
+        GG_UNROLL for (int j = 0; j < BLOCK; j += 16) {
+            v16 e = v16_exp(v16_sub(v16_load(scores + j), m));
+            v16_store(scores + j, e);
+            l = v16_add(l, e);
+        }
+        state->l = l;
+        return;
+    }
+    for (int64_t j = lo < hi ? lo / 16 * 16 : hi; j < hi; j += 16) {
         v16 e = v16_exp(v16_sub(v16_load(scores + j), m));
         v16_store(scores + j, e);
         l = v16_add(l, e);
@@ -131,79 +163,144 @@ GG_INLINE void exponentiate(gg_online *state, float *scores, int64_t n) {
     state->l = l;
 }
 
-/* Queries i0 .. i0 + n_q - 1 */
-GG_INLINE void group(const gg_attention_args *a, int64_t i0, int n_q, int f16) {
-    const int64_t stride = (a->d_v + 15) / 16 * 16, k_tile = GG_TILE * a->d_k * (f16 ? 2 : 4);
+/* The output rows in the temporaries: those of the split under way, of the queries that go together, and behind them the sums over all
+ * splits so far, of all queries. */
+GG_INLINE int64_t row_floats(const gg_attention_args *a) { return (a->d_v + 15) / 16 * 16; }
+GG_INLINE float *sum_row(const gg_attention_args *a, int i) { return a->tmp + (GG_ATTN_MAX_Q + i) * row_floats(a); }
+
+/* Joins a split of a query to those before. What is joined to nothing stays as it is, to the sign of zeros. */
+GG_INLINE void join(gg_online *all, float *sum, const gg_online *split, const float *row, int64_t stride) {
+    if (all->m == -INFINITY) {
+        *all = *split;
+        for (int64_t c = 0; c < stride; c += 16)
+            v16_store(sum + c, v16_load(row + c));
+        return;
+    }
+    const float m = split->m <= all->m ? all->m : split->m;
+    v16 old = v16_exp(v16_set1(all->m - m)), new = v16_exp(v16_set1(split->m - m));
+    all->m = m;
+    all->l = v16_fma(split->l, new, v16_mul(all->l, old));
+    for (int64_t c = 0; c < stride; c += 16)
+        v16_store(sum + c, v16_fma(v16_load(row + c), new, v16_mul(v16_load(sum + c), old)));
+}
+
+GG_INLINE int64_t within(int64_t j, int64_t low, int64_t high) { return j < low ? low : j > high ? high : j; }
+
+/* Where the keys and values of the page with position j0 lie; those behind the last one are NULL, or a->next_k and a->next_v. */
+typedef struct {
+    const uint8_t *k, *v;
+} gg_place;
+
+GG_INLINE gg_place place_of(const gg_attention_args *a, int64_t j0, int f16) {
+    const int64_t page = a->pages ? a->pages[j0 / BLOCK] : j0 / BLOCK;
+    return (gg_place){a->k + page * BLOCK * a->d_k * (f16 ? 2 : 4), a->v + page * BLOCK * a->v_nb};
+}
+
+/* Queries i0 .. i0 + n_q - 1 and the positions [from, to) of a split. What comes at `to` is prefetched, if it is anything. */
+GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int n_q, int64_t from, int64_t to, gg_place next_split,
+                     int f16) {
+    const int64_t stride = row_floats(a);
+    const gg_query *queries = a->queries + i0;
     const float *q[GG_ATTN_Q];
     float scores[GG_ATTN_Q * BLOCK];
-    gg_online states[GG_ATTN_Q];
+    gg_online online[GG_ATTN_Q];
+    int is_first = 1;                       /* there is nothing to join it to */
+    int64_t all_from = 0, all_to = INT64_MAX; /* what all of them see */
     for (int i = 0; i < n_q; i++) {
-        q[i] = (const float *)((const uint8_t *)a->q + (i0 + i) * a->q_nb);
-        /* The sink is a first position without a value. */
-        int sink = a->sink && *a->sink > -INFINITY;
-        states[i].m = sink ? *a->sink : -INFINITY;
-        states[i].l = v16_select(v16m_first(sink), v16_set1(1.0f), v16_set1(0.0f));
+        q[i] = queries[i].q;
+        online[i] = NOTHING;
+        is_first &= states[i0 + i].m == -INFINITY;
+        all_from = queries[i].from > all_from ? queries[i].from : all_from;
+        all_to = queries[i].to < all_to ? queries[i].to : all_to;
     }
-    for (int64_t c = 0; c < n_q * stride; c += 16)
-        v16_store(a->tmp + c, v16_set1(0.0f));
+    float *out = is_first ? sum_row(a, i0) : a->tmp;
+    if (!is_first)
+        for (int64_t c = 0; c < n_q * stride; c += 16)
+            v16_store(out + c, v16_set1(0.0f));
 
-    int64_t end = a->n_kv; /* of the last query, who sees most */
-    if (a->causal && a->first + i0 + n_q < end)
-        end = a->first + i0 + n_q;
-    for (int64_t j0 = 0; j0 < end; j0 += BLOCK) {
-        const int n_halves = (int)((end - j0 < BLOCK ? end - j0 + GG_ROWS - 1 : BLOCK) / GG_ROWS);
-        const uint8_t *k = a->k + j0 / GG_TILE * k_tile, *v = a->v + j0 * a->v_nb;
-        /* For one query keys and values come from memory: the next ones are prefetched while these are used. */
-        const uint8_t *next_k = 0, *next_v = 0;
-        if (n_q == 1) {
-            next_k = j0 + BLOCK < end ? k + BLOCK / GG_TILE * k_tile : a->next_k;
-            next_v = j0 + BLOCK < end ? v + BLOCK * a->v_nb : a->next_v;
+    for (int64_t j0 = from / BLOCK * BLOCK; j0 < to; j0 += BLOCK) {
+        int64_t lo[GG_ATTN_Q], hi[GG_ATTN_Q], first = BLOCK, end = 0; /* positions of the block that a query sees, and that any does */
+        const int whole = j0 >= all_from && j0 + BLOCK <= all_to;
+        if (whole) {
+            for (int i = 0; i < n_q; i++) {
+                lo[i] = 0;
+                hi[i] = BLOCK;
+            }
+            first = 0;
+            end = BLOCK;
+        } else {
+            for (int i = 0; i < n_q; i++) {
+                lo[i] = within(queries[i].from - j0, 0, BLOCK);
+                hi[i] = within(queries[i].to - j0, lo[i], BLOCK);
+                if (lo[i] < hi[i]) {
+                    first = lo[i] < first ? lo[i] : first;
+                    end = hi[i] > end ? hi[i] : end;
+                }
+            }
+            if (end == 0)
+                continue;
         }
-        int t = 0;
-        /* One tile at a time reads memory in one stream, the fastest way. */
-        const int together = n_q == 1 ? GG_HALVES : GG_ATTN_HALVES;
-        for (; t + together <= n_halves; t += together)
-            dot_halves(a, q, k, t, n_q, together, f16, next_k, scores);
+        const gg_place here = place_of(a, j0, f16);
+        /* For few queries keys and values come from memory: the next ones are prefetched while these are used. */
+        gg_place next = {0, 0};
+        if (a->n_q <= GG_ATTN_Q)
+            next = j0 + BLOCK < to ? place_of(a, j0 + BLOCK, f16) : next_split;
+
+        const int n_halves = (int)((end + GG_ROWS - 1) / GG_ROWS);
+        int t = (int)(first / GG_TILE) * GG_HALVES;
+        if (n_q == 1 || next.k) { /* one tile at a time reads memory in one stream, the fastest way */
+            for (; t + GG_HALVES <= n_halves; t += GG_HALVES)
+                dot_halves(a, q, here.k, t, n_q, GG_HALVES, f16, next.k, scores);
+        } else {
+            for (; t + GG_ATTN_HALVES <= n_halves; t += GG_ATTN_HALVES)
+                dot_halves(a, q, here.k, t, n_q, GG_ATTN_HALVES, f16, 0, scores);
+        }
         for (; t < n_halves; t++)
-            dot_halves(a, q, k, t, n_q, 1, f16, next_k, scores);
+            dot_halves(a, q, here.k, t, n_q, 1, f16, next.k, scores);
 
         /* One step after the other for all queries, so that they wait for nothing but their own last one. */
-        int64_t ends[GG_ATTN_Q], common = BLOCK; /* positions of the block that a query sees, where any counts */
+        int64_t common_lo = 0, common_hi = BLOCK; /* what all see, where any of it counts */
         for (int i = 0; i < n_q; i++) {
-            int64_t n = a->causal && a->first + i0 + i + 1 < end ? a->first + i0 + i + 1 - j0 : end - j0;
-            n = n < 0 ? 0 : n > BLOCK ? BLOCK : n;
-            const float max = scale_scores(a, scores + i * BLOCK, i0 + i, j0, n);
-            ends[i] = max == -INFINITY ? 0 : n;
-            if (ends[i] > 0)
-                raise_m(&states[i], max, a->tmp + i * stride, stride);
-            common = ends[i] < common ? ends[i] : common;
+            const float max = lo[i] < hi[i] ? scale_scores(a, &queries[i], scores + i * BLOCK, j0, lo[i], hi[i]) : -INFINITY;
+            if (max == -INFINITY)
+                hi[i] = lo[i];
+            else
+                raise_m(&online[i], max, out + i * stride, stride);
+            common_lo = lo[i] > common_lo ? lo[i] : common_lo;
+            common_hi = hi[i] < common_hi ? hi[i] : common_hi;
         }
         for (int i = 0; i < n_q; i++)
-            exponentiate(&states[i], scores + i * BLOCK, ends[i]);
-        add_values(a, a->tmp, stride, scores, v, 0, common, n_q, f16, next_v);
+            exponentiate(&online[i], scores + i * BLOCK, lo[i], hi[i]);
+        if (common_lo > common_hi) /* nothing: each by itself */
+            common_lo = common_hi = BLOCK;
         for (int i = 0; i < n_q; i++)
-            if (ends[i] > common)
-                add_values(a, a->tmp + i * stride, stride, scores + i * BLOCK, v, common, ends[i], 1, f16, 0);
+            if (lo[i] < common_lo && lo[i] < hi[i])
+                add_values(a, out + i * stride, stride, scores + i * BLOCK, here.v, lo[i], hi[i] < common_lo ? hi[i] : common_lo, 1, f16, 0);
+        if (common_lo == 0 && common_hi == BLOCK)
+            add_values(a, out, stride, scores, here.v, 0, BLOCK, n_q, f16, next.v);
+        else
+            add_values(a, out, stride, scores, here.v, common_lo, common_hi, n_q, f16, next.v);
+        for (int i = 0; i < n_q; i++)
+            if (hi[i] > common_hi)
+                add_values(a, out + i * stride, stride, scores + i * BLOCK, here.v, common_hi, hi[i], 1, f16, 0);
     }
-
     for (int i = 0; i < n_q; i++) {
-        float *out = (float *)((uint8_t *)a->out + (i0 + i) * a->out_nb), l = v16_sum(states[i].l);
-        v16 scale = v16_set1(l == 0.0f ? 0.0f : 1.0f / l);
-        int64_t c = 0;
-        for (; c + 16 <= a->d_v; c += 16)
-            v16_store(out + c, v16_mul(v16_load(a->tmp + i * stride + c), scale));
-        if (c < a->d_v)
-            v16_store_n(out + c, v16_mul(v16_load(a->tmp + i * stride + c), scale), a->d_v - c);
+        if (is_first)
+            states[i0 + i] = online[i];
+        else if (online[i].m > -INFINITY || online[i].m != online[i].m)
+            join(&states[i0 + i], sum_row(a, i0 + i), &online[i], out + i * stride, stride);
     }
 }
 
+typedef void split_fn(const gg_attention_args *, gg_online *, int i0, int64_t from, int64_t to, gg_place next);
+
 #define GG_GROUP(n_q)                                                                                                    \
-    static void group_##n_q(const gg_attention_args *a, int64_t i0) {                                                    \
+    static void split_##n_q(const gg_attention_args *a, gg_online *states, int i0, int64_t from, int64_t to, gg_place next) { \
         if (n_q <= GG_ATTN_Q) { /* others are never called */                                                            \
             if (a->kv_type == GG_TYPE_F16)                                                                               \
-                group(a, i0, n_q, 1);                                                                                    \
+                split(a, states, i0, n_q, from, to, next, 1);                                                            \
             else                                                                                                         \
-                group(a, i0, n_q, 0);                                                                                    \
+                split(a, states, i0, n_q, from, to, next, 0);                                                            \
         }                                                                                                                \
     }
 GG_GROUP(1)
@@ -213,9 +310,51 @@ GG_GROUP(4)
 GG_GROUP(5)
 GG_GROUP(6)
 
+static void begin(const gg_attention_args *a, gg_online *states) {
+    for (int i = 0; i < a->n_q; i++) {
+        /* The sink is a first position without a value. */
+        const float *sink = a->queries[i].sink;
+        states[i] = NOTHING;
+        if (sink && *sink > -INFINITY) {
+            states[i].m = *sink;
+            states[i].l = v16_select(v16m_first(1), v16_set1(1.0f), v16_set1(0.0f));
+        }
+        for (int64_t c = 0; c < row_floats(a); c += 16)
+            v16_store(sum_row(a, i) + c, v16_set1(0.0f));
+    }
+}
+
+static void finish(const gg_attention_args *a, const gg_online *states) {
+    for (int i = 0; i < a->n_q; i++) {
+        const float *row = sum_row(a, i), l = v16_sum(states[i].l);
+        float *out = a->queries[i].out;
+        v16 scale = v16_set1(l == 0.0f ? 0.0f : 1.0f / l);
+        int64_t c = 0;
+        for (; c + 16 <= a->d_v; c += 16)
+            v16_store(out + c, v16_mul(v16_load(row + c), scale));
+        if (c < a->d_v)
+            v16_store_n(out + c, v16_mul(v16_load(row + c), scale), a->d_v - c);
+    }
+}
+
 void GG_KERNEL(attention)(const gg_attention_args *a) {
-    static void (*const groups[GG_ATTN_MAX_Q + 1])(const gg_attention_args *, int64_t) = {
-        0, group_1, group_2, group_3, group_4, group_5, group_6};
-    for (int64_t i = 0; i < a->n_q; i += GG_ATTN_Q)
-        groups[a->n_q - i < GG_ATTN_Q ? a->n_q - i : GG_ATTN_Q](a, i);
+    static split_fn *const splits[GG_ATTN_MAX_Q + 1] = {0, split_1, split_2, split_3, split_4, split_5, split_6};
+    gg_online states[GG_ATTN_QUERIES];
+    int64_t from = INT64_MAX, to = 0; /* what any query sees */
+    for (int i = 0; i < a->n_q; i++) {
+        const gg_query *query = &a->queries[i];
+        if (query->from < query->to) {
+            from = query->from < from ? query->from : from;
+            to = query->to > to ? query->to : to;
+        }
+    }
+    begin(a, states);
+    for (int64_t end; from < to; from = end) {
+        end = (from / GG_SPLIT + 1) * GG_SPLIT;
+        end = end < to ? end : to;
+        const gg_place next = end < to ? place_of(a, end, a->kv_type == GG_TYPE_F16) : (gg_place){a->next_k, a->next_v};
+        for (int i = 0; i < a->n_q; i += GG_ATTN_Q)
+            splits[a->n_q - i < GG_ATTN_Q ? a->n_q - i : GG_ATTN_Q](a, states, i, from, end, next);
+    }
+    finish(a, states);
 }

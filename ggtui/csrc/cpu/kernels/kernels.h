@@ -17,7 +17,9 @@
 #include "cpu/op_numbers.h"
 
 enum {
-    GG_ATTN_MAX_Q = 6, /* most queries that attention works on at once */
+    GG_ATTN_QUERIES = 48, /* most queries of a call of attention */
+    GG_ATTN_MAX_Q = 6,    /* most that it works on at once */
+    GG_SPLIT = 256,       /* positions after which a sum over them is begun anew */
 };
 
 /* 32 activations as 8-bit numbers for the integer mul_mat: 48 bytes, 12 bits a value. */
@@ -69,30 +71,31 @@ typedef struct {
     int64_t residual_nb;
 } gg_mul_mat_args;
 
-/* One head's queries against its keys and values, softmax computed online over blocks of 64 positions, in order.
- * Query i (0..n_q-1) sees positions j < n_kv, and with `causal` only j <= first + i.
- * One that sees nothing, or only positions with a score of -inf, gets zeros. */
+/* A query of attention: it sees the positions from `from` to `to` - 1. One that sees none, or only positions with a score of -inf, gets
+ * zeros. */
 typedef struct {
-    int64_t d_k, d_v;
-    int64_t n_kv;
-    int64_t n_q;
-    const float *q;         /* n_q rows of d_k, q_nb bytes apart */
-    int64_t q_nb;
-    int kv_type;            /* GG_TYPE_F32 or GG_TYPE_F16, of k and v both */
-    const uint8_t *k;       /* packed: [n_kv / 32 rounded up][d_k][32] */
-    const uint8_t *v;       /* a row of d_v for each position, v_nb bytes apart */
-    int64_t v_nb;
-    float scale;            /* of q . k */
-    const float *mask;      /* added to scale * q . k, times slope: a row of n_kv for each query, mask_nb bytes apart; or NULL */
-    int64_t mask_nb;
+    const float *q;         /* [d_k] */
+    float *out;             /* [d_v] */
+    int64_t from, to;
+    const float *mask;      /* of each position, added to its score times slope; or NULL */
     float slope;
     const float *sink;      /* a logit that takes part in the softmax and has no value; or NULL */
-    int causal;
-    int64_t first;
-    float *out;             /* n_q rows of d_v, out_nb bytes apart */
-    int64_t out_nb;
-    float *tmp;             /* gg_attention_tmp(d_k, d_v) floats */
-    const uint8_t *next_k;  /* the next keys and values to be worked on, which a single query prefetches; or NULL */
+} gg_query;
+
+/* Queries that share keys and values, which lie in pages of GG_PAGE positions. */
+typedef struct {
+    int64_t d_k, d_v;
+    const gg_query *queries; /* [n_q] */
+    int n_q;                 /* up to GG_ATTN_QUERIES */
+    int kv_type;             /* GG_TYPE_F32 or GG_TYPE_F16, of k and v both */
+    const uint8_t *k;        /* packed: a page is [2][d_k][32] */
+    const uint8_t *v;        /* a row of d_v for each position, v_nb bytes apart */
+    int64_t v_nb;
+    const int32_t *pages;    /* where positions GG_PAGE j and on lie: in page pages[j]; NULL: in page j */
+    float scale;             /* of q . k */
+    float softcap;           /* c > 0: scores s become c tanh(s / c) */
+    float *tmp;              /* gg_attention_tmp(d_v) floats */
+    const uint8_t *next_k;   /* the page that is worked on next, which few queries prefetch; or NULL */
     const uint8_t *next_v;
 } gg_attention_args;
 
@@ -111,7 +114,7 @@ typedef struct {
     void (*attention)(const gg_attention_args *);
 } gg_kernels;
 
-int64_t gg_attention_tmp(int64_t d_k, int64_t d_v);
+int64_t gg_attention_tmp(int64_t d_v);
 typedef void (*gg_mul_mat_fn)(const gg_mul_mat_args *);
 gg_mul_mat_fn gg_mul_mat_kernel(const gg_kernels *kernels, int type); /* NULL where the type has none */
 #endif

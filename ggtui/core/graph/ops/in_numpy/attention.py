@@ -8,6 +8,7 @@ from ggtui.core.errors import GgtuiError
 from ggtui.core.graph.ops.in_numpy.arrays import Array, Params
 
 NORMAL, NEOX = 0, 2  # rope's modes
+PAGE = 64  # positions of keys and values that lie together
 
 
 def mul_mat(params: Params, a: Array, b: Array) -> Array:
@@ -117,3 +118,34 @@ def flash_attn_ext(
         scores = diag_mask_inf((n_kv - n_tokens,), scores)
     weights = soft_max((scale, max_bias), scores, mask, sinks)
     return (weights @ _for_each_group(v, n3, n_head)).swapaxes(1, 2)
+
+
+def paged_attention(
+    params: Params, q: Array, k: Array, v: Array, tokens: Array, pages: Array, sinks: Array | None = None
+) -> Array:
+    """soft_max(cap(scale * q . k)) . v of each token over the positions it sees; where softcap is above 0, cap(s) is
+    softcap tanh(s / softcap). Raises GgtuiError for positions, rows and pages that there are not.
+
+    q (d_k, n_tokens, n_head), k (d_k, PAGE n_pages, n_head_kv), v (d_v, PAGE n_pages, n_head_kv), tokens (3, n_tokens):
+    a row of `pages`, from and to, pages (n, n_rows), sinks as for soft_max -> (d_v, n_head, n_tokens)
+
+    Positions PAGE j to PAGE (j + 1) - 1 of a row lie in page pages[j]. Neighbouring heads of q share one of k and v.
+    """
+    scale, softcap = params
+    _, n_head, n_tokens, _ = q.shape
+    n_head_kv, n_stored, d_v = v.shape[1:]
+    result = np.zeros((1, n_tokens, n_head, d_v))
+    for i, (row, first, end) in enumerate(tokens.reshape(-1, 3).tolist()):
+        if not (0 <= row < pages.shape[2] and 0 <= first <= end <= PAGE * pages.shape[3]):
+            raise GgtuiError(f"paged_attention: token {i} sees positions {first} to {end} of row {row}")
+        seen = np.arange(first, end)
+        of_seen = pages[0, 0, row, seen // PAGE]
+        if ((of_seen < 0) | (of_seen >= n_stored // PAGE)).any():
+            raise GgtuiError(f"paged_attention: row {row} has a page that there is not")
+        at = of_seen * PAGE + seen % PAGE
+        keys, values = (np.repeat(a[0][:, at], n_head // n_head_kv, axis=0) for a in (k, v))  # (n_head, n_seen, d)
+        scores = (q[0, :, i, None] @ keys.swapaxes(1, 2))[None] * scale  # (1, n_head, 1, n_seen)
+        if softcap > 0:
+            scores = softcap * np.tanh(scores / softcap)
+        result[0, i] = (soft_max((1.0, 0.0), scores, None, sinks) @ values)[0, :, 0]
+    return result

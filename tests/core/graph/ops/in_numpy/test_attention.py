@@ -10,7 +10,7 @@ import pytest
 from ggtui.core.errors import GgtuiError
 from ggtui.core.graph.ops import OPS
 from ggtui.core.graph.ops.in_numpy import Array
-from ggtui.core.graph.ops.in_numpy.attention import alibi_slopes
+from ggtui.core.graph.ops.in_numpy.attention import PAGE, alibi_slopes
 
 
 def values(*shape: int, seed: int = 0) -> Array:
@@ -114,3 +114,21 @@ def test_more_queries_than_positions_cannot_be_causal() -> None:
     q, k = values(1, 1, 3, 4), values(1, 1, 2, 4)
     with pytest.raises(GgtuiError, match="3 queries for 2 positions"):
         OPS["flash_attn_ext"].reference((1.0, 0.0, 1), q, k, k, None, None)
+
+
+@pytest.mark.parametrize("softcap", [0.0, 1.5])
+@pytest.mark.parametrize("with_sinks", [False, True])
+def test_paged_attention(softcap: float, with_sinks: bool) -> None:
+    q, k, v = values(1, 4, 3, 5), values(1, 2, 4 * PAGE, 5, seed=1), values(1, 2, 4 * PAGE, 7, seed=4)
+    sinks = values(1, 1, 1, 4, seed=3) if with_sinks else None
+    pages = np.array([[3, 1], [2, 9]]).reshape(1, 1, 2, 2)
+    tokens = np.array([[0, 60, 66], [1, 0, 1], [0, 5, 5]])
+    got = OPS["paged_attention"].reference((0.5, softcap), q, k, v, tokens.reshape(1, 1, 3, 3), pages, sinks)
+    assert got.shape == (1, 3, 4, 7) and not got[0, 2].any()
+    for i, at in enumerate(([3 * PAGE + 60 + j for j in range(4)] + [PAGE, PAGE + 1], [2 * PAGE])):
+        for h in range(4):
+            x = [0.5 * math.fsum(q[0, h, i] * k[0, h // 2, j]) for j in at]
+            x = [softcap * math.tanh(s / softcap) for s in x] if softcap else x
+            weights = softmax(x, None if sinks is None else sinks[0, 0, 0, h])
+            want = sum((w * v[0, h // 2, j] for j, w in zip(at, weights, strict=True)), np.zeros(7))
+            np.testing.assert_allclose(got[0, i, h], want, rtol=1e-10, atol=1e-14)

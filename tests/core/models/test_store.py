@@ -1,4 +1,4 @@
-"""The cache of keys and values: sizes, memory, types."""
+"""The store of keys and values: sizes, memory, types, groups."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import pytest
 
 from ggtui import Graph, ops
 from ggtui.core.errors import UsageError
-from ggtui.core.models.kv_cache import KV_TYPES, KVCache
+from ggtui.core.models.store import KV_TYPES, KeysValues, Store, pages_of
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.device import DEVICE
 
 
+def store(n_layer: int, d: int, n_head_kv: int, n_ctx: int, type: str) -> Store:
+    return Store([KeysValues(d, d, n_head_kv)] * n_layer, n_ctx, type, DEVICE.layout, batch=512)
+
+
 def test_a_tensor_of_each_kind_a_layer() -> None:
-    kv = KVCache(3, 8, 2, 40, "f16", DEVICE.layout)
+    kv = store(3, 8, 2, 40, "f16")
     assert [t.name for t in kv.k] == [f"blk.{i}.k_cache" for i in range(3)]
     assert [t.name for t in kv.v] == [f"blk.{i}.v_cache" for i in range(3)]
     for t in (*kv.k, *kv.v):
-        assert t.ne == (8, 40, 2, 1)
+        assert t.ne == (8, 64, 2, 1), "whole pages"
         assert t.type.name == "f16"
         assert not t.numpy().any()
     assert all(t.packed for t in kv.k)
@@ -27,14 +31,13 @@ def test_a_tensor_of_each_kind_a_layer() -> None:
 @pytest.mark.parametrize(("type", "size"), [("f16", 2), ("f32", 4)])
 @pytest.mark.parametrize("n_ctx", [16, 32, 33, 1024])
 def test_bytes(type: str, size: int, n_ctx: int) -> None:
-    kv = KVCache(2, 64, 3, n_ctx, type, DEVICE.layout)
+    kv = store(2, 64, 3, n_ctx, type)
     assert kv.bytes_per_token == 2 * 2 * 3 * 64 * size
-    tiles = -(-n_ctx // 32) * 32  # keys take whole tiles of 32 positions
-    assert kv.n_bytes == 2 * 3 * 64 * size * (tiles + n_ctx)
+    assert kv.n_bytes == 2 * 2 * 3 * 64 * size * (-(-n_ctx // 64) * 64)  # whole pages
 
 
 def test_a_large_prompt_moves_an_empty_cache_to_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    kv = KVCache(2, 64, 3, 1024, "f16", DEVICE.layout)
+    kv = store(2, 64, 3, 1024, "f16")
     moves: list[int] = []
     monkeypatch.setattr(kv.context, "use_huge_pages", lambda: moves.append(1) or Context.use_huge_pages(kv.context))
     for n_past, n in ((0, 256), (1, 257), (300, 700)):
@@ -49,12 +52,12 @@ def test_a_large_prompt_moves_an_empty_cache_to_huge_pages(monkeypatch: pytest.M
 def test_types() -> None:
     assert KV_TYPES == ("f16", "f32")
     with pytest.raises(UsageError, match="kv-type 'q8_0': choose one of f16, f32"):
-        KVCache(1, 8, 1, 16, "q8_0", DEVICE.layout)
+        store(1, 8, 1, 16, "q8_0")
 
 
 @pytest.mark.parametrize("type", KV_TYPES)
 def test_rows_written_are_rows_read(type: str) -> None:
-    kv = KVCache(1, 8, 2, 33, type, DEVICE.layout)
+    kv = store(1, 8, 2, 33, type)
     ctx, rng = Context(), np.random.default_rng(0)
     values = rng.integers(-100, 100, (2, 2, 4, 8)).astype(np.float32)  # k and v: (n_head_kv, n_tokens, d_head)
     at = np.array([0, 15, 31, 32])
@@ -63,7 +66,7 @@ def test_rows_written_are_rows_read(type: str) -> None:
         g.build_forward_expand(ops.set_rows(cache, ctx.tensor(x), ctx.tensor(at)))
     g.compute(threads=2)
     for cache, x in zip((kv.k[0], kv.v[0]), values, strict=True):
-        want = np.zeros((2, 33, 8))
+        want = np.zeros((2, 64, 8))
         want[:, at] = x
         assert np.array_equal(cache.numpy(), want)
 
@@ -74,3 +77,34 @@ def test_set_rows_of_no_values() -> None:
     g = Graph()
     g.build_forward_expand(ops.set_rows(table, rows, ctx.tensor(np.array([1, 31], np.int32))))
     g.compute(threads=2)
+
+
+def test_layers_of_one_window_are_a_group() -> None:
+    layers = [KeysValues(8, 16, 1), KeysValues(16, 8, 2, 100), KeysValues(32, 32, 1), KeysValues(8, 8, 4, 100)]
+    kv = Store(layers, 1000, "f32", DEVICE.layout, batch=64, n_sequences=3)
+    assert [(g.window, g.layers, g.n_pages) for g in kv.groups] == [(0, (0, 2), 3 * 16), (100, (1, 3), 3 * 4)]
+    assert kv.group_of == (0, 1, 0, 1)
+    assert [t.ne for t in kv.k] == [(8, 3072, 1, 1), (16, 768, 2, 1), (32, 3072, 1, 1), (8, 768, 4, 1)]
+    assert [t.ne for t in kv.v] == [(16, 3072, 1, 1), (8, 768, 2, 1), (32, 3072, 1, 1), (8, 768, 4, 1)]
+    assert kv.bytes_per_token == 4 * (8 + 16 + 2 * (16 + 8) + 64 + 4 * 16)
+
+
+@pytest.mark.parametrize(("n_ctx", "window", "batch", "n"), [
+    (64, 0, 512, 1), (65, 0, 1, 2), (100_000, 4096, 512, 73), (100_000, 1, 1, 2), (128, 4096, 512, 2),
+])  # fmt: skip
+def test_pages_of_a_sequence(n_ctx: int, window: int, batch: int, n: int) -> None:
+    assert pages_of(n_ctx, window, batch) == n
+
+
+@pytest.mark.parametrize("type", KV_TYPES)
+def test_a_page_is_copied_in_all_layers_of_its_group_alone(type: str) -> None:
+    kv = Store([KeysValues(8, 4, 2), KeysValues(8, 8, 3, 9), KeysValues(16, 8, 1)], 256, type, DEVICE.layout, batch=64)
+    rng = np.random.default_rng(0)
+    for t in (*kv.k, *kv.v):
+        t.set(rng.integers(-9, 9, tuple(reversed(t.ne[:3]))).astype(np.float32))
+    before = [t.numpy().copy() for t in (*kv.k, *kv.v)]
+    kv.copy_page(0, 1, 3)
+    for i, (was, t) in enumerate(zip(before, (*kv.k, *kv.v), strict=True)):
+        if i % 3 != 1:
+            was[:, 192:256] = was[:, 64:128]
+        assert np.array_equal(t.numpy(), was)

@@ -17,7 +17,7 @@ def test_a_large_batchs_memory_is_given_back_and_its_results_stay_the_same(
     session = ggtui.load(threads=1, batch=64)
     ids = list(range(100, 148))
     first = session.eval(ids, all_logits)
-    (batch,) = [r for r in session._runners.values() if r.capacity > 1]
+    (batch,) = [r for r in session.engine._runners.values() if r.capacity > 1]
     assert batch.filled and batch.plan.arena.any()
     for _ in range(2):
         one = session.eval([7])

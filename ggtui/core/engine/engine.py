@@ -1,0 +1,308 @@
+"""The engine: what a model's tokens are run with, for any number of sequences."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence as Seq
+from typing import Any, NamedTuple, Self, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.engine.batch import MAX_OUTPUTS, Feed, Piece, Runner
+from ggtui.core.engine.generation import Generation, Options
+from ggtui.core.engine.locks import ForkedLock
+from ggtui.core.engine.memory import Memory, Sequence
+from ggtui.core.engine.model import Model
+from ggtui.core.errors import ContextFullError, UsageError
+from ggtui.core.models.base import ModelGraph, make_inputs
+from ggtui.core.runtime.cores import usable_cores
+from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeRecord, NodeTotal, TokenRecord
+
+MAX_BATCH = 4096
+PROFILES = ("off", "light", "full")
+
+
+class StepRecord(NamedTuple):
+    """What a step gave: logits (n_outputs, n_vocab), overwritten by the next one, and the record of its run."""
+
+    logits: NDArray[np.float32]
+    record: TokenRecord
+
+
+class Engine:
+    """Plans, their inputs, and the pages of the sequences that it reads; steps are taken one at a time.
+
+    n_ctx  tokens of a sequence at most; batch  tokens of a step at most; recording  whether runs are, as `profile` says
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        threads: int | None = None,
+        ctx: int | None = None,
+        kv_type: str = "f16",
+        batch: int = 512,
+        isa: str | None = None,
+        fused: bool = True,
+        record: bool | str = False,
+        rest: bool = True,
+        n_sequences: int = 1,
+    ) -> None:
+        if not 1 <= batch <= MAX_BATCH:
+            raise UsageError(f"batch {batch}: must be 1 to {MAX_BATCH}")
+        if ctx is not None and ctx < 1:
+            raise UsageError(f"ctx {ctx}: must be at least 1")
+        if n_sequences < 1:
+            raise UsageError(f"n_sequences {n_sequences}: must be at least 1")
+        if isinstance(record, str) and record not in PROFILES:
+            raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
+        self._made_ns = time.perf_counter_ns()
+        self.model, self.device = model, model.device
+        self.pool = self.device.pool(usable_cores() if threads is None else threads, rest=rest)
+        self.n_ctx = min(ctx or model.hparams.n_ctx, model.hparams.n_ctx)
+        self.batch = min(batch, self.n_ctx * n_sequences)
+        self.kv_type = kv_type
+        self._isa, self.fused = isa, fused
+        self.profile = record if isinstance(record, str) else "full" if record else "off"
+        self.recording = True
+        self.memory = self.new_memory(kv_type, n_sequences)
+        self._kv_bytes_per_token = self.memory.store.bytes_per_token
+        self._runners: dict[int, Runner] = {}
+        self._running: Runner | None = None
+        self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
+        self._alone = ForkedLock()  # held during a step
+        self._closed = False
+        self.one = self._runner(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back plans and threads, and with the last of its sequences the pages. Nothing is read any more."""
+        with self._alone:
+            if not self._closed:
+                self._closed = True
+                self._runners.clear()
+                del self.one, self.memory, self.pool
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the engine is closed; make another one of its model")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `Graph.plan` makes a graph ready with to run as this engine's do, but for fusion."""
+        return {"isa": self._isa, "device_name": self.device.name}
+
+    @property
+    def threads(self) -> int:
+        return int(self.pool.threads)
+
+    @property
+    def isa(self) -> str:
+        return str(self.one.plan.isa)
+
+    def open(self) -> Sequence:
+        """A new sequence. Raises UsageError where there are n_sequences already."""
+        self._check_open()
+        return self.memory.open()
+
+    def new_memory(self, kv_type: str, n_sequences: int = 1) -> Memory:
+        """Room for the keys and values of so many sequences."""
+        return Memory(
+            self.model.layers, self.n_ctx, kv_type, self.device.layout, batch=self.batch, n_sequences=n_sequences
+        )
+
+    def new_graph(
+        self, n_tokens: int, n_outputs: int | None = None, memory: Memory | None = None
+    ) -> tuple[ModelGraph, Feed]:
+        """The model's graph for up to n_tokens tokens, of which up to n_outputs (None: all) give logits, over this
+        engine's memory or another one, and what fills its inputs; not planned yet."""
+        memory = memory or self.memory
+        inputs = make_inputs(n_tokens, n_outputs, memory.store.group_of, memory.tables)
+        return self.model.graph(memory.store, inputs), Feed(inputs, memory)
+
+    def _runner(self, n_tokens: int) -> Runner:
+        """The runner for so many tokens: one for a single token and one for all larger batches."""
+        capacity = 1 if n_tokens == 1 else self.batch
+        if capacity not in self._runners:
+            graph, feed = self.new_graph(capacity, min(capacity, MAX_OUTPUTS))
+            plan = graph.plan(fused=self.fused, **self.options)
+            recorder = plan.recorder(self.profile, self.threads)
+            self._runners[capacity] = Runner(len(self._runners), graph, feed, plan, recorder, capacity)
+        return self._runners[capacity]
+
+    def check(self, sequence: Sequence, tokens: Seq[int] | NDArray[np.int64]) -> None:
+        """Raise UsageError for no tokens or one that does not exist, ContextFullError where they don't fit."""
+        n, n_vocab = len(tokens), self.model.hparams.n_vocab
+        if not n:
+            raise UsageError("eval: no tokens")
+        if n > 1 or not 0 <= tokens[0] < n_vocab:
+            ids = np.asarray(tokens)
+            if ids.min() < 0 or ids.max() >= n_vocab:
+                bad = int(ids[(ids < 0) | (ids >= n_vocab)][0])
+                raise UsageError(f"eval: token {bad} is not 0 to {n_vocab - 1}")
+        if sequence.n_past + n > self.n_ctx:
+            larger = " or a larger --ctx" if self.n_ctx < self.model.hparams.n_ctx else ""
+            raise ContextFullError(
+                f"{n} tokens after {sequence.n_past} don't fit into the context of {self.n_ctx}; "
+                f"use a shorter prompt{larger}"
+            )
+
+    def _check_step(self, pieces: Seq[Piece], n: int) -> None:
+        """Raise what `step` does before it begins."""
+        self._check_open()
+        if len(pieces) > 1 and len({id(p.sequence) for p in pieces}) < len(pieces):
+            raise UsageError("step: a sequence is there twice; give its tokens as one piece")
+        n_outputs, most = sum(len(p.outputs) for p in pieces), min(n, MAX_OUTPUTS)
+        if not 1 <= n <= self.batch or not 1 <= n_outputs <= most:
+            raise UsageError(
+                f"step: {n} tokens, {n_outputs} with logits; there may be 1 to {self.batch}, and 1 to {most}"
+            )
+        for p in pieces:
+            if self.memory is not p.sequence.memory or p.sequence.row < 0:
+                raise UsageError("step: a sequence that is closed, or another engine's")
+            self.check(p.sequence, p.tokens)
+            for i in p.outputs:
+                if not -len(p.tokens) <= i < len(p.tokens):
+                    raise UsageError(f"step: logits of token {i} of {len(p.tokens)}")
+
+    def read(
+        self, sequence: Sequence, ids: Seq[int], *, all_logits: bool = False
+    ) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]:
+        """Read tokens after those that a sequence has read. Returns the logits of the last one, float32 (n_vocab,), or
+        of each, (n_tokens, n_vocab), and the record of each step.
+
+        Raises what `check` does, then nothing is read; UsageError while another thread reads on the sequence.
+        """
+        self._check_open()
+        with sequence.reader:
+            tokens = np.asarray(ids, np.int64).reshape(-1)
+            self.check(sequence, tokens)
+            if self.memory.n_sequences == 1:
+                self.memory.store.make_room(sequence.n_past, len(tokens))
+            rows = np.empty((len(tokens) if all_logits else 1, self.model.hparams.n_vocab), np.float32)
+            runs = []
+            most = min(self.batch, MAX_OUTPUTS) if all_logits else self.batch
+            for at in range(0, len(tokens), most):
+                part = tokens[at : at + most]
+                pieces = [Piece(sequence, part, range(len(part)) if all_logits else (-1,))]
+                with self._alone:
+                    logits, record = self.step(pieces)
+                    rows[at if all_logits else 0 :][: len(logits)] = logits
+                runs.append(record)
+            sequence.logits = rows[-1]
+            return (rows if all_logits else rows[0]), tuple(runs)
+
+    def rewind(self, sequence: Sequence, n_tokens: int) -> None:
+        """Have a sequence forget what it read after n_tokens; what a window has passed of these is read again."""
+        with sequence.reader:
+            known = sequence.rewind(n_tokens)
+            if known < n_tokens:
+                self.read(sequence, sequence.tokens[known:n_tokens])
+
+    def shift(self, sequence: Sequence) -> list[int]:
+        """Make room in a full context: forget all, and return the newer half of the tokens, to be read anew."""
+        with sequence.reader:
+            kept = sequence.tokens[-(self.n_ctx // 2) :] if self.n_ctx > 1 else sequence.tokens[-1:]
+            sequence.rewind(0)
+            sequence.tokens.clear()
+            return kept
+
+    def submit(self, prompt: str | Seq[int], n_predict: int = 200, **options: Unpack[Options]) -> Generation:
+        """A generation of a sequence of its own, which ends with it. Several may be read in turns, or from several
+        threads. Raises UsageError where there are n_sequences already, and for options out of range."""
+        sequence = self.open()
+        try:
+            return Generation(self, sequence, prompt, n_predict, owns=True, **options)
+        except BaseException:
+            sequence.close()
+            raise
+
+    def step(self, pieces: Seq[Piece]) -> StepRecord:
+        """Read pieces of different sequences, at most `batch` tokens in all, of which at most 64 give logits.
+
+        Raises UsageError for more of them, and what `check` does; then nothing is read.
+        """
+        n = sum(len(p.tokens) for p in pieces)
+        with self._alone:
+            self._check_step(pieces, n)
+            try:
+                for p in pieces:
+                    p.sequence.make_room(len(p.tokens))
+            except ContextFullError:
+                for p in pieces:  # give back what they got
+                    p.sequence.rewind(p.sequence.n_past)
+                raise
+            runner = self._runner(n)
+            record = self._run(runner, pieces, n)
+            return StepRecord(runner.graph.logits.numpy().reshape(-1, self.model.hparams.n_vocab), record)
+
+    def _run(self, runner: Runner, pieces: Seq[Piece], n: int) -> TokenRecord:
+        runner.take_memory(n)
+        if runner.capacity == 1:
+            for other in self._runners.values():
+                other.give_memory_back()
+        sizes = runner.feed.fill(pieces)
+        recorder = runner.recorder if self.recording else None
+        with self._stopping:
+            self._running = runner
+        started = time.perf_counter_ns()
+        try:
+            runner.plan.run(self.pool, sizes, recorder)
+        finally:
+            with self._stopping:
+                self._running = None
+                runner.plan.forget_stop()
+        ns = time.perf_counter_ns() - started
+        n_past = pieces[0].sequence.n_past
+        parts = tuple((p.sequence.n_past, len(p.tokens)) for p in pieces) if len(pieces) > 1 else ()
+        for p in pieces:
+            p.sequence.add(p.tokens)
+        records: Seq[NodeRecord] = ()
+        dropped = 0
+        if recorder is not None and self.profile == "full":
+            records, dropped = recorder.take()
+        unscheduled = recorder.unscheduled() if recorder is not None else ()
+        kv_bytes = sum(p.sequence.n_past for p in pieces) * self._kv_bytes_per_token
+        start_ns = started - self._made_ns
+        n_outputs = sizes.get("n_outputs", 1)
+        return TokenRecord(
+            n_past, n, ns, 0, runner.index, records, dropped, kv_bytes, start_ns, unscheduled, n_outputs, parts
+        )
+
+    def stop(self) -> None:
+        """End the step under way, if there is one, at its next node; from any thread."""
+        with self._stopping:
+            if self._running is not None:
+                self._running.plan.stop()
+
+    def memory_use(self) -> MemoryUse:
+        """Bytes by owner, now."""
+        runners = self._runners.values()
+        weights = sum(t.n_bytes for t in self.model.weights.values())
+        batch = sum(r.plan.arena_bytes for r in runners if r.capacity > 1)
+        records = sum(r.recorder.n_bytes for r in runners if r.recorder)
+        scratch = sum(r.plan.scratch_bytes(self.threads) for r in runners)
+        return MemoryUse(weights, self.memory.store.n_bytes, self.one.plan.arena_bytes, batch, scratch, records)
+
+    def graphs(self) -> tuple[GraphInfo, ...]:
+        """The graphs that token records point at by `graph`."""
+        return tuple(r.plan.info(self.threads) for r in self._runners.values())
+
+    def clear_totals(self) -> None:
+        """Begin a light profile's sums anew."""
+        if self.profile == "light":
+            for runner in self._runners.values():
+                runner.recorder.clear()
+
+    def totals(self) -> tuple[NodeTotal, ...]:
+        """A light profile's sums since then."""
+        light = self._runners.values() if self.profile == "light" else ()
+        return tuple(total for r in light for total in r.recorder.node_totals(r.index))

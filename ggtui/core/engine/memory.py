@@ -1,0 +1,192 @@
+"""What sequences remember: which pages of a store hold the keys and values of which tokens.
+
+A page belongs to as many sequences as it has references: a fork shares all pages, and whoever writes to a shared one
+gets a copy of its own first. The page tables are what paged attention reads: a row for each sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.engine.locks import ForkedLock, OneReader
+from ggtui.core.errors import ContextFullError, UsageError
+from ggtui.core.graph.ops import PAGE
+from ggtui.core.models.base import values
+from ggtui.core.models.store import KeysValues, Layout, Store
+from ggtui.core.runtime.context import Context
+
+
+class Memory:
+    """The pages of n_sequences sequences of up to n_ctx tokens each.
+
+    tables  of each of the store's groups: i32 (pages of n_ctx tokens, n_sequences)
+    """
+
+    def __init__(
+        self, layers: Seq[KeysValues], n_ctx: int, type: str, layout: Layout, *, batch: int, n_sequences: int = 1
+    ) -> None:
+        self.n_ctx, self.n_sequences = n_ctx, n_sequences
+        self.store = Store(layers, n_ctx, type, layout, batch=batch, n_sequences=n_sequences)
+        context, ne = Context(), (-(-n_ctx // PAGE), n_sequences)
+        self.tables = [context.new_tensor("i32", ne, "pages") for _ in self.store.groups]
+        self.rows = [values(table).reshape(n_sequences, -1) for table in self.tables]
+        self.lock = ForkedLock()  # held while pages change hands; sequences of several threads share them
+        self._free_rows = list(reversed(range(n_sequences)))
+        self._free = [list(reversed(range(group.n_pages))) for group in self.store.groups]
+        self._references = [np.zeros(group.n_pages, np.int32) for group in self.store.groups]
+
+    def open(self) -> Sequence:
+        """An empty sequence. Raises UsageError where there are n_sequences already."""
+        with self.lock:
+            if not self._free_rows:
+                raise UsageError(f"there are {self.n_sequences} sequences already; close one, or ask for room for more")
+            return Sequence(self, self._free_rows.pop())
+
+    def n_free(self, group: int) -> int:
+        """Pages that nobody has."""
+        return len(self._free[group])
+
+    def check_free(self, group: int, n: int) -> None:
+        """Raise ContextFullError where there are fewer."""
+        if n > len(self._free[group]):
+            raise ContextFullError("all pages of keys and values are in use; close a sequence or ask for room for more")
+
+    def take(self, group: int) -> int:
+        """A page of nobody's; there must be one."""
+        page = self._free[group].pop()
+        self._references[group][page] = 1
+        return page
+
+    def is_shared(self, group: int, at: int, row: int) -> bool:
+        """Whether others have the page at index `at` of a row of the table."""
+        return bool(self._references[group][self.rows[group][row, at]] > 1)
+
+    def share(self, group: int, pages: NDArray[np.int32]) -> None:
+        """One more sequence has these."""
+        self._references[group][pages] += 1
+
+    def drop(self, group: int, pages: NDArray[np.int32]) -> None:
+        """One sequence less has these."""
+        self._references[group][pages] -= 1
+        unused = [int(page) for page in pages if not self._references[group][page]]
+        self._free[group] += reversed(unused)  # so that they are taken again in their order
+
+    def own(self, group: int, page: int) -> int:
+        """A copy of a page that others have too, in its place."""
+        copy = self.take(group)
+        self.store.copy_page(group, page, copy)
+        self._references[group][page] -= 1
+        return copy
+
+    def give_row(self, row: int) -> None:
+        """A sequence has ended."""
+        self._free_rows.append(row)
+
+
+class Sequence:
+    """Tokens, read one after the other.
+
+    tokens  those that were read, n_past of them, and after them those chosen that are still to be read
+    row     of the page tables
+    reader  to be held by who reads or forgets tokens
+    logits  of the last token read, float32 (n_vocab,); empty before
+    first   of each group the first page that is still held; those before it lay outside of the window
+    """
+
+    def __init__(self, memory: Memory, row: int) -> None:
+        self.memory, self.row = memory, row
+        self.reader = OneReader()
+        self.tokens: list[int] = []
+        self.n_past = 0
+        self.logits: NDArray[np.float32] = np.empty(0, np.float32)
+        self.first = [0] * len(memory.tables)
+        self._end = [0] * len(memory.tables)  # of each group, behind its last page
+        self._room = 0  # it has pages of its own for tokens up to here
+
+    def pages(self, group: int) -> NDArray[np.int32]:
+        """The numbers of the pages it holds, in order."""
+        return self.memory.rows[group][self.row, self.first[group] : self._end[group]]
+
+    def make_room(self, n_tokens: int) -> None:
+        """Pages of its own for so many tokens more. Raises ContextFullError where there are none, or n_ctx is passed;
+        then it has those it had."""
+        if self.n_past + n_tokens <= self._room:
+            return
+        memory, at, end = self.memory, self.n_past // PAGE, -(-(self.n_past + n_tokens) // PAGE)
+        if self.n_past + n_tokens > memory.n_ctx:
+            raise ContextFullError(f"{n_tokens} tokens after {self.n_past} don't fit into {memory.n_ctx}")
+        with memory.lock:
+            for group in range(len(self._end)):
+                memory.check_free(group, end - self._end[group] + self._is_shared(group, at))
+            for group, rows in enumerate(memory.rows):
+                row = rows[self.row]
+                if self._is_shared(group, at):
+                    row[at] = memory.own(group, int(row[at]))
+                while self._end[group] < end:
+                    row[self._end[group]] = memory.take(group)
+                    self._end[group] += 1
+        self._room = min(end * PAGE, memory.n_ctx)
+
+    def add(self, tokens: Seq[int] | NDArray[np.int64]) -> None:
+        """They were read: they take the place of what was still to be."""
+        self.reader.changes += 1
+        self.tokens[self.n_past :] = map(int, tokens)
+        self.n_past += len(tokens)
+        self.forget_unseen()
+
+    def _is_shared(self, group: int, page: int) -> bool:
+        """Whether it holds the page, and others do so too."""
+        return self.first[group] <= page < self._end[group] and self.memory.is_shared(group, page, self.row)
+
+    def forget_unseen(self) -> None:
+        """Give back the pages that lie outside of the windows of the tokens to come."""
+        for group, told in enumerate(self.memory.store.groups):
+            if told.window:
+                first = min(max(0, self.n_past - told.window + 1) // PAGE, self._end[group])
+                if first > self.first[group]:
+                    self._drop(group, self.first[group], first)
+                    self.first[group] = first
+
+    def rewind(self, n_tokens: int) -> int:
+        """Forget what was read after the first n_tokens. Returns how many of these it still knows: all, or where a
+        window has passed what they would need, none: then they are to be read again."""
+        if not 0 <= n_tokens <= self.n_past:
+            raise UsageError(f"rewind: {n_tokens} is not 0 to {self.n_past}")
+        self.reader.changes += 1
+        for group, told in enumerate(self.memory.store.groups):
+            if told.window and self.first[group] * PAGE > max(0, n_tokens - told.window + 1):
+                n_tokens = 0
+        self.n_past, self._room = n_tokens, 0
+        end = -(-n_tokens // PAGE)
+        for group in range(len(self._end)):
+            self._drop(group, max(end, self.first[group]), self._end[group])
+            self._end[group] = min(end, self._end[group])
+            self.first[group] = min(self.first[group], end)
+        return n_tokens
+
+    def fork(self) -> Sequence:
+        """Another sequence of the same tokens, which shares all pages. Raises UsageError as `open` does."""
+        with self.memory.lock:
+            other, self._room = self.memory.open(), 0
+            other.tokens, other.n_past = self.tokens.copy(), self.n_past
+            other.first, other._end = self.first.copy(), self._end.copy()
+            for group, rows in enumerate(self.memory.rows):
+                rows[other.row] = rows[self.row]
+                self.memory.share(group, self.pages(group))
+            return other
+
+    def close(self) -> None:
+        """Give back its pages and its row; it may be called twice."""
+        with self.memory.lock:
+            if self.row >= 0:
+                self.rewind(0)
+                self.memory.give_row(self.row)
+                self.row = -1
+
+    def _drop(self, group: int, first: int, end: int) -> None:
+        if first < end:
+            with self.memory.lock:
+                self.memory.drop(group, self.memory.rows[group][self.row, first:end])

@@ -1,0 +1,80 @@
+"""A model in memory: what its file says, its weights and its vocabulary. Any number of engines and threads share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from ggtui.core.errors import ModelFileError, UsageError
+from ggtui.core.files import ModelFile, open_model
+from ggtui.core.graph.tensor import Tensor
+from ggtui.core.models import architecture
+from ggtui.core.models.base import Inputs, ModelGraph, check_tensors
+from ggtui.core.models.loading import Packing, place_weights
+from ggtui.core.models.store import KeysValues, Store
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.cores import usable_cores
+from ggtui.core.runtime.device import device as device_called
+from ggtui.core.vocab import vocabulary
+
+BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
+
+
+class Model:
+    """What a model file holds, in the layout of a device. Its last reference frees it; `close` or a `with` lets go of
+    the weights sooner, which engines that run it go on using.
+
+    hparams  its sizes, as its architecture has them; layers  what each layer keeps of a token
+    weights  by name; tokenizer  its vocabulary; metadata  of the file, without its lists
+    """
+
+    def __init__(
+        self,
+        path: str | Path | ModelFile | None = None,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        meanwhile: Callable[[Model], None] | None = None,
+    ) -> None:
+        """The built-in model without a path; an open file stays open. `threads` pack its weights, and `meanwhile` is
+        called before they are done. Raises ModelFileError for what is no such file."""
+        self._closed = False
+        self.device = device_called(device)
+        file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
+        arch = architecture(file)
+        h: Any = arch.hparams(file)
+        self.path, self.hparams = file.path, h
+        specs = arch.tensors(h)
+        check_tensors(file, specs)
+        self.layers: tuple[KeysValues, ...] = tuple(arch.layers(h))
+        self._build = arch.build
+        self.metadata = {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)}
+        self.weights: dict[str, Tensor] = place_weights(file, specs, Context(huge_pages=True), self.device.layout)
+        with Packing(file, self.weights, usable_cores() if threads is None else threads) as packing:  # mostly in C
+            self.tokenizer = vocabulary(file.metadata, file.path)
+            if self.tokenizer.n_vocab > h.n_vocab:
+                problem = f"{self.tokenizer.n_vocab} tokens, but logits for {h.n_vocab}"
+                raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
+            if meanwhile is not None:
+                meanwhile(self)
+            packing.finish()
+        if file is not path:
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the weights. No engine can be made of it any more."""
+        self.weights = {}
+        self._closed = True
+
+    def graph(self, store: Store, inputs: Inputs) -> ModelGraph:
+        """Its graph over a store and inputs, not planned yet. Raises UsageError for a closed model."""
+        if self._closed:
+            raise UsageError("the model is closed; load it again")
+        return self._build(self.hparams, self.weights, store, inputs)
