@@ -120,7 +120,7 @@ class Sequence:
             raise ContextFullError(f"{n_tokens} tokens after {self.n_past} don't fit into {memory.n_ctx}")
         with memory.lock:
             for group in range(len(self._end)):
-                memory.check_free(group, end - self._end[group] + self._is_shared(group, at))
+                memory.check_free(group, max(0, end - self._end[group]) + self._is_shared(group, at))
             for group, rows in enumerate(memory.rows):
                 row = rows[self.row]
                 if self._is_shared(group, at):

@@ -144,6 +144,19 @@ def test_where_no_page_is_left_nothing_changes() -> None:
     assert free(m) == before and len(pages(b)) == 1
 
 
+def test_room_that_was_made_and_not_used_does_not_count_for_a_copy() -> None:
+    m = memory(n_ctx=192, n_sequences=2)
+    a = m.open()
+    read(a, 70)
+    a.make_room(100)  # for tokens that were not read then: a page more than it fills
+    b = a.fork()
+    for _ in range(m.n_free(0)):
+        m.take(0)
+    with pytest.raises(ContextFullError, match="all pages"):
+        b.make_room(10)
+    assert pages(a)[:2] == pages(b)[:2] == [0, 1]
+
+
 def test_no_page_is_lost_in_any_order() -> None:
     rng = np.random.default_rng(0)
     m = memory(FULL, WINDOW, n_ctx=600, n_sequences=6, batch=64)
