@@ -180,10 +180,10 @@ void gg_pool_let_rest(gg_pool *pool);
 gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa,
                      void *user);
 void gg_plan_free(gg_plan *plan);
-/* Runs all steps on the pool's threads with the given run-time variables; some may rest, see gg_pool_let_rest. Runs of one `size`, any
+/* Runs the first n_steps steps, all where that is negative, on the pool's threads with the given run-time variables; some may rest, see gg_pool_let_rest. Runs of one `size`, any
  * number, are taken to be about equally long. trace may be NULL. Returns a gg_status.
  * One run of a pool at a time; a second one waits, but for one that a function of the run itself asks for: it is refused. */
-int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace);
+int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, int n_steps, gg_trace *trace);
 /* Adds the last run to the totals; to be called before they are read, and not during a run. */
 void gg_trace_finish(gg_trace *trace, int n_steps, int n_threads);
 /* Makes the run under way (or the next one) end at the next step; may be called from any thread. */

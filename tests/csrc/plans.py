@@ -46,8 +46,8 @@ def plan_of(steps: Sequence[dict[str, Any]], patches: Sequence[dict[str, int]] =
     return ffi.gc(plan, lib.gg_plan_free) if plan else plan
 
 
-def run(plan: Any, pool: Any, *variables: int, size: int = 1, trace: Any = ffi.NULL) -> int:
-    return int(lib.gg_plan_run(plan, pool, ffi.new("int64_t[]", list(variables)), size, trace))
+def run(plan: Any, pool: Any, *variables: int, size: int = 1, n_steps: int = -1, trace: Any = ffi.NULL) -> int:
+    return int(lib.gg_plan_run(plan, pool, ffi.new("int64_t[]", list(variables)), size, n_steps, trace))
 
 
 def custom_steps(n: int, flags: int = BARRIER) -> list[dict[str, Any]]:

@@ -43,8 +43,16 @@ class Executable(Protocol):
 
     @property
     def isa(self) -> str: ...
-    def run(self, pool: Any, values: Mapping[str, int] | None = None, recorder: Any = None) -> None:
-        """Run all nodes on the threads of a pool of the device's, with these sizes."""
+    def run(
+        self,
+        pool: Any,
+        values: Mapping[str, int] | None = None,
+        recorder: Any = None,
+        *,
+        stop_after: int | None = None,
+    ) -> None:
+        """Run all nodes, or those up to the one with that number in `info`, on the threads of a pool of the device's,
+        with these sizes."""
         ...
 
     def recorder(self, profile: str, threads: int) -> Any:
@@ -91,6 +99,12 @@ def check_values(variables: Mapping[str, int], values: Mapping[str, int]) -> Non
             raise UsageError(f"run: {name} is {value!r}, no whole number")
         if not 0 <= value <= largest:
             raise UsageError(f"run: {name} is {value}; must be 0 to {largest}")
+
+
+def check_node(stop_after: int, n_nodes: int) -> None:
+    """Raise UsageError unless there is such a node to stop after."""
+    if not 0 <= stop_after < n_nodes:
+        raise UsageError(f"run: stop_after {stop_after}: the nodes are 0 to {n_nodes - 1}")
 
 
 DEVICES: dict[str, str] = {  # name -> module that has a DEVICE of it

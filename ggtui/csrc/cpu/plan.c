@@ -149,7 +149,8 @@ static void fail(gg_plan *plan, int status) {
 typedef struct gg_run {
     gg_plan *plan;
     gg_pool *pool;
-    int nth; /* threads that take part */
+    int nth;     /* threads that take part */
+    int n_steps; /* that are run */
     gg_trace *trace;
     int64_t asked;             /* the tick when the caller woke the pool */
     int64_t every;             /* ticks after which the system is asked about a thread again */
@@ -162,7 +163,7 @@ static _Thread_local const gg_run *inside; /* the run that this thread works for
 static bool barrier_before(const gg_run *run, int i) {
     const gg_plan *plan = run->plan;
     const int nth = run->nth;
-    if (i == plan->n_steps || nth == 1) {
+    if (i == run->n_steps || nth == 1) {
         return false;
     }
     const gg_step *step = &plan->steps[i];
@@ -202,7 +203,7 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
     inside = run;
 
     int i = 0;
-    for (; i < plan->n_steps && !halted(plan); i++) {
+    for (; i < run->n_steps && !halted(plan); i++) {
         const int status = do_step(plan, i, &share, &alone);
         if (status != GG_OK) {
             fail(plan, status);
@@ -214,7 +215,7 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
         }
     }
     /* Halted: others may be steps ahead or behind, and count on this thread at every barrier that is left. */
-    for (i++; i < plan->n_steps; i++) {
+    for (i++; i < run->n_steps; i++) {
         if (barrier_before(run, i)) {
             gg_pool_barrier(run->pool, ith);
         }
@@ -296,7 +297,7 @@ static int make_scratch(gg_plan *plan, int nth) {
 }
 
 /* With the locks of plan and pool. */
-static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace) {
+static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, int n_steps, gg_trace *trace) {
     const int nth = gg_pool_n_threads(pool);
     int status = patch_steps(plan, vars);
     if (status == GG_OK) {
@@ -312,7 +313,7 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     const int paused = gg_watch_begin(every);
     const int64_t asked = gg_ticks_fenced();
     const int team = gg_pool_may_rest(pool) ? gg_team_next(&plan->team, nth, size, paused, asked) : nth;
-    const gg_run run = {.plan = plan, .nth = team, .pool = pool, .trace = trace, .asked = asked, .every = every, .outer = inside};
+    const gg_run run = {.plan = plan, .nth = team, .n_steps = n_steps, .pool = pool, .trace = trace, .asked = asked, .every = every, .outer = inside};
     gg_pool_run(pool, team, walk, (void *)&run);
     const int64_t done = gg_ticks_fenced();
     watch_end(&run, 0, paused);
@@ -362,7 +363,10 @@ static void own_lock(gg_plan *plan) {
     }
 }
 
-int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, gg_trace *trace) {
+int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, int n_steps, gg_trace *trace) {
+    if (n_steps < 0 || n_steps > plan->n_steps) {
+        n_steps = plan->n_steps;
+    }
     if (runs_already(plan)) {
         return gg_fail(GG_FAILED, "a function that a run calls can't ask for that very run again");
     }
@@ -374,7 +378,7 @@ int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size,
     /* After the pool: who waits for it must not hold a plan that a run within the run on that pool waits for. */
     own_lock(plan);
     pthread_mutex_lock(&plan->lock);
-    status = run_locked(plan, pool, vars, size, trace);
+    status = run_locked(plan, pool, vars, size, n_steps, trace);
     pthread_mutex_unlock(&plan->lock);
     gg_pool_give_back(pool, &nesting);
     return status;

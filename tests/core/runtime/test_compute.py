@@ -7,6 +7,7 @@ import pytest
 
 from ggtui import Context, Graph, ops
 from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.runtime.device import device
 
 
 def test_each_node_comes_after_its_sources_and_once() -> None:
@@ -97,3 +98,37 @@ def test_a_graph_runs_again_on_new_data() -> None:
         x.set(np.full(5, value, np.float32))
         g.compute(threads=2)
         assert y.numpy().tolist() == [2 * value] * 5
+
+
+@pytest.mark.parametrize("device_name", ["cpu", "reference"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_run_stops_after_a_node(device_name: str, threads: int) -> None:
+    """Of what is kept, it has the values of a whole run up to there; what follows is left as it was."""
+    ctx, g = Context(), Graph()
+    x = ctx.tensor(np.arange(-50, 50, dtype=np.float32).reshape(4, 25))
+    made = [x]
+    for op in (ops.sqr, ops.sum_rows, ops.neg, ops.exp, ops.neg):
+        made.append(op(made[-1]))
+        g.keep(made[-1])
+    g.build_forward_expand(made[-1])
+    plan, pool = g.plan(fused=False, device_name=device_name), device(device_name).pool(threads)
+    plan.show()
+    plan.run(pool)
+    whole, n = [t.numpy().copy() for t in made], len(plan.info(threads).nodes)
+    x.set(2 * x.numpy())
+    plan.run(pool)
+    twice = [t.numpy().copy() for t in made]
+    x.set(whole[0])
+    for last in range(n):
+        recorder = plan.recorder("full", pool.threads)
+        plan.run(pool, recorder=recorder, stop_after=last)
+        for i, t in enumerate(made):
+            assert np.array_equal(t.numpy(), (whole if i <= last + 1 else twice)[i])
+        records, dropped = recorder.take()
+        assert {r.node for r in records} == set(range(-1, last + 1)) and not dropped
+        x.set(2 * x.numpy())
+        plan.run(pool)
+        x.set(whole[0])
+    for bad in (-1, n):
+        with pytest.raises(UsageError, match=f"stop_after {bad}: the nodes are 0 to {n - 1}"):
+            plan.run(pool, stop_after=bad)

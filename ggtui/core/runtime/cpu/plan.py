@@ -22,7 +22,7 @@ from ggtui.core.runtime.cpu.passes import run_passes
 from ggtui.core.runtime.cpu.pool import Pool
 from ggtui.core.runtime.cpu.recorder import RecordBuffer, TotalBuffer
 from ggtui.core.runtime.describe import node_infos
-from ggtui.core.runtime.device import check_values
+from ggtui.core.runtime.device import check_node, check_values
 from ggtui.core.runtime.memory import HUGE_PAGE, Pages, aligned_zeros
 from ggtui.core.runtime.record import GraphInfo
 
@@ -152,8 +152,11 @@ class Plan:
         pool: Pool,
         values: Mapping[str, int] | None = None,
         recorder: RecordBuffer | TotalBuffer | None = None,
+        *,
+        stop_after: int | None = None,
     ) -> None:
-        """Run all nodes. `values` gives each run-time size; every one must be given.
+        """Run all nodes, or those up to the one numbered `stop_after` of `info`: what tensors that are kept have by
+        then can be looked at. `values` gives each run-time size; every one must be given.
 
         Raises what a map_custom function raised, UsageError for values that are missing or out of range, and GgtuiError
         for a stop or for bad data such as a row index out of range.
@@ -167,8 +170,12 @@ class Plan:
         self.values.clear()
         self.values.update(values)
         # Runs are about equally long where all but the tokens seen so far, one more each time, is equal.
-        size = hash(tuple(n for name, n in values.items() if name != "n_kv"))
-        status = lib.gg_plan_run(self.handle, pool.handle, self._vars, size, recorder.c if recorder else ffi.NULL)
+        size, n_steps = hash(tuple(n for name, n in values.items() if name != "n_kv")), -1
+        if stop_after is not None:
+            check_node(stop_after, self.n_steps)
+            size, n_steps = hash((size, stop_after)), stop_after + 1
+        trace = recorder.c if recorder else ffi.NULL
+        status = lib.gg_plan_run(self.handle, pool.handle, self._vars, size, n_steps, trace)
         if status == lib.GG_CUSTOM:
             raised = self._callbacks.raised[0]
             self._callbacks.raised.clear()

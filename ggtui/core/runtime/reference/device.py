@@ -17,7 +17,7 @@ from ggtui.core.graph.tensor import Bytes, Tensor
 from ggtui.core.graph.types import TensorType
 from ggtui.core.runtime.cpu.buffer import RowBuffer
 from ggtui.core.runtime.describe import node_infos
-from ggtui.core.runtime.device import check_values
+from ggtui.core.runtime.device import check_node, check_values
 from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, NodeTotal, Records, Unscheduled
 from ggtui.core.runtime.reference.walk import Walk
 
@@ -96,8 +96,16 @@ class Reference:
         for t in (*(node.dst for node in self.dag.nodes), *self.dag.outputs):
             t.ran(self.values)
 
-    def run(self, pool: Any, values: Mapping[str, int] | None = None, recorder: Recorder | None = None) -> None:
-        """Compute all nodes in the caller's thread. Raises as Plan.run does."""
+    def run(
+        self,
+        pool: Any,
+        values: Mapping[str, int] | None = None,
+        recorder: Recorder | None = None,
+        *,
+        stop_after: int | None = None,
+    ) -> None:
+        """Compute all nodes, or those up to the one numbered `stop_after`, in the caller's thread. Raises as Plan.run
+        does."""
         values = values or {}
         check_values(self.variables, values)
         self.values.clear()
@@ -106,7 +114,11 @@ class Reference:
         if recorder is not None:
             recorder.begin()
         start = 0
-        for i, node in enumerate(self.dag.nodes):
+        nodes = self.dag.nodes
+        if stop_after is not None:
+            check_node(stop_after, len(nodes))
+            nodes = nodes[: stop_after + 1]
+        for i, node in enumerate(nodes):
             if self._stop:
                 self._stop = False
                 raise GgtuiError("the run was stopped")
@@ -116,7 +128,7 @@ class Reference:
                 recorder.add(i, start, end)
             start = end
         for root, packed in walk.packed.items():
-            if any(node.dst.root is root for node in self.dag.nodes):
+            if any(node.dst.root is root for node in nodes):
                 root.set(packed.reshape(tuple(reversed(root.ne[: root.n_dims]))))
 
     def _memory(self, root: Tensor) -> Bytes:
