@@ -19,6 +19,7 @@ OUTPUT = {
     "05_token_to_logits.py": "blk.0.ffn_up          mul_mat         from mul_mat + add + gelu",
     "06_own_model.py": "soft_max       f32 (22, 1)",
     "07_custom_quant.py": "6,733,824 bytes became 5,003,264",
+    "08_many_texts.py": "pages of each: [[0], [0], [0]]",
 }
 
 
