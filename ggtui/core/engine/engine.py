@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence as Seq
-from typing import Any, NamedTuple, Self, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,20 @@ class StepRecord(NamedTuple):
     record: TokenRecord
 
 
+def check_options(
+    *, batch: int = 512, ctx: int | None = None, record: bool | str = False, n_sequences: int = 1, **_: Any
+) -> None:
+    """Raise UsageError for options of an Engine that are out of range; others are not looked at."""
+    if not 1 <= batch <= MAX_BATCH:
+        raise UsageError(f"batch {batch}: must be 1 to {MAX_BATCH}")
+    if ctx is not None and ctx < 1:
+        raise UsageError(f"ctx {ctx}: must be at least 1")
+    if n_sequences < 1:
+        raise UsageError(f"n_sequences {n_sequences}: must be at least 1")
+    if isinstance(record, str) and record not in PROFILES:
+        raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
+
+
 class Engine:
     """Plans, their inputs, and the pages of the sequences that it reads; steps are taken one at a time.
 
@@ -51,16 +65,10 @@ class Engine:
         rest: bool = True,
         n_sequences: int = 1,
     ) -> None:
-        if not 1 <= batch <= MAX_BATCH:
-            raise UsageError(f"batch {batch}: must be 1 to {MAX_BATCH}")
-        if ctx is not None and ctx < 1:
-            raise UsageError(f"ctx {ctx}: must be at least 1")
-        if n_sequences < 1:
-            raise UsageError(f"n_sequences {n_sequences}: must be at least 1")
-        if isinstance(record, str) and record not in PROFILES:
-            raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
-        self._made_ns = time.perf_counter_ns()
+        check_options(batch=batch, ctx=ctx, record=record, n_sequences=n_sequences)
+        self.began_ns = time.perf_counter_ns()
         self.model, self.device = model, model.device
+        self.weights, self._build = model.weights, model.graph
         self.pool = self.device.pool(usable_cores() if threads is None else threads, rest=rest)
         self.n_ctx = min(ctx or model.hparams.n_ctx, model.hparams.n_ctx)
         self.batch = min(batch, self.n_ctx * n_sequences)
@@ -84,12 +92,21 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Give back plans and threads, and with the last of its sequences the pages. Nothing is read any more."""
+        """Give back plans, threads and pages. Nothing is read any more."""
         with self._alone:
             if not self._closed:
                 self._closed = True
                 self._runners.clear()
-                del self.one, self.memory, self.pool
+                self.memory.close()
+                del self.one, self.memory, self.pool, self.weights, self._build
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Only asked for what is not there: after `close`, all that it gave back."""
+            if self.__dict__.get("_closed"):
+                self._check_open()
+            raise AttributeError(f"an engine has no {name!r}")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -126,7 +143,7 @@ class Engine:
         engine's memory or another one, and what fills its inputs; not planned yet."""
         memory = memory or self.memory
         inputs = make_inputs(n_tokens, n_outputs, memory.store.group_of, memory.tables)
-        return self.model.graph(memory.store, inputs), Feed(inputs, memory)
+        return self._build(memory.store, inputs), Feed(inputs, memory)
 
     def _runner(self, n_tokens: int) -> Runner:
         """The runner for so many tokens: one for a single token and one for all larger batches."""
@@ -155,9 +172,16 @@ class Engine:
                 f"use a shorter prompt{larger}"
             )
 
+    def _check_owner(self, sequence: Sequence) -> None:
+        sequence.check_open()
+        if sequence.memory is not self.memory:
+            raise UsageError("the sequence is another engine's")
+
     def _check_step(self, pieces: Seq[Piece], n: int) -> None:
         """Raise what `step` does before it begins."""
         self._check_open()
+        if not pieces:
+            raise UsageError("step: no pieces")
         if len(pieces) > 1 and len({id(p.sequence) for p in pieces}) < len(pieces):
             raise UsageError("step: a sequence is there twice; give its tokens as one piece")
         n_outputs, most = sum(len(p.outputs) for p in pieces), min(n, MAX_OUTPUTS)
@@ -166,8 +190,7 @@ class Engine:
                 f"step: {n} tokens, {n_outputs} with logits; there may be 1 to {self.batch}, and 1 to {most}"
             )
         for p in pieces:
-            if self.memory is not p.sequence.memory or p.sequence.row < 0:
-                raise UsageError("step: a sequence that is closed, or another engine's")
+            self._check_owner(p.sequence)
             self.check(p.sequence, p.tokens)
             for i in p.outputs:
                 if not -len(p.tokens) <= i < len(p.tokens):
@@ -185,8 +208,8 @@ class Engine:
         with sequence.reader:
             tokens = np.asarray(ids, np.int64).reshape(-1)
             self.check(sequence, tokens)
-            if self.memory.n_sequences == 1:
-                self.memory.store.make_room(sequence.n_past, len(tokens))
+            self._check_owner(sequence)
+            self.memory.expect(len(tokens))
             rows = np.empty((len(tokens) if all_logits else 1, self.model.hparams.n_vocab), np.float32)
             runs = []
             most = min(self.batch, MAX_OUTPUTS) if all_logits else self.batch
@@ -201,11 +224,18 @@ class Engine:
             return (rows if all_logits else rows[0]), tuple(runs)
 
     def rewind(self, sequence: Sequence, n_tokens: int) -> None:
-        """Have a sequence forget what it read after n_tokens; what a window has passed of these is read again."""
+        """Have a sequence forget all but its first n_tokens tokens, read or chosen; what a window has passed of these
+        is read again. Where that is stopped, what is left of it counts as still to be read."""
         with sequence.reader:
-            known = sequence.rewind(n_tokens)
-            if known < n_tokens:
-                self.read(sequence, sequence.tokens[known:n_tokens])
+            if not 0 <= n_tokens <= len(sequence.tokens):
+                raise UsageError(f"rewind: {n_tokens} is not 0 to {len(sequence.tokens)}")
+            read, kept = min(n_tokens, sequence.n_past), sequence.tokens[:n_tokens]
+            known = sequence.rewind(read)
+            try:
+                if known < read:
+                    self.read(sequence, kept[known:read])
+            finally:
+                sequence.tokens[:] = kept
 
     def shift(self, sequence: Sequence) -> list[int]:
         """Make room in a full context: forget all, and return the newer half of the tokens, to be read anew."""
@@ -230,18 +260,24 @@ class Engine:
 
         Raises UsageError for more of them, and what `check` does; then nothing is read.
         """
-        n = sum(len(p.tokens) for p in pieces)
+        n, held = sum(len(p.tokens) for p in pieces), []
         with self._alone:
             self._check_step(pieces, n)
             try:
                 for p in pieces:
+                    p.sequence.reader.__enter__()
+                    held.append(p.sequence)
+                for p in pieces:
                     p.sequence.make_room(len(p.tokens))
-            except ContextFullError:
-                for p in pieces:  # give back what they got
-                    p.sequence.rewind(p.sequence.n_past)
+                runner = self._runner(n)
+                record = self._run(runner, pieces, n)
+            except BaseException:
+                for sequence in held:
+                    sequence.give_room_back()
                 raise
-            runner = self._runner(n)
-            record = self._run(runner, pieces, n)
+            finally:
+                for sequence in held:
+                    sequence.reader.__exit__()
             return StepRecord(runner.graph.logits.numpy().reshape(-1, self.model.hparams.n_vocab), record)
 
     def _run(self, runner: Runner, pieces: Seq[Piece], n: int) -> TokenRecord:
@@ -271,7 +307,7 @@ class Engine:
             records, dropped = recorder.take()
         unscheduled = recorder.unscheduled() if recorder is not None else ()
         kv_bytes = sum(p.sequence.n_past for p in pieces) * self._kv_bytes_per_token
-        start_ns = started - self._made_ns
+        start_ns = started - self.began_ns
         n_outputs = sizes.get("n_outputs", 1)
         return TokenRecord(
             n_past, n, ns, 0, runner.index, records, dropped, kv_bytes, start_ns, unscheduled, n_outputs, parts
@@ -285,8 +321,8 @@ class Engine:
 
     def memory_use(self) -> MemoryUse:
         """Bytes by owner, now."""
-        runners = self._runners.values()
-        weights = sum(t.n_bytes for t in self.model.weights.values())
+        runners = list(self._runners.values())
+        weights = sum(t.n_bytes for t in self.weights.values())
         batch = sum(r.plan.arena_bytes for r in runners if r.capacity > 1)
         records = sum(r.recorder.n_bytes for r in runners if r.recorder)
         scratch = sum(r.plan.scratch_bytes(self.threads) for r in runners)
@@ -294,15 +330,15 @@ class Engine:
 
     def graphs(self) -> tuple[GraphInfo, ...]:
         """The graphs that token records point at by `graph`."""
-        return tuple(r.plan.info(self.threads) for r in self._runners.values())
+        return tuple(r.plan.info(self.threads) for r in list(self._runners.values()))
 
     def clear_totals(self) -> None:
         """Begin a light profile's sums anew."""
         if self.profile == "light":
-            for runner in self._runners.values():
+            for runner in list(self._runners.values()):
                 runner.recorder.clear()
 
     def totals(self) -> tuple[NodeTotal, ...]:
         """A light profile's sums since then."""
-        light = self._runners.values() if self.profile == "light" else ()
+        light = list(self._runners.values()) if self.profile == "light" else ()
         return tuple(total for r in light for total in r.recorder.node_totals(r.index))

@@ -78,6 +78,8 @@ class Generation:
         """Goes on from what the sequence has read, then `prompt`, for up to n_predict tokens. Without any token at all
         it starts from the model's end-of-text token, as a text begins after another one ended. `owns`: the sequence is
         closed with it. Raises UsageError for parameters out of range."""
+        for name in options.keys() - Options.__annotations__.keys():
+            raise TypeError(f"a generation has no option {name!r}")
         if n_predict < 0:
             raise UsageError(f"n-predict {n_predict}: must be at least 0")
         self._engine, self._sequence, self._owns = engine, sequence, owns
@@ -93,14 +95,14 @@ class Generation:
             self._pending = [self._tokenizer.eos if self._tokenizer.eos is not None else 0]
         elif not self._pending:
             self._pending = [sequence.tokens[-1]]
-            engine.rewind(sequence, sequence.n_past - 1)
+            engine.rewind(sequence, len(sequence.tokens) - 1)
         self._stream, self._stops = self._tokenizer.stream(), StopTexts(options.get("stop", ()))
         for token in answer[:-1]:
             self._stops.push(self._stream.push(token))
         self._chosen = answer[-1:]
         self.stop_reason = "n_predict"
         self._n, self._over = 0, n_predict == 0
-        self._changes: int | None = None  # of the sequence, at the last step
+        self._changes = sequence.reader.changes  # at the last step
 
     def __iter__(self) -> Self:
         return self
@@ -109,10 +111,13 @@ class Generation:
         if self._over:
             raise StopIteration
         try:
-            return self._next()
+            step = self._next()
         except BaseException:
-            self._over = True
+            self.close()
             raise
+        if self._over:
+            self.close()
+        return step
 
     def close(self) -> None:
         """End it; what it owns is given back."""
@@ -132,8 +137,7 @@ class Generation:
 
     def _next(self) -> Step:
         engine, sequence, n_vocab = self._engine, self._sequence, self._tokenizer.n_vocab
-        if self._changes is not None:
-            sequence.reader.check(self._changes)
+        sequence.reader.check(self._changes)
         first, pending = self._n == 0, self._pending
         if not first and sequence.n_past + len(pending) > engine.n_ctx:
             if not self._ctx_shift:

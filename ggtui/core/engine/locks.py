@@ -14,13 +14,17 @@ class ForkedLock:
     are not there."""
 
     def __init__(self) -> None:
-        self.open()
+        self._renew()
         _LOCKS.add(self)
 
-    def open(self) -> None:
-        """Whoever holds it."""
+    def _renew(self) -> None:
         self._lock = threading.RLock()
         self.acquire, self.release = self._lock.acquire, self._lock.release
+
+    def after_fork(self) -> None:
+        """In the child, whose one thread may itself have held it: asked for as threading.Condition does."""
+        if not self._lock._is_owned():  # type: ignore[attr-defined]
+            self._renew()
 
     def __enter__(self) -> None:
         self.acquire()
@@ -34,7 +38,7 @@ _LOCKS: WeakSet[ForkedLock] = WeakSet()
 
 def _open_all() -> None:
     for lock in _LOCKS:
-        lock.open()
+        lock.after_fork()
 
 
 os.register_at_fork(after_in_child=_open_all)

@@ -28,7 +28,7 @@ class Memory:
     def __init__(
         self, layers: Seq[KeysValues], n_ctx: int, type: str, layout: Layout, *, batch: int, n_sequences: int = 1
     ) -> None:
-        self.n_ctx, self.n_sequences = n_ctx, n_sequences
+        self.n_ctx, self.n_sequences, self.closed = n_ctx, n_sequences, False
         self.store = Store(layers, n_ctx, type, layout, batch=batch, n_sequences=n_sequences)
         context, ne = Context(), (-(-n_ctx // PAGE), n_sequences)
         self.tables = [context.new_tensor("i32", ne, "pages") for _ in self.store.groups]
@@ -44,6 +44,20 @@ class Memory:
             if not self._free_rows:
                 raise UsageError(f"there are {self.n_sequences} sequences already; close one, or ask for room for more")
             return Sequence(self, self._free_rows.pop())
+
+    def close(self) -> None:
+        """Give back all pages; none of its sequences can go on."""
+        with self.lock:
+            if not self.closed:
+                self.closed = True
+                del self.store, self.tables, self.rows
+
+    def expect(self, n_tokens: int) -> None:
+        """To be called before a sequence gets so many tokens in several steps: where nobody has a page yet, the memory
+        for a large prompt is made in larger pages of the system's."""
+        with self.lock:
+            if not any(references.any() for references in self._references):
+                self.store.expect(n_tokens)
 
     def n_free(self, group: int) -> int:
         """Pages that nobody has."""
@@ -92,7 +106,7 @@ class Sequence:
     tokens  those that were read, n_past of them, and after them those chosen that are still to be read
     row     of the page tables
     reader  to be held by who reads or forgets tokens
-    logits  of the last token read, float32 (n_vocab,); empty before
+    logits  that Engine.read returned last, of one token, float32 (n_vocab,); empty before
     first   of each group the first page that is still held; those before it lay outside of the window
     """
 
@@ -111,14 +125,15 @@ class Sequence:
         return self.memory.rows[group][self.row, self.first[group] : self._end[group]]
 
     def make_room(self, n_tokens: int) -> None:
-        """Pages of its own for so many tokens more. Raises ContextFullError where there are none, or n_ctx is passed;
-        then it has those it had."""
+        """Pages of its own for so many tokens more. Raises ContextFullError where there are none, or n_ctx is passed,
+        UsageError for a closed sequence; then it has those it had."""
         if self.n_past + n_tokens <= self._room:
             return
-        memory, at, end = self.memory, self.n_past // PAGE, -(-(self.n_past + n_tokens) // PAGE)
+        memory, at, end = self.memory, self.n_past // PAGE, pages_for(self.n_past + n_tokens)
         if self.n_past + n_tokens > memory.n_ctx:
             raise ContextFullError(f"{n_tokens} tokens after {self.n_past} don't fit into {memory.n_ctx}")
         with memory.lock:
+            self.check_open()
             for group in range(len(self._end)):
                 memory.check_free(group, max(0, end - self._end[group]) + self._is_shared(group, at))
             for group, rows in enumerate(memory.rows):
@@ -128,65 +143,88 @@ class Sequence:
                 while self._end[group] < end:
                     row[self._end[group]] = memory.take(group)
                     self._end[group] += 1
-        self._room = min(end * PAGE, memory.n_ctx)
+            self._room = min(end * PAGE, memory.n_ctx)
+
+    def give_room_back(self) -> None:
+        """Let go of pages that were taken for tokens which were not read then."""
+        with self.memory.lock:
+            if self.row >= 0 and not self.memory.closed:
+                self._cut(pages_for(self.n_past))
 
     def add(self, tokens: Seq[int] | NDArray[np.int64]) -> None:
-        """They were read: they take the place of what was still to be."""
-        self.reader.changes += 1
-        self.tokens[self.n_past :] = map(int, tokens)
-        self.n_past += len(tokens)
-        self.forget_unseen()
+        """They were read: they take the place of what was still to be. Pages outside of the windows of those to come
+        are given back."""
+        with self.memory.lock:
+            self.check_open()
+            self.reader.changes += 1
+            self.tokens[self.n_past :] = map(int, tokens)
+            self.n_past += len(tokens)
+            for group, told in enumerate(self.memory.store.groups):
+                if told.window:
+                    first = min(max(0, self.n_past - told.window + 1) // PAGE, self._end[group])
+                    self._drop(group, self.first[group], first)
+                    self.first[group] = max(first, self.first[group])
+
+    def rewind(self, n_tokens: int) -> int:
+        """Forget the keys and values after the first n_tokens. Returns of how many of these it still has them: of all,
+        or where a window has passed what the next token would see, of none. `tokens` stays as it is."""
+        with self.memory.lock:
+            self.check_open()
+            if not 0 <= n_tokens <= self.n_past:
+                raise UsageError(f"rewind: {n_tokens} is not 0 to {self.n_past}")
+            self.reader.changes += 1
+            for group, told in enumerate(self.memory.store.groups):
+                if told.window and self.first[group] * PAGE > max(0, n_tokens - told.window + 1):
+                    n_tokens = 0
+            self.n_past = n_tokens
+            self._cut(pages_for(n_tokens))
+            return n_tokens
+
+    def fork(self) -> Sequence:
+        """Another sequence of the same tokens, which shares the pages of what was read. Raises UsageError as `open`
+        does, and for a closed sequence."""
+        with self.memory.lock:
+            self.check_open()
+            other, self._room = self.memory.open(), 0
+            other.tokens, other.n_past, other.logits = self.tokens.copy(), self.n_past, self.logits
+            other.first = self.first.copy()
+            other._end = [min(end, pages_for(self.n_past)) for end in self._end]
+            for group, rows in enumerate(self.memory.rows):
+                rows[other.row] = rows[self.row]
+                self.memory.share(group, other.pages(group))
+            return other
+
+    def close(self) -> None:
+        """Give back its pages and its row; it may be called twice."""
+        memory = self.memory
+        with memory.lock:
+            if self.row >= 0 and not memory.closed:
+                self.reader.changes += 1
+                self._cut(0)
+                memory.give_row(self.row)
+            self.row = -1
+
+    def check_open(self) -> None:
+        """Raise UsageError for a closed one."""
+        if self.row < 0 or self.memory.closed:
+            raise UsageError("the sequence is closed; open another one")
 
     def _is_shared(self, group: int, page: int) -> bool:
         """Whether it holds the page, and others do so too."""
         return self.first[group] <= page < self._end[group] and self.memory.is_shared(group, page, self.row)
 
-    def forget_unseen(self) -> None:
-        """Give back the pages that lie outside of the windows of the tokens to come."""
-        for group, told in enumerate(self.memory.store.groups):
-            if told.window:
-                first = min(max(0, self.n_past - told.window + 1) // PAGE, self._end[group])
-                if first > self.first[group]:
-                    self._drop(group, self.first[group], first)
-                    self.first[group] = first
-
-    def rewind(self, n_tokens: int) -> int:
-        """Forget what was read after the first n_tokens. Returns how many of these it still knows: all, or where a
-        window has passed what they would need, none: then they are to be read again."""
-        if not 0 <= n_tokens <= self.n_past:
-            raise UsageError(f"rewind: {n_tokens} is not 0 to {self.n_past}")
-        self.reader.changes += 1
-        for group, told in enumerate(self.memory.store.groups):
-            if told.window and self.first[group] * PAGE > max(0, n_tokens - told.window + 1):
-                n_tokens = 0
-        self.n_past, self._room = n_tokens, 0
-        end = -(-n_tokens // PAGE)
+    def _cut(self, end: int) -> None:
+        """Give back the pages from index `end` on."""
+        self._room = 0
         for group in range(len(self._end)):
             self._drop(group, max(end, self.first[group]), self._end[group])
             self._end[group] = min(end, self._end[group])
             self.first[group] = min(self.first[group], end)
-        return n_tokens
-
-    def fork(self) -> Sequence:
-        """Another sequence of the same tokens, which shares all pages. Raises UsageError as `open` does."""
-        with self.memory.lock:
-            other, self._room = self.memory.open(), 0
-            other.tokens, other.n_past = self.tokens.copy(), self.n_past
-            other.first, other._end = self.first.copy(), self._end.copy()
-            for group, rows in enumerate(self.memory.rows):
-                rows[other.row] = rows[self.row]
-                self.memory.share(group, self.pages(group))
-            return other
-
-    def close(self) -> None:
-        """Give back its pages and its row; it may be called twice."""
-        with self.memory.lock:
-            if self.row >= 0:
-                self.rewind(0)
-                self.memory.give_row(self.row)
-                self.row = -1
 
     def _drop(self, group: int, first: int, end: int) -> None:
         if first < end:
-            with self.memory.lock:
-                self.memory.drop(group, self.memory.rows[group][self.row, first:end])
+            self.memory.drop(group, self.memory.rows[group][self.row, first:end])
+
+
+def pages_for(n_tokens: int) -> int:
+    return -(-n_tokens // PAGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ class Model:
     the weights sooner, which engines that run it go on using.
 
     hparams  its sizes, as its architecture has them; layers  what each layer keeps of a token
+    graph(store, inputs)  its graph, not planned yet
     weights  by name; tokenizer  its vocabulary; metadata  of the file, without its lists
     """
 
@@ -39,7 +41,6 @@ class Model:
     ) -> None:
         """The built-in model without a path; an open file stays open. `threads` pack its weights, and `meanwhile` is
         called before they are done. Raises ModelFileError for what is no such file."""
-        self._closed = False
         self.device = device_called(device)
         file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
         arch = architecture(file)
@@ -48,9 +49,9 @@ class Model:
         specs = arch.tensors(h)
         check_tensors(file, specs)
         self.layers: tuple[KeysValues, ...] = tuple(arch.layers(h))
-        self._build = arch.build
         self.metadata = {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)}
         self.weights: dict[str, Tensor] = place_weights(file, specs, Context(huge_pages=True), self.device.layout)
+        self.graph: Callable[[Store, Inputs], ModelGraph] = partial(arch.build, h, self.weights)
         with Packing(file, self.weights, usable_cores() if threads is None else threads) as packing:  # mostly in C
             self.tokenizer = vocabulary(file.metadata, file.path)
             if self.tokenizer.n_vocab > h.n_vocab:
@@ -69,12 +70,9 @@ class Model:
         self.close()
 
     def close(self) -> None:
-        """Let go of the weights. No engine can be made of it any more."""
-        self.weights = {}
-        self._closed = True
+        """Let go of the weights. No engine can be made of it any more; those there are go on."""
+        self.weights, self.graph = {}, _closed
 
-    def graph(self, store: Store, inputs: Inputs) -> ModelGraph:
-        """Its graph over a store and inputs, not planned yet. Raises UsageError for a closed model."""
-        if self._closed:
-            raise UsageError("the model is closed; load it again")
-        return self._build(self.hparams, self.weights, store, inputs)
+
+def _closed(store: Store, inputs: Inputs) -> ModelGraph:
+    raise UsageError("the model is closed; load it again")

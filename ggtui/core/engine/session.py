@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.engine.engine import Engine
+from ggtui.core.engine.engine import Engine, check_options
 from ggtui.core.engine.generation import Generation, Options
 from ggtui.core.engine.model import Model
 from ggtui.core.engine.overflow import blamed
@@ -47,9 +47,11 @@ class Session:
     ) -> None:
         started = time.perf_counter_ns()
         self._closed = False
+        check_options(**options)  # sooner than a large file is read
 
         def ready(model: Model) -> None:
             self.engine = Engine(model, threads=threads, **options)
+            self.engine.began_ns = started
 
         self.model = Model(path, device=device, threads=threads, meanwhile=ready)
         self.sequence = self.engine.open()
@@ -65,18 +67,12 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Give back weights, cache and threads now. Afterwards nothing can be read or generated."""
+        """Give back weights, cache and threads now. Afterwards nothing can be read or generated; what is known of the
+        model, and the tokens, stay."""
         if not self._closed:
             self._closed = True
-            del self.model, self.engine, self.sequence, self._generation
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Only asked for what is not there: after `close`, all that it gave back."""
-            if self.__dict__.get("_closed"):
-                self._check_open()
-            raise AttributeError(f"a session has no {name!r}")
+            self.engine.close()
+            self.model.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -112,14 +108,17 @@ class Session:
 
     @property
     def threads(self) -> int:
+        self._check_open()
         return self.engine.threads
 
     @property
     def pool(self) -> Any:
+        self._check_open()
         return self.engine.pool
 
     @property
     def options(self) -> dict[str, Any]:
+        self._check_open()
         return self.engine.options
 
     @property
@@ -136,6 +135,7 @@ class Session:
 
     @property
     def isa(self) -> str:
+        self._check_open()
         return self.engine.isa
 
     @property
@@ -144,6 +144,7 @@ class Session:
 
     @property
     def kv(self) -> Store:
+        self._check_open()
         return self.engine.memory.store
 
     @property
@@ -173,11 +174,8 @@ class Session:
 
     def rewind(self, n_tokens: int) -> None:
         """Forget all but the first `n_tokens` tokens."""
-        if not 0 <= n_tokens <= len(self.tokens):
-            raise UsageError(f"rewind: {n_tokens} is not 0 to {len(self.tokens)}")
-        read = min(n_tokens, self.n_past)
-        self.engine.rewind(self.sequence, read)
-        del self.tokens[n_tokens:]
+        self._check_open()
+        self.engine.rewind(self.sequence, n_tokens)
 
     def eval(self, ids: Sequence[int], all_logits: bool = False) -> NDArray[np.float32]:
         """Read `ids` after what was read before.
@@ -186,6 +184,7 @@ class Session:
         Raises UsageError for no tokens or a token that does not exist, ContextFullError when they don't fit; then
         nothing is read.
         """
+        self._check_open()
         with self.sequence.reader:
             del self.tokens[self.n_past :]
             return self.engine.read(self.sequence, ids, all_logits=all_logits)[0]
@@ -211,10 +210,12 @@ class Session:
 
     def memory(self) -> MemoryUse:
         """Bytes by owner, now."""
+        self._check_open()
         return self.engine.memory_use()
 
     def graphs(self) -> tuple[GraphInfo, ...]:
         """The graphs that token records point at by `graph`."""
+        self._check_open()
         return self.engine.graphs()
 
     def clear_totals(self) -> None:

@@ -68,9 +68,9 @@ class Store:
             self.k.append(self.context.new_tensor(type, k, f"blk.{il}.k_cache", packed=packed))
             self.v.append(self.context.new_tensor(type, v, f"blk.{il}.v_cache"))
 
-    def make_room(self, n_past: int, n_tokens: int) -> None:
-        """To be called before so many tokens are added to the only sequence there is."""
-        if n_past == 0 and 4 * n_tokens > self.k[0].ne[1]:  # else most of a huge page would be empty
+    def expect(self, n_tokens: int) -> None:
+        """To be called before so many tokens are written, where nothing is in it yet."""
+        if 4 * n_tokens > PAGE * max(group.n_pages for group in self.groups):  # else most of a huge page would be empty
             self.context.use_huge_pages()
 
     def copy_page(self, group: int, source: int, target: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ggtui.core.engine.batch import Piece
 from ggtui.core.engine.engine import Engine
 from ggtui.core.engine.memory import Sequence
-from ggtui.core.errors import ContextFullError, UsageError
+from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
 from ggtui.core.runtime.cpu.native import usable_isas
 
 Floats = NDArray[np.float32]
@@ -132,6 +133,70 @@ def test_a_rewind_says_what_is_left_and_the_rest_is_read_again(alone: list[Float
     known = one.rewind(to)
     assert known == one.n_past and known in (0, to)
     assert np.array_equal(read(e, one, base[known:]), alone[0][known:])
+
+
+@pytest.mark.parametrize("known", [90, 0])
+def test_a_stop_loses_nothing_and_lends_nothing(
+    alone: list[Floats], monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """A fork after a stopped step goes its own way, and so does who was stopped."""
+    e = engine()
+    one = e.open()
+    base, other = text(LENGTHS[0], 0), text(LENGTHS[4], 4)
+    if known:
+        read(e, one, base[:known])
+    e.one.plan.stop()
+    e._runner(90).plan.stop()
+    with pytest.raises(GgtuiError, match="stopped"):
+        read(e, one, base[known : known + 64])
+    assert one.n_past == known
+    two = one.fork()
+    if not known:
+        assert np.array_equal(read(e, two, other), alone[4])
+    assert np.array_equal(read(e, one, base[known:]), alone[0][known:])
+    one.close()
+    two.close()
+    assert [e.memory.n_free(g) for g in range(2)] == [group.n_pages for group in e.memory.store.groups]
+
+
+def test_a_rewind_that_is_stopped_keeps_its_place(alone: list[Floats]) -> None:
+    e = engine()
+    base = text(LENGTHS[0], 0)
+    one = e.open()
+    read(e, one, base)
+    e._runner(90).plan.stop()
+    with pytest.raises(GgtuiError, match="stopped"):
+        e.rewind(one, 100)
+    assert one.tokens == base[:100] and one.n_past < 100
+    assert np.array_equal(read(e, one, base[one.n_past :])[-1], alone[0][-1])
+
+
+def test_a_step_waits_for_no_reader_but_says_so() -> None:
+    e = engine()
+    one, caught = e.open(), []
+
+    def step() -> None:
+        try:
+            e.step([Piece(one, [1])])
+        except UsageError as error:
+            caught.append(str(error))
+
+    with one.reader:
+        thread = threading.Thread(target=step)
+        thread.start()
+        thread.join()
+    assert len(caught) == 1 and "in another thread" in caught[0] and one.n_past == 0
+
+
+def test_a_step_that_finds_no_room_ends_no_generation_of_others() -> None:
+    e = engine(ctx=128, n_sequences=2)
+    one, other = e.open(), e.open()
+    read(e, one, text(128))
+    e.memory.take(0), e.memory.take(0)
+    changes = one.reader.changes, other.reader.changes
+    with pytest.raises(ContextFullError):
+        e.step([Piece(other, [1])])
+    assert (one.reader.changes, other.reader.changes) == changes
 
 
 def test_steps_that_are_refused_change_nothing() -> None:

@@ -157,6 +157,49 @@ def test_room_that_was_made_and_not_used_does_not_count_for_a_copy() -> None:
     assert pages(a)[:2] == pages(b)[:2] == [0, 1]
 
 
+def test_a_fork_has_no_part_in_room_that_was_made_for_more() -> None:
+    m = memory()
+    a = m.open()
+    read(a, 10)
+    a.make_room(150)  # and nothing is read: the run was stopped, or another thread forks meanwhile
+    b = a.fork()
+    assert pages(a) == [0, 1, 2] and pages(b) == [0]
+    read(b, 100)
+    read(a, 100)
+    assert not {*pages(a)} & {*pages(b)}
+    a.give_room_back()
+    assert len(pages(a)) == 2
+    a.close()
+    b.close()
+    assert free(m) == [32]
+
+
+def test_a_closed_sequence_is_of_no_use() -> None:
+    m = memory()
+    a, b = m.open(), m.open()
+    read(b, 100)
+    a.close()
+    for use in (lambda: a.make_room(100), a.fork, lambda: a.rewind(0), lambda: a.add([1])):
+        with pytest.raises(UsageError, match="the sequence is closed"):
+            use()
+    a.give_room_back()
+    assert pages(b) == [0, 1] and free(m) == [30]
+
+
+def test_only_an_empty_memory_is_moved_to_larger_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    m = memory()
+    told: list[int] = []
+    monkeypatch.setattr(m.store, "expect", told.append)
+    a, b = m.open(), m.open()
+    m.expect(400)
+    read(a, 1)
+    m.expect(401)
+    b.close()
+    a.rewind(0)
+    m.expect(402)
+    assert told == [400, 402]
+
+
 def test_no_page_is_lost_in_any_order() -> None:
     rng = np.random.default_rng(0)
     m = memory(FULL, WINDOW, n_ctx=600, n_sequences=6, batch=64)

@@ -278,8 +278,8 @@ def test_memory_has_owners(session: Session) -> None:
 
 def test_a_long_prompt_in_batches_makes_room_once(monkeypatch: pytest.MonkeyPatch) -> None:
     session = ggtui.load(threads=1, batch=16)
-    asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(session.kv, "make_room", lambda *sizes: asked.append(sizes))
+    asked: list[int] = []
+    monkeypatch.setattr(session.kv, "expect", asked.append)
     session.eval(list(range(40)))
     session.eval([1])
-    assert asked == [(0, 40), (40, 1)]
+    assert asked == [40], "and not where keys lie in it"

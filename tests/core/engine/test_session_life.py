@@ -198,8 +198,27 @@ def test_after_close_every_question_gets_the_same_answer() -> None:
                 for _ in session.generate("Once", n_predict=400):
                     pass
             except UsageError as error:
-                assert "the session is closed" in str(error)
+                assert "is closed" in str(error)  # the session, the engine or the sequence, as it came to it
             closing.join()
+
+
+def test_closing_gives_back_at_once_what_a_generation_still_points_at() -> None:
+    session = load(threads=1)
+    generation = session.generate("Once", 5)
+    next(generation)
+    there = [weakref.ref(x) for x in (session.weights["token_embd.weight"], session.kv, session.pool)]
+    tokens = list(session.tokens)
+    session.close()
+    assert [ref() for ref in there] == [None] * 3
+    with pytest.raises(UsageError, match="is closed"):
+        next(generation)
+    assert session.stop_reason == "n_predict" and session.tokens == tokens and session.n_past == len(tokens) - 1
+    assert session.tokenizer.n_vocab and session.metadata and session.n_ctx and len(session.logits)
+
+
+def test_a_misspelt_option_is_no_option() -> None:
+    with pytest.raises(TypeError, match="'temprature'"):
+        load(threads=1).generate("Once", 2, temprature=0)  # type: ignore[call-arg]
 
 
 def test_a_fork_during_the_first_run_of_a_process_does_no_harm() -> None:

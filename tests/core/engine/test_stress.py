@@ -18,14 +18,14 @@ from ggtui.core.engine.memory import Sequence
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
 
 SECONDS = float(os.environ.get("GGTUI_STRESS_SECONDS", "1"))
-N_CTX, N_TEXTS, N_THREADS = 300, 3, 4
+N_CTX, N_COMMON, N_TEXTS, N_THREADS = 300, 100, 3, 4  # of every text the first N_COMMON tokens are the same
 
 
 @pytest.mark.pool
 @pytest.mark.timeout(SECONDS + 110)
 def test_four_threads_on_one_engine() -> None:
     e = engine(ctx=N_CTX, batch=48, n_sequences=10, threads=2)
-    texts = [text(N_CTX, seed) for seed in range(N_TEXTS)]
+    texts = [text(N_COMMON, 9) + text(N_CTX - N_COMMON, seed) for seed in range(N_TEXTS)]
     alone = []  # the logits of each text's tokens
     for tokens in texts:
         sequence = e.open()
@@ -56,7 +56,8 @@ def test_four_threads_on_one_engine() -> None:
                         if not np.array_equal(logits, alone[which][at - 1]):
                             problems.append(f"text {which} at {at} is not as alone")
                 elif what == "fork":
-                    mine.append((sequence.fork(), which))
+                    other = sequence.fork()
+                    mine.append((other, which if other.n_past > N_COMMON else int(rng.integers(N_TEXTS))))
                 elif what == "rewind":
                     e.rewind(sequence, int(rng.integers(sequence.n_past + 1)))
                 elif what == "close":
