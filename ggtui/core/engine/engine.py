@@ -207,12 +207,13 @@ class Engine:
         self._check_open()
         with sequence.reader:
             tokens = np.asarray(ids, np.int64).reshape(-1)
-            self.check(sequence, tokens)
-            self._check_owner(sequence)
-            self.memory.expect(len(tokens))
+            most = min(self.batch, MAX_OUTPUTS) if all_logits else self.batch
+            if len(tokens) != 1:
+                self.check(sequence, tokens)  # all of them, before any is read
+                self._check_owner(sequence)
+                self.memory.expect(len(tokens))
             rows = np.empty((len(tokens) if all_logits else 1, self.model.hparams.n_vocab), np.float32)
             runs = []
-            most = min(self.batch, MAX_OUTPUTS) if all_logits else self.batch
             for at in range(0, len(tokens), most):
                 part = tokens[at : at + most]
                 pieces = [Piece(sequence, part, range(len(part)) if all_logits else (-1,))]
