@@ -73,7 +73,7 @@ def main() -> None:
         found = wrong = 0
         for _ in range(args.pairs):
             perf(args, "--json", str(base), quiet=True)
-            perf(args, "--json", str(now), quiet=True)
+            perf(args, "--json", str(now), "--compare", str(base), quiet=True)
             first, second = ggtui.perf.load(base), ggtui.perf.load(now)
             top = ggtui.perf.summary(first)["generation"]["nodes"][0]
             told = compare(first, slowed(second, top["node"]), GATE)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import hypot, sqrt
+from math import hypot, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.errors import UsageError
-from ggtui.core.runtime.record import Limits, RunInfo, Trace
+from ggtui.core.runtime.record import RunInfo, Trace
 from ggtui.perf.bounds import read_rate
 from ggtui.perf.intervals import BUSY_ERROR, BUSY_WHOLE_ERROR, PACE_ERROR, RUN_ERROR, Estimate, Interval, ratio
 from ggtui.perf.scheduling import Floats
@@ -23,7 +23,8 @@ from ggtui.perf.table import rows
 WHOLE = "whole evaluation"
 JUDGED = 0.05  # of the work: nodes that take less are shown, and not judged
 _OTHER_PACE = 0.15  # by which probes of one machine differ anyway
-_FARTHER = 2.0  # times as long as before a barrier takes where threads have moved to cores farther apart
+_GRAIN_NS = 15.0  # that short nodes differ by: clocks tick, and lines of the cache are here or there
+_FARTHER = 1.5  # times as long takes the way between threads whose cores are farther apart
 _FEW = 4  # repetitions, fewer than which say too little of how they differ
 _PIECES = 8  # of a run that was not repeated
 _NEIGHBOURS = 16  # evaluations that count as one where a light profile keeps only their sums
@@ -32,8 +33,8 @@ _NEIGHBOURS = 16  # evaluations that count as one where a light profile keeps on
 @dataclass(frozen=True, slots=True)
 class Change:
     """Nanoseconds of one evaluation before and now, of a node or of the whole stage, and in what interval now / before
-    lies. `to_others`: the same of a judged node's time to that of all others, which the pace of the machine does not
-    move: what it is judged by."""
+    lies. `to_others`: the same of a node's time to that of all others, which the pace of the machine does not move: what
+    nodes are judged by."""
 
     stage: str
     key: str
@@ -60,8 +61,9 @@ class Comparison:
     gate; unclear: what may be, but was measured too noisily to tell; of whole evaluations and of the nodes that take
     JUDGED or more. `missing` and `new` are nodes that only one of the traces has. slower_machine: how many times as
     long the machine itself takes now in a stage, where its limits say so: that much is no reason to fail.
-    slower_barrier: nanoseconds before and now, where the threads take far longer to meet: their cores are farther
-    apart, or busy, and so many times as long may all take that one thread hands to another."""
+    handoff: nanoseconds before and now from one thread to another, where these are far from each other: the threads ran
+    on cores closer together or farther apart, or busy, and so many times as long may all take that one thread hands to
+    another."""
 
     whole: tuple[Change, ...]
     changes: tuple[Change, ...]
@@ -70,7 +72,7 @@ class Comparison:
     missing: tuple[str, ...]
     new: tuple[str, ...]
     slower_machine: Mapping[str, float] = field(default_factory=dict)
-    slower_barrier: tuple[float, float] | None = None
+    handoff: tuple[float, float] | None = None
 
 
 def run_differences(base: RunInfo, now: RunInfo) -> list[str]:
@@ -155,8 +157,11 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
     n_judged = len(both) + n_nodes
     n_all = max(sum(len(old.keys() & new.keys()) for old, new in tables), 1)
     busy = max(t.run.others + t.run.stolen for t in (base, now))
-    own_error = RUN_ERROR + BUSY_ERROR * busy
-    time_error, whole_error = hypot(own_error, PACE_ERROR), hypot(RUN_ERROR + BUSY_WHOLE_ERROR * busy, PACE_ERROR)
+    handoff = moved(base, now)
+    placed = RUN_ERROR / sqrt(min(t.run.loads for t in (base, now)))
+    placed += abs(log(handoff[1] / handoff[0])) / 2 if handoff else 0.0
+    own_error = placed + BUSY_ERROR * busy
+    time_error, whole_error = hypot(own_error, PACE_ERROR), hypot(placed + BUSY_WHOLE_ERROR * busy, PACE_ERROR)
     whole, changes, largest, missing, new_keys = [], [], [], [], []
     for (first, second), (old, new), keys in zip(both, tables, judged, strict=True):
         name = first.name
@@ -164,21 +169,20 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
         new_keys += [f"{name} {key}" for key in new if key not in old]
         whole.append(_change(name, WHOLE, _whole(first), _whole(second), n_judged, whole_error))
         for key in (key for key in old if key in new):
-            change = _change(name, key, old[key].time, new[key].time, n_all, time_error)
+            compared = n_judged if key in keys else n_all
+            grain = _GRAIN_NS / max(min(old[key].time.value, new[key].time.value), 1.0)
+            to_others = ratio(old[key].to_others, new[key].to_others, compared, hypot(own_error, grain))
+            change = _change(name, key, old[key].time, new[key].time, n_all, hypot(time_error, grain))
+            changes.append(replace(change, to_others=to_others))
             if key in keys:
-                to_others = ratio(old[key].to_others, new[key].to_others, n_judged, own_error)
-                change = replace(change, to_others=to_others)
-                largest.append(change)
-            changes.append(change)
+                largest.append(changes[-1])
     changes.sort(key=lambda c: (not c.shown, -abs(c.delta) if c.shown else -max(c.base, c.now)))
     above = float("inf") if fail_above is None else 1 + fail_above
     paces = {old.name: _pace(old, new) for old, new in both}
-    barrier = _slower_barrier(base.limits, now.limits)
-    farther = barrier[1] / barrier[0] if barrier else 1.0
-    worse = tuple(c for c in [*whole, *largest] if _is_worse(c, above, max(paces[c.stage], farther)))
+    worse = tuple(c for c in [*whole, *largest] if _is_worse(c, above, paces[c.stage]))
     unclear = tuple(c for c in [*whole, *largest] if c not in worse and _may_be_worse(c, above))
     told = {name: pace for name, pace in paces.items() if pace != 1}
-    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told, barrier)
+    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told, handoff)
 
 
 def _is_worse(change: Change, above: float, pace: float) -> bool:
@@ -207,12 +211,15 @@ def _pace(base: Stage, now: Stage) -> float:
     return pace if pace > 1 + _OTHER_PACE else 1.0
 
 
-def _slower_barrier(base: Limits | None, now: Limits | None) -> tuple[float, float] | None:
-    """What Comparison has of it: the most of all probes now, since the threads may have moved between them."""
-    if base is None or now is None or not base.barrier_ns:
-        return None
-    most = max(now.barrier_ns, now.barrier_most_ns)
-    return (base.barrier_ns, most) if most > _FARTHER * base.barrier_ns else None
+def moved(base: Trace, now: Trace) -> tuple[float, float] | None:
+    """`handoff` of a Comparison: by the records, or of light profiles by the probes of a barrier, of now the most, since the
+    threads may have moved between two of them."""
+    before, after = (next((s.handoff for s in stages(t)), 0.0) for t in (base, now))
+    if not before or not after:
+        if base.limits is None or now.limits is None or not base.limits.barrier_ns:
+            return None
+        before, after = base.limits.barrier_ns, max(now.limits.barrier_ns, now.limits.barrier_most_ns)
+    return (before, after) if max(after / before, before / after) > _FARTHER else None
 
 
 def _change(stage: str, key: str, base: Estimate, now: Estimate, compared: int, run_error: float) -> Change:

@@ -9,9 +9,10 @@ from statistics import NormalDist, fmean, median, stdev
 
 CONFIDENCE = 0.95
 # Two runs of the same program differ by about this part (a standard deviation) beyond what each of them shows of
-# itself: where its pages lie, which of the caches' sets they fall into, and, of times alone, the machine's pace.
+# itself: where its pages lie, which of the caches' sets they fall into (the less, the more often it was loaded anew),
+# and, of times alone, the machine's pace.
 RUN_ERROR = 0.015
-PACE_ERROR = 0.02
+PACE_ERROR = 0.04
 BUSY_ERROR = 0.05  # times the part of the cores that other programs use; of a whole evaluation, in which threads wait
 BUSY_WHOLE_ERROR = 0.3  # for each other's turns, so many times
 _DEVIATION = 1.4826  # of a normal distribution, over how far half of it is from the middle

@@ -11,10 +11,11 @@ import numpy as np
 
 from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
-from ggtui.core.runtime.record import TokenRecord, Trace
+from ggtui.core.runtime.record import NodeTotal, TokenRecord, Trace
 
 Progress = Callable[[int, int], None]
 SEED = 1
+_WARM = 8  # tokens that warm up a model which was loaded again
 APART = 0.1  # seconds at least from one round to the next: a machine has moods, which last some moments
 
 
@@ -25,13 +26,20 @@ def made_up_prompt(session: Session, n_tokens: int) -> list[int]:
 
 
 def measure(
-    session: Session, prompt: Sequence[int], n_predict: int, repeat: int, progress: Progress | None = None
+    session: Session,
+    prompt: Sequence[int],
+    n_predict: int,
+    repeat: int,
+    progress: Progress | None = None,
+    again: Callable[[], Session] | None = None,
 ) -> Trace:
     """A trace of `repeat` times reading `prompt` into an empty context and generating `n_predict` tokens.
 
-    Before that it does so once to warm up. Each time is two rounds: the first records every other evaluation, the
-    second the rest, so that what the profile costs shows between neighbours and not between good and bad moments of the
-    machine. Raises UsageError where prompt and generation don't fit into the context.
+    Each time is two rounds: the first records every other evaluation, the second the rest, so that what the profile
+    costs shows between neighbours and not between good and bad moments of the machine. Before the first, and before
+    each after which the model was loaded `again`, there is one to warm up: where its pages lie changes what a node
+    takes by 1 to 2%, and that only several loads tell. Sessions are closed as others take their place; the one that was
+    handed in stays open. Raises UsageError where prompt and generation don't fit into the context.
     """
     if len(prompt) + n_predict > session.n_ctx + 1:
         raise UsageError(
@@ -40,23 +48,55 @@ def measure(
         )
     _once(session, prompt, n_predict, None)
     session.clear_totals()
-    records: list[TokenRecord] = []
     times: dict[bool, list[float]] = {False: [], True: []}
-    for turn in range(2 * repeat):
-        began = time.monotonic()
-        for found, recorded, ns in _once(session, prompt, n_predict, turn % 2):
-            if recorded:
-                records += found
-            if ns:
-                times[recorded].append(ns)
-        if progress is not None:
-            progress(turn + 1, 2 * repeat)
-        while turn + 1 < 2 * repeat and time.monotonic() < began + APART:
-            _once(session, prompt, n_predict, None)  # at rest, it would begin again with cold caches and a slow clock
-    session.recording = True
-    trace = session.trace(records)
+    traces = []
+    for turn in range(repeat):
+        measured = session
+        if again is not None and turn > 0:
+            measured = again()
+            measured.engine.began_ns, measured.watch = session.engine.began_ns, session.watch
+            _once(measured, prompt, min(n_predict, _WARM), None)
+            measured.engine.clear_totals()
+        records: list[TokenRecord] = []
+        for which in (0, 1):
+            began = time.monotonic()
+            for found, recorded, ns in _once(measured, prompt, n_predict, which):
+                if recorded:
+                    records += found
+                if ns:
+                    times[recorded].append(ns)
+            if progress is not None:
+                progress(2 * turn + which + 1, 2 * repeat)
+            while turn + 1 < repeat and time.monotonic() < began + APART:
+                _once(measured, prompt, n_predict, None)  # at rest it would begin again with a slow clock
+        measured.recording = True
+        traces.append(measured.trace(records))
+        if measured is not session:
+            measured.close()
     token, plain = (median(times[recorded]) if times[recorded] else 0.0 for recorded in (True, False))
-    return replace(trace, run=replace(trace.run, token_ns=token, plain_token_ns=plain))
+    joined = _joined(traces, loaded_again=again is not None)
+    return replace(joined, run=replace(joined.run, token_ns=token, plain_token_ns=plain))
+
+
+def _joined(traces: Sequence[Trace], *, loaded_again: bool) -> Trace:
+    """One trace of several of the same graphs, in the order in which they were measured."""
+    last = traces[-1]
+    tokens = tuple(token for trace in traces for token in trace.tokens)
+    loads = len(traces) if loaded_again else 1
+    if not loaded_again:  # its sums go on from one to the next
+        return replace(last, tokens=tokens)
+    sums: dict[tuple[int, ...], NodeTotal] = {}
+    for t in (total for trace in traces for total in trace.totals):
+        place = t.graph, t.node, t.part, t.thread
+        sums[place] = _added(sums[place], t) if place in sums else t
+    return replace(last, tokens=tokens, totals=tuple(sums.values()), run=replace(last.run, loads=loads))
+
+
+def _added(a: NodeTotal, b: NodeTotal) -> NodeTotal:
+    return NodeTotal(
+        a.graph, a.node, a.part, a.thread, a.count + b.count, a.work + b.work, min(a.least, b.least),
+        max(a.most, b.most), a.wait + b.wait, a.work_squared + b.work_squared,
+    )  # fmt: skip
 
 
 Evaluation = tuple[tuple[TokenRecord, ...], bool, float]

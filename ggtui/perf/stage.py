@@ -75,6 +75,8 @@ class Stage:
 
     tokens   all of them; times: of each, see Times. Of a light profile there is one "evaluation", the mean over the
              typical ones, and `light` has the deviation, least and most of the work (nodes, parts, threads)
+    handoff  nanoseconds from the last thread's coming to a barrier until another one went on, half of the times: how
+             far apart the threads' cores are; 0 where that is not known
     """
 
     name: str
@@ -84,6 +86,7 @@ class Stage:
     limits: Limits | None
     dropped: int = 0  # records that there was no room for, of evaluations that are left out
     light: tuple[Floats, Floats, Floats] | None = None
+    handoff: float = 0.0
 
     @cached_property
     def alone(self) -> Floats:
@@ -228,8 +231,10 @@ def stages(trace: Trace) -> tuple[Stage, ...]:
         whole = tuple(t for t in tokens if len(t.records) and not t.dropped)
         if whole:
             dropped = sum(t.dropped for t in tokens)
-            times = settle(graph, whole, *_arrays(graph, whole), said)
-            found.append(Stage(name, graph, whole, times, trace.limits, dropped))
+            times, late = _arrays(graph, whole)
+            handoff = float(np.median(late[late > 0])) if graph.threads > 1 and (late > 0).any() else 0.0
+            times = settle(graph, whole, times, late, said)
+            found.append(Stage(name, graph, whole, times, trace.limits, dropped, handoff=handoff))
             continue
         totals = [t for t in trace.totals if t.graph == index]
         if totals:

@@ -171,7 +171,7 @@ def test_a_machine_that_became_slower_is_told(ggtui: Callable[..., Any], made: T
         for name in ("now.json", "apart.json")
     )
     assert "the machine itself was slower now: of generation, 100% is no change of ours" in paced.out
-    assert "a barrier of the threads took up to 190 ns now and 50 ns in the base" in apart.out
+    assert "it took 190 ns now and 50 ns in the base: their cores were farther apart" in apart.out
 
 
 def test_a_run_can_be_compared_with_one_before(ggtui: Callable[..., Any], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from made_up import GRAPH, trace
 
 from ggtui.core.errors import UsageError
-from ggtui.core.runtime.record import NodeTotal, Trace
+from ggtui.core.runtime.record import NodeTotal, Records, Trace
 from ggtui.perf.compare import compare, differences
 
 
@@ -81,7 +81,28 @@ def test_longer_times_show_nothing_where_the_threads_meet_far_more_slowly() -> N
     assert limits is not None
     apart = replace(slower, limits=replace(limits, barrier_most_ns=3 * limits.barrier_ns))
     found = compare(base, apart, 0.05)
-    assert not found.worse and found.unclear and found.slower_barrier == (limits.barrier_ns, 3 * limits.barrier_ns)
+    assert not found.worse and found.unclear and found.handoff == (limits.barrier_ns, 3 * limits.barrier_ns)
+    assert not any(c.shown for c in (*found.whole, *found.changes))
+
+
+def handed_over_later(trace: Trace, ns: int) -> Trace:
+    """The same, with so much more after each barrier until threads go on."""
+    tokens = []
+    for token in trace.tokens:
+        table = Records.of(token.records).table.copy()
+        table[table[:, 5] > table[:, 4], 5] += ns
+        tokens.append(replace(token, records=Records(table)))
+    return replace(trace, tokens=tuple(tokens))
+
+
+def test_records_tell_how_far_apart_the_threads_are() -> None:
+    near, far = handed_over_later(measured(), 100), handed_over_later(measured({2: 1.5}, seed=1), 300)
+    assert [c.key for c in compare(near, handed_over_later(measured({2: 1.5}, seed=1), 100), 0.05).worse][1:] == [
+        "output"
+    ]
+    found = compare(near, far, 0.05)
+    assert found.handoff == (100, 300) and not found.worse and not any(c.shown for c in found.changes)
+    assert compare(far, near, 0.05).handoff == (300, 100)
 
 
 def test_busy_programs_make_whole_evaluations_unclear() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ggtui
+from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
 from ggtui.perf.compare import differences
 from ggtui.perf.measure import made_up_prompt, measure
@@ -32,6 +33,27 @@ def test_every_evaluation_is_recorded_once(profile: str) -> None:
     run = trace.run
     assert run.profile == profile and run.token_ns > 0 and run.plain_token_ns > 0 and run.stamp_ns > 0
     assert session.recording
+
+
+@pytest.mark.parametrize("profile", ["full", "light"])
+def test_the_model_is_loaded_again_for_each_time(profile: str) -> None:
+    session = ggtui.load(threads=2, record=profile)
+    loaded: list[Session] = []
+
+    def again() -> Session:
+        loaded.append(ggtui.load(threads=2, record=profile))
+        return loaded[-1]
+
+    trace = measure(session, made_up_prompt(session, 10), 6, 3, again=again)
+    assert trace.run.loads == 3 and len(loaded) == 2
+    assert [t.n_past for t in trace.tokens if t.n_tokens == 1 and t.n_past == 10] == [10] * 3
+    assert [t.start_ns for t in trace.tokens] == sorted(t.start_ns for t in trace.tokens)
+    if profile == "light":  # the sums are those of all three
+        assert max(t.count for t in trace.totals) > 5
+    for each in loaded:
+        with pytest.raises(UsageError, match="closed"):
+            each.eval([1])
+    assert session.eval([1]).shape == (session.hparams.n_vocab,)
 
 
 def test_a_prompt_in_several_batches_is_recorded_whole() -> None:

@@ -265,6 +265,7 @@ class RunInfo:
     profile  "full": every record; "light": totals alone; "off": neither
     stamp_ns what taking one time stamp costs, measured in this run; 0 where it was not
     token_ns, plain_token_ns  median time of a generated token with this profile and without any; 0: not measured
+    loads    how often the model was loaded anew for it, so that its pages lay elsewhere
     others, stolen  parts of the usable cores' time that other programs used meanwhile, and other virtual machines
     """
 
@@ -289,6 +290,7 @@ class RunInfo:
     plain_token_ns: float = 0.0
     others: float = 0.0
     stolen: float = 0.0
+    loads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
