@@ -25,6 +25,7 @@ enum gg_status {
     GG_CUSTOM = 3,    /* a function of Python's that C called raised; Python holds its exception */
     GG_NO_MEMORY = 4,
     GG_NO_THREAD = 5,
+    GG_TOLD = 6,      /* done, and of a run that was recorded n_asked or n_dropped say more */
 };
 
 /* ---- tables: the rows of types.def and ops.def ---- */
@@ -146,23 +147,22 @@ typedef struct {
     double work_squared;
 } gg_total;
 
-/* What a run fills, made beforehand: records, capacity for each thread, thread t's from records + t * capacity. Totals, where
- * there are any, have n_steps + 1 for each thread, the first one that of waking up; a run adds the records of the
- * threads that took part, unless it took over GG_DISTURBED times as long as runs of its size do. */
+/* What runs fill, made beforehand: a ring with places for n_runs of them, so that next to nothing is done with the records while
+ * a token is waited for. When all places are filled the next run begins anew at the first; where there are totals each thread
+ * first adds its records to them, all but those of runs that took over GG_DISTURBED times as long as runs of their size do. */
 typedef struct {
-    gg_record *records;
-    int64_t capacity;
-    int64_t *n_records;      /* [n_threads] */
-    int64_t *n_dropped;      /* [n_threads], counted when there is no room */
-    gg_total *totals;        /* [n_threads][n_steps + 1] or NULL */
+    gg_record *records;      /* [n_runs][n_threads][capacity] */
+    int64_t *n_records;      /* [n_runs][n_threads]; 0 of a run that totals are to be without */
+    int64_t *n_dropped;      /* [n_threads], of the last run: there was no room */
+    gg_total *totals;        /* [n_threads][capacity] or NULL; the first one is that of waking up */
     gg_scheduled *scheduled; /* [n_threads] or NULL */
+    int64_t n_threads, capacity, n_runs;
+    int64_t n;               /* places that are filled: the last run is at n - 1 */
     int64_t every;           /* ticks after which the system is asked again */
     int64_t n_asked;         /* threads about which it was asked in the last run */
     int64_t typical;         /* ticks that half of the runs take longer than, */
     int64_t typical_size;    /* those of this size */
     int64_t n_disturbed;     /* runs that totals leave out */
-    int32_t is_to_add;       /* the last run: totals are yet without it */
-    int32_t unused;
 } gg_trace;
 
 typedef struct gg_pool gg_pool;
@@ -184,8 +184,8 @@ void gg_plan_free(gg_plan *plan);
  * number, are taken to be about equally long. trace may be NULL. Returns a gg_status.
  * One run of a pool at a time; a second one waits, but for one that a function of the run itself asks for: it is refused. */
 int gg_plan_run(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, int n_steps, gg_trace *trace);
-/* Adds the last run to the totals; to be called before they are read, and not during a run. */
-void gg_trace_finish(gg_trace *trace, int n_steps, int n_threads);
+/* Adds all runs that are not yet in the totals; to be called before they are read, and not during a run. */
+void gg_trace_finish(gg_trace *trace);
 /* Makes the run under way (or the next one) end at the next step; may be called from any thread. */
 void gg_plan_stop(gg_plan *plan);
 /* Takes back a stop that came too late for the run it was meant for. Only while no run is under way. */

@@ -120,7 +120,7 @@ def _run(session: Session, tokens: Sequence[int]) -> _Run:
     for _ in range(ROUNDS):
         started = time.perf_counter_ns()
         plan.run(session.pool, sizes, recorder)
-        records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=recorder.take()[0]))
+        records.append(TokenRecord(0, n, time.perf_counter_ns() - started, records=recorder.take()))
     info = plan.info(session.threads)
     stage = stages(Trace((info,), tuple(records), MemoryUse()))[0]
     times = {row.key: row.time.mean for row in rows(stage)}

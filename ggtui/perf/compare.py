@@ -212,8 +212,8 @@ def _pace(base: Stage, now: Stage) -> float:
 
 
 def moved(base: Trace, now: Trace) -> tuple[float, float] | None:
-    """`handoff` of a Comparison: by the records, or of light profiles by the probes of a barrier, of now the most, since
-    the threads may have moved between two of them."""
+    """`handoff` of a Comparison: by the records, or of light profiles by the probes of a barrier, of now the most,
+    since the threads may have moved between two of them."""
     before, after = (next((s.handoff for s in stages(t)), 0.0) for t in (base, now))
     if not before or not after:
         if base.limits is None or now.limits is None or not base.limits.barrier_ns:

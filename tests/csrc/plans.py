@@ -47,7 +47,9 @@ def plan_of(steps: Sequence[dict[str, Any]], patches: Sequence[dict[str, int]] =
 
 
 def run(plan: Any, pool: Any, *variables: int, size: int = 1, n_steps: int = -1, trace: Any = ffi.NULL) -> int:
-    return int(lib.gg_plan_run(plan, pool, ffi.new("int64_t[]", list(variables)), size, n_steps, trace))
+    """A gg_status; what there is told of a run that went well is looked at in the trace."""
+    status = int(lib.gg_plan_run(plan, pool, ffi.new("int64_t[]", list(variables)), size, n_steps, trace))
+    return int(lib.GG_OK) if status == lib.GG_TOLD else status
 
 
 def custom_steps(n: int, flags: int = BARRIER) -> list[dict[str, Any]]:
@@ -102,18 +104,27 @@ class Stamps(NamedTuple):
 
 
 class Trace:
-    def __init__(self, n_threads: int, capacity: int) -> None:
+    """Room for the records of n_runs runs."""
+
+    def __init__(self, n_threads: int, capacity: int, n_runs: int = 1) -> None:
         self.n_threads, self.capacity = n_threads, capacity
-        self.records = ffi.new("gg_record[]", n_threads * capacity)
-        self.n_records, self.n_dropped = ffi.new("int64_t[]", n_threads), ffi.new("int64_t[]", n_threads)
+        self.records = ffi.new("gg_record[]", n_runs * n_threads * capacity)
+        self.counts, self.n_dropped = ffi.new("int64_t[]", n_runs * n_threads), ffi.new("int64_t[]", n_threads)
         self.scheduled = ffi.new("gg_scheduled[]", n_threads)
         self.c = ffi.new("gg_trace *", {
-            "records": self.records, "capacity": capacity, "n_records": self.n_records, "n_dropped": self.n_dropped,
-            "scheduled": self.scheduled, "every": lib.gg_ask_every(),
+            "records": self.records, "n_records": self.counts, "n_dropped": self.n_dropped, "n_threads": n_threads,
+            "capacity": capacity, "n_runs": n_runs, "scheduled": self.scheduled, "every": lib.gg_ask_every(),
         })  # fmt: skip
 
+    @property
+    def n_records(self) -> list[int]:
+        """Of the last run, by thread."""
+        first = (self.c.n - 1) * self.n_threads
+        return list(self.counts[first : first + self.n_threads])
+
     def of(self, thread: int) -> list[Stamps]:
-        first, n = thread * self.capacity, self.n_records[thread]
+        """Those of the last run."""
+        first, n = ((self.c.n - 1) * self.n_threads + thread) * self.capacity, self.n_records[thread]
         rows = [(self.records[i].end, self.records[i].done) for i in range(first, first + n)]
         waking = [Stamps(-1, asked, began, began) for asked, began in rows[:1]]
         steps = [Stamps(i, rows[i][1], *rows[i + 1]) for i in range(n - 1)]

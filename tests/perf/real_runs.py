@@ -17,5 +17,5 @@ def traced(result: Any, threads: int = 2, fused: bool = True) -> Trace:
     plan.run(pool, {}, buffer)
     started = time.perf_counter_ns()
     plan.run(pool, {}, buffer)
-    token = TokenRecord(0, 1, time.perf_counter_ns() - started, records=buffer.take()[0])
+    token = TokenRecord(0, 1, time.perf_counter_ns() - started, records=buffer.take())
     return Trace((plan.info(threads),), (token,), MemoryUse())

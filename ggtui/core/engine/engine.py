@@ -292,7 +292,7 @@ class Engine:
             self._running = runner
         started = time.perf_counter_ns()
         try:
-            runner.plan.run(self.pool, sizes, recorder)
+            told = runner.plan.run(self.pool, sizes, recorder)
         finally:
             with self._stopping:
                 self._running = None
@@ -302,11 +302,8 @@ class Engine:
         parts = tuple((p.sequence.n_past, len(p.tokens)) for p in pieces) if len(pieces) > 1 else ()
         for p in pieces:
             p.sequence.add(p.tokens)
-        records: Seq[NodeRecord] = ()
-        dropped = 0
-        if recorder is not None and self.profile == "full":
-            records, dropped = recorder.take()
-        unscheduled = recorder.unscheduled() if recorder is not None else ()
+        records: Seq[NodeRecord] = recorder.take() if recorder is not None and self.profile == "full" else ()
+        unscheduled, dropped = recorder.told() if told and recorder else ((), 0)
         kv_bytes = sum(p.sequence.n_past for p in pieces) * self._kv_bytes_per_token
         start_ns = started - self.began_ns
         n_outputs = sizes.get("n_outputs", 1)

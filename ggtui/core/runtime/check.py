@@ -143,7 +143,7 @@ def compare(got: Array, want: Array, bound: float) -> tuple[float | None, str]:
     return nmse, f"{what}; the worst, at ({place}), is {x[worst]:.9g}, not {y[worst]:.9g}"
 
 
-def _best_ns(run: Callable[[], None], timed: bool) -> int:
+def _best_ns(run: Callable[[], object], timed: bool) -> int:
     """The shortest of a few runs; of more where the time is to say something."""
     best, runs, begin = 0, 0, time.perf_counter_ns()
     while runs < _FEW_RUNS or (timed and time.perf_counter_ns() - begin < _TIMED_NS):

@@ -18,11 +18,12 @@ USES = ("weights", "keys", "values", "rows")  # what the memory of a tensor is f
 
 
 class Recorder(Protocol):
-    """Where a run leaves its records, or their sums."""
+    """Where runs leave their records, or their sums. `told`: of the last run what the system said of its threads, and how
+    many records there was no room for."""
 
     threads: int
 
-    def unscheduled(self) -> tuple[Unscheduled, ...]: ...
+    def told(self) -> tuple[tuple[Unscheduled, ...], int]: ...
 
     @property
     def n_bytes(self) -> int: ...
@@ -50,9 +51,9 @@ class Executable(Protocol):
         recorder: Any = None,
         *,
         stop_after: int | None = None,
-    ) -> None:
+    ) -> bool:
         """Run all nodes, or those up to the one with that number in `info`, on the threads of a pool of the device's,
-        with these sizes."""
+        with these sizes. Returns whether the recorder was told anything."""
         ...
 
     def recorder(self, profile: str, threads: int) -> Any:

@@ -22,24 +22,32 @@ static inline void gg_record_step(gg_recorder *r, int64_t end, int64_t done) {
     }
 }
 
-/* Thread ith begins a run now, which the caller asked for at the tick `asked`. */
-static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int ith, int64_t asked) {
-    gg_recorder r = {.records = &trace->records[ith * trace->capacity], .capacity = trace->capacity};
+static inline gg_record *gg_records_of(const gg_trace *trace, int64_t run, int ith) {
+    return &trace->records[(run * trace->n_threads + ith) * trace->capacity];
+}
+
+static inline int64_t *gg_n_records_of(const gg_trace *trace, int64_t run, int ith) {
+    return &trace->n_records[run * trace->n_threads + ith];
+}
+
+/* Thread ith begins a run now, to be recorded at that place, which the caller asked for at the tick `asked`. */
+static inline gg_recorder gg_recorder_begin(const gg_trace *trace, int64_t place, int ith, int64_t asked) {
+    gg_recorder r = {.records = gg_records_of(trace, place, ith), .capacity = trace->capacity};
     gg_record_step(&r, asked, gg_ticks_fenced());
     return r;
 }
 
 /* The thread has come to the end of its steps. */
-static inline void gg_recorder_end(const gg_recorder *r, const gg_trace *trace, int ith) {
-    trace->n_records[ith] = r->n;
+static inline void gg_recorder_end(const gg_recorder *r, const gg_trace *trace, int64_t place, int ith) {
+    *gg_n_records_of(trace, place, ith) = r->n;
     trace->n_dropped[ith] = r->n_dropped;
 }
 
 /* For thread ith, which rested while a run went from `asked` to `done`: that is its only record. */
-static inline void gg_record_rest(const gg_trace *trace, int ith, int64_t asked, int64_t done) {
-    gg_recorder r = {.records = &trace->records[ith * trace->capacity], .capacity = trace->capacity};
+static inline void gg_record_rest(const gg_trace *trace, int64_t place, int ith, int64_t asked, int64_t done) {
+    gg_recorder r = {.records = gg_records_of(trace, place, ith), .capacity = trace->capacity};
     gg_record_step(&r, asked, done);
-    gg_recorder_end(&r, trace, ith);
+    gg_recorder_end(&r, trace, place, ith);
     if (trace->scheduled != NULL) {
         trace->scheduled[ith] = (gg_scheduled){0};
     }
@@ -70,37 +78,44 @@ static inline void gg_add_total(gg_total *total, int64_t work, int64_t wait) {
     total->work_squared += (double)work * (double)work;
 }
 
-/* Adds what thread ith recorded in the last run to its totals, unless they are to be without that run, or it rested. Each thread
- * does so for itself when it begins the next run: what it recorded lies beside it, and nobody waits for a token meanwhile. */
-static inline void gg_add_last(const gg_trace *trace, int n_steps, int ith) {
-    if (!trace->is_to_add || trace->n_records[ith] < 2) {
-        return;
-    }
-    const gg_record *r = &trace->records[ith * trace->capacity];
-    gg_total *totals = &trace->totals[(size_t)ith * ((size_t)n_steps + 1)];
-    gg_add_total(&totals[0], r[0].done - r[0].end, 0);
-    for (int64_t i = 1; i < trace->n_records[ith]; i++) {
-        gg_add_total(&totals[i], r[i].end - r[i - 1].done, r[i].done - r[i].end);
+/* Adds what thread ith recorded in all n runs of the ring to its totals, but of runs in which it rested. */
+static inline void gg_add_runs(const gg_trace *trace, int ith) {
+    gg_total *totals = &trace->totals[ith * trace->capacity];
+    for (int64_t run = 0; run < trace->n; run++) {
+        const gg_record *r = gg_records_of(trace, run, ith);
+        const int64_t n = *gg_n_records_of(trace, run, ith);
+        if (n < 2) {
+            continue;
+        }
+        gg_add_total(&totals[0], r[0].done - r[0].end, 0);
+        for (int64_t i = 1; i < n; i++) {
+            gg_add_total(&totals[i], r[i].end - r[i - 1].done, r[i].done - r[i].end);
+        }
     }
 }
 
-/* A run of that size, on the first `team` of nth threads, asked for at `asked`, is over. Each thread's last record waited for this
- * moment, which only the caller sees. */
-static inline void gg_record_end(gg_trace *trace, int n_steps, int64_t size, int team, int nth, int64_t asked, int64_t done) {
+/* A run of that size at that place, on the first `team` threads, asked for at `asked`, is over. Each thread's last record waited
+ * for this moment, which only the caller sees. Returns whether there is more to be told of it. */
+static inline int gg_record_end(gg_trace *trace, int64_t place, int64_t size, int team, int64_t asked, int64_t done) {
     const int disturbed = gg_is_disturbed(trace, size, done - asked);
+    int64_t n_dropped = 0;
     trace->n_asked = 0;
-    for (int ith = 0; ith < nth; ith++) {
+    for (int ith = 0; ith < trace->n_threads; ith++) {
         if (ith >= team) {
-            gg_add_last(trace, n_steps, ith);
-            gg_record_rest(trace, ith, asked, done);
+            gg_record_rest(trace, place, ith, asked, done);
         }
-        const int64_t n = trace->n_records[ith];
-        if (n > 1 && trace->n_dropped[ith] == 0) { /* the first one is of waking up */
-            trace->records[ith * trace->capacity + n - 1].done = done;
+        int64_t *n = gg_n_records_of(trace, place, ith);
+        if (*n > 1 && trace->n_dropped[ith] == 0) { /* the first one is of waking up */
+            gg_records_of(trace, place, ith)[*n - 1].done = done;
         }
+        if (disturbed && trace->totals != NULL) {
+            *n = 0;
+        }
+        n_dropped += trace->n_dropped[ith];
         trace->n_asked += trace->scheduled != NULL && trace->scheduled[ith].span > 0;
     }
     trace->n_disturbed += disturbed;
-    trace->is_to_add = trace->totals != NULL && !disturbed;
+    trace->n = place + 1;
+    return trace->n_asked > 0 || n_dropped > 0;
 }
 #endif

@@ -152,6 +152,7 @@ typedef struct gg_run {
     int nth;     /* threads that take part */
     int n_steps; /* that are run */
     gg_trace *trace;
+    int64_t place;             /* where in the trace it is recorded */
     int64_t asked;             /* the tick when the caller woke the pool */
     int64_t every;             /* ticks after which the system is asked about a thread again */
     const struct gg_run *outer; /* the run in which a function of Python's asked for this one, or NULL */
@@ -240,14 +241,19 @@ static void watch_end(const gg_run *run, int ith, int paused) {
     }
 }
 
+/* Whether records have to make room for those of the next run, and are to be added up. */
+static bool trace_is_full(const gg_trace *trace) { return trace->totals != NULL && trace->n == trace->n_runs; }
+
 static void walk(void *arg, int ith) {
     const gg_run *run = arg;
     const int paused = ith > 0 && gg_watch_begin(run->every);
     if (run->trace != NULL) {
-        gg_add_last(run->trace, run->plan->n_steps, ith);
-        gg_recorder recorder = gg_recorder_begin(run->trace, ith, run->asked);
+        if (trace_is_full(run->trace)) {
+            gg_add_runs(run->trace, ith); /* what it recorded itself lies beside it */
+        }
+        gg_recorder recorder = gg_recorder_begin(run->trace, run->place, ith, run->asked);
         walk_steps(run, &recorder, ith);
-        gg_recorder_end(&recorder, run->trace, ith);
+        gg_recorder_end(&recorder, run->trace, run->place, ith);
     } else {
         walk_steps(run, NULL, ith);
     }
@@ -299,6 +305,9 @@ static int make_scratch(gg_plan *plan, int nth) {
 /* With the locks of plan and pool. */
 static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t size, int n_steps, gg_trace *trace) {
     const int nth = gg_pool_n_threads(pool);
+    if (trace != NULL && trace->n_threads != nth) {
+        return gg_fail(GG_FAILED, "records of %d threads, but a pool of %d", (int)trace->n_threads, nth);
+    }
     int status = patch_steps(plan, vars);
     if (status == GG_OK) {
         status = make_scratch(plan, nth);
@@ -313,16 +322,18 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     const int paused = gg_watch_begin(every);
     const int64_t asked = gg_ticks_fenced();
     const int team = gg_pool_may_rest(pool) ? gg_team_next(&plan->team, nth, size, paused, asked) : nth;
-    const gg_run run = {.plan = plan, .nth = team, .n_steps = n_steps, .pool = pool, .trace = trace, .asked = asked, .every = every, .outer = inside};
+    const int64_t place = trace != NULL && trace->n < trace->n_runs ? trace->n : 0;
+    const gg_run run = {.plan = plan, .nth = team, .n_steps = n_steps, .pool = pool, .trace = trace, .place = place, .asked = asked, .every = every, .outer = inside};
+    for (int ith = team; trace != NULL && trace_is_full(trace) && ith < nth; ith++) {
+        gg_add_runs(trace, ith); /* threads that rest */
+    }
     gg_pool_run(pool, team, walk, (void *)&run);
     const int64_t done = gg_ticks_fenced();
     watch_end(&run, 0, paused);
     if (gg_pool_may_rest(pool) && !halted(plan)) {
         gg_team_ran(&plan->team, done - asked, done);
     }
-    if (trace != NULL) {
-        gg_record_end(trace, plan->n_steps, size, team, nth, asked, done);
-    }
+    const int told = trace != NULL && gg_record_end(trace, place, size, team, asked, done);
     status = atomic_exchange(&plan->halt, GG_OK);
     if (status == GG_STOPPED) {
         return gg_fail(GG_STOPPED, "the run was stopped");
@@ -330,14 +341,14 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     if (status != GG_OK) {
         gg_set_last_error(plan->message);
     }
-    return status;
+    return status == GG_OK && told ? GG_TOLD : status;
 }
 
-void gg_trace_finish(gg_trace *trace, int n_steps, int n_threads) {
-    for (int ith = 0; ith < n_threads; ith++) {
-        gg_add_last(trace, n_steps, ith);
+void gg_trace_finish(gg_trace *trace) {
+    for (int ith = 0; ith < trace->n_threads; ith++) {
+        gg_add_runs(trace, ith);
     }
-    trace->is_to_add = 0;
+    trace->n = 0;
 }
 
 /* Whether a function of a run of this plan asks for another one: it would wait for itself. */

@@ -16,7 +16,7 @@ from ggtui.core.graph.tensor import NUMPY_TYPES, Bytes, Tensor
 from ggtui.core.runtime.cpu.buffer import RowBuffer, numbers
 from ggtui.core.runtime.cpu.codec import tell_own_types
 from ggtui.core.runtime.cpu.lower import lower
-from ggtui.core.runtime.cpu.native import ISAS, check, ffi, isa_index, last_error, lib
+from ggtui.core.runtime.cpu.native import ISAS, ffi, isa_index, last_error, lib
 from ggtui.core.runtime.cpu.ops import flops, kind, traffic
 from ggtui.core.runtime.cpu.passes import run_passes
 from ggtui.core.runtime.cpu.pool import Pool
@@ -88,6 +88,7 @@ def _leave() -> NoReturn:
 
 
 lib.gg_set_map_custom(lib.gg_py_map_custom)
+_TOLD = int(lib.GG_TOLD)
 
 
 class Plan:
@@ -154,9 +155,10 @@ class Plan:
         recorder: RecordBuffer | TotalBuffer | None = None,
         *,
         stop_after: int | None = None,
-    ) -> None:
+    ) -> bool:
         """Run all nodes, or those up to the one numbered `stop_after` of `info`: what tensors that are kept have by
-        then can be looked at. `values` gives each run-time size; every one must be given.
+        then can be looked at. `values` gives each run-time size; every one must be given. Returns whether the recorder
+        was told() anything.
 
         Raises what a map_custom function raised, UsageError for values that are missing or out of range, and GgtuiError
         for a stop or for bad data such as a row index out of range.
@@ -165,8 +167,6 @@ class Plan:
         check_values(self.variables, values)
         for i, name in enumerate(self.variables):
             self._vars[i] = values[name]
-        if recorder is not None and recorder.threads != pool.threads:
-            raise UsageError(f"run: a buffer for records of {recorder.threads} threads, but a pool of {pool.threads}")
         self.values.clear()
         self.values.update(values)
         # Runs are about equally long where all but the tokens seen so far, one more each time, is equal.
@@ -174,13 +174,22 @@ class Plan:
         if stop_after is not None:
             check_node(stop_after, self.n_steps)
             size, n_steps = hash((size, stop_after)), stop_after + 1
-        trace = recorder.c if recorder else ffi.NULL
+        trace = recorder.c if recorder is not None else ffi.NULL
         status = lib.gg_plan_run(self.handle, pool.handle, self._vars, size, n_steps, trace)
+        if status:
+            if status == _TOLD:
+                return True
+            self._raise(status, pool, recorder)
+        return False
+
+    def _raise(self, status: int, pool: Pool, recorder: RecordBuffer | TotalBuffer | None) -> NoReturn:
+        if recorder is not None and recorder.threads != pool.threads:
+            raise UsageError(f"run: a buffer for records of {recorder.threads} threads, but a pool of {pool.threads}")
         if status == lib.GG_CUSTOM:
             raised = self._callbacks.raised[0]
             self._callbacks.raised.clear()
             raise raised
-        check(status)
+        raise GgtuiError(last_error())
 
     def recorder(self, profile: str, threads: int) -> RecordBuffer | TotalBuffer | None:
         """What runs of so many threads are recorded into: "full", "light" or "off", see RunInfo."""

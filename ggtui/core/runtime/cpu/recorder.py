@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ggtui.core.runtime.cpu.buffer import pointer
 from ggtui.core.runtime.cpu.native import ffi, lib
 from ggtui.core.runtime.record import WAKE, NodeTotal, Records, Unscheduled
 
@@ -15,71 +16,63 @@ _RECORD = np.dtype([("end", "i8"), ("done", "i8")])  # gg_record, field by field
 
 
 class _Buffer:
-    """A gg_trace, and what it points at that is of every kind."""
+    """A gg_trace and the block of places that its ring has, which C fills one after the other."""
+
+    RUNS = 64  # places
 
     def __init__(self, threads: int, capacity: int) -> None:
         self.threads, self.capacity = threads, capacity
-        self._counts = ffi.new("int64_t[]", 2 * threads)  # records of each thread, dropped ones of each
+        self._dropped = ffi.new("int64_t[]", threads)
         self._scheduled = ffi.new("gg_scheduled[]", threads)
         self.c = ffi.new("gg_trace *")
-        self.c.capacity = capacity
-        self.c.n_records, self.c.n_dropped = self._counts, self._counts + threads
-        self.c.scheduled, self.c.every = self._scheduled, lib.gg_ask_every()
+        self.c.n_threads, self.c.capacity, self.c.n_runs = threads, capacity, self.RUNS
+        self.c.n_dropped, self.c.scheduled, self.c.every = self._dropped, self._scheduled, lib.gg_ask_every()
+        self._new_block()
 
-    def unscheduled(self) -> tuple[Unscheduled, ...]:
-        """What the system was asked at the end of the last run; mostly nothing."""
-        if not self.c.n_asked:
-            return ()
-        said = [(thread, self._scheduled[thread]) for thread in range(self.threads)]
-        return tuple(Unscheduled(thread, s.span, s.lost) for thread, s in said if s.span)
+    def _new_block(self) -> None:
+        self._records: NDArray[Any] = np.empty((self.RUNS, self.threads, self.capacity), _RECORD)
+        self._records.view(np.uint8).fill(0)  # touches its pages now and not in a run
+        self._counts: NDArray[np.int64] = np.zeros((self.RUNS, self.threads), np.int64)
+        self.c.records, self.c.n_records = pointer(self._records, "gg_record *"), pointer(self._counts, "int64_t *")
+        self.c.n = 0
+
+    def told(self) -> tuple[tuple[Unscheduled, ...], int]:
+        """Of the last run what the system was asked at its end, and how many records did not fit; mostly nothing."""
+        said = [(thread, self._scheduled[thread]) for thread in range(self.threads)] if self.c.n_asked else []
+        unscheduled = tuple(Unscheduled(thread, s.span, s.lost) for thread, s in said if s.span)
+        return unscheduled, sum(ffi.unpack(self._dropped, self.threads))
 
 
 class RecordBuffer(_Buffer):
     """The records of each run of a plan of so many steps.
 
-    Runs write one behind the other into a block; when it is full a new one is made, and the old one lives as long as
-    someone holds its records.
+    When the block is full a new one is made, and the old one lives as long as someone holds its records.
     """
-
-    _RUNS = 64  # of a block
 
     def __init__(self, threads: int, n_steps: int, capacity: int | None = None) -> None:
         super().__init__(threads, n_steps + 1 if capacity is None else capacity)
-        self._new_block()
 
-    def _new_block(self) -> None:
-        self._block: NDArray[Any] = np.empty((self._RUNS, self.threads, self.capacity), _RECORD)
-        self._block.view(np.uint8).fill(0)  # touches its pages now and not in a run
-        first = ffi.cast("gg_record *", self._block.__array_interface__["data"][0])
-        n = self.threads * self.capacity
-        self._places = iter([(block, first + i * n) for i, block in enumerate(self._block)])
-        self._next_place()
-
-    def _next_place(self) -> None:
-        place = next(self._places, None)
-        if place is None:
+    def take(self) -> Records:
+        """Of the last run the records, in nanoseconds since the caller woke the pool. Some hundred nanoseconds: a
+        generation waits for it."""
+        n = self.c.n
+        records = Records(partial(_table, self._records, self._counts, n - 1) if n else np.empty((0, 6), np.int64))
+        if n == self.RUNS:
             self._new_block()
-        else:
-            self._records, self.c.records = place
-
-    def take(self) -> tuple[Records, int]:
-        """Of the last run the records, in nanoseconds since the caller woke the pool, and how many did not fit; the
-        next run writes to another place. A few hundred nanoseconds: a generation waits for it."""
-        taken, counts = self._records, ffi.unpack(self._counts, 2 * self.threads)
-        self._next_place()
-        return Records(partial(_table, taken, counts[: self.threads])), sum(counts[self.threads :])
+        return records
 
     @property
     def n_bytes(self) -> int:
-        return int(self._block.nbytes)
+        return int(self._records.nbytes)
 
 
-def _table(records: NDArray[Any], counts: list[int]) -> NDArray[np.int64]:
+def _table(blocks: NDArray[Any], counts: NDArray[np.int64], run: int) -> NDArray[np.int64]:
     """Made when it is looked at: a run must not wait for it. The first record of a thread is of waking up, those after
     it are of the steps, which are nodes of one part each."""
-    made = np.zeros((sum(counts), 6), np.int64)
+    records = blocks[run]
+    made = np.zeros((int(counts[run].sum()), 6), np.int64)
     origin, scale, at = records["end"][0, 0] if len(made) else 0, lib.gg_tick_ns(), 0
-    for thread, count in enumerate(counts):
+    for thread, count in enumerate(counts[run].tolist()):
         if count == 0:
             continue
         mine, rows = records[thread, :count], made[at : at + count]
@@ -96,27 +89,24 @@ class TotalBuffer(_Buffer):
     """Sums over the records of all runs but the disturbed ones, kept by C: what a light profile has in place of
     records."""
 
+    RUNS = 32  # whose records wait to be added up
+
     _TOTAL = np.dtype(
         [("count", "i8"), ("work", "i8"), ("least", "i8"), ("most", "i8"), ("wait", "i8"), ("squared", "f8")]
     )  # gg_total, field by field
 
     def __init__(self, threads: int, n_steps: int) -> None:
         super().__init__(threads, n_steps + 1)
-        self._records: NDArray[Any] = np.zeros((threads, n_steps + 1), _RECORD)  # of one run
-        self.c.records = ffi.cast("gg_record *", self._records.__array_interface__["data"][0])
         self.totals: NDArray[Any] = np.zeros((threads, n_steps + 1), self._TOTAL)
-        self.c.totals = ffi.cast("gg_total *", self.totals.__array_interface__["data"][0])
-
-    def _finish(self) -> None:
-        lib.gg_trace_finish(self.c, self.capacity - 1, self.threads)
+        self.c.totals = pointer(self.totals, "gg_total *")
 
     def clear(self) -> None:
-        self._finish()
+        lib.gg_trace_finish(self.c)
         self.totals[:] = 0
 
     def node_totals(self, graph: int) -> list[NodeTotal]:
         """What it has added up, in nanoseconds; `graph` is the number of the plan's graph in the trace."""
-        self._finish()
+        lib.gg_trace_finish(self.c)
         scale = lib.gg_tick_ns()
         found = []
         for thread, rows in enumerate(self.totals):

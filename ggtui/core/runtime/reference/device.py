@@ -48,14 +48,14 @@ class Recorder:
     def clear(self) -> None:
         self._works: dict[int, list[int]] = {}
 
-    def unscheduled(self) -> tuple[Unscheduled, ...]:
-        """Nothing: the system is not asked."""
-        return ()
+    def told(self) -> tuple[tuple[Unscheduled, ...], int]:
+        """Nothing: the system is not asked, and there is room for all."""
+        return (), 0
 
-    def take(self) -> tuple[Records, int]:
-        """Of the last run the records, and that none is missing."""
+    def take(self) -> Records:
+        """The records of the last run."""
         table = [(node, 0, 0, start, end, end) for node, start, end in self._rows]
-        return Records(np.array(table, np.int64).reshape(-1, len(COLUMNS))), 0
+        return Records(np.array(table, np.int64).reshape(-1, len(COLUMNS)))
 
     def node_totals(self, graph: int) -> list[NodeTotal]:
         """What was added up since `clear`."""
@@ -103,7 +103,7 @@ class Reference:
         recorder: Recorder | None = None,
         *,
         stop_after: int | None = None,
-    ) -> None:
+    ) -> bool:
         """Compute all nodes, or those up to the one numbered `stop_after`, in the caller's thread. Raises as Plan.run
         does."""
         values = values or {}
@@ -130,6 +130,7 @@ class Reference:
         for root, packed in walk.packed.items():
             if any(node.dst.root is root for node in nodes):
                 root.set(packed.reshape(tuple(reversed(root.ne[: root.n_dims]))))
+        return False
 
     def _memory(self, root: Tensor) -> Bytes:
         return self._buffers[root].data if root in self._buffers else root.bytes()

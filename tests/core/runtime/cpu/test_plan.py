@@ -45,8 +45,8 @@ def layer(n: int = 5, type: str = "q8_0") -> Graph:
 
 def recorded(plan: Plan, threads: int, capacity: int = 100) -> tuple[Records, int]:
     buffer = RecordBuffer(threads, plan.n_steps, capacity)
-    plan.run(Pool(threads), recorder=buffer)
-    return buffer.take()
+    told = plan.run(Pool(threads), recorder=buffer)
+    return buffer.take(), buffer.told()[1] if told else 0
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -103,8 +103,8 @@ def test_what_does_not_fit_is_counted(capacity: int) -> None:
     everything, _ = recorded(plan, 2)
     buffer = RecordBuffer(2, plan.n_steps, capacity)
     for _ in range(2):  # counts start anew
-        plan.run(Pool(2), recorder=buffer)
-        records, dropped = buffer.take()
+        assert plan.run(Pool(2), recorder=buffer)
+        records, (_, dropped) = buffer.take(), buffer.told()
         assert len(records) == 2 * capacity
         assert dropped == len(everything) - 2 * capacity
         assert all(r.start <= r.end <= r.done for r in records)
@@ -124,7 +124,7 @@ def test_an_empty_graph_records_only_waking_up() -> None:
     records, _ = recorded(Graph().plan(), 2)
     assert [(r.node, r.thread) for r in records] == [(WAKE, 0), (WAKE, 1)]
     assert Graph().plan().info(2).nodes == ()
-    assert RecordBuffer(2, 4).take() == ((), 0)
+    assert RecordBuffer(2, 4).take() == ()
 
 
 def test_info_of_separate_nodes() -> None:
