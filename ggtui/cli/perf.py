@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _count(work, "-r", "--repeat", 10, "rounds, each of the model loaded anew")
     work.add_argument(
         "--profile", choices=("light", "full"), default="full", metavar="HOW",
-        help="full: every record; light: sums alone, without p95 and timelines (default full)",
+        help="full: every record; light: sums alone, of one in seven short runs, no p95, no timelines (default full)",
     )  # fmt: skip
     work.add_argument("--no-fuse", action="store_true", help="run every op of the graph by itself")
     table = parser.add_argument_group("what to print")

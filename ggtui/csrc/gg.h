@@ -149,7 +149,8 @@ typedef struct {
 
 /* What runs fill, made beforehand: a ring with places for n_runs of them, so that next to nothing is done with the records while
  * a token is waited for. When all places are filled the next run begins anew at the first; where there are totals each thread
- * first adds its records to them, all but those of runs that took over GG_DISTURBED times as long as runs of their size do. */
+ * first adds its records to them, all but those of runs that took over GG_DISTURBED times as long as runs of their size do. Where there are totals only one of
+ * `one_of` runs is recorded, but each that takes at least `longest`: stamps then cost next to nothing. */
 typedef struct {
     gg_record *records;      /* [n_runs][n_threads][capacity] */
     int64_t *n_records;      /* [n_runs][n_threads]; 0 of a run that totals are to be without */
@@ -157,7 +158,9 @@ typedef struct {
     gg_total *totals;        /* [n_threads][capacity] or NULL; the first one is that of waking up */
     gg_scheduled *scheduled; /* [n_threads] or NULL */
     int64_t n_threads, capacity, n_runs;
-    int64_t n;               /* places that are filled: the last run is at n - 1 */
+    int64_t n;               /* places that are filled: the last run that was recorded is at n - 1 */
+    int64_t one_of, longest; /* ticks */
+    int64_t n_passed;        /* runs since the last one that was recorded */
     int64_t every;           /* ticks after which the system is asked again */
     int64_t n_asked;         /* threads about which it was asked in the last run */
     int64_t typical;         /* ticks that half of the runs take longer than, */

@@ -124,15 +124,21 @@ def interruptions(found: Sequence[Interruption], n: int) -> str:
 
 
 def overhead(trace: Trace) -> dict[str, Any]:
-    """What profiling cost the generation: stamps taken in one evaluation by one thread, what they take of it, and the
-    time of a token against one without a profile (None where that was not measured)."""
+    """What profiling cost the generation: stamps taken in one evaluation by one thread, what part of the evaluations
+    was recorded, what stamps take of the time, and the time of a token against one without a profile (None where that
+    was not measured)."""
     run = trace.run
     stage = next((s for s in stages(trace) if s.name == "generation"), None)
-    stamps = 0.0
+    stamps, recorded = 0.0, 1.0
+    if stage is not None and stage.light is not None:
+        counts = [t.count for t in trace.totals if trace.graphs[t.graph] is stage.graph]
+        recorded = max(counts) / len(stage.tokens)
     if stage is not None:
         steps = sum(len(n.parts) for n in stage.graph.nodes)
         barriers = max(n.phase for n in stage.graph.nodes) + 1 if stage.graph.threads > 1 else 0
         stamps = float(steps + barriers + 1)
-    share = stamps * run.stamp_ns / stage.evals.mean if stage is not None and stage.evals.mean else 0.0
+    share = recorded * stamps * run.stamp_ns / stage.evals.mean if stage is not None and stage.evals.mean else 0.0
     measured = run.token_ns / run.plain_token_ns - 1 if run.plain_token_ns and run.token_ns else None
-    return {"stamps": stamps, "stamp_ns": run.stamp_ns, "share": share, "end_to_end": measured}
+    return {
+        "stamps": stamps, "stamp_ns": run.stamp_ns, "recorded": recorded, "share": share, "end_to_end": measured
+    }  # fmt: skip

@@ -140,7 +140,9 @@ def notes(trace: Trace) -> list[str]:
 
 def overhead_line(trace: Trace) -> str:
     cost = overhead(trace)
-    stamps = f"{cost['stamps']:.0f} stamps of {cost['stamp_ns']:.0f} ns a thread and token, {cost['share']:.2%} of it"
+    one_of = f", of one token in {1 / cost['recorded']:.0f}" if cost["recorded"] < 0.9 else ""
+    stamps = f"{cost['stamps']:.0f} stamps of {cost['stamp_ns']:.0f} ns a thread and token{one_of}"
+    stamps += f", {cost['share']:.2%} of it"
     if cost["end_to_end"] is None:
         return f"profiler overhead: {stamps}"
     return f"profiler overhead: {stamps}; a token took {cost['end_to_end']:+.2%} against runs without a profile"

@@ -49,7 +49,7 @@ def test_the_model_is_loaded_again_for_each_time(profile: str) -> None:
     assert [t.n_past for t in trace.tokens if t.n_tokens == 1 and t.n_past == 10] == [10] * 3
     assert [t.start_ns for t in trace.tokens] == sorted(t.start_ns for t in trace.tokens)
     if profile == "light":  # the sums are those of all three
-        assert max(t.count for t in trace.totals) > 5
+        assert max(t.count for t in trace.totals) >= 3
     for each in loaded:
         with pytest.raises(UsageError, match="closed"):
             each.eval([1])

@@ -18,8 +18,8 @@ USES = ("weights", "keys", "values", "rows")  # what the memory of a tensor is f
 
 
 class Recorder(Protocol):
-    """Where runs leave their records, or their sums. `told`: of the last run what the system said of its threads, and how
-    many records there was no room for."""
+    """Where runs leave their records, or their sums. `told`: of the last run what the system said of its threads, and
+    how many records there was no room for."""
 
     threads: int
 

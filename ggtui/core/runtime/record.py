@@ -264,7 +264,8 @@ class RunInfo:
     types    bytes of the model's matrices by their type
     profile  "full": every record; "light": totals alone; "off": neither
     stamp_ns what taking one time stamp costs, measured in this run; 0 where it was not
-    token_ns, plain_token_ns  median time of a generated token with this profile and without any; 0: not measured
+    token_ns, plain_token_ns  time of a generated token with this profile and without any, the mean of the middle four
+             fifths; 0: not measured
     loads    how often the model was loaded anew for it, so that its pages lay elsewhere
     others, stolen  parts of the usable cores' time that other programs used meanwhile, and other virtual machines
     """

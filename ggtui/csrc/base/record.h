@@ -7,6 +7,8 @@
 
 static const double GG_DISTURBED = 1.5; /* a run that takes so many times as long as half of them do was disturbed */
 
+enum { GG_TOLD_PART = 100 }; /* less than one part of so many is no time without a core: the clocks' own jitter */
+
 /* What one thread writes. */
 typedef struct {
     gg_record *records;
@@ -48,9 +50,6 @@ static inline void gg_record_rest(const gg_trace *trace, int64_t place, int ith,
     gg_recorder r = {.records = gg_records_of(trace, place, ith), .capacity = trace->capacity};
     gg_record_step(&r, asked, done);
     gg_recorder_end(&r, trace, place, ith);
-    if (trace->scheduled != NULL) {
-        trace->scheduled[ith] = (gg_scheduled){0};
-    }
 }
 
 static inline int gg_takes_long(const gg_trace *trace, int64_t took) {
@@ -78,6 +77,14 @@ static inline void gg_add_total(gg_total *total, int64_t work, int64_t wait) {
     total->work_squared += (double)work * (double)work;
 }
 
+/* Whether the next run, of that size, is to be recorded. */
+static inline int gg_is_recorded(gg_trace *trace, int64_t size) {
+    const int is_long = size != trace->typical_size || trace->typical >= trace->longest;
+    const int is = trace->totals == NULL || is_long || ++trace->n_passed >= trace->one_of;
+    trace->n_passed = is ? 0 : trace->n_passed;
+    return is;
+}
+
 /* Adds what thread ith recorded in all n runs of the ring to its totals, but of runs in which it rested. */
 static inline void gg_add_runs(const gg_trace *trace, int ith) {
     gg_total *totals = &trace->totals[ith * trace->capacity];
@@ -94,12 +101,9 @@ static inline void gg_add_runs(const gg_trace *trace, int ith) {
     }
 }
 
-/* A run of that size at that place, on the first `team` threads, asked for at `asked`, is over. Each thread's last record waited
- * for this moment, which only the caller sees. Returns whether there is more to be told of it. */
-static inline int gg_record_end(gg_trace *trace, int64_t place, int64_t size, int team, int64_t asked, int64_t done) {
-    const int disturbed = gg_is_disturbed(trace, size, done - asked);
-    int64_t n_dropped = 0;
-    trace->n_asked = 0;
+/* A run on the first `team` threads, recorded at that place and asked for at `asked`, is over. Each thread's last record waited for
+ * this moment, which only the caller sees. */
+static inline void gg_record_end(gg_trace *trace, int64_t place, int team, int64_t asked, int64_t done, int disturbed) {
     for (int ith = 0; ith < trace->n_threads; ith++) {
         if (ith >= team) {
             gg_record_rest(trace, place, ith, asked, done);
@@ -111,11 +115,24 @@ static inline int gg_record_end(gg_trace *trace, int64_t place, int64_t size, in
         if (disturbed && trace->totals != NULL) {
             *n = 0;
         }
-        n_dropped += trace->n_dropped[ith];
-        trace->n_asked += trace->scheduled != NULL && trace->scheduled[ith].span > 0;
     }
-    trace->n_disturbed += disturbed;
     trace->n = place + 1;
-    return trace->n_asked > 0 || n_dropped > 0;
+}
+
+/* A run of that size is over; returns whether there is more to be told of it. */
+static inline int gg_trace_end(gg_trace *trace, int recorded, int64_t place, int64_t size, int team, int64_t asked, int64_t done) {
+    const int disturbed = gg_is_disturbed(trace, size, done - asked);
+    trace->n_disturbed += disturbed && recorded;
+    if (recorded) {
+        gg_record_end(trace, place, team, asked, done, disturbed);
+    }
+    int told = 0;
+    trace->n_asked = 0;
+    for (int ith = 0; ith < trace->n_threads; ith++) {
+        const gg_scheduled said = trace->scheduled != NULL ? trace->scheduled[ith] : (gg_scheduled){0};
+        trace->n_asked += said.span > 0;
+        told |= said.lost > said.span / GG_TOLD_PART || (recorded && trace->n_dropped[ith] > 0);
+    }
+    return told;
 }
 #endif

@@ -152,7 +152,8 @@ typedef struct gg_run {
     int nth;     /* threads that take part */
     int n_steps; /* that are run */
     gg_trace *trace;
-    int64_t place;             /* where in the trace it is recorded */
+    bool recorded;
+    int64_t place;             /* where in the trace */
     int64_t asked;             /* the tick when the caller woke the pool */
     int64_t every;             /* ticks after which the system is asked about a thread again */
     const struct gg_run *outer; /* the run in which a function of Python's asked for this one, or NULL */
@@ -236,8 +237,8 @@ static void watch_end(const gg_run *run, int ith, int paused) {
             gg_team_lost(&run->plan->team);
         }
     }
-    if (trace != NULL && trace->scheduled != NULL) {
-        trace->scheduled[ith] = said;
+    if (trace != NULL && trace->scheduled != NULL && (said.span > 0 || trace->scheduled[ith].span > 0)) {
+        trace->scheduled[ith] = said; /* mostly nothing is written: other threads' words lie beside it */
     }
 }
 
@@ -247,7 +248,7 @@ static bool trace_is_full(const gg_trace *trace) { return trace->totals != NULL 
 static void walk(void *arg, int ith) {
     const gg_run *run = arg;
     const int paused = ith > 0 && gg_watch_begin(run->every);
-    if (run->trace != NULL) {
+    if (run->recorded) {
         if (trace_is_full(run->trace)) {
             gg_add_runs(run->trace, ith); /* what it recorded itself lies beside it */
         }
@@ -322,10 +323,17 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     const int paused = gg_watch_begin(every);
     const int64_t asked = gg_ticks_fenced();
     const int team = gg_pool_may_rest(pool) ? gg_team_next(&plan->team, nth, size, paused, asked) : nth;
-    const int64_t place = trace != NULL && trace->n < trace->n_runs ? trace->n : 0;
-    const gg_run run = {.plan = plan, .nth = team, .n_steps = n_steps, .pool = pool, .trace = trace, .place = place, .asked = asked, .every = every, .outer = inside};
-    for (int ith = team; trace != NULL && trace_is_full(trace) && ith < nth; ith++) {
-        gg_add_runs(trace, ith); /* threads that rest */
+    const bool recorded = trace != NULL && gg_is_recorded(trace, size);
+    const int64_t place = recorded && trace->n < trace->n_runs ? trace->n : 0;
+    const gg_run run = {.plan = plan, .nth = team, .n_steps = n_steps, .pool = pool, .trace = trace, .recorded = recorded,
+                        .place = place, .asked = asked, .every = every, .outer = inside};
+    for (int ith = team; trace != NULL && ith < nth; ith++) { /* threads that rest */
+        if (recorded && trace_is_full(trace)) {
+            gg_add_runs(trace, ith);
+        }
+        if (trace->scheduled != NULL) {
+            trace->scheduled[ith] = (gg_scheduled){0};
+        }
     }
     gg_pool_run(pool, team, walk, (void *)&run);
     const int64_t done = gg_ticks_fenced();
@@ -333,7 +341,7 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     if (gg_pool_may_rest(pool) && !halted(plan)) {
         gg_team_ran(&plan->team, done - asked, done);
     }
-    const int told = trace != NULL && gg_record_end(trace, place, size, team, asked, done);
+    const int told = trace != NULL && gg_trace_end(trace, recorded, place, size, team, asked, done);
     status = atomic_exchange(&plan->halt, GG_OK);
     if (status == GG_STOPPED) {
         return gg_fail(GG_STOPPED, "the run was stopped");

@@ -316,7 +316,7 @@ def test_totals_are_the_sums_of_records() -> None:
     session = ggtui.load(threads=2, record="light")
     list(session.generate([1, 2, 3], 2))
     session.clear_totals()
-    steps = list(session.generate([], 6, ignore_eos=True))
+    steps = list(session.generate([], 36, ignore_eos=True))
     trace = session.trace(run for step in steps for run in step.runs)
     assert all(len(t.records) == 0 for t in trace.tokens)
     (count,) = {t.count for t in trace.totals if t.graph == 0}
@@ -324,9 +324,8 @@ def test_totals_are_the_sums_of_records() -> None:
     for thread in (0, 1):
         mine = [t for t in trace.totals if t.thread == thread and t.graph == 0]
         total = sum(t.work + t.wait for t in mine)
-        if count == 6:
-            assert total == pytest.approx(sum(t.eval_ns for t in trace.tokens), rel=0.1, abs=300_000)
-        assert total <= sum(t.eval_ns for t in trace.tokens) * 1.001 + 1000
+        times = sorted(t.eval_ns for t in trace.tokens)  # of 36, of which one in seven was recorded
+        assert sum(times[:count]) * 0.7 - 100_000 * count <= total <= sum(times[-count:]) * 1.001 + 1000
         assert all(t.least * t.count <= t.work + t.count and t.work <= t.most * t.count + t.count for t in mine)
         assert all(t.work_squared >= t.work**2 / t.count * 0.99 - t.count for t in mine)
 

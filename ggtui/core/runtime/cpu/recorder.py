@@ -86,10 +86,13 @@ def _table(blocks: NDArray[Any], counts: NDArray[np.int64], run: int) -> NDArray
 
 
 class TotalBuffer(_Buffer):
-    """Sums over the records of all runs but the disturbed ones, kept by C: what a light profile has in place of
-    records."""
+    """Sums over the records of runs but the disturbed ones, kept by C: what a light profile has in place of records.
+
+    Of short runs one of seven is recorded, a number that no other rhythm of a generation has.
+    """
 
     RUNS = 32  # whose records wait to be added up
+    ONE_OF, LONGEST_NS = 7, 5e6
 
     _TOTAL = np.dtype(
         [("count", "i8"), ("work", "i8"), ("least", "i8"), ("most", "i8"), ("wait", "i8"), ("squared", "f8")]
@@ -99,10 +102,13 @@ class TotalBuffer(_Buffer):
         super().__init__(threads, n_steps + 1)
         self.totals: NDArray[Any] = np.zeros((threads, n_steps + 1), self._TOTAL)
         self.c.totals = pointer(self.totals, "gg_total *")
+        self.c.one_of, self.c.longest = self.ONE_OF, int(self.LONGEST_NS / lib.gg_tick_ns())
 
     def clear(self) -> None:
+        """Begin anew, with the next run."""
         lib.gg_trace_finish(self.c)
         self.totals[:] = 0
+        self.c.n_passed = self.ONE_OF
 
     def node_totals(self, graph: int) -> list[NodeTotal]:
         """What it has added up, in nanoseconds; `graph` is the number of the plan's graph in the trace."""
