@@ -160,7 +160,7 @@ class _Packer:
         return (
             run.n_past, run.n_tokens, run.eval_ns, run.sample_ns, run.graph, Records.of(run.records).table, run.dropped,
             run.kv_bytes, run.start_ns, tuple((u.thread, u.span_ns, u.lost_ns) for u in run.unscheduled),
-            run.n_outputs, run.parts,
+            run.n_outputs, run.parts, run.sequence,
         )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ _LENGTH = struct.Struct("<Q")
 StepRow = tuple[int, str, float, int, int, int, int]  # the fields of a TokenStep
 # The fields of a TokenRecord; its records as their table, and what the system said as rows.
 EvaluationRow = tuple[
-    int, int, int, int, int, Any, int, int, int, tuple[tuple[int, int, int], ...], int, tuple[tuple[int, int], ...]
+    int, int, int, int, int, Any, int, int, int, tuple[tuple[int, int, int], ...],
+    int, tuple[tuple[int, int, int], ...], int
 ]  # fmt: skip
 
 

@@ -298,8 +298,11 @@ class Engine:
                 self._running = None
                 runner.plan.forget_stop()
         ns = time.perf_counter_ns() - started
-        n_past = pieces[0].sequence.n_past
-        parts = tuple((p.sequence.n_past, len(p.tokens)) for p in pieces) if len(pieces) > 1 else ()
+        first = pieces[0].sequence
+        n_past = first.n_past
+        parts: tuple[tuple[int, int, int], ...] = ()
+        if len(pieces) > 1:
+            parts = tuple((p.sequence.number, p.sequence.n_past, len(p.tokens)) for p in pieces)
         for p in pieces:
             p.sequence.add(p.tokens)
         records: Seq[NodeRecord] = recorder.take() if recorder is not None and self.profile == "full" else ()
@@ -308,8 +311,9 @@ class Engine:
         start_ns = started - self.began_ns
         n_outputs = sizes.get("n_outputs", 1)
         return TokenRecord(
-            n_past, n, ns, 0, runner.index, records, dropped, kv_bytes, start_ns, unscheduled, n_outputs, parts
-        )
+            n_past, n, ns, 0, runner.index, records, dropped, kv_bytes, start_ns, unscheduled, n_outputs, parts,
+            first.number,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """End the step under way, if there is one, at its next node; from any thread."""

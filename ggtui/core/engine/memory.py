@@ -7,6 +7,7 @@ gets a copy of its own first. The page tables are what paged attention reads: a 
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class Memory:
         self.tables = [context.new_tensor("i32", ne, "pages") for _ in self.store.groups]
         self.rows = [values(table).reshape(n_sequences, -1) for table in self.tables]
         self.lock = ForkedLock()  # held while pages change hands; sequences of several threads share them
+        self._numbers = count()
         self._free_rows = list(reversed(range(n_sequences)))
         self._free = [list(reversed(range(group.n_pages))) for group in self.store.groups]
         self._references = [np.zeros(group.n_pages, np.int32) for group in self.store.groups]
@@ -43,7 +45,7 @@ class Memory:
         with self.lock:
             if not self._free_rows:
                 raise UsageError(f"there are {self.n_sequences} sequences already; close one, or ask for room for more")
-            return Sequence(self, self._free_rows.pop())
+            return Sequence(self, self._free_rows.pop(), next(self._numbers))
 
     def close(self) -> None:
         """Give back all pages; none of its sequences can go on."""
@@ -104,14 +106,14 @@ class Sequence:
     """Tokens, read one after the other.
 
     tokens  those that were read, n_past of them, and after them those chosen that are still to be read
-    row     of the page tables
+    row     of the page tables; number: counts the sequences as they were opened
     reader  to be held by who reads or forgets tokens
     logits  that Engine.read returned last, of one token, float32 (n_vocab,); empty before
     first   of each group the first page that is still held; those before it lay outside of the window
     """
 
-    def __init__(self, memory: Memory, row: int) -> None:
-        self.memory, self.row = memory, row
+    def __init__(self, memory: Memory, row: int, number: int) -> None:
+        self.memory, self.row, self.number = memory, row, number
         self.reader = OneReader()
         self.tokens: list[int] = []
         self.n_past = 0

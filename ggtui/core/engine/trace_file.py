@@ -28,8 +28,8 @@ from ggtui.core.runtime.record import (
 )
 
 SCHEMA = "ggtui-trace"
-VERSION = 3
-READABLE = (1, 2, 3)  # version 2 did not say when an evaluation began, nor what the system said of threads
+VERSION = 4
+READABLE = (1, 2, 3, 4)  # version 2 did not say when an evaluation began, nor what the system said of threads
 
 
 def dumps(trace: Trace) -> str:
@@ -74,14 +74,16 @@ def _load(path: str | Path) -> Trace:
     try:
         if version == 1:
             _bring_up_to_date(data)
+        if version == 3:
+            _number_sequences(data)
         trace = _trace(data)
         check(trace)
     except ValueError as error:
         raise ValueError(f"{path}: a damaged trace: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        if version != 1:
+        if version not in (1, 3):
             raise
-        raise ValueError(f"{path}: a damaged trace: something is not as version 1 has it: {error!r}") from error
+        raise ValueError(f"{path}: a damaged trace: something is not as version {version} has it: {error!r}") from error
     return trace
 
 
@@ -171,6 +173,13 @@ def _bring_up_to_date(data: Any) -> None:
     for token in data["tokens"]:
         for name in _COSTS:
             del token[name]
+
+
+def _number_sequences(data: Any) -> None:
+    """Version 3, which told of several sequences without their numbers, as version 4."""
+    for token in data["tokens"]:
+        if token.get("parts"):
+            token["parts"] = [[i, *part] for i, part in enumerate(token["parts"])]
 
 
 def _kind(op: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WAKE = -1  # the node number of waking up
+RUN_STAGES = ("token", "prompt", "mixed")
 DISTURBED = 1.5  # times the median: what takes longer was disturbed, and is not typical
 
 
@@ -166,7 +167,8 @@ class TokenRecord:
     """One evaluation: n_tokens tokens after n_past earlier ones.
 
     n_outputs  of how many of them the logits were computed
-    parts    where they are of several sequences: (n_past, n_tokens) of each; n_past is the first one's then
+    sequence   the number of the sequence, counted as they were opened
+    parts    where they are of several sequences: (sequence, n_past, n_tokens) of each; n_past is the first one's then
 
     eval_ns, sample_ns  the time of the graph and of choosing the next token
     start_ns when it began, since the session was made
@@ -187,14 +189,21 @@ class TokenRecord:
     start_ns: int = 0
     unscheduled: tuple[Unscheduled, ...] = ()
     n_outputs: int = 1
-    parts: tuple[tuple[int, int], ...] = ()
+    parts: tuple[tuple[int, int, int], ...] = ()
+    sequence: int = 0
+
+    @property
+    def stage(self) -> str:
+        """One of RUN_STAGES: "token" where each sequence read one token, "prompt" where each read several, "mixed"."""
+        counts = {n for _, _, n in self.parts} or {self.n_tokens}
+        return "prompt" if 1 not in counts else "token" if len(counts) == 1 else "mixed"
 
     @property
     def sizes(self) -> dict[str, int]:
         """The run-time sizes that it had: what costs are valued at. Token i sees all before it, up to itself."""
-        parts = self.parts or ((self.n_past, self.n_tokens),)
-        n_read = sum(n_past + n for n_past, n in parts)
-        n_seen = sum(n * (n_past + n) - n * (n - 1) // 2 for n_past, n in parts)
+        parts = self.parts or ((self.sequence, self.n_past, self.n_tokens),)
+        n_read = sum(n_past + n for _, n_past, n in parts)
+        n_seen = sum(n * (n_past + n) - n * (n - 1) // 2 for _, n_past, n in parts)
         return {
             "n_tokens": self.n_tokens, "n_kv": n_read, "n_seen": n_seen, "n_read": n_read, "n_outputs": self.n_outputs
         }  # fmt: skip

@@ -239,7 +239,7 @@ def test_a_record_tells_all_pieces() -> None:
     one, other = e.open(), e.open()
     read(e, one, text(10))
     record = e.step([Piece(one, [1, 2]), Piece(other, [3, 4, 5], (0, 1))]).record
-    assert (record.n_past, record.n_tokens, record.n_outputs, record.parts) == (10, 5, 3, ((10, 2), (0, 3)))
+    assert (record.n_past, record.n_tokens, record.n_outputs, record.parts) == (10, 5, 3, ((0, 10, 2), (1, 0, 3)))
     assert record.sizes == {"n_tokens": 5, "n_outputs": 3, "n_kv": 15, "n_read": 15, "n_seen": 11 + 12 + 1 + 2 + 3}
     assert record.kv_bytes == 15 * e.memory.store.bytes_per_token and len(record.records)
 

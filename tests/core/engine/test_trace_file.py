@@ -69,7 +69,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert load(tmp_path / "a.json") == small()
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     data = json.loads((tmp_path / "a.json").read_text())
-    assert (data["schema"], data["version"]) == ("ggtui-trace", 3)
+    assert (data["schema"], data["version"]) == ("ggtui-trace", 4)
     assert data["record_columns"] == list(COLUMNS)
     assert data["tokens"][0]["records"] == [[-1, 0, 0, 0, 5, 5], [0, 0, 0, 5, 20, 30]]
 
@@ -95,6 +95,22 @@ def test_what_the_system_said_comes_back(tmp_path: Path) -> None:
         save(replace(base, tokens=(replace(said, unscheduled=(bad,)),)), tmp_path / "bad.json")
         with pytest.raises(ValueError, match=r"damaged trace: .*(thread 5|span_ns is 0|lost_ns is -3)"):
             load(tmp_path / "bad.json")
+
+
+def test_a_trace_of_version_3_still_opens(tmp_path: Path) -> None:
+    """Its parts had no numbers of sequences."""
+    token = replace(small().tokens[0], n_tokens=5, parts=((0, 10, 2), (1, 0, 3)))
+    data = json.loads(dumps(replace(small(), tokens=(token,))))
+    data["version"] = 3
+    for said in data["tokens"]:
+        said["parts"] = [part[1:] for part in said["parts"]]
+        del said["sequence"]
+    (tmp_path / "old.json").write_text(json.dumps(data))
+    assert load(tmp_path / "old.json").tokens == (token,)
+    data["tokens"][0]["parts"] = [3]
+    (tmp_path / "bad.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match="a damaged trace: something is not as version 3 has it"):
+        load(tmp_path / "bad.json")
 
 
 def of_version_1(trace: Trace) -> dict[str, Any]:
@@ -336,7 +352,7 @@ def test_the_format_is_documented() -> None:
     kinds += (Unscheduled,)
     missing = {f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f"`{f.name}`" not in text}
     assert not missing
-    assert "This is version 3;" in text
+    assert "This is version 4;" in text
 
 
 BLOCKED = """
