@@ -1,4 +1,4 @@
-"""The evaluations of a trace, prompts and generation apart, as arrays, and which of them are typical.
+"""The evaluations of a trace, by their stages, as arrays, and which of them are typical.
 
 Figures are means over the typical evaluations: those that took no more than 1.5 times as long as half of their
 neighbours. Means add up, and one evaluation that was put aside for a while does not move them: it is an interruption,
@@ -20,7 +20,10 @@ from ggtui.perf.bounds import binding, peak, read_rate
 from ggtui.perf.costs import Costs
 from ggtui.perf.scheduling import NEAR, Floats, Times, said_of, settle
 
-STAGES = ("generation", "prompt")
+# The stages of figures, and what an evaluation of each is called. A run of several sequences that read a token each has
+# another graph than one of a single token.
+EACH = {"generation": "token", "batch": "batch", "prompt": "prompt", "mixed": "mixed batch"}
+STAGES = tuple(EACH)
 _DISTURBED = 1.1  # times as long as undisturbed: from there on the difference is said
 
 
@@ -71,7 +74,7 @@ class Interruption:
 
 @dataclass(frozen=True)
 class Stage:
-    """The evaluations of one graph, prompt or generation.
+    """The evaluations of one graph that are of one stage.
 
     tokens   all of them; times: of each, see Times. Of a light profile there is one "evaluation", the mean over the
              typical ones, and `light` has the deviation, least and most of the work (nodes, parts, threads)
@@ -132,6 +135,11 @@ class Stage:
     @property
     def n_tokens(self) -> int:
         return sum(t.n_tokens for t in self.tokens)
+
+    @property
+    def each(self) -> str:
+        """What one of its evaluations is called."""
+        return EACH[self.name]
 
     @property
     def tokens_per_s(self) -> float:
@@ -220,14 +228,11 @@ class Stage:
 
 
 def stages(trace: Trace) -> tuple[Stage, ...]:
-    """Generation and prompts, those of the two that ran and were recorded."""
+    """Generation, batches, prompts and what is mixed of these: those that ran and were recorded."""
     found = []
     said = said_of(trace.tokens)
-    for index, graph in _longest_first(trace.graphs):
-        tokens = tuple(t for t in trace.tokens if t.graph == index)
-        if not tokens:
-            continue
-        name = "generation" if graph.n_tokens == 1 else "prompt"
+    for index, name, numbers in _groups(trace.graphs, trace.tokens):
+        graph, tokens = trace.graphs[index], tuple(trace.tokens[i] for i in numbers)
         whole = tuple(t for t in tokens if len(t.records) and not t.dropped)
         if whole:
             dropped = sum(t.dropped for t in tokens)
@@ -243,10 +248,21 @@ def stages(trace: Trace) -> tuple[Stage, ...]:
     return tuple(sorted(found, key=lambda stage: STAGES.index(stage.name)))
 
 
-def _longest_first(graphs: Sequence[GraphInfo]) -> list[tuple[int, GraphInfo]]:
-    """With their numbers: a prompt is the likelier one to be interrupted, so that what the system says of a time with a
-    prompt in it is of that first."""
-    return sorted(enumerate(graphs), key=lambda numbered: -numbered[1].n_tokens)
+def _groups(graphs: Sequence[GraphInfo], tokens: Sequence[TokenRecord]) -> list[tuple[int, str, list[int]]]:
+    """The numbers of the tokens of each graph and stage, with the graph's number and the name of the stage. Those of
+    large graphs come first: a prompt is the likelier one to be interrupted, so that what the system says of a time with
+    a prompt in it is of that first. Sums of a light profile are of all runs of a graph."""
+    numbers: dict[tuple[int, str], list[int]] = {}
+    for i, token in enumerate(tokens):
+        name = token.stage if token.stage != "token" else "generation" if token.n_tokens == 1 else "batch"
+        numbers.setdefault((token.graph, name), []).append(i)
+    summed = {token.graph for token in tokens} - {token.graph for token in tokens if len(token.records)}
+    for graph in summed:
+        names = [name for of, name in numbers if of == graph]
+        if len(names) > 1:
+            numbers[graph, "mixed"] = sorted(i for name in names for i in numbers.pop((graph, name)))
+    largest = sorted(numbers.items(), key=lambda group: -graphs[group[0][0]].n_tokens)
+    return [(graph, name, mine) for (graph, name), mine in largest]
 
 
 def lost_in_records(graphs: Sequence[GraphInfo], tokens: Sequence[TokenRecord]) -> dict[int, tuple[Floats, Floats]]:
@@ -254,8 +270,8 @@ def lost_in_records(graphs: Sequence[GraphInfo], tokens: Sequence[TokenRecord]) 
     and in coming late after it."""
     found: dict[int, tuple[Floats, Floats]] = {}
     said = said_of(tokens)
-    for index, graph in _longest_first(graphs) if said else ():
-        mine = [i for i, t in enumerate(tokens) if t.graph == index and len(t.records) and not t.dropped]
+    for index, _, numbers in _groups(graphs, tokens) if said else ():
+        graph, mine = graphs[index], [i for i in numbers if len(tokens[i].records) and not tokens[i].dropped]
         whole = [tokens[i] for i in mine]
         lost_at = settle(graph, whole, *_arrays(graph, whole), said).lost_at if whole else None
         if lost_at is None:

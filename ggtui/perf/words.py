@@ -50,7 +50,7 @@ def used_by_others(*measured: tuple[float, float]) -> str:
 def _speed(stage: Stage) -> str:
     evals, n = stage.evals, len(stage.tokens)
     p95 = f", p95 {evals.p95 / 1e6:.2f} ms" if evals.p95 is not None else ""
-    what = "token" if stage.name == "generation" else f"prompt of {stage.n_tokens / n:.0f} tokens"
+    what = stage.each + ("" if stage.name == "generation" else f" of {stage.n_tokens / n:.0f} tokens")
     sampling = stage.samples
     chosen = f", and {sampling.mean / 1e6:.3f} ms to choose the next" if sampling.mean else ""
     takes = f"{evals.mean / 1e6:.2f} ms{stage.undisturbed}{p95}"

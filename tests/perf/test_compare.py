@@ -152,9 +152,9 @@ def test_other_graphs_are_named() -> None:
     other = replace(trace(), graphs=(replace(GRAPH, nodes=nodes),))
     with pytest.raises(UsageError, match="graph: generation differs at output: mul_mat f16"):
         compare(trace(), other)
-    longer = replace(trace(), tokens=tuple(replace(t, n_tokens=2) for t in trace().tokens))
-    with pytest.raises(UsageError, match="tokens of an evaluation of generation"):
-        compare(trace(), longer)
+    two, three = (replace(trace(), tokens=tuple(replace(t, n_tokens=n) for t in trace().tokens)) for n in (2, 3))
+    with pytest.raises(UsageError, match="tokens of an evaluation of prompt"):
+        compare(two, three)
     none = replace(trace(), tokens=())
     with pytest.raises(UsageError, match="stage: generation was measured in the base only"):
         compare(trace(), none)

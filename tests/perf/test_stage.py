@@ -9,6 +9,7 @@ import pytest
 from made_up import GRAPH, records, rested, trace
 
 import ggtui
+from ggtui.core.engine.batch import Piece
 from ggtui.core.engine.session import Session
 from ggtui.core.runtime.record import WAKE, NodeTotal, Trace
 from ggtui.perf.stage import Spread, stages
@@ -168,3 +169,26 @@ def test_records_of_one_evaluation_by_hand() -> None:
     made = records()
     assert sum(r.node == WAKE for r in made) == 2 and len(made) == 10
     assert len(GRAPH.nodes) == 3
+
+
+def test_runs_of_one_graph_are_told_apart_by_their_stage() -> None:
+    model = ggtui.Model()
+    with ggtui.Engine(model, threads=1, ctx=64, batch=32, n_sequences=2, record="full") as engine:
+        one, other = engine.open(), engine.open()
+        runs = [engine.step([Piece(one, [1] * 8)]), engine.step([Piece(one, [2]), Piece(other, [1] * 8)])]
+        runs += [engine.step([Piece(one, [3]), Piece(other, [4])]) for _ in range(3)]
+        runs += [engine.step([Piece(one, [3])])]
+        tokens = tuple(run.record for run in runs)
+        trace = Trace(engine.graphs(), tokens, engine.memory_use())
+    assert [t.stage for t in tokens] == ["prompt", "mixed", *["token"] * 4]
+    assert [(s.name, len(s.tokens)) for s in stages(trace)] == [
+        ("generation", 1),
+        ("batch", 3),
+        ("prompt", 1),
+        ("mixed", 1),
+    ]
+    told = {s.name: stage_in_words(s)[0] for s in stages(trace)}
+    assert "a batch of 2 tokens takes" in told["batch"] and "a mixed batch of 9 tokens takes" in told["mixed"]
+    totals = tuple(NodeTotal(g, n, 0, 0, 4, 400, 100, 100, 0, 4e4) for g in (0, 1) for n in (0, 1))
+    light = replace(trace, tokens=tuple(replace(t, records=()) for t in tokens), totals=totals)
+    assert [(s.name, len(s.tokens)) for s in stages(light)] == [("generation", 1), ("mixed", 5)]

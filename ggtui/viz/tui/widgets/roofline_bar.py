@@ -47,8 +47,8 @@ class Place:
 
 def title(stage: Stage) -> str:
     """The stage and its speed, in columns that stay where they are."""
-    n, each = len(stage.tokens), "token" if stage.name == "generation" else "prompt"
-    speed = f"{tables.duration(stage.evals.mean):>7} a {each}, {stage.tokens_per_s:7.1f} tok/s"
+    n = len(stage.tokens)
+    speed = f"{tables.duration(stage.evals.mean):>7} a {stage.each}, {stage.tokens_per_s:7.1f} tok/s"
     return f"{stage.name}: {n:3} evaluation{'s' if n != 1 else ' '}, {speed}"
 
 
