@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ggtui.core.engine.batch import MAX_OUTPUTS, Feed, Piece, Runner
 from ggtui.core.engine.generation import Generation, Options
 from ggtui.core.engine.locks import ForkedLock
-from ggtui.core.engine.memory import Memory, Sequence
+from ggtui.core.engine.memory import UNKNOWN, Memory, Sequence
 from ggtui.core.engine.model import Model
 from ggtui.core.errors import ContextFullError, UsageError
 from ggtui.core.models.base import ModelGraph, make_inputs
@@ -80,6 +81,7 @@ class Engine:
         self._kv_bytes_per_token = self.memory.store.bytes_per_token
         self._runners: dict[int, Runner] = {}
         self._running: Runner | None = None
+        self._lies: Sequence | None = None  # whose logits lie where a run put them
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
         self._alone = ForkedLock()  # held during a step
         self._closed = False
@@ -96,6 +98,7 @@ class Engine:
         with self._alone:
             if not self._closed:
                 self._closed = True
+                self._make_way(())
                 self._runners.clear()
                 self.memory.close()
                 del self.one, self.memory, self.pool, self.weights, self._build
@@ -204,6 +207,24 @@ class Engine:
 
         Raises what `check` does, then nothing is read; UsageError while another thread reads on the sequence.
         """
+        rows = np.empty((len(ids) if all_logits else 1, self.model.hparams.n_vocab), np.float32)
+
+        def keep(at: int, logits: NDArray[np.float32]) -> None:
+            rows[at if all_logits else 0 :][: len(logits)] = logits
+
+        runs = self.read_and_look(sequence, ids, keep, all_logits=all_logits)
+        return (rows if all_logits else rows[0]), runs
+
+    def read_and_look(
+        self,
+        sequence: Sequence,
+        ids: Seq[int],
+        look: Callable[[int, NDArray[np.float32]], None],
+        *,
+        all_logits: bool = False,
+    ) -> tuple[TokenRecord, ...]:
+        """As `read`, but nothing is copied: of each step `look(at, logits)` is called while the logits lie where they
+        were computed, (n, n_vocab), of its n last tokens, the first of them `at`."""
         self._check_open()
         with sequence.reader:
             tokens = np.asarray(ids, np.int64).reshape(-1)
@@ -212,17 +233,38 @@ class Engine:
                 self.check(sequence, tokens)  # all of them, before any is read
                 self._check_owner(sequence)
                 self.memory.expect(len(tokens))
-            rows = np.empty((len(tokens) if all_logits else 1, self.model.hparams.n_vocab), np.float32)
             runs = []
             for at in range(0, len(tokens), most):
                 part = tokens[at : at + most]
                 pieces = [Piece(sequence, part, range(len(part)) if all_logits else (-1,))]
+                last = at + len(part) == len(tokens)
                 with self._alone:
                     logits, record = self.step(pieces)
-                    rows[at if all_logits else 0 :][: len(logits)] = logits
+                    sequence.logits, self._lies = logits[-1], sequence
+                    if all_logits or last:
+                        look(at, logits)
                 runs.append(record)
-            sequence.logits = rows[-1]
-            return (rows if all_logits else rows[0]), tuple(runs)
+            return tuple(runs)
+
+    def logits_of(self, sequence: Sequence) -> NDArray[np.float32]:
+        """A copy of the logits of the last token that a sequence has read, float32 (n_vocab,); empty before there is
+        one. Where a step was stopped since, that token is read again: its logits have the same bits."""
+        with self._alone, sequence.reader:
+            if not len(sequence.logits) and sequence.n_past:
+                n_past, kept = sequence.n_past, sequence.tokens.copy()
+                self.rewind(sequence, n_past - 1)
+                self.read(sequence, kept[n_past - 1 : n_past])
+                sequence.tokens[:] = kept
+            return sequence.logits.copy()
+
+    def _make_way(self, pieces: Seq[Piece]) -> None:
+        """For a step of these, which overwrites the logits that lie where it puts its own: those of a sequence that it
+        is not of are kept."""
+        lies, self._lies = self._lies, None
+        for p in pieces:
+            p.sequence.logits = UNKNOWN
+        if lies is not None and len(lies.logits):
+            lies.logits = lies.logits.copy()
 
     def rewind(self, sequence: Sequence, n_tokens: int) -> None:
         """Have a sequence forget all but its first n_tokens tokens, read or chosen; what a window has passed of these
@@ -271,6 +313,7 @@ class Engine:
                 for p in pieces:
                     p.sequence.make_room(len(p.tokens))
                 runner = self._runner(n)
+                self._make_way(pieces)
                 record = self._run(runner, pieces, n)
             except BaseException:
                 for sequence in held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, Self, TypedDict, Unpack
 
@@ -25,7 +25,9 @@ class Engine(overflow.Engine, Protocol):
     model: Model
     n_ctx: int
 
-    def read(self, sequence: Tokens, ids: Sequence[int]) -> tuple[NDArray[np.float32], tuple[TokenRecord, ...]]: ...
+    def read_and_look(
+        self, sequence: Tokens, ids: Sequence[int], look: Callable[[int, NDArray[np.float32]], None]
+    ) -> tuple[TokenRecord, ...]: ...
     def rewind(self, sequence: Tokens, n_tokens: int) -> None: ...
     def shift(self, sequence: Tokens) -> list[int]: ...
 
@@ -144,17 +146,23 @@ class Generation:
                 self.stop_reason = "context full"
                 raise StopIteration
             pending = engine.shift(sequence)
-        logits, runs = engine.read(sequence, pending)
-        record = runs[0] if len(runs) == 1 else joined(runs)
-        self._stats.count(record, prompt=first)
-        started = time.perf_counter_ns()
-        try:  # some models have more logits than tokens, to round the matrix up
-            token, logprob = self._sampler.sample(logits[:n_vocab], sequence.tokens)
+        token, logprob, sample_ns = 0, 0.0, 0
+
+        def choose(_: int, rows: NDArray[np.float32]) -> None:
+            nonlocal token, logprob, sample_ns
+            started = time.perf_counter_ns()
+            logits = rows[-1, :n_vocab]  # some models have more than tokens, to round the matrix up
+            token, logprob = self._sampler.sample(logits, sequence.tokens)
+            if self._chosen and first:
+                token, logprob = self._chosen[0], logprob + float(logits[self._chosen[0]]) - float(logits[token])
+            sample_ns = time.perf_counter_ns() - started
+
+        try:
+            runs = engine.read_and_look(sequence, pending, choose)
         except LogitsError as error:
             raise overflow.blamed(engine, sequence.tokens[: sequence.n_past], error) from None
-        if self._chosen and first:
-            token, logprob = self._chosen[0], logprob + float(logits[self._chosen[0]]) - float(logits[token])
-        sample_ns = time.perf_counter_ns() - started
+        record = runs[0] if len(runs) == 1 else joined(runs)
+        self._stats.count(record, prompt=first)
         self._stats.sample_ns += sample_ns
         self._stats.n_sampled += 1
         record = replace(record, sample_ns=sample_ns)

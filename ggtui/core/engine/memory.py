@@ -19,6 +19,8 @@ from ggtui.core.models.base import values
 from ggtui.core.models.store import KeysValues, Layout, Store
 from ggtui.core.runtime.context import Context
 
+UNKNOWN: NDArray[np.float32] = np.empty(0, np.float32)  # logits
+
 
 class Memory:
     """The pages of n_sequences sequences of up to n_ctx tokens each.
@@ -108,7 +110,8 @@ class Sequence:
     tokens  those that were read, n_past of them, and after them those chosen that are still to be read
     row     of the page tables; number: counts the sequences as they were opened
     reader  to be held by who reads or forgets tokens
-    logits  that Engine.read returned last, of one token, float32 (n_vocab,); empty before
+    logits  of the last token read, float32 (n_vocab,), as they lie where they were computed; UNKNOWN before there is
+            one, and where the step after it was stopped. Engine.logits_of knows them always
     first   of each group the first page that is still held; those before it lay outside of the window
     """
 
@@ -117,7 +120,7 @@ class Sequence:
         self.reader = OneReader()
         self.tokens: list[int] = []
         self.n_past = 0
-        self.logits: NDArray[np.float32] = np.empty(0, np.float32)
+        self.logits = UNKNOWN
         self.first = [0] * len(memory.tables)
         self._end = [0] * len(memory.tables)  # of each group, behind its last page
         self._room = 0  # it has pages of its own for tokens up to here
@@ -188,7 +191,7 @@ class Sequence:
         with self.memory.lock:
             self.check_open()
             other, self._room = self.memory.open(), 0
-            other.tokens, other.n_past, other.logits = self.tokens.copy(), self.n_past, self.logits
+            other.tokens, other.n_past, other.logits = self.tokens.copy(), self.n_past, self.logits.copy()
             other.first = self.first.copy()
             other._end = [min(end, pages_for(self.n_past)) for end in self._end]
             for group, rows in enumerate(self.memory.rows):

@@ -55,7 +55,6 @@ class Session:
 
         self.model = Model(path, device=device, threads=threads, meanwhile=ready)
         self.sequence = self.engine.open()
-        self.sequence.logits = np.zeros(self.hparams.n_vocab, np.float32)
         self._generation: Generation | None = None
         self.stats, self.watch = Stats(), Watch()
         self.stats.load_ns = time.perf_counter_ns() - started
@@ -157,7 +156,7 @@ class Session:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        return self.sequence.logits
+        return self.engine.logits_of(self.sequence) if self.n_past else np.zeros(self.hparams.n_vocab, np.float32)
 
     @property
     def recording(self) -> bool:

@@ -248,3 +248,29 @@ def test_a_record_tells_all_pieces() -> None:
 def test_options_out_of_range(bad: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         engine(**bad)
+
+
+def test_logits_stay_those_of_the_last_token_read(alone: list[Floats]) -> None:
+    """They lie where a run puts its own: of another sequence they are kept, of a run that was stopped they are computed
+    again."""
+    e = engine()
+    one, other = e.open(), e.open()
+    assert not len(e.logits_of(one))
+    e.read(one, text(LENGTHS[0], 0)[:70])
+    first = e.logits_of(one)
+    forked = one.fork()
+    assert np.array_equal(first, alone[0][69])
+    for n in (5, 1, 1):  # the plan of many tokens and that of one
+        e.read(other, text(LENGTHS[2], 2)[other.n_past : other.n_past + n])
+        assert np.array_equal(e.logits_of(other), alone[2][other.n_past - 1])
+        assert np.array_equal(e.logits_of(one), first) and np.array_equal(e.logits_of(forked), first)
+    e.read(one, text(LENGTHS[0], 0)[70:71])
+    e.step([Piece(one, text(LENGTHS[0], 0)[71:72])])
+    assert np.array_equal(e.logits_of(one), alone[0][71]) and np.array_equal(first, alone[0][69])
+    e.one.plan.stop()
+    with pytest.raises(GgtuiError, match="stopped"):
+        e.read(one, text(LENGTHS[0], 0)[72:73])
+    assert one.n_past == 72 and np.array_equal(e.logits_of(one), alone[0][71])
+    assert one.tokens == text(LENGTHS[0], 0)[:72]
+    e.close()
+    assert np.array_equal(e.logits_of(one), alone[0][71])
