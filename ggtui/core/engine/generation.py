@@ -135,7 +135,7 @@ class Generation:
 
     def __del__(self) -> None:
         if self.__dict__.get("_owns"):
-            self._sequence.close()
+            self._sequence.close_later()
 
     def _next(self) -> Step:
         engine, sequence, n_vocab = self._engine, self._sequence, self._tokenizer.n_vocab

@@ -54,7 +54,9 @@ class OneReader:
 
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):
-            raise UsageError("the session reads tokens in another thread; load one for each thread, or take turns")
+            raise UsageError(
+                "another thread reads tokens of this session or sequence; have one for each thread, or take turns"
+            )
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
@@ -63,6 +65,6 @@ class OneReader:
         """Raise UsageError where there were others than so many."""
         if self.changes != changes:
             raise UsageError(
-                "the session read or forgot other tokens since the last step of this generation; end one before the "
-                "next begins, or load a session for each"
+                "other tokens of this session or sequence were read or forgotten since the last step of this "
+                "generation; end one before the next begins, or have a session or sequence for each"
             )

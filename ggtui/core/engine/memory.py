@@ -6,6 +6,7 @@ gets a copy of its own first. The page tables are what paged attention reads: a 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence as Seq
 from itertools import count
 
@@ -19,6 +20,7 @@ from ggtui.core.models.base import values
 from ggtui.core.models.store import KeysValues, Layout, Store
 from ggtui.core.runtime.context import Context
 
+Spans = tuple[tuple[int, int], ...]  # of each group the first page, and behind the last
 UNKNOWN: NDArray[np.float32] = np.empty(0, np.float32)  # logits
 
 
@@ -38,6 +40,7 @@ class Memory:
         self.rows = [values(table).reshape(n_sequences, -1) for table in self.tables]
         self.lock = ForkedLock()  # held while pages change hands; sequences of several threads share them
         self._numbers = count()
+        self.dropped: deque[tuple[int, Spans]] = deque()  # rows and pages of sequences that nobody holds any more
         self._free_rows = list(reversed(range(n_sequences)))
         self._free = [list(reversed(range(group.n_pages))) for group in self.store.groups]
         self._references = [np.zeros(group.n_pages, np.int32) for group in self.store.groups]
@@ -45,9 +48,22 @@ class Memory:
     def open(self) -> Sequence:
         """An empty sequence. Raises UsageError where there are n_sequences already."""
         with self.lock:
+            self.take_back_dropped()
             if not self._free_rows:
                 raise UsageError(f"there are {self.n_sequences} sequences already; close one, or ask for room for more")
             return Sequence(self, self._free_rows.pop(), next(self._numbers))
+
+    def take_back(self, row: int, spans: Spans) -> None:
+        """The row and the pages of a sequence that has ended."""
+        for group, (first, end) in enumerate(spans):
+            if first < end:
+                self.drop(group, self.rows[group][row, first:end])
+        self._free_rows.append(row)
+
+    def take_back_dropped(self) -> None:
+        """With the lock, while no page is changing hands."""
+        while self.dropped:
+            self.take_back(*self.dropped.popleft())
 
     def close(self) -> None:
         """Give back all pages; none of its sequences can go on."""
@@ -99,10 +115,6 @@ class Memory:
         self._references[group][page] -= 1
         return copy
 
-    def give_row(self, row: int) -> None:
-        """A sequence has ended."""
-        self._free_rows.append(row)
-
 
 class Sequence:
     """Tokens, read one after the other.
@@ -138,6 +150,7 @@ class Sequence:
         if self.n_past + n_tokens > memory.n_ctx:
             raise ContextFullError(f"{n_tokens} tokens after {self.n_past} don't fit into {memory.n_ctx}")
         with memory.lock:
+            memory.take_back_dropped()
             self.check_open()
             for group in range(len(self._end)):
                 memory.check_free(group, max(0, end - self._end[group]) + self._is_shared(group, at))
@@ -201,13 +214,21 @@ class Sequence:
 
     def close(self) -> None:
         """Give back its pages and its row; it may be called twice."""
-        memory = self.memory
-        with memory.lock:
-            if self.row >= 0 and not memory.closed:
+        with self.memory.lock:
+            if self.row >= 0 and not self.memory.closed:
                 self.reader.changes += 1
-                self._cut(0)
-                memory.give_row(self.row)
+                self.memory.take_back(self.row, self._spans())
             self.row = -1
+
+    def close_later(self) -> None:
+        """The same from a destructor, which may run in the midst of anything, and with the lock held: what is given
+        back is taken when others need it."""
+        row, self.row = self.row, -1
+        if row >= 0 and not self.memory.closed:
+            self.memory.dropped.append((row, self._spans()))
+
+    def _spans(self) -> Spans:
+        return tuple(zip(self.first, self._end, strict=True))
 
     def check_open(self) -> None:
         """Raise UsageError for a closed one."""
