@@ -153,7 +153,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("speed", float, 0.0, "tokens a second to show at most, to read along; 0: as fast as it can", live=True),
         Setting("batch", _I, 512, "tokens of a prompt to read at once", low=1, high=MAX_BATCH),
         Setting("kv-type", str, "f16", "type of the keys and values kept for each token",
-                choices=("f16", "f32"), metavar="TYPE"),
+                choices=("f16", "f32", "q8_0"), metavar="TYPE"),
         Setting("mode", str, "complete", "complete: the model goes on with your text; chat: it answers you",
                 choices=tuple(MODES), metavar="MODE", live=True),
     )

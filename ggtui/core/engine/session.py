@@ -240,8 +240,8 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
     """Load a model, or without a path the built-in one. An open file stays open.
 
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
-    which is the default), kv_type ("f16" or "f32"), batch (tokens read at once), isa, device, fused, record ("full"
-    or True: node records in each Step; "light": only their sums, in `trace()`), rest (True: threads may, where fewer
-    are faster beside other programs). Prints nothing. Raises UsageError, ModelFileError, MissingPartError.
+    which is the default), kv_type ("f16", "f32" or "q8_0"), batch (tokens read at once), isa, device, fused, record
+    ("full" or True: node records in each Step; "light": only their sums, in `trace()`), rest (True: threads may, where
+    fewer are faster beside other programs). Prints nothing. Raises UsageError, ModelFileError, MissingPartError.
     """
     return Session(path, **options)

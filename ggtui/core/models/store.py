@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ggtui.core.errors import UsageError
-from ggtui.core.graph.ops import PAGE
+from ggtui.core.graph.ops import KV_TYPES, PAGE
 from ggtui.core.graph.types import TensorType, type_of
 from ggtui.core.runtime.context import Context
 
-KV_TYPES = ("f16", "f32")
 Layout = Callable[[TensorType, str], int]  # Device.layout
 
 
@@ -50,6 +49,10 @@ class Store:
     ) -> None:
         if type not in KV_TYPES:
             raise UsageError(f"kv-type {type!r}: choose one of {', '.join(KV_TYPES)}")
+        block = type_of(type).block
+        odd = next((d for layer in layers for d in (layer.d_k, layer.d_v) if d % block), None)
+        if odd is not None:
+            raise UsageError(f"kv-type {type}: heads of {odd} numbers are not whole blocks of {block}; use f16")
         self.type, self.context = type, Context(huge_pages=False)
         by_window: dict[int, list[int]] = {}
         for il, layer in enumerate(layers):

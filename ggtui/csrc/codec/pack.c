@@ -155,8 +155,7 @@ static void take_block(const layout *l, uint8_t *block, const uint8_t *half, int
 /* Where block b of row r's half of a tile lies, from the tile's start. */
 static int64_t half_at(const layout *l, int64_t b, int r) { return (b * GG_TILE + r / GG_ROWS * GG_ROWS) * l->bytes; }
 
-/* Values [k, k + n) of row r, to their places in the tile or back from there; k and n are multiples of the type's block. */
-static void put(int type, uint8_t *tile, int r, int64_t k, int64_t n, const uint8_t *row) {
+void gg_pack_values(int type, uint8_t *tile, int r, int64_t k, int64_t n, const uint8_t *row) {
     switch (type) {
     case GG_TYPE_F32:
         put4(tile + (k * GG_TILE + r) * 4, GG_TILE, row, n, 0);
@@ -172,6 +171,7 @@ static void put(int type, uint8_t *tile, int r, int64_t k, int64_t n, const uint
     }
 }
 
+/* Back from there. */
 static void take(int type, uint8_t *row, const uint8_t *tile, int r, int64_t k, int64_t n) {
     switch (type) {
     case GG_TYPE_F32:
@@ -210,7 +210,7 @@ int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst) {
             const int64_t n = ne0 - k < PART ? ne0 - k : PART, k_bytes = (int64_t)gg_row_bytes(type, k);
             for (int r = 0; r < GG_TILE; r++) {
                 const bool there = row + r < ne1;
-                put(type, tile, r, k, n, there ? (const uint8_t *)src + (row + r) * row_bytes + k_bytes : zeros);
+                gg_pack_values(type, tile, r, k, n, there ? (const uint8_t *)src + (row + r) * row_bytes + k_bytes : zeros);
             }
         }
     }

@@ -33,7 +33,7 @@ typedef struct {
 static room room_of(const attention *p) {
     const int64_t d_k = p->q->ne[0], d_v = p->v->ne[0], n_kv = p->k->ne[1], n_queries = gg_min(QUERIES, p->q->ne[1]);
     const int64_t f32 = sizeof(float);
-    const int64_t kernel = gg_attention_tmp(d_v) * f32;                                        // the kernel's own
+    const int64_t kernel = gg_attention_tmp(p->k->type, p->q->ne[0], d_v) * f32;                                        // the kernel's own
     const int64_t q = strided(p->q) ? n_queries * d_k * f32 : 0;                               // (d_k, QUERIES)
     const int64_t k = p->k->packed ? 0 : gg_div_up(n_kv, GG_TILE) * GG_TILE * d_k * value_bytes(p->k); // tiles
     const int64_t v = strided(p->v) ? n_kv * d_v * value_bytes(p->v) : 0;                      // (d_v, n_kv)

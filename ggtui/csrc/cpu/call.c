@@ -103,7 +103,7 @@ int gg_call_attention(int isa, int kv_type, int64_t d_k, int64_t d_v, int64_t n_
     if (kernels == NULL) {
         return GG_FAILED;
     }
-    float *tmp = malloc((size_t)gg_attention_tmp(d_v) * sizeof(float));
+    float *tmp = malloc((size_t)gg_attention_tmp(kv_type, d_k, d_v) * sizeof(float));
     if (tmp == NULL) {
         return gg_fail(GG_NO_MEMORY, "no memory for attention");
     }

@@ -167,4 +167,7 @@ gg_mul_mat_fn gg_mul_mat_kernel(const gg_kernels *kernels, int type) {
 }
 
 /* Room for an output row of each query, and for those that it works on at once another. */
-int64_t gg_attention_tmp(int64_t d_v) { return (int64_t)(GG_ATTN_QUERIES + GG_ATTN_MAX_Q) * ((d_v + 15) / 16 * 16); }
+int64_t gg_attention_tmp(int kv_type, int64_t d_k, int64_t d_v) {
+    const int64_t floats = kv_type == GG_TYPE_Q8_0 ? GG_SPLIT * (d_k + d_v) : 0;
+    return gg_attention_rows() * ((d_v + 15) / 16 * 16) + floats;
+}

@@ -8,7 +8,7 @@
 typedef struct {
     const gg_tensor *dst;    // (d_v, n_head, n_tokens) f32
     const gg_tensor *q;      // (d_k, n_tokens, n_head) f32
-    const gg_tensor *k;      // (d_k, GG_PAGE n_pages, n_head_kv) f16 or f32, packed
+    const gg_tensor *k;      // (d_k, GG_PAGE n_pages, n_head_kv) f16, f32 or q8_0, packed
     const gg_tensor *v;      // (d_v, GG_PAGE n_pages, n_head_kv) of k's type
     const gg_tensor *tokens; // (3, n_tokens) i32: a row of `pages`, from, to
     const gg_tensor *pages;  // (n, n_rows) i32
@@ -20,7 +20,10 @@ static attention attention_of(const gg_step *step) {
     return (attention){&step->dst, &src[0], &src[1], &src[2], &src[3], &src[4], &src[5]};
 }
 
-size_t gg_tmp_paged_attention(const gg_step *step) { return (size_t)gg_attention_tmp(step->src[2].ne[0]) * sizeof(float); }
+size_t gg_tmp_paged_attention(const gg_step *step) {
+    const gg_tensor *k = &step->src[1], *v = &step->src[2];
+    return (size_t)gg_attention_tmp(k->type, k->ne[0], v->ne[0]) * sizeof(float);
+}
 
 static int32_t i32_at(const gg_share *share, const gg_tensor *t, int64_t i0, int64_t i1) {
     return *(const int32_t *)((const uint8_t *)gg_data(t, share) + i0 * t->nb[0] + i1 * t->nb[1]);

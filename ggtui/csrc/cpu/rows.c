@@ -127,7 +127,7 @@ size_t gg_tmp_set_rows(const gg_step *step) {
 /* These columns of all rows of src to their places in dst, in the order of the rows, so that of those with the same index the
  * last one stays. Rows that follow each other, and do so in a tile too, go there together. Returns a gg_status. */
 static int set_columns(const gg_step *step, const gg_share *share, columns part) {
-    const gg_tensor *dst = &step->dst;     // (ne0, n_rows, ne2, ne3) of any type, f32 f16 bf16 where packed
+    const gg_tensor *dst = &step->dst;     // (ne0, n_rows, ne2, ne3) of any type
     const gg_tensor *src = &step->src[0];  // (ne0, n, ne2, ne3) f32
     const gg_tensor *rows = &step->src[1]; // (n, c1, c2) i32
     const gg_type_info *type = gg_type_info_of(dst->type);
@@ -149,7 +149,10 @@ static int set_columns(const gg_step *step, const gg_share *share, columns part)
             x = gathered;
         }
         uint8_t *y = matrix + row * dst->nb[1] + at;
-        if (dst->packed) {
+        const bool in_blocks = dst->packed && type->block > 1;
+        if (in_blocks) {
+            y = tile;
+        } else if (dst->packed) {
             if (row != held + n_held || row % GG_TILE == 0) {
                 store_packed_rows(n, n_held, size, tile, matrix + GG_TILE * at, dst->nb[1], held);
                 held = row, n_held = 0;
@@ -159,6 +162,9 @@ static int set_columns(const gg_step *step, const gg_share *share, columns part)
         const int status = gg_store_row(share->kernels, dst->type, n, x, y);
         if (status != GG_OK) {
             return status;
+        }
+        if (in_blocks) {
+            gg_pack_values(dst->type, matrix + row / GG_TILE * GG_TILE * dst->nb[1], row % GG_TILE, part.c0, n, tile);
         }
     }
     store_packed_rows(n, n_held, size, tile, matrix + GG_TILE * at, dst->nb[1], held);

@@ -19,7 +19,7 @@ from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.device import device
 
 N_EMBD, N_HEAD, N_FF, N_VOCAB = 96, 6, 160, 211
-LAYERS = (KeysValues(16, 32, 2), KeysValues(32, 16, 1, 40), KeysValues(16, 16, 1), KeysValues(32, 32, 2, 40))
+LAYERS = (KeysValues(32, 64, 2), KeysValues(64, 32, 1, 40), KeysValues(32, 32, 1), KeysValues(32, 32, 2, 40))
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,14 @@ def nmse(got: Floats, want: Floats) -> float:
     return float(((got.astype(np.float64) - want) ** 2).sum() / (want.astype(np.float64) ** 2).sum())
 
 
-@pytest.mark.parametrize("type", ["f32", "f16"])
-def test_the_reference_agrees(type: str) -> None:
+@pytest.mark.parametrize(
+    ("type", "kv_type", "bound"), [("f32", "f32", 1e-6), ("f16", "f32", 1e-6), ("f32", "q8_0", 1e-5)]
+)
+def test_the_reference_agrees(type: str, kv_type: str, bound: float) -> None:
     tokens = text(150)
-    want = read(e := engine(type, "reference"), e.open(), tokens, 50)
-    got = read(e := engine(type), e.open(), tokens, 50)
-    assert np.abs(want).max() > 1 and nmse(got, want) < 1e-6
+    want = read(e := engine(type, "reference", kv_type=kv_type), e.open(), tokens, 50)
+    got = read(e := engine(type, kv_type=kv_type), e.open(), tokens, 50)
+    assert np.abs(want).max() > 1 and nmse(got, want) < bound
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 63, 64])
@@ -96,7 +98,7 @@ def test_so_they_do_on_every_instruction_set(isa: str) -> None:
     check(in_company(engine(isa=isa, threads=2), np.random.default_rng(5)), want)
 
 
-@pytest.mark.parametrize(("type", "kv_type"), [("f16", "f16"), ("q8_0", "f16"), ("q4_0", "f32")])
+@pytest.mark.parametrize(("type", "kv_type"), [("f16", "f16"), ("q8_0", "f16"), ("q4_0", "f32"), ("q8_0", "q8_0")])
 def test_so_they_do_with_other_types(type: str, kv_type: str) -> None:
     e = engine(type, kv_type=kv_type)
     want = [read(e, e.open(), text(n, i)) for i, n in enumerate(LENGTHS)]

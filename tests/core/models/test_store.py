@@ -28,7 +28,7 @@ def test_a_tensor_of_each_kind_a_layer() -> None:
     assert not any(t.packed for t in kv.v)
 
 
-@pytest.mark.parametrize(("type", "size"), [("f16", 2), ("f32", 4)])
+@pytest.mark.parametrize(("type", "size"), [("f16", 2), ("f32", 4), ("q8_0", 34 / 32)])
 @pytest.mark.parametrize("n_ctx", [16, 32, 33, 1024])
 def test_bytes(type: str, size: int, n_ctx: int) -> None:
     kv = store(2, 64, 3, n_ctx, type)
@@ -49,23 +49,26 @@ def test_a_large_prompt_moves_an_empty_cache_to_huge_pages(monkeypatch: pytest.M
 
 
 def test_types() -> None:
-    assert KV_TYPES == ("f16", "f32")
-    with pytest.raises(UsageError, match="kv-type 'q8_0': choose one of f16, f32"):
-        store(1, 8, 1, 16, "q8_0")
+    assert KV_TYPES == ("f16", "f32", "q8_0")
+    with pytest.raises(UsageError, match="kv-type 'q4_0': choose one of f16, f32, q8_0"):
+        store(1, 32, 1, 16, "q4_0")
+    with pytest.raises(UsageError, match="kv-type q8_0: heads of 40 numbers are not whole blocks of 32; use f16"):
+        Store([KeysValues(32, 40, 1)], 16, "q8_0", DEVICE.layout, batch=64)
 
 
 @pytest.mark.parametrize("type", KV_TYPES)
 def test_rows_written_are_rows_read(type: str) -> None:
-    kv = store(1, 8, 2, 33, type)
+    kv = store(1, 32, 2, 33, type)
     ctx, rng = Context(), np.random.default_rng(0)
-    values = rng.integers(-100, 100, (2, 2, 4, 8)).astype(np.float32)  # k and v: (n_head_kv, n_tokens, d_head)
+    values = rng.integers(-100, 100, (2, 2, 4, 32)).astype(np.float32)  # k and v: (n_head_kv, n_tokens, d_head)
+    values[..., 0] = 127  # so that they are whole numbers in q8_0 too
     at = np.array([0, 15, 31, 32])
     g = Graph()
     for cache, x in zip((kv.k[0], kv.v[0]), values, strict=True):
         g.build_forward_expand(ops.set_rows(cache, ctx.tensor(x), ctx.tensor(at)))
     g.compute(threads=2)
     for cache, x in zip((kv.k[0], kv.v[0]), values, strict=True):
-        want = np.zeros((2, 64, 8))
+        want = np.zeros((2, 64, 32))
         want[:, at] = x
         assert np.array_equal(cache.numpy(), want)
 
@@ -97,7 +100,8 @@ def test_pages_of_a_sequence(n_ctx: int, window: int, batch: int, n: int) -> Non
 
 @pytest.mark.parametrize("type", KV_TYPES)
 def test_a_page_is_copied_in_all_layers_of_its_group_alone(type: str) -> None:
-    kv = Store([KeysValues(8, 4, 2), KeysValues(8, 8, 3, 9), KeysValues(16, 8, 1)], 256, type, DEVICE.layout, batch=64)
+    layers = [KeysValues(64, 32, 2), KeysValues(32, 32, 3, 9), KeysValues(32, 64, 1)]
+    kv = Store(layers, 256, type, DEVICE.layout, batch=64)
     rng = np.random.default_rng(0)
     for t in (*kv.k, *kv.v):
         t.set(rng.integers(-9, 9, tuple(reversed(t.ne[:3]))).astype(np.float32))

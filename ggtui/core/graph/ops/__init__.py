@@ -5,6 +5,7 @@
 
 from ggtui.core.graph.ops.attention import (
     ATTENTION_OPS,
+    KV_TYPES,
     PAGE,
     diag_mask_inf,
     flash_attn_ext,
@@ -64,7 +65,7 @@ from ggtui.core.graph.ops.shape import (
 OPS: dict[str, Op] = {op.name: op for op in (*SHAPE_OPS, *ELEMENTWISE_OPS, *ATTENTION_OPS)}
 
 __all__ = [
-    "KINDS", "OPS", "PAGE", "Op",
+    "KINDS", "KV_TYPES", "OPS", "PAGE", "Op",
     "add", "argmax", "cast", "clamp", "concat", "cont", "cpy", "diag_mask_inf", "div", "dup", "exp", "flash_attn_ext",
     "geglu", "gelu", "gelu_erf", "gelu_quick", "get_rows", "l2_norm", "log", "map_custom", "mean", "mul", "mul_mat",
     "neg", "norm", "paged_attention", "permute", "relu", "repeat", "reshape", "rms_norm", "rope", "scale", "set_rows",

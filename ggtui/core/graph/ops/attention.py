@@ -28,6 +28,7 @@ from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES, TensorType, type_of
 
 F32, F16 = TYPES["f32"], TYPES["f16"]
+KV_TYPES = ("f16", "f32", "q8_0")  # of keys and values in pages
 PAGE = in_numpy.PAGE
 N_SEEN, N_READ = "n_seen", "n_read"  # sizes of a run that costs of paged attention hang on
 ROPE_MODES = {"normal": 0, "neox": 2}
@@ -197,8 +198,8 @@ def paged_attention(
     windows, several sequences and prefixes that they share are all that (Kwon et al. 2023).
 
     q        f32 (d_k, n_tokens, n_head)
-    k, v     f32 or f16 (d_k, PAGE n_pages, n_head_kv) and (d_v, PAGE n_pages, n_head_kv), in pages of PAGE positions;
-             n_head_kv divides n_head: neighbouring query heads share one; k may be packed
+    k, v     f32, f16 or q8_0 (d_k, PAGE n_pages, n_head_kv) and (d_v, PAGE n_pages, n_head_kv), in pages of PAGE
+             positions; n_head_kv divides n_head: neighbouring query heads share one; k may be packed
     tokens   i32 (3, n_tokens): of each token its sequence's row of `pages`, from and to
     pages    i32 (n, n_rows): in which page positions PAGE j and on of a row's sequence lie
     sinks    f32 (n_head): a logit for each head that takes part in the sum and has no value
@@ -207,9 +208,9 @@ def paged_attention(
     """
     op = "paged_attention"
     need_f32(op, q, sinks)
-    need(k.type is v.type and k.type in (F32, F16), op, "keys and values must both be f32 or both f16", k, v)
+    need(k.type is v.type and k.type.name in KV_TYPES, op, "keys and values must both be f32, f16 or q8_0", k, v)
     need(q.nb[0] == q.type.bytes and not v.packed and v.nb[0] == v.type.bytes, op, "needs rows without gaps", q, v)
-    stored = (k.nb[1], v.nb[1]) == (k.ne[0] * k.type.bytes, v.ne[0] * v.type.bytes)
+    stored = all(t.nb[1] == t.type.row_bytes(t.ne[0]) for t in (k, v))
     need(stored and (k.packed or k.nb[0] == k.type.bytes), op, "positions must follow each other", k, v)
     need(same_dim(q.ne[0], k.ne[0]), op, "queries and keys differ in length", q, k)
     need(same_dim(k.ne[1], v.ne[1]) and same_dim(k.ne[2], v.ne[2]), op, "keys and values differ in number", k, v)
@@ -245,7 +246,7 @@ def _paged_attention_traffic(t: Tensor, src: Sources) -> Cost:
     """Queries and the result, and of keys and values those of N_READ positions: all that any token sees, once."""
     q, k, v = src[0], src[1], src[2]
     assert q is not None and k is not None and v is not None
-    position = (k.ne[0] + v.ne[0]) * k.type.bytes * k.ne[2]
+    position = (k.nb[1] + v.nb[1]) * k.ne[2]
     return bytes_of(t).plus(bytes_of(q)).plus(Cost.named(N_READ).times(position))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
+from ggtui.core.graph.types import type_of
 from ggtui.core.runtime.cases.base import (
     ATTENTION,
     EXACT,
@@ -265,16 +266,19 @@ def paged_attentions(type: str) -> Iterator[Case]:
     for n_head, n_head_kv in ((1, 1), (6, 2), (6, 1), (64, 1), (12, 4)):
         given = several.given(n_head, n_head_kv, 32, 32, type)
         yield paged(f"{type}-several-{n_head}-{n_head_kv}", given, scale=0.2)
-    for d_k, d_v in ((1, 1), (15, 17), (40, 24), (128, 128), (256, 256)):
+    block = type_of(type).block
+    for d_k, d_v in ((1, 1), (15, 17), (40, 24), (32, 96), (128, 128), (256, 256)):
+        if d_k % block or d_v % block:
+            continue
         yield paged(f"{type}-d-{d_k}-{d_v}", several.given(2, 1, d_k, d_v, type), scale=0.2)
     for window in (1, 15, 64, 100, 257):
-        given = Batch(several.sequences, window).given(6, 2, 24, 24, type)
+        given = Batch(several.sequences, window).given(6, 2, max(24, block), max(24, block), type)
         yield paged(f"{type}-window-{window}", given, scale=0.2)
         yield paged(f"{type}-window-{window}-sinks", given | {"sinks": f32(6)}, scale=0.2)
     given = several.given(4, 2, 64, 64, type)
     yield paged(f"{type}-softcap", given, scale=0.5, softcap=2.0)
     yield paged(f"{type}-softcap-sinks", given | {"sinks": f32(4)}, scale=0.5, softcap=50.0)
-    yield paged(f"{type}-no-tokens", Batch(((9, 0),)).given(2, 2, 16, 16, type))
+    yield paged(f"{type}-no-tokens", Batch(((9, 0),)).given(2, 2, 32, 32, type))
     batches = {"token": ((1024, 1),), "batch": ((1024, 64),), "eight": ((1024, 1),) * 8}
     for name, sequences in batches.items():
         for n_head_kv in (8, 2):
@@ -288,5 +292,5 @@ CASES = (
     *ropes(),
     *(case for type in ("f32", "f16") for packed in (False, True) for case in flashes(type, packed)),
     *(case for type in ("f32", "f16") for case in strided_flashes(type)),
-    *(case for type in ("f32", "f16") for case in paged_attentions(type)),
+    *(case for type in ops.KV_TYPES for case in paged_attentions(type)),
 )

@@ -155,7 +155,7 @@ def written_rows() -> Iterator[Case]:
         return Given(shape, "i32", values=different(n))
 
     for type in ALL_TYPES:
-        for packed in (False, True) if type in FLOATS else (False,):
+        for packed in (False, True) if type in (*FLOATS, "q8_0") else (False,):
             shapes: tuple[Shape, ...] = ((33, whole(type, 64)), (2, 17, whole(type, 32)))
             for *outer, n, ne0 in shapes:
                 name = f"{type}-{n}{'-packed' if packed else ''}"
@@ -167,9 +167,14 @@ def written_rows() -> Iterator[Case]:
     for layout in EVERY_LAYOUT:
         yield case(layout, given("f16", 2, 9, 33), f32(2, 5, 33, layout=layout), some(2, 5, n=9))
     yield case("into-part", given("f16", 2, 9, 33, layout="part"), f32(2, 5, 33), some(2, 5, n=9))
-    for type, packed in (("f32", False), ("f16", True), ("q8_0", False)):  # of equal indices the last wins
+    for type, packed in (
+        ("f32", False),
+        ("f16", True),
+        ("q8_0", False),
+        ("q8_0", True),
+    ):  # of equal indices the last wins
         a, b = given(type, 2, 5, 64, packed=packed), given("f32", 2, 40, 64)
-        yield case(f"repeated-{type}", a, b, i32(2, 40, high=5))
+        yield case(f"repeated-{type}{'-packed' if packed else ''}", a, b, i32(2, 40, high=5))
     yield case("large", given("f16", 2048, 1024), f32(256, 1024), some(256, n=2048), timed=True)
 
 

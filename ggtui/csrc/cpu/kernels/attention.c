@@ -11,6 +11,7 @@
 #include "base/cache_line.h"
 #include "exp.h"
 #include "names.h"
+#include "unpack_kv.h"
 
 enum { BLOCK = GG_PAGE };
 _Static_assert((int)GG_ATTN_Q <= (int)GG_ATTN_MAX_Q, "a group");
@@ -192,7 +193,7 @@ typedef struct {
 } gg_place;
 
 GG_INLINE gg_place place_of(const gg_attention_args *a, int64_t j0, int f16) {
-    const int64_t page = a->pages ? a->pages[j0 / BLOCK] : j0 / BLOCK;
+    const int64_t page = a->pages ? a->pages[j0 / BLOCK] : j0 / BLOCK - a->page0;
     return (gg_place){a->k + page * BLOCK * a->d_k * (f16 ? 2 : 4), a->v + page * BLOCK * a->v_nb};
 }
 
@@ -337,6 +338,24 @@ static void finish(const gg_attention_args *a, const gg_online *states) {
     }
 }
 
+/* Keys and values of the positions [from, to) of a split as floats, in the temporaries: what is to be read in their place. */
+static gg_attention_args unpacked(const gg_attention_args *a, int64_t from, int64_t to) {
+    gg_attention_args floats = *a;
+    float *k = a->tmp + gg_attention_rows() * row_floats(a), *v = k + GG_SPLIT * a->d_k;
+    floats.kv_type = GG_TYPE_F32;
+    floats.k = (const uint8_t *)k;
+    floats.v = (const uint8_t *)v;
+    floats.v_nb = a->d_v * (int64_t)sizeof(float);
+    floats.pages = NULL;
+    floats.page0 = from / BLOCK;
+    for (int64_t j0 = from / BLOCK * BLOCK; j0 < to; j0 += BLOCK, k += BLOCK * a->d_k, v += BLOCK * a->d_v) {
+        const int64_t page = a->pages ? a->pages[j0 / BLOCK] : j0 / BLOCK;
+        unpack_keys(k, a->k + page * BLOCK * (a->d_k / KV_BLOCK * (int64_t)sizeof(gg_block_q8_0)), a->d_k);
+        unpack_values(v, a->v + page * BLOCK * a->v_nb, a->v_nb, to - j0 < BLOCK ? to - j0 : BLOCK, a->d_v);
+    }
+    return floats;
+}
+
 void GG_KERNEL(attention)(const gg_attention_args *a) {
     static split_fn *const splits[GG_ATTN_MAX_Q + 1] = {0, split_1, split_2, split_3, split_4, split_5, split_6};
     gg_online states[GG_ATTN_QUERIES];
@@ -352,9 +371,17 @@ void GG_KERNEL(attention)(const gg_attention_args *a) {
     for (int64_t end; from < to; from = end) {
         end = (from / GG_SPLIT + 1) * GG_SPLIT;
         end = end < to ? end : to;
-        const gg_place next = end < to ? place_of(a, end, a->kv_type == GG_TYPE_F16) : (gg_place){a->next_k, a->next_v};
+        gg_attention_args floats;
+        const gg_attention_args *as = a;
+        gg_place next = {0, 0};
+        if (a->kv_type == GG_TYPE_Q8_0) {
+            floats = unpacked(a, from, end);
+            as = &floats;
+        } else {
+            next = end < to ? place_of(a, end, a->kv_type == GG_TYPE_F16) : (gg_place){a->next_k, a->next_v};
+        }
         for (int i = 0; i < a->n_q; i += GG_ATTN_Q)
-            splits[a->n_q - i < GG_ATTN_Q ? a->n_q - i : GG_ATTN_Q](a, states, i, from, end, next);
+            splits[a->n_q - i < GG_ATTN_Q ? a->n_q - i : GG_ATTN_Q](as, states, i, from, end, next);
     }
     finish(a, states);
 }

@@ -87,14 +87,15 @@ typedef struct {
     int64_t d_k, d_v;
     const gg_query *queries; /* [n_q] */
     int n_q;                 /* up to GG_ATTN_QUERIES */
-    int kv_type;             /* GG_TYPE_F32 or GG_TYPE_F16, of k and v both */
+    int kv_type;             /* GG_TYPE_F32, GG_TYPE_F16, or GG_TYPE_Q8_0 for d_k and d_v of whole blocks; of k and v both */
     const uint8_t *k;        /* packed: a page is [2][d_k][32] */
     const uint8_t *v;        /* a row of d_v for each position, v_nb bytes apart */
     int64_t v_nb;
-    const int32_t *pages;    /* where positions GG_PAGE j and on lie: in page pages[j]; NULL: in page j */
+    const int32_t *pages;    /* where positions GG_PAGE j and on lie: in page pages[j]; NULL: in page j - page0 */
+    int64_t page0;
     float scale;             /* of q . k */
     float softcap;           /* c > 0: scores s become c tanh(s / c) */
-    float *tmp;              /* gg_attention_tmp(d_v) floats */
+    float *tmp;              /* gg_attention_tmp(kv_type, d_k, d_v) floats */
     const uint8_t *next_k;   /* the page that is worked on next, which few queries prefetch; or NULL */
     const uint8_t *next_v;
 } gg_attention_args;
@@ -114,7 +115,8 @@ typedef struct {
     void (*attention)(const gg_attention_args *);
 } gg_kernels;
 
-int64_t gg_attention_tmp(int64_t d_v);
+static inline int64_t gg_attention_rows(void) { return GG_ATTN_QUERIES + GG_ATTN_MAX_Q; }
+int64_t gg_attention_tmp(int kv_type, int64_t d_k, int64_t d_v);
 typedef void (*gg_mul_mat_fn)(const gg_mul_mat_args *);
 gg_mul_mat_fn gg_mul_mat_kernel(const gg_kernels *kernels, int type); /* NULL where the type has none */
 #endif

@@ -166,7 +166,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     for name, ne, type, said in (
         ("k", (8, 100, 2), "f32", "differ in number"),
         ("k", (7, 128, 2), "f32", "differ in length"),
-        ("k", (8, 128, 2), "f16", "both be f32 or both f16"),
+        ("k", (8, 128, 2), "f16", "both be f32, f16 or q8_0"),
         ("q", (8, 1, 3), "f32", "heads don't fit"),
         ("tokens", (2, 1), "i32", "3 numbers for each token"),
         ("tokens", (3, 2), "i32", "3 numbers for each token"),

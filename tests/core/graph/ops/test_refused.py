@@ -89,7 +89,7 @@ SHAPE: tuple[Refused, ...] = (
     ("set_rows", lambda: ops.set_rows(f(4, 3, 4), f(4, 2, 4), f(2, 0, type="i32")), "don't fit"),
     ("set_rows", lambda: ops.set_rows(f(4, 3), f(4, 2), f(2, 1, 1, 2, type="i32")), "don't fit"),
     ("set_rows", lambda: ops.set_rows(f(4, 3), f(4, 2, type="f16"), f(2, type="i32")), "plain f32"),
-    ("set_rows", lambda: ops.set_rows(f(32, 3, type="q8_0", packed=True), f(32, 2), f(2, type="i32")), "packed blocks"),
+    ("set_rows", lambda: ops.set_rows(f(32, 3, type="q4_0", packed=True), f(32, 2), f(2, type="i32")), "packed blocks"),
     ("set_rows", lambda: ops.set_rows(ops.transpose(f(3, 4)), f(4, 2), f(2, type="i32")), "without gaps"),
 )
 
