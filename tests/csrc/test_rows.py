@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ggtui.core.runtime.cpu import native
+from ggtui.core.runtime.reference.quants import quantize
 
 SIZES = (1, 2, 7, 15, 16, 17, 31, 32, 33, 100, 768, 1001)
 Floats = NDArray[Any]
@@ -275,3 +276,20 @@ def test_activations_that_are_no_numbers_stay_so(kernels: Any, bad: float) -> No
         blocks = kernels.row("quantize_q8_a", x, out=2, dtype=kernels.Q8_A)
         assert np.isnan(blocks["d"][0]) and not blocks["qs"][0].any() and blocks["d"][1] > 0
         assert np.isnan(blocks["dnsum"][0])
+
+
+def test_values_as_q8_0(kernels: Any) -> None:
+    """As the codec rounds them; what it refuses becomes no number."""
+    x = np.concatenate([numbers(32 * 40), edges()[: len(edges()) // 32 * 32], np.zeros(32, np.float32)])
+    x[:32] = (np.arange(32) - 16) + 0.5  # halves, where the scale is one
+    x[0] = 127
+    x[32:64] *= np.float32(1e-30)
+    block = np.dtype([("d", np.float16), ("qs", np.int8, 32)])
+    with np.errstate(invalid="ignore", over="ignore"):
+        known = (np.abs(x.reshape(-1, 32)).max(axis=1) / 127).astype(np.float16)
+    blocks = kernels.row("f32_to_q8_0", x, out=len(x) // 32, dtype=block)
+    fine = np.isfinite(known)
+    assert fine.any() and not fine.all() and not np.isfinite(blocks["d"][~fine]).any()
+    want = quantize(x.reshape(-1, 32)[fine], "q8_0").reshape(-1).view(block)
+    np.testing.assert_array_equal(blocks["d"][fine], want["d"])
+    np.testing.assert_array_equal(blocks["qs"][fine], want["qs"])

@@ -159,7 +159,12 @@ static int set_columns(const gg_step *step, const gg_share *share, columns part)
             }
             y = tile + n_held++ * n * size;
         }
-        const int status = gg_store_row(share->kernels, dst->type, n, x, y);
+        int status = GG_OK;
+        if (dst->type == GG_TYPE_Q8_0) { // keys and values, for each token
+            share->kernels->f32_to_q8_0(n, (gg_block_q8_0 *)y, x);
+        } else {
+            status = gg_store_row(share->kernels, dst->type, n, x, y);
+        }
         if (status != GG_OK) {
             return status;
         }

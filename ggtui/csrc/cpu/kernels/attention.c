@@ -17,37 +17,66 @@ enum { BLOCK = GG_PAGE };
 _Static_assert((int)GG_ATTN_Q <= (int)GG_ATTN_MAX_Q, "a group");
 _Static_assert((int)GG_SPLIT % (int)BLOCK == 0, "a split");
 
-GG_INLINE v16 load_kv(const uint8_t *p, int64_t i, int f16) {
-    return f16 ? v16_load_f16((const uint16_t *)p + i) : v16_load((const float *)p + i);
+/* Of a row, or of keys of 32 positions side by side. */
+enum { F32, F16, Q8 };
+
+GG_INLINE int64_t kv_bytes(int64_t n, int kv) {
+    return kv == F32 ? n * 4 : kv == F16 ? n * 2 : n / KV_BLOCK * (int64_t)sizeof(gg_block_q8_0);
 }
 
-GG_INLINE v16 load_kv_n(const uint8_t *p, int64_t i, int64_t n, int f16) {
-    return f16 ? v16_load_f16_n((const uint16_t *)p + i, n) : v16_load_n((const float *)p + i, n);
+/* Values i to i + 15 of a row. */
+GG_INLINE v16 load_values(const uint8_t *row, int64_t i, int kv) {
+    if (kv == Q8) {
+        const gg_block_q8_0 *block = (const gg_block_q8_0 *)row + i / KV_BLOCK;
+        return v16_mul(v16_set1_f16(&block->d), v16_load_i8(block->qs + i % KV_BLOCK));
+    }
+    return kv == F16 ? v16_load_f16((const uint16_t *)row + i) : v16_load((const float *)row + i);
+}
+
+GG_INLINE v16 load_values_n(const uint8_t *row, int64_t i, int64_t n, int kv) {
+    return kv == F16 ? v16_load_f16_n((const uint16_t *)row + i, n) : v16_load_n((const float *)row + i, n);
 }
 
 /* n values from the ith on. */
-GG_INLINE void prefetch_kv(const uint8_t *p, int64_t i, int64_t n, int f16) {
-    const int size = f16 ? 2 : 4;
-    for (int64_t at = 0; at < n * size; at += GG_CACHE_LINE)
-        __builtin_prefetch(p + i * size + at);
+GG_INLINE void prefetch_kv(const uint8_t *p, int64_t i, int64_t n, int kv) {
+    for (int64_t at = 0; at < n * (kv == F32 ? 4 : kv == F16 ? 2 : 1); at += GG_CACHE_LINE)
+        __builtin_prefetch(p + kv_bytes(i, kv) + at);
 }
 
 /* q . k of n_q queries with 16 positions for each of n_halves halves of tiles, the first of which is half `first` of those
  * at k. Those at `next`, if any, are prefetched on the way. */
 GG_INLINE void dot_halves(const gg_attention_args *a, const float *const *q, const uint8_t *k, int first, int n_q,
-                          int n_halves, int f16, const uint8_t *next, float *scores) {
+                          int n_halves, int kv, const uint8_t *next, float *scores) {
     const int64_t tile = GG_TILE * a->d_k;
     v16 sums[GG_ATTN_Q][4];
     GG_UNROLL for (int i = 0; i < n_q; i++) GG_UNROLL for (int t = 0; t < n_halves; t++) sums[i][t] = v16_set1(0.0f);
-    for (int64_t d = 0; d < a->d_k; d++) {
+    for (int64_t d = 0; kv != Q8 && d < a->d_k; d++) {
         if (next)
-            prefetch_kv(next, first * GG_ROWS * a->d_k + d * GG_TILE, GG_TILE, f16);
+            prefetch_kv(next, first * GG_ROWS * a->d_k + d * GG_TILE, GG_TILE, kv);
         v16 halves[4];
         GG_UNROLL for (int t = 0; t < n_halves; t++) halves[t] =
-            load_kv(k, (first + t) / GG_HALVES * tile + d * GG_TILE + (first + t) % GG_HALVES * GG_ROWS, f16);
+            load_values(k, (first + t) / GG_HALVES * tile + d * GG_TILE + (first + t) % GG_HALVES * GG_ROWS, kv);
         GG_UNROLL for (int i = 0; i < n_q; i++) {
             v16 one = v16_set1(q[i][d]);
             GG_UNROLL for (int t = 0; t < n_halves; t++) sums[i][t] = v16_fma(one, halves[t], sums[i][t]);
+        }
+    }
+    for (int64_t b = 0; kv == Q8 && b < a->d_k; b += KV_BLOCK) {
+        GG_UNROLL for (int t = 0; t < n_halves; t++) {
+            const int64_t at = ((first + t) / GG_HALVES * a->d_k + b) / KV_BLOCK * GG_HALVES + (first + t) % GG_HALVES;
+            const uint8_t *half = k + at * HALF_BYTES;
+            if (next)
+                for (int line = 0; line < HALF_BYTES; line += GG_CACHE_LINE)
+                    __builtin_prefetch(next + at * HALF_BYTES + line);
+            const v16 scale = v16_load_f16((const uint16_t *)half), minus_128 = v16_mul(scale, v16_set1(-128.0f));
+            for (int s = 0; s < KV_BLOCK; s += 4) {
+                const v16w strip = v16w_load(half + 2 * GG_ROWS + s * GG_ROWS);
+#define GG_BYTE(j)                                                                                                           {                                                                                                                            const v16 key = v16_fma(v16_from_i32(v16w_number(strip, 8 * j, 255)), scale, minus_128); /* exact */                     GG_UNROLL for (int i = 0; i < n_q; i++) sums[i][t] = v16_fma(v16_set1(q[i][b + s + j]), key, sums[i][t]);            }
+                GG_BYTE(0)
+                GG_BYTE(1)
+                GG_BYTE(2)
+                GG_BYTE(3)
+            }
         }
     }
     GG_UNROLL for (int i = 0; i < n_q; i++) GG_UNROLL for (int t = 0; t < n_halves; t++)
@@ -57,7 +86,7 @@ GG_INLINE void dot_halves(const gg_attention_args *a, const float *const *q, con
 /* out += weights v, over positions [j0, j1) of the block that starts at v. Those at `next`, if any, are prefetched on the
  * way. */
 GG_INLINE void add_values(const gg_attention_args *a, float *out, int64_t stride, const float *weights,
-                          const uint8_t *v, int64_t j0, int64_t j1, int n_q, int f16, const uint8_t *next) {
+                          const uint8_t *v, int64_t j0, int64_t j1, int n_q, int kv, const uint8_t *next) {
     int64_t c = 0;
     for (; c + 16 * GG_ATTN_V <= a->d_v; c += 16 * GG_ATTN_V) {
         v16 sums[GG_ATTN_Q][GG_ATTN_V];
@@ -65,9 +94,9 @@ GG_INLINE void add_values(const gg_attention_args *a, float *out, int64_t stride
             sums[i][u] = v16_load(out + i * stride + c + 16 * u);
         for (int64_t j = j0; j < j1; j++) {
             if (next)
-                prefetch_kv(next + j * a->v_nb, c, 16 * GG_ATTN_V, f16);
+                prefetch_kv(next + j * a->v_nb, c, 16 * GG_ATTN_V, kv);
             v16 row[GG_ATTN_V];
-            GG_UNROLL for (int u = 0; u < GG_ATTN_V; u++) row[u] = load_kv(v + j * a->v_nb, c + 16 * u, f16);
+            GG_UNROLL for (int u = 0; u < GG_ATTN_V; u++) row[u] = load_values(v + j * a->v_nb, c + 16 * u, kv);
             GG_UNROLL for (int i = 0; i < n_q; i++) {
                 v16 one = v16_set1(weights[i * BLOCK + j]);
                 GG_UNROLL for (int u = 0; u < GG_ATTN_V; u++) sums[i][u] = v16_fma(one, row[u], sums[i][u]);
@@ -82,7 +111,7 @@ GG_INLINE void add_values(const gg_attention_args *a, float *out, int64_t stride
             v16 sum = v16_load(out + i * stride + c);
             for (int64_t j = j0; j < j1; j++) {
                 const uint8_t *row = v + j * a->v_nb;
-                sum = v16_fma(v16_set1(weights[i * BLOCK + j]), n < 16 ? load_kv_n(row, c, n, f16) : load_kv(row, c, f16), sum);
+                sum = v16_fma(v16_set1(weights[i * BLOCK + j]), n < 16 ? load_values_n(row, c, n, kv) : load_values(row, c, kv), sum);
             }
             v16_store(out + i * stride + c, sum);
         }
@@ -192,14 +221,14 @@ typedef struct {
     const uint8_t *k, *v;
 } gg_place;
 
-GG_INLINE gg_place place_of(const gg_attention_args *a, int64_t j0, int f16) {
+GG_INLINE gg_place place_of(const gg_attention_args *a, int64_t j0, int kv) {
     const int64_t page = a->pages ? a->pages[j0 / BLOCK] : j0 / BLOCK - a->page0;
-    return (gg_place){a->k + page * BLOCK * a->d_k * (f16 ? 2 : 4), a->v + page * BLOCK * a->v_nb};
+    return (gg_place){a->k + page * BLOCK * kv_bytes(a->d_k, kv), a->v + page * BLOCK * a->v_nb};
 }
 
 /* Queries i0 .. i0 + n_q - 1 and the positions [from, to) of a split. What comes at `to` is prefetched, if it is anything. */
 GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int n_q, int64_t from, int64_t to, gg_place next_split,
-                     int f16) {
+                     int kv) {
     const int64_t stride = row_floats(a);
     const gg_query *queries = a->queries + i0;
     const float *q[GG_ATTN_Q];
@@ -241,23 +270,23 @@ GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int 
             if (end == 0)
                 continue;
         }
-        const gg_place here = place_of(a, j0, f16);
+        const gg_place here = place_of(a, j0, kv);
         /* For few queries keys and values come from memory: the next ones are prefetched while these are used. */
         gg_place next = {0, 0};
         if (a->n_q <= GG_ATTN_Q)
-            next = j0 + BLOCK < to ? place_of(a, j0 + BLOCK, f16) : next_split;
+            next = j0 + BLOCK < to ? place_of(a, j0 + BLOCK, kv) : next_split;
 
         const int n_halves = (int)((end + GG_ROWS - 1) / GG_ROWS);
         int t = (int)(first / GG_TILE) * GG_HALVES;
         if (n_q == 1 || next.k) { /* one tile at a time reads memory in one stream, the fastest way */
             for (; t + GG_HALVES <= n_halves; t += GG_HALVES)
-                dot_halves(a, q, here.k, t, n_q, GG_HALVES, f16, next.k, scores);
+                dot_halves(a, q, here.k, t, n_q, GG_HALVES, kv, next.k, scores);
         } else {
             for (; t + GG_ATTN_HALVES <= n_halves; t += GG_ATTN_HALVES)
-                dot_halves(a, q, here.k, t, n_q, GG_ATTN_HALVES, f16, 0, scores);
+                dot_halves(a, q, here.k, t, n_q, GG_ATTN_HALVES, kv, 0, scores);
         }
         for (; t < n_halves; t++)
-            dot_halves(a, q, here.k, t, n_q, 1, f16, next.k, scores);
+            dot_halves(a, q, here.k, t, n_q, 1, kv, next.k, scores);
 
         /* One step after the other for all queries, so that they wait for nothing but their own last one. */
         int64_t common_lo = 0, common_hi = BLOCK; /* what all see, where any of it counts */
@@ -276,14 +305,14 @@ GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int 
             common_lo = common_hi = BLOCK;
         for (int i = 0; i < n_q; i++)
             if (lo[i] < common_lo && lo[i] < hi[i])
-                add_values(a, out + i * stride, stride, scores + i * BLOCK, here.v, lo[i], hi[i] < common_lo ? hi[i] : common_lo, 1, f16, 0);
+                add_values(a, out + i * stride, stride, scores + i * BLOCK, here.v, lo[i], hi[i] < common_lo ? hi[i] : common_lo, 1, kv, 0);
         if (common_lo == 0 && common_hi == BLOCK)
-            add_values(a, out, stride, scores, here.v, 0, BLOCK, n_q, f16, next.v);
+            add_values(a, out, stride, scores, here.v, 0, BLOCK, n_q, kv, next.v);
         else
-            add_values(a, out, stride, scores, here.v, common_lo, common_hi, n_q, f16, next.v);
+            add_values(a, out, stride, scores, here.v, common_lo, common_hi, n_q, kv, next.v);
         for (int i = 0; i < n_q; i++)
             if (hi[i] > common_hi)
-                add_values(a, out + i * stride, stride, scores + i * BLOCK, here.v, common_hi, hi[i], 1, f16, 0);
+                add_values(a, out + i * stride, stride, scores + i * BLOCK, here.v, common_hi, hi[i], 1, kv, 0);
     }
     for (int i = 0; i < n_q; i++) {
         if (is_first)
@@ -295,13 +324,15 @@ GG_INLINE void split(const gg_attention_args *a, gg_online *states, int i0, int 
 
 typedef void split_fn(const gg_attention_args *, gg_online *, int i0, int64_t from, int64_t to, gg_place next);
 
+/* Those of more queries than one group have their keys and values as floats. */
 #define GG_GROUP(n_q)                                                                                                    \
     static void split_##n_q(const gg_attention_args *a, gg_online *states, int i0, int64_t from, int64_t to, gg_place next) { \
         if (n_q <= GG_ATTN_Q) { /* others are never called */                                                            \
-            if (a->kv_type == GG_TYPE_F16)                                                                               \
-                split(a, states, i0, n_q, from, to, next, 1);                                                            \
-            else                                                                                                         \
-                split(a, states, i0, n_q, from, to, next, 0);                                                            \
+            switch (a->kv_type) {                                                                                        \
+                case GG_TYPE_F16: split(a, states, i0, n_q, from, to, next, F16); return;                                \
+                case GG_TYPE_Q8_0: split(a, states, i0, n_q, from, to, next, Q8); return;                                \
+                default: split(a, states, i0, n_q, from, to, next, F32);                                                 \
+            }                                                                                                            \
         }                                                                                                                \
     }
 GG_GROUP(1)
@@ -350,7 +381,7 @@ static gg_attention_args unpacked(const gg_attention_args *a, int64_t from, int6
     floats.page0 = from / BLOCK;
     for (int64_t j0 = from / BLOCK * BLOCK; j0 < to; j0 += BLOCK, k += BLOCK * a->d_k, v += BLOCK * a->d_v) {
         const int64_t page = a->pages ? a->pages[j0 / BLOCK] : j0 / BLOCK;
-        unpack_keys(k, a->k + page * BLOCK * (a->d_k / KV_BLOCK * (int64_t)sizeof(gg_block_q8_0)), a->d_k);
+        unpack_keys(k, a->k + page * BLOCK * kv_bytes(a->d_k, Q8), a->d_k);
         unpack_values(v, a->v + page * BLOCK * a->v_nb, a->v_nb, to - j0 < BLOCK ? to - j0 : BLOCK, a->d_v);
     }
     return floats;
@@ -358,6 +389,7 @@ static gg_attention_args unpacked(const gg_attention_args *a, int64_t from, int6
 
 void GG_KERNEL(attention)(const gg_attention_args *a) {
     static split_fn *const splits[GG_ATTN_MAX_Q + 1] = {0, split_1, split_2, split_3, split_4, split_5, split_6};
+    const int kv = a->kv_type == GG_TYPE_F16 ? F16 : a->kv_type == GG_TYPE_Q8_0 ? Q8 : F32;
     gg_online states[GG_ATTN_QUERIES];
     int64_t from = INT64_MAX, to = 0; /* what any query sees */
     for (int i = 0; i < a->n_q; i++) {
@@ -374,11 +406,11 @@ void GG_KERNEL(attention)(const gg_attention_args *a) {
         gg_attention_args floats;
         const gg_attention_args *as = a;
         gg_place next = {0, 0};
-        if (a->kv_type == GG_TYPE_Q8_0) {
+        if (a->kv_type == GG_TYPE_Q8_0 && a->n_q > GG_ATTN_Q) { /* for several groups once */
             floats = unpacked(a, from, end);
             as = &floats;
         } else {
-            next = end < to ? place_of(a, end, a->kv_type == GG_TYPE_F16) : (gg_place){a->next_k, a->next_v};
+            next = end < to ? place_of(a, end, kv) : (gg_place){a->next_k, a->next_v};
         }
         for (int i = 0; i < a->n_q; i += GG_ATTN_Q)
             splits[a->n_q - i < GG_ATTN_Q ? a->n_q - i : GG_ATTN_Q](as, states, i, from, end, next);

@@ -49,3 +49,26 @@ void GG_KERNEL(quantize_q8_a)(int64_t n, gg_block_q8_a *y, const float *x) {
         v16i_store_i8(y[i].qs + 16, qb);
     }
 }
+
+/* As roundf does; v16_round takes halves to the even number. */
+static v16i round_away(v16 x) {
+    v16 one = v16_copysign(v16_set1(1.0f), x), r = v16_from_i32(v16_round(x));
+    v16m half = v16_lt(v16_set1(0.4999999f), v16_mul(v16_sub(x, r), one));
+    return v16_round(v16_select(half, v16_add(r, one), r));
+}
+
+void GG_KERNEL(f32_to_q8_0)(int64_t n, gg_block_q8_0 *y, const float *x) {
+    for (int64_t i = 0; i < n / 32; i++) {
+        v16 a = v16_load(x + 32 * i), b = v16_load(x + 32 * i + 16);
+        float max = v16_hmax(v16_max(v16_abs(a), v16_abs(b)));
+        int finite = max <= 0x1.fffffep127f && !v16m_any(v16m_or(v16_is_nan(a), v16_is_nan(b)));
+        float d = finite ? max / 127.0f : (float)NAN, to_q = 1.0f / d;
+        v16_store_f16_n(&y[i].d, v16_set1(d), 1);
+        if (!finite || !(to_q <= 0x1.fffffep127f)) {
+            memset(y[i].qs, 0, sizeof y[i].qs);
+            continue;
+        }
+        v16i_store_i8(y[i].qs, round_away(v16_mul(a, v16_set1(to_q))));
+        v16i_store_i8(y[i].qs + 16, round_away(v16_mul(b, v16_set1(to_q))));
+    }
+}

@@ -12,6 +12,7 @@
 #define GG_KERNELS_H
 #include <stdint.h>
 
+#include "codec/blocks.h"
 #include "codec/pack.h"
 #include "codec/types.h"
 #include "cpu/op_numbers.h"

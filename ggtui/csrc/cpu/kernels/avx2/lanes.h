@@ -147,6 +147,14 @@ static inline void v16_store_bf16_n(uint16_t *p, v16 x, int64_t n) {
 }
 
 static inline v16 v16_from_i32(v16i x) { return (v16){_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)}; }
+static inline v16 v16_load_i8(const int8_t *p) {
+    __m128i x = _mm_loadu_si128((const __m128i_u *)p);
+    return v16_from_i32((v16i){_mm256_cvtepi8_epi32(x), _mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))});
+}
+static inline v16 v16_set1_f16(const uint16_t *p) {
+    __m256 x = _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(*p)));
+    return (v16){x, x};
+}
 static inline v16i v16_round(v16 x) { return (v16i){_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high)}; }
 static inline v16i v16i_set1(int32_t x) { return (v16i){_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 static inline v16i v16i_add(v16i x, v16i y) {

@@ -90,6 +90,8 @@ static inline v16 v16_from_i32(v16i a) { return _mm512_cvtepi32_ps(a); }
 static inline v16i v16_round(v16 a) {
     return _mm512_cvt_roundps_epi32(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+static inline v16 v16_load_i8(const int8_t *p) { return v16_from_i32(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i_u *)p))); }
+static inline v16 v16_set1_f16(const uint16_t *p) { return _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(*p))); }
 static inline v16i v16i_add(v16i a, v16i b) { return _mm512_add_epi32(a, b); }
 static inline int32_t v16i_sum(v16i a) { return _mm512_reduce_add_epi32(a); }
 static inline void v16i_store_i8(int8_t *p, v16i a) { _mm_storeu_si128((__m128i_u *)p, _mm512_cvtepi32_epi8(a)); }

@@ -68,6 +68,16 @@ static inline v16m v16m_first(int64_t n) {
 
 static inline v16i v16_round(v16 x) { GG_QUARTERS(v16i, vcvtnq_s32_f32(x.val[i])); }
 static inline v16 v16_from_i32(v16i x) { GG_QUARTERS(v16, vcvtq_f32_s32(x.val[i])); }
+static inline v16 v16_load_i8(const int8_t *p) {
+    int8x16_t x = vld1q_s8(p);
+    int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_s8(vget_high_s8(x));
+    return v16_from_i32((v16i){{vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)),
+                                vmovl_s16(vget_low_s16(high)), vmovl_s16(vget_high_s16(high))}});
+}
+static inline v16 v16_set1_f16(const uint16_t *p) {
+    float32x4_t x = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(*p)));
+    return (v16){{x, x, x, x}};
+}
 static inline v16i v16i_set1(int32_t x) { GG_QUARTERS(v16i, vdupq_n_s32(x)); }
 static inline v16i v16i_add(v16i x, v16i y) { GG_QUARTERS(v16i, vaddq_s32(x.val[i], y.val[i])); }
 static inline int32_t v16i_sum(v16i x) {

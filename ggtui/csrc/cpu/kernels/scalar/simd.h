@@ -217,6 +217,14 @@ static inline v16 v16_from_i32(v16i a) {
     return r;
 }
 
+static inline v16 v16_load_i8(const int8_t *p) {
+    v16 r;
+    GG_EACH r.v[i] = (float)p[i];
+    return r;
+}
+
+static inline v16 v16_set1_f16(const uint16_t *p) { return v16_set1(gg_f16_to_f32(*p)); }
+
 /* To the nearest whole number, even where two are; |a| < 2^22. */
 static inline v16i v16_round(v16 a) {
     v16i r;
