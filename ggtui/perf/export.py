@@ -178,7 +178,7 @@ def spans(trace: Trace) -> Iterator[Span]:
     for token in trace.tokens:
         nodes = trace.graphs[token.graph].nodes
         table = Records.of(token.records).table
-        stage = "generation" if trace.graphs[token.graph].n_tokens == 1 else "prompt"
+        stage = "generation" if token.stage == "token" else token.stage
         threads = sorted(set(table[:, 2].tolist())) or [0]
         length = max(token.eval_ns, int(table[:, 5].max()) if len(table) else 0)
         for thread in threads:

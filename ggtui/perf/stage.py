@@ -219,6 +219,11 @@ class Stage:
         return sum(getattr(t, name) for t in self.threads) / total if total else 0.0
 
 
+def stage_name(graph: GraphInfo) -> str:
+    """One of STAGES: what the graph is for."""
+    return "generation" if graph.n_tokens == 1 else "prompt"
+
+
 def stages(trace: Trace) -> tuple[Stage, ...]:
     """Generation and prompts, those of the two that ran and were recorded."""
     found = []
@@ -227,7 +232,7 @@ def stages(trace: Trace) -> tuple[Stage, ...]:
         tokens = tuple(t for t in trace.tokens if t.graph == index)
         if not tokens:
             continue
-        name = "generation" if graph.n_tokens == 1 else "prompt"
+        name = stage_name(graph)
         whole = tuple(t for t in tokens if len(t.records) and not t.dropped)
         if whole:
             dropped = sum(t.dropped for t in tokens)

@@ -11,6 +11,22 @@ from ggtui.perf.bounds import read_earlier, read_least, read_rate
 from ggtui.perf.stage import Interruption, Stage, stages
 
 
+def what_ran(name: str) -> str:
+    """What an evaluation of the stage of that name reads, as the title of a picture of its graph."""
+    return "one token" if name == "generation" else "the prompt"
+
+
+def each(name: str) -> str:
+    """What one evaluation of that stage is called."""
+    return "token" if name == "generation" else "prompt"
+
+
+def each_of(stage: Stage) -> str:
+    """The same, with how long the prompts were."""
+    sized = "" if stage.name == "generation" else f" of {stage.n_tokens / len(stage.tokens):.0f} tokens"
+    return each(stage.name) + sized
+
+
 def in_words(trace: Trace) -> list[str]:
     """The run, a line each."""
     return [*busy_machine(trace.run), *(line for stage in stages(trace) for line in stage_in_words(stage))]
@@ -48,13 +64,12 @@ def used_by_others(*measured: tuple[float, float]) -> str:
 
 
 def _speed(stage: Stage) -> str:
-    evals, n = stage.evals, len(stage.tokens)
+    evals = stage.evals
     p95 = f", p95 {evals.p95 / 1e6:.2f} ms" if evals.p95 is not None else ""
-    what = "token" if stage.name == "generation" else f"prompt of {stage.n_tokens / n:.0f} tokens"
     sampling = stage.samples
     chosen = f", and {sampling.mean / 1e6:.3f} ms to choose the next" if sampling.mean else ""
     takes = f"{evals.mean / 1e6:.2f} ms{stage.undisturbed}{p95}"
-    return f"{stage.name}: {stage.tokens_per_s:.1f} tok/s; a {what} takes {takes}{chosen}"
+    return f"{stage.name}: {stage.tokens_per_s:.1f} tok/s; a {each_of(stage)} takes {takes}{chosen}"
 
 
 def _bound(stage: Stage) -> list[str]:

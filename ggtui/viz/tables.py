@@ -9,7 +9,7 @@ from ggtui.core.runtime.record import Trace
 from ggtui.perf.intervals import Interval
 from ggtui.perf.stage import Stage
 from ggtui.perf.table import Row, rows
-from ggtui.perf.words import in_words, overhead
+from ggtui.perf.words import each, in_words, overhead
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[
         spent = sum(r.time.mean for r in rest)
         left += [duration(spent), percent(sum(r.share for r in rest)), "", "", duration(sum(r.wait_ns for r in rest))]
         lines.append([*left, "", "", "", *blank])
-    each = "token" if stage.name == "generation" else "prompt"
-    takes = f"{duration(evals.mean)} a {each}{stage.undisturbed}"
+    takes = f"{duration(evals.mean)} a {each(stage.name)}{stage.undisturbed}"
     title = f"{stage.name}: {n} evaluations, {takes}, {stage.tokens_per_s:.1f} tok/s"
     return title, columns, lines
 

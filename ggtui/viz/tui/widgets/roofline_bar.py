@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from ggtui.core.runtime.record import RunInfo
 from ggtui.perf.stage import Stage, ThreadTime
-from ggtui.perf.words import busy_machine, stage_in_words
+from ggtui.perf.words import busy_machine, each, stage_in_words
 from ggtui.viz import tables
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets import plot
@@ -47,8 +47,8 @@ class Place:
 
 def title(stage: Stage) -> str:
     """The stage and its speed, in columns that stay where they are."""
-    n, each = len(stage.tokens), "token" if stage.name == "generation" else "prompt"
-    speed = f"{tables.duration(stage.evals.mean):>7} a {each}, {stage.tokens_per_s:7.1f} tok/s"
+    n = len(stage.tokens)
+    speed = f"{tables.duration(stage.evals.mean):>7} a {each(stage.name)}, {stage.tokens_per_s:7.1f} tok/s"
     return f"{stage.name}: {n:3} evaluation{'s' if n != 1 else ' '}, {speed}"
 
 
