@@ -23,7 +23,7 @@ import tempfile
 import time
 import tty
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from statistics import median, quantiles
@@ -32,11 +32,12 @@ from types import SimpleNamespace
 from found import change, ratio, shown, watched
 from pseudo_terminal import Terminal
 
-from ggtui.core.runtime.record import Records, TokenRecord
+from ggtui.core.runtime.record import TokenRecord
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Batch, Began, Command, Event, Say
 from ggtui.viz.outbox import KEPT
-from ggtui.viz.wire import EvaluationRow, PackedBatch, frame, take_frames
+from ggtui.viz.packed import PackedSteps
+from ggtui.viz.wire import frame, take_frames
 
 HERE = Path(__file__).resolve().parent
 SIZE = (120, 36)
@@ -82,8 +83,7 @@ class Paced:
         events, self._events = self._events, []
         due = int((time.monotonic() - self._started) * STREAM_HZ) if self._started else 0
         while self._batches < due and self._said < self._n:
-            (came,) = take_frames(bytearray(self._recordings[self._batches % len(self._recordings)]))
-            said = came.unpacked()
+            (said,) = take_frames(bytearray(self._recordings[self._batches % len(self._recordings)]))
             self._batches += 1
             self._said += len(said.steps)
             events.append(said)
@@ -101,27 +101,10 @@ class Paced:
         pass
 
 
-def packed(said: Batch, kept: Sequence[TokenRecord]) -> PackedBatch:
+def packed(said: Batch, kept: Sequence[TokenRecord]) -> Batch:
     """The batch with the records of these evaluations, as the engine's process sends it."""
-    rows: list[EvaluationRow] = [
-        (
-            run.n_past, run.n_tokens, run.eval_ns, run.sample_ns, run.graph, Records.of(run.records).table, run.dropped,
-            run.kv_bytes, run.start_ns, tuple((u.thread, u.span_ns, u.lost_ns) for u in run.unscheduled),
-        )
-        for run in kept
-    ]  # fmt: skip
-    unrecorded = max(len(said.steps) - len(rows), 0)
-    return PackedBatch(
-        [astuple(s) for s in said.steps],
-        rows,
-        unrecorded,
-        [astuple(a) for a in said.next],
-        said.ahead,
-        (),
-        None,
-        said.rss,
-        None,
-    )
+    unrecorded = max(len(said.steps) - len(kept), 0)
+    return replace(said, steps=PackedSteps(said.steps).sent, evaluations=tuple(kept), unrecorded=unrecorded)
 
 
 class Timed:

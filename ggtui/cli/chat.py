@@ -190,7 +190,7 @@ def _stream(chat: Chat, prompt: str, *, as_json: bool) -> None:
                 "text": step.text,
                 "logprob": step.logprob,
                 "ms": round((record.eval_ns + record.sample_ns) * 1e-6, 3),
-                "n_past": record.n_past + record.n_tokens,
+                "n_past": step.n_kv,
             }
             _write(json.dumps(row) + "\n")
 

@@ -127,10 +127,11 @@ def _trace(args: argparse.Namespace, session: Session, ids: list[int], *, print_
         _print_graph(args, stage)
     _tell_busy(args, trace)
     if args.dot is not None:
+        from ggtui.perf.words import what_ran
         from ggtui.viz.dot import dot_text
         from ggtui.viz.picture import check_ending, has_markup, write_picture
 
-        title = f"{session.path.name}, {'one token' if stage.graph.n_tokens == 1 else 'the prompt'}"
+        title = f"{session.path.name}, {what_ran(stage.name)}"
         options = {"collapse": args.collapse, "layers": args.layers, "edges": args.edges}
         options["markup"] = has_markup(check_ending(Path(args.dot)))
         write_picture(dot_text(stage.graph, stage, title=title, **options), args.dot)
@@ -182,8 +183,7 @@ def _print_graph(args: argparse.Namespace, stage: Stage) -> None:
         times = [f"{ns * 1e-6:.4g}", tables.percent(row.work_share), tables.duration(row.wait_ns)]
         cells = [str(n.id), ops, n.result.type, ne, n.name, ", ".join(map(str, n.src)), *times]
         lines.append([printable_line(cell) for cell in cells])
-    what = "token" if stage.graph.n_tokens == 1 else "prompt"
-    title = f"{len(stage.graph.nodes)} nodes; a {what} takes {tables.duration(evaluation)}"
+    title = f"{len(stage.graph.nodes)} nodes; a {stage.each} takes {tables.duration(evaluation)}"
     title += f", the mean of {int(stage.typical.sum())}"
     sys.stdout.write(tables.text_table(title, columns, lines) + "\n")
 
@@ -231,9 +231,9 @@ def _save_json(path: str, session: Session, steps: list[Step], trace: Trace) -> 
     rows = []
     for step, prediction in zip(steps, expected, strict=True):
         record = step.record
-        activations = trace.memory.activations if record.n_tokens == 1 else trace.memory.batch_activations
+        activations = trace.memory.activations if record.stage == "token" else trace.memory.batch_activations
         rows.append({
-            "token": step.token, "text": step.text, "logprob": step.logprob, "n_past": record.n_past + record.n_tokens,
+            "token": step.token, "text": step.text, "logprob": step.logprob, "n_past": step.n_kv,
             "memory": {"kv": record.kv_bytes, "activations": activations},
             "alternatives": told(prediction.alternatives),
             "layers": [told(choices) for choices in prediction.layers],

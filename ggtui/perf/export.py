@@ -18,7 +18,7 @@ from ggtui.core.engine.trace_file import dumps
 from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.record import WAKE, NodeInfo, Records, TokenRecord, Trace
 from ggtui.perf.costs import Costs
-from ggtui.perf.stage import stages
+from ggtui.perf.stage import stage_of, stages
 from ggtui.perf.table import rows
 from ggtui.perf.words import in_words
 
@@ -178,7 +178,7 @@ def spans(trace: Trace) -> Iterator[Span]:
     for token in trace.tokens:
         nodes = trace.graphs[token.graph].nodes
         table = Records.of(token.records).table
-        stage = "generation" if trace.graphs[token.graph].n_tokens == 1 else "prompt"
+        stage = stage_of(token)
         threads = sorted(set(table[:, 2].tolist())) or [0]
         length = max(token.eval_ns, int(table[:, 5].max()) if len(table) else 0)
         for thread in threads:

@@ -227,6 +227,18 @@ class Stage:
         return sum(getattr(t, name) for t in self.threads) / total if total else 0.0
 
 
+def stage_name(graph: GraphInfo) -> str:
+    """One of STAGES: what the graph is for."""
+    return "generation" if graph.n_tokens == 1 else "prompt"
+
+
+def stage_of(token: TokenRecord) -> str:
+    """One of STAGES: that of an evaluation."""
+    if token.stage != "token":
+        return token.stage
+    return "generation" if token.n_tokens == 1 else "batch"
+
+
 def stages(trace: Trace) -> tuple[Stage, ...]:
     """Generation, batches, prompts and what is mixed of these: those that ran and were recorded."""
     found = []
@@ -254,8 +266,7 @@ def _groups(graphs: Sequence[GraphInfo], tokens: Sequence[TokenRecord]) -> list[
     a prompt in it is of that first. Sums of a light profile are of all runs of a graph."""
     numbers: dict[tuple[int, str], list[int]] = {}
     for i, token in enumerate(tokens):
-        name = token.stage if token.stage != "token" else "generation" if token.n_tokens == 1 else "batch"
-        numbers.setdefault((token.graph, name), []).append(i)
+        numbers.setdefault((token.graph, stage_of(token)), []).append(i)
     summed = {token.graph for token in tokens} - {token.graph for token in tokens if len(token.records)}
     for graph in summed:
         names = [name for of, name in numbers if of == graph]

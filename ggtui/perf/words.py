@@ -8,7 +8,18 @@ from typing import Any
 from ggtui.core.runtime.busy import BUSY
 from ggtui.core.runtime.record import Limits, RunInfo, Trace
 from ggtui.perf.bounds import read_earlier, read_least, read_rate
-from ggtui.perf.stage import Interruption, Stage, stages
+from ggtui.perf.stage import EACH, Interruption, Stage, stages
+
+
+def what_ran(name: str) -> str:
+    """What an evaluation of the stage of that name reads, as the title of a picture of its graph."""
+    return {"generation": "one token", "prompt": "the prompt"}.get(name, f"a {EACH[name]}")
+
+
+def each_of(stage: Stage) -> str:
+    """What one of its evaluations is called, with how many tokens it read."""
+    sized = "" if stage.name == "generation" else f" of {stage.n_tokens / len(stage.tokens):.0f} tokens"
+    return stage.each + sized
 
 
 def in_words(trace: Trace) -> list[str]:
@@ -48,13 +59,12 @@ def used_by_others(*measured: tuple[float, float]) -> str:
 
 
 def _speed(stage: Stage) -> str:
-    evals, n = stage.evals, len(stage.tokens)
+    evals = stage.evals
     p95 = f", p95 {evals.p95 / 1e6:.2f} ms" if evals.p95 is not None else ""
-    what = stage.each + ("" if stage.name == "generation" else f" of {stage.n_tokens / n:.0f} tokens")
     sampling = stage.samples
     chosen = f", and {sampling.mean / 1e6:.3f} ms to choose the next" if sampling.mean else ""
     takes = f"{evals.mean / 1e6:.2f} ms{stage.undisturbed}{p95}"
-    return f"{stage.name}: {stage.tokens_per_s:.1f} tok/s; a {what} takes {takes}{chosen}"
+    return f"{stage.name}: {stage.tokens_per_s:.1f} tok/s; a {each_of(stage)} takes {takes}{chosen}"
 
 
 def _bound(stage: Stage) -> list[str]:

@@ -21,6 +21,7 @@ from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import GraphInfo, NodeInfo, TensorInfo
 from ggtui.perf.stage import Stage
 from ggtui.perf.table import rows
+from ggtui.perf.words import each_of
 from ggtui.viz.labels import CARD, INK, LINE, Line, Markup, Plain, Swatch, plain
 from ggtui.viz.tables import duration, percent, shape, size
 from ggtui.viz.text import printable_line
@@ -395,7 +396,6 @@ def _said(graph: GraphInfo, stage: Stage | None, title: str) -> list[Line]:
     """What was run, and what an evaluation took."""
     said = f"{graph.isa}, {graph.threads} thread{'s' * (graph.threads != 1)}"
     if stage is not None:
-        each = "token" if graph.n_tokens == 1 else f"prompt of {stage.n_tokens / len(stage.tokens):.0f} tokens"
-        said += f"; a {each} takes {duration(stage.evals.mean)}, the mean of {int(stage.typical.sum())}"
+        said += f"; a {each_of(stage)} takes {duration(stage.evals.mean)}, the mean of {int(stage.typical.sum())}"
         said += "; shares are of the work"
     return [*([(title, 14, True)] if title else []), (said, 10, False)]

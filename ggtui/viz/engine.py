@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import LIVE, LOADING, values_of
 from ggtui.viz.text import printable_line
-from ggtui.viz.wire import PackedBatch, frame, take_frames
+from ggtui.viz.wire import frame, take_frames
 
 if TYPE_CHECKING:
     from ggtui.viz.messages import Command, Event
@@ -98,8 +98,7 @@ class EngineProcess:
         self._write()
         ended = self._read()
         events: list[Event] = []
-        for message in take_frames(self._in):
-            event = message.unpacked() if isinstance(message, PackedBatch) else message
+        for event in take_frames(self._in):
             self._loading = self._loading and not isinstance(event, Loaded)
             self._told = self._told or isinstance(event, Gone)
             events.append(event)

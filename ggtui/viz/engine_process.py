@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 from ggtui.chat.settings import LOADING, values_of
 from ggtui.core.errors import ContextFullError, GgtuiError, LogitsError, UsageError
 from ggtui.viz.text import printable_line
-from ggtui.viz.wire import StepRow, take_frames
+from ggtui.viz.wire import take_frames
 
 if TYPE_CHECKING:
     from ggtui.chat.conversation import Chat, Turn
     from ggtui.core.engine.session import Session
     from ggtui.core.engine.steps import Step
-    from ggtui.viz.messages import Began, Command, Loaded
-    from ggtui.viz.outbox import Likely, Outbox
+    from ggtui.viz.messages import Alternative, Began, Command, Loaded
+    from ggtui.viz.outbox import Outbox
 
 _TEXT_NS = 45_000_000  # between two batches: 20 Hz, with a little room
 _RECORDS_NS = 250_000_000  # between two with records
@@ -193,22 +193,23 @@ class Engine:
             raise UsageError("nothing was said yet")
         return self.chat.turns[-1]
 
-    def _again(self, prompt: str | None = None, kept: tuple[Any, ...] = ()) -> Began:
+    def _again(self, prompt: str | None = None, kept: tuple[Step, ...] = ()) -> Began:
         """The beginning of a turn in place of the last."""
         from ggtui.viz.messages import Began
 
         last = self._last()
         return Began(last.prompt if prompt is None else prompt, last.mode, replaces=True, kept=kept)
 
-    def _kept(self, keep: int) -> tuple[Any, ...]:
+    def _kept(self, keep: int) -> tuple[Step, ...]:
         """The first tokens of the last answer; what they cost is not known here any more."""
-        from ggtui.viz.messages import TokenStep
+        from ggtui.core.engine.steps import Step
+        from ggtui.core.runtime.record import TokenRecord
 
         chat = self.chat
         turn = chat.cut(self._last(), keep)
         first = len(chat.tokens) - len(self._last().ids) + turn.n_prompt
         rows = enumerate(zip(turn.sampled, chat.pieces(turn), strict=True), first)
-        return tuple(TokenStep(id, text, math.nan, n_past, 0, 0) for n_past, (id, text) in rows)
+        return tuple(Step(id, text, math.nan, TokenRecord(n_kv - 1, 1, 0)) for n_kv, (id, text) in rows)
 
     def _likeliest(self, number: int, n: int, keep: int | None) -> Any:
         from ggtui.viz.messages import Alternative, Likeliest
@@ -294,23 +295,21 @@ class _Teller:
 
     def tell(self, *, last: bool = False) -> None:
         """Of all that came."""
-        rows: list[StepRow] = []
-        for step in self._fresh:
-            run = step.record
-            n_past = run.n_past + run.n_tokens
-            rows.append((step.token, step.text, step.logprob, n_past, run.eval_ns, run.sample_ns, run.n_tokens))
+        from ggtui.viz.messages import Alternative
+
+        steps, self._fresh = self._fresh, []
+        for step in steps:
             self._newest.add(step.runs, recorded=self._chat.session.recording)
-        self._fresh.clear()
-        self.n_steps += len(rows)
+        self.n_steps += len(steps)
         now, newest = time.perf_counter_ns(), None
         if last or now >= self._records_due:
             newest, self._newest = self._newest, self._new()
             self._records_due = now + _RECORDS_NS
-        likeliest: list[Likely] = []
-        if rows or self.ahead:
+        likeliest: tuple[Alternative, ...] = ()
+        if steps or self.ahead:
             with suppress(LogitsError):
-                likeliest = self._chat.likeliest(_N_NEXT)
-        self._outbox.add(rows, newest, likeliest, ahead=self.ahead)
+                likeliest = tuple(Alternative(*row) for row in self._chat.likeliest(_N_NEXT))
+        self._outbox.add(steps, newest, likeliest, ahead=self.ahead)
 
 
 # ---- the process ----

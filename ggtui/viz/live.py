@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.tree import Tree
+from ggtui.core.engine.steps import Step
 from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord, Trace
 from ggtui.viz.messages import (
     Alternative,
@@ -24,7 +25,6 @@ from ggtui.viz.messages import (
     Likeliest,
     Loaded,
     Measured,
-    TokenStep,
     Turns,
 )
 
@@ -48,7 +48,7 @@ class Spoken:
     """
 
     turn: Turn
-    steps: list[TokenStep] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     place: tuple[int, int] = (1, 1)
 
 
@@ -113,7 +113,7 @@ class Live:
         live.evaluations.extend(trace.tokens)
         for token in trace.tokens:
             live.n_past = token.n_past + token.n_tokens
-            live._recent.append(token.eval_ns + token.sample_ns) if token.n_tokens == 1 else None
+            live._recent.append(token.eval_ns + token.sample_ns) if token.stage == "token" else None
         live.growth = [Point(i + 1, t.n_past + t.n_tokens, t.kv_bytes, 0) for i, t in enumerate(trace.tokens)]
         return live
 
@@ -237,11 +237,11 @@ class Live:
                 spoken.steps.append(step)
                 spoken.turn.text += step.text
                 spoken.turn.sampled.append(step.token)
-            if step.n_tokens == 1:
-                self._recent.append(step.eval_ns + step.sample_ns)
-            self.n_past = step.n_past
+            if step.record.stage == "token":
+                self._recent.append(step.record.eval_ns + step.record.sample_ns)
+            self.n_past = step.n_kv
         self.evaluations.extend(event.evaluations)
-        self._prompts.extend(token for token in event.evaluations if token.n_tokens > 1)
+        self._prompts.extend(token for token in event.evaluations if token.stage != "token")
         self.unrecorded += event.unrecorded
         self.n_evaluations += len(event.steps)
         if event.next:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.tree import Tree
+from ggtui.core.engine.steps import Step
 from ggtui.core.runtime.busy import Busy
 from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord
 
@@ -165,26 +166,13 @@ class Loaded:
 @dataclass(frozen=True, slots=True)
 class Began:
     """A turn begins. `replaces`: in place of the last one. `kept`: so much of its answer stays (after Choose), with the
-    tokens and their text alone; the chosen one is the first of the steps that follow."""
+    tokens and their text alone: what they cost is not known any more, and their logprob is nan. The chosen one is the
+    first of the steps that follow."""
 
     prompt: str
     mode: str
     replaces: bool = False
-    kept: tuple[TokenStep, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TokenStep:
-    """One token of an answer. `text` is what it adds to the text, "" while a character is not complete; `logprob` is
-    nan where it was not told, as of what stays of a loaded answer."""
-
-    token: int
-    text: str
-    logprob: float
-    n_past: int
-    eval_ns: int
-    sample_ns: int
-    n_tokens: int = 1  # read by the evaluation that led to it: the prompt's for the first one
+    kept: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +188,7 @@ class Alternative:
 class Batch:
     """Some tokens that came since the last batch.
 
+    steps        all tokens; their records have none of nodes
     evaluations  records of some of the runs since then, the newest; unrecorded counts the others
     next         the likeliest tokens, the best first: where the last step was taken, or, with `ahead`, after it
     graphs       all graphs, when there are more than were told before
@@ -207,7 +196,7 @@ class Batch:
     busy         what else used the cores since it was told last, about once a second
     """
 
-    steps: tuple[TokenStep, ...] = ()
+    steps: tuple[Step, ...] = ()
     evaluations: tuple[TokenRecord, ...] = ()
     unrecorded: int = 0
     next: tuple[Alternative, ...] = ()

@@ -9,17 +9,19 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ggtui.core.runtime.busy import Busy, Watch
-from ggtui.core.runtime.record import GraphInfo, Records, TokenRecord
-from ggtui.viz.wire import EvaluationRow, PackedBatch, StepRow, frame
+from ggtui.core.runtime.record import GraphInfo, TokenRecord
+from ggtui.viz.messages import Alternative, Batch
+from ggtui.viz.packed import PackedSteps
+from ggtui.viz.wire import frame
 
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
+    from ggtui.core.engine.steps import Step
 
-Likely = tuple[int, str, float]  # the fields of an Alternative
 KEPT = 32  # evaluations of a batch: four times a second, so many are as much as a screen can show
 PROMPTS = 4  # of prompts
 _BUSY_SECONDS = 1.0  # between two looks at what else uses the cores
@@ -39,7 +41,7 @@ class Newest:
         for run in runs:
             self.n += 1
             if recorded:
-                (self._of_prompts if run.n_tokens > 1 else self._of_tokens).append((self.n, run))
+                (self._of_tokens if run.stage == "token" else self._of_prompts).append((self.n, run))
 
     def runs(self) -> list[TokenRecord]:
         """The oldest first."""
@@ -57,9 +59,9 @@ class Gathered:
     """Of a batch what was not sent yet: all of the text, and the newest evaluations."""
 
     def __init__(self) -> None:
-        self.steps: list[StepRow] = []
+        self.steps = PackedSteps()
         self.newest = Newest()
-        self.next: list[Likely] = []
+        self.next: tuple[Alternative, ...] = ()
         self.ahead = False
 
 
@@ -84,15 +86,18 @@ class Outbox:
             self._items.append(event)
             self._ready.notify()
 
-    def add(self, steps: Sequence[StepRow], newest: Newest | None, next: list[Likely], *, ahead: bool = False) -> None:
+    def add(
+        self, steps: Iterable[Step], newest: Newest | None, next: tuple[Alternative, ...], *, ahead: bool = False
+    ) -> None:
         """A batch: its steps, evaluations, and what was likeliest where the last step was taken; `ahead`: is after
-        it."""
+        it. What waits holds no node records but those of the newest evaluations."""
+        packed = PackedSteps(steps)
         with self._ready:
             last = self._items[-1] if self._items else None
             if not isinstance(last, Gathered):
                 last = Gathered()
                 self._items.append(last)
-            last.steps += steps
+            last.steps.join(packed)
             if newest is not None:
                 last.newest.join(newest)
             if next:
@@ -141,9 +146,8 @@ class _Packer:
         self._watch.begin()
         return busy
 
-    def pack(self, gathered: Gathered) -> PackedBatch:
+    def pack(self, gathered: Gathered) -> Batch:
         session, runs, n_runs = self._session, gathered.newest.runs(), gathered.newest.n
-        rows = [self._row(run) for run in runs]
         graphs: tuple[GraphInfo, ...] = ()
         memory, rss = None, 0
         if n_runs:
@@ -152,16 +156,9 @@ class _Packer:
             graphs = session.graphs()
             self._n_graphs = len(graphs)
         busy = self._busy() if n_runs else None
-        return PackedBatch(
-            gathered.steps, rows, n_runs - len(rows), gathered.next, gathered.ahead, graphs, memory, rss, busy
-        )
-
-    def _row(self, run: TokenRecord) -> EvaluationRow:
-        return (
-            run.n_past, run.n_tokens, run.eval_ns, run.sample_ns, run.graph, Records.of(run.records).table, run.dropped,
-            run.kv_bytes, run.start_ns, tuple((u.thread, u.span_ns, u.lost_ns) for u in run.unscheduled),
-            run.n_outputs, run.parts, run.sequence,
-        )  # fmt: skip
+        n_left = n_runs - len(runs)
+        steps, next, ahead = gathered.steps.sent, gathered.next, gathered.ahead
+        return Batch(steps, tuple(runs), n_left, next, ahead, graphs, memory, rss, busy)
 
 
 def resident_bytes() -> int:

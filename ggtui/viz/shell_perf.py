@@ -58,6 +58,7 @@ class Profile:
     def draw(self, name: str) -> str:
         """What /trace says when it has drawn the graph of the newest kind of evaluation."""
         from ggtui.perf.stage import stages
+        from ggtui.perf.words import what_ran
         from ggtui.viz.dot import dot_text
         from ggtui.viz.picture import check_ending, has_markup, write_picture
 
@@ -65,7 +66,7 @@ class Profile:
             raise UsageError("/trace: name a file to draw the graph into, such as graph.svg")
         ending = check_ending(Path(name))
         stage = stages(self._trace())[0]
-        title = f"{self._session.path.name}, {'one token' if stage.graph.n_tokens == 1 else 'the prompt'}"
+        title = f"{self._session.path.name}, {what_ran(stage.name)}"
         write_picture(dot_text(stage.graph, stage, title=title, markup=has_markup(ending)), name)
         return f"Drawn: {name}"
 

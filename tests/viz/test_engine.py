@@ -69,7 +69,9 @@ def test_an_answer_is_what_a_chat_says(engine: Listener, new_chat: Any) -> None:
         steps = engine.steps()
         assert [s.token for s in steps] == [s.token for s in wanted]
         assert [s.text for s in steps] == [s.text for s in wanted]
-        assert [s.n_past for s in steps] == [s.record.n_past + s.record.n_tokens for s in wanted]
+        assert [s.logprob for s in steps] == [s.logprob for s in wanted]
+        assert [s.n_kv for s in steps] == [s.record.n_past + s.record.n_tokens for s in wanted]
+        assert [s.record.stage for s in steps] == [s.record.stage for s in wanted]
         chat.alternatives(1)  # which reads the end of it, as the engine does to know what follows
         assert ended.turn == chat.turns[-1] and ended.n_past == chat.session.n_past
 
@@ -120,6 +122,7 @@ def test_other_commands(engine: Listener, here: Chat) -> None:
     (began,) = (event for event in engine.before if isinstance(event, Began))
     assert began.replaces and [step.token for step in began.kept] == kept
     steps = engine.steps()
+    assert [step.n_kv + 1 for step in began.kept] == [step.n_kv for step in (*began.kept[1:], steps[0])]
     assert steps[0].token == token and text_of((*began.kept, *steps)) == ended.turn.text
     for command, act in ((Branch(-1), lambda: here.branch(-1)), (Undo(), here.undo), (Redo(), here.redo)):
         act()

@@ -9,7 +9,8 @@ from recorded import LIMITS, answer, evaluation, loaded, step, trace
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.tree import Tree
-from ggtui.core.runtime.record import MemoryUse, Trace
+from ggtui.core.engine.steps import Step
+from ggtui.core.runtime.record import MemoryUse, TokenRecord, Trace
 from ggtui.viz.live import KEPT, POINTS, Live
 from ggtui.viz.messages import (
     Alternative,
@@ -21,7 +22,6 @@ from ggtui.viz.messages import (
     Gone,
     Likeliest,
     Measured,
-    TokenStep,
     Turns,
 )
 
@@ -127,8 +127,8 @@ def test_likeliest_tokens_are_those_of_the_newest_batch(live: Live) -> None:
 def test_what_stays_of_an_answer_keeps_its_figures(live: Live) -> None:
     tell(live, *answer(n=4))
     known = live.chat[0].steps
-    kept = [TokenStep(s.token, s.text, math.nan, 0, 0, 0) for s in known[:3]]
-    kept[1] = TokenStep(7, " other", math.nan, 0, 0, 0)
+    kept = [Step(s.token, s.text, math.nan, TokenRecord(0, 1, 0)) for s in known[:3]]
+    kept[1] = Step(7, " other", math.nan, TokenRecord(0, 1, 0))
     tell(live, Began("Once upon a time", "complete", replaces=True, kept=tuple(kept)), Batch((step(9, 7),)))
     (spoken,) = live.chat
     assert spoken.steps == [known[0], kept[1], known[2], step(9, 7)]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import subprocess
 import sys
+from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ggtui.core.engine.session import load
-from ggtui.core.runtime.record import TokenRecord
-from ggtui.viz.messages import Batch, Began, Clear, Say
+from ggtui.core.engine.steps import Step
+from ggtui.core.runtime.record import NodeRecord, Records, TokenRecord, Unscheduled
+from ggtui.viz.messages import Alternative, Batch, Began, Clear, Say
 from ggtui.viz.outbox import KEPT, Newest, Outbox, resident_bytes
-from ggtui.viz.wire import PackedBatch, frame, take_frames
+from ggtui.viz.packed import PackedSteps
+from ggtui.viz.wire import frame, take_frames
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +51,10 @@ def test_batches_that_wait_become_one(session: Any) -> None:
         newest = Newest()
         newest.add([prompt] * 2 if i == 7 else runs[:2], recorded=i == 7)
         newest.add(runs[i : i + 3])
-        outbox.add([(i, str(i), -1.0, i, 1, 1, 1)] * 50, newest, [(i, "next", 0.5)])
+        steps = [Step(i, str(i), -1.0, TokenRecord(i, 1, 1, 1))] * 50
+        outbox.add(steps, newest, (Alternative(i, "next", 0.5),))
     outbox.put(Began("y", "chat"))
-    outbox.add([], None, [])
+    outbox.add([], None, ())
     buffer, found = bytearray(), list[Any]()
     ours.settimeout(60)
     while len(found) < 4:
@@ -57,35 +63,60 @@ def test_batches_that_wait_become_one(session: Any) -> None:
     outbox.close()
     ours.close()
     theirs.close()
-    assert [type(message) for message in found] == [Began, PackedBatch, Began, PackedBatch]
-    batch = found[1].unpacked()
+    assert [type(message) for message in found] == [Began, Batch, Began, Batch]
+    batch = found[1]
     assert [step.text for step in batch.steps] == [str(i) for i in range(n) for _ in range(50)]
     expected = [n_past for i in range(n) for n_past in range(i, i + 3)][-KEPT:]
     assert [run.n_past for run in batch.evaluations] == [1000, 1000, *expected]
     assert batch.unrecorded == 5 * n - KEPT - 2
     assert batch.next[0].token == n - 1 and batch.memory == session.memory() and batch.rss > 0
-    assert found[3].unpacked() == Batch()
+    assert found[3] == Batch()
 
 
 def test_a_batch_arrives_as_it_was(session: Any) -> None:
-    """With the records and the costs that a trace of the session has, and the graphs that were not told before."""
+    """With the records and the costs that a trace of the session has, and the graphs that were not told before. Node
+    records come with evaluations, never with steps."""
     ours, theirs = socket.socketpair()
     outbox = Outbox(theirs)
     outbox.know(session, 1)
     session.reset()
     steps = list(session.generate("Once upon a time", 3, seed=1))
     runs = [run for step in steps for run in step.runs]
+    assert all(len(run.records) for run in runs)
     newest = Newest()
     newest.add(runs)
-    outbox.add([], newest, [])
+    likely = (Alternative(1, " a", 0.5), Alternative(2, " the", 0.25))
+    outbox.add(steps, newest, likely, ahead=True)
     outbox.close()
     buffer = bytearray(ours.recv(1 << 20))
     ours.close()
     theirs.close()
-    (packed,) = take_frames(buffer)
-    batch = packed.unpacked()
-    assert batch.evaluations == session.trace(runs).tokens
-    assert batch.graphs == session.graphs() and len(batch.graphs) > 1
+    (batch,) = take_frames(buffer)
+    without = tuple(replace(step, record=replace(step.record, records=()), runs=()) for step in steps)
+    assert batch == Batch(
+        without, session.trace(runs).tokens, 0, likely, True, session.graphs(), session.memory(), batch.rss, batch.busy
+    )
+    assert type(batch.steps) is tuple and len(batch.graphs) > 1
+
+
+def test_steps_travel_with_all_fields_of_their_records_but_those_of_nodes() -> None:
+    nodes, said = (NodeRecord(0, 0, 0, 1, 2, 3),), (Unscheduled(1, 20, 5),)
+    record = TokenRecord(3, 9, 100, 5, 1, nodes, 7, 4096, 11, said, 2, ((0, 3, 4), (1, 0, 5)), 1)
+    unlike = TokenRecord(0, 0, 0, n_outputs=0)
+    assert all(getattr(record, f.name) != getattr(unlike, f.name) for f in fields(TokenRecord)), "each says something"
+    step = Step(5, " a", -1.5, record, (record, record))
+    packed = PackedSteps([step])
+    packed.join(PackedSteps([step] * 2))
+    (found,) = take_frames(bytearray(frame(packed)))
+    assert found == (Step(5, " a", -1.5, replace(record, records=())),) * 3
+    assert pickle.loads(pickle.dumps(PackedSteps())) == ()
+
+
+def test_node_records_travel_as_their_table() -> None:
+    """Also those that nobody looked at yet."""
+    table = np.arange(12, dtype=np.int64).reshape(2, 6)
+    found = pickle.loads(pickle.dumps(Records(lambda: table)))
+    assert isinstance(found, Records) and found.table.dtype == np.int64 and found == Records(table)
 
 
 def test_resident_bytes() -> None:

@@ -23,6 +23,11 @@ class Step:
     record: TokenRecord
     runs: tuple[TokenRecord, ...] = ()
 
+    @property
+    def n_kv(self) -> int:
+        """Tokens in the context after that evaluation, those it read among them; the token itself is not yet."""
+        return self.record.n_past + self.record.n_tokens
+
 
 @dataclass(slots=True)
 class Stats:

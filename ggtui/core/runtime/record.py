@@ -123,6 +123,9 @@ class Records(Sequence[NodeRecord]):
             self._table = self._table()
         return self._table
 
+    def __reduce__(self) -> tuple[type[Records], tuple[NDArray[np.int64]]]:
+        return Records, (self.table,)  # a function that makes it stays where it is
+
     def __len__(self) -> int:
         return len(self.table)
 

@@ -17,11 +17,12 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 
 from ggtui.chat.conversation import Turn
+from ggtui.core.engine.steps import Step
 from ggtui.core.engine.trace_file import load
 from ggtui.core.runtime.record import TokenRecord, Trace
 from ggtui.perf.stage import stages
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Alternative, Batch, Began, Command, Ended, Event, Loaded, Say, TensorFact, TokenStep
+from ggtui.viz.messages import Alternative, Batch, Began, Command, Ended, Event, Loaded, Say, TensorFact
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.screens import SCREENS
 from ggtui.viz.tui.widgets.node_figures import Figures
@@ -71,10 +72,11 @@ def evaluation(n_past: int, graph: int = 0, n_tokens: int = 1) -> TokenRecord:
     return replace(run, n_past=n_past, n_tokens=n_tokens, kv_bytes=(n_past + n_tokens) * _per_token())
 
 
-def step(i: int, n_past: int, n_tokens: int = 1) -> TokenStep:
+def step(i: int, n_kv: int, n_tokens: int = 1) -> Step:
     word = STORY[i % len(STORY)]
     logprob = -0.05 * (1 + i * 37 % 71)
-    return TokenStep(100 + i, f" {word}", logprob, n_past, evaluation(n_past).eval_ns, 20_000, n_tokens)
+    record = TokenRecord(n_kv - n_tokens, n_tokens, evaluation(n_kv).eval_ns, 20_000)
+    return Step(100 + i, f" {word}", logprob, record)
 
 
 def batch(first: int, n: int, n_past: int, n_prompt: int = 1) -> Batch:

@@ -10,7 +10,8 @@ from textual.pilot import Pilot
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.tree import Tree
-from ggtui.core.runtime.record import Records
+from ggtui.core.engine.steps import Step
+from ggtui.core.runtime.record import Records, TokenRecord
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
     Alternative,
@@ -23,7 +24,6 @@ from ggtui.viz.messages import (
     Loaded,
     Restore,
     Say,
-    TokenStep,
     Turns,
 )
 from ggtui.viz.tui.app import GgtuiApp
@@ -174,9 +174,8 @@ def test_what_follows_is_drawn_together_with_the_token_it_follows(size: tuple[in
 
     async def script(pilot: Pilot[int]) -> None:
         for word, following in ((" upon", " zebra"), (" zebra", " lion")):
-            engine.say(
-                Batch((TokenStep(5, word, -1.0, 3, 10, 10),), next=(Alternative(7, following, 0.5),), ahead=True)
-            )
+            step = Step(5, word, -1.0, TokenRecord(2, 1, 10, 10))
+            engine.say(Batch((step,), next=(Alternative(7, following, 0.5),), ahead=True))
             pilot.app._pump()  # type: ignore[attr-defined]
             await pilot.pause()
             (line,) = (line for line in lines(pilot.app) if following.strip() in line)  # type: ignore[arg-type]

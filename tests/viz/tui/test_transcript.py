@@ -16,8 +16,10 @@ from textual.selection import Selection
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.tree import Tree
+from ggtui.core.engine.steps import Step
+from ggtui.core.runtime.record import TokenRecord
 from ggtui.viz.live import Live, Spoken
-from ggtui.viz.messages import Batch, Began, TokenStep, Turns
+from ggtui.viz.messages import Batch, Began, Turns
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.widgets.blocks import Block
 from ggtui.viz.tui.widgets.transcript import Transcript
@@ -62,7 +64,7 @@ def test_lines_are_the_same_however_the_text_comes(pieces: list[str], width: int
 
 
 def spoken(*pieces: str, prompt: str = "Once") -> Spoken:
-    steps = [TokenStep(n, text, -0.1, n, 1, 1) for n, text in enumerate(pieces)]
+    steps = [Step(n, text, -0.1, TokenRecord(n - 1, 1, 1, 1)) for n, text in enumerate(pieces)]
     return Spoken(Turn(prompt, "".join(pieces)), steps)
 
 
@@ -70,7 +72,7 @@ def test_a_block_takes_in_what_came() -> None:
     one = spoken(" there", " was")
     block = Block(one, 9)
     assert (len(block), block.bring_up()) == (3, None)
-    one.steps.append(TokenStep(9, " a\x1b king", -3.0, 3, 1, 1))
+    one.steps.append(Step(9, " a\x1b king", -3.0, TokenRecord(2, 1, 1, 1)))
     one.turn.text += " a\x1b king"
     assert block.bring_up() == 1
     assert shown(block.answer) == ["there was", "a\\x1b", "king"]
@@ -97,7 +99,8 @@ def test_a_turn_without_tokens_has_its_text() -> None:
 
 
 def many(live: Live, first: int, n: int) -> Batch:
-    return Batch(tuple(replace(step(i % 40, i % 40 + 1), n_past=1) for i in range(first, first + n)))
+    steps = (step(i % 40, i % 40 + 1) for i in range(first, first + n))
+    return Batch(tuple(replace(s, record=replace(s.record, n_past=0)) for s in steps))
 
 
 def test_a_flush_draws_the_last_lines_alone() -> None:
@@ -245,7 +248,7 @@ def test_unlikely_tokens_are_underlined() -> None:
 
 
 def test_tokens_of_unknown_probability_have_no_mark() -> None:
-    steps = [TokenStep(1, " one", math.nan, 1, 0, 0), TokenStep(2, " two", -9.0, 2, 0, 0)]
+    steps = [Step(1, " one", math.nan, TokenRecord(0, 1, 0)), Step(2, " two", -9.0, TokenRecord(1, 1, 0))]
     block = Block(Spoken(Turn("", " one two"), steps), 40)
     assert block.levels(0, 7) == [(3, 7, 3)]
 

@@ -197,8 +197,10 @@ class GraphScreen(RunScreen):
 
     def _graph_name(self) -> str:
         """Of the graph shown."""
+        from ggtui.perf.stage import stage_name
+
         assert self._graph is not None
-        return "generation" if self._graph.n_tokens == 1 else "prompt"
+        return stage_name(self._graph)
 
     def _look(self) -> Look:
         from ggtui.viz.tui.widgets.heat import Look
@@ -350,10 +352,11 @@ class GraphScreen(RunScreen):
 
 def _write(trace: Trace, graph: GraphInfo, model: str, path: Path) -> None:
     """Draw the graph with its times, as `ggtui trace --dot` does."""
-    from ggtui.perf.stage import stages
+    from ggtui.perf.stage import stage_name, stages
+    from ggtui.perf.words import what_ran
     from ggtui.viz.dot import dot_text
     from ggtui.viz.picture import check_ending, has_markup, write_picture
 
     stage = next((s for s in stages(trace) if s.graph is graph), None)
-    title = f"{model}, {'one token' if graph.n_tokens == 1 else 'the prompt'}"
+    title = f"{model}, {what_ran(stage_name(graph))}"
     write_picture(dot_text(graph, stage, title=title, markup=has_markup(check_ending(path))), path)

@@ -176,7 +176,7 @@ class Spans:
     @property
     def typical(self) -> float:
         """Median time of a generated token; of any evaluation where there is none."""
-        single = self.times[[t.n_tokens == 1 for t in self.tokens]] if self.tokens else self.times
+        single = self.times[[t.stage == "token" for t in self.tokens]] if self.tokens else self.times
         return float(np.median(single if len(single) else self.times)) if self.tokens else 0.0
 
     @cached_property
@@ -219,7 +219,7 @@ class Spans:
     @property
     def slowest(self) -> int:
         """The generated token that took longest; a prompt where no token was generated."""
-        single = np.array([t.n_tokens == 1 for t in self.tokens])
+        single = np.array([t.stage == "token" for t in self.tokens])
         return int((self.times * single if single.any() else self.times).argmax())
 
     def moved(self, before: Spans) -> float:

@@ -287,7 +287,7 @@ def totals(spans: Spans, window: Window, threads: Sequence[int]) -> list[Text]:
 def token_bars(spans: Spans, at: int, width: int, height: int, *, ascii_only: bool) -> list[Text]:
     """A heading with p50 and p95, then a column a token, the newest at the right, `height` lines high, and a mark under
     token `at`. A prompt is a P, a gap a /."""
-    single = [t.n_tokens == 1 for t in spans.tokens]
+    single = [t.stage == "token" for t in spans.tokens]
     times = spans.times[single]
     if not len(times):
         return [text_line("No token was generated yet.")]
