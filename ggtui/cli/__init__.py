@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.interrupt import Terminated, terminable
+from ggtui.viz.terminal import GONE, hung_up
 from ggtui.viz.text import printable, printable_line
 
 SIGNALLED = 128  # and the signal's number, as shells say it
@@ -74,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _abandon_stdout_if_broken()
         if (ended := _ended_by(error)) is not None:
             return SIGNALLED + ended.number
+        if _without_terminal(error):
+            return SIGNALLED + signal.SIGHUP
         _report(error, verbose="-v" in args or "--verbose" in args)
         return error.exit_code if isinstance(error, GgtuiError) else 1
 
@@ -177,6 +180,15 @@ def _ended_by(error: BaseException | None) -> Terminated | None:
     while error is not None and not isinstance(error, Terminated):
         error = error.__context__
     return error
+
+
+def _without_terminal(error: Exception) -> bool:
+    """Whether `error` is of a terminal that hung up, also if no SIGHUP told of it. One of a file has its name."""
+    import termios
+
+    if not isinstance(error, (OSError, termios.error)) or getattr(error, "filename", None) is not None:
+        return False
+    return bool(error.args) and error.args[0] in GONE and hung_up()
 
 
 def _abandon_stdout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -11,6 +12,7 @@ from typing import TextIO
 from unicodedata import combining, east_asian_width
 
 LEAST = (60, 16)  # columns and lines that the full screen needs
+GONE = (errno.EIO, errno.ENXIO)  # what a terminal that hung up answers to everything
 
 
 def full_screen() -> bool:
@@ -27,6 +29,20 @@ def full_screen() -> bool:
 def on_terminal(*streams: TextIO | None) -> bool:
     """Whether all these streams are a terminal; without any, stdin and stdout."""
     return all(stream is not None and stream.isatty() for stream in streams or (sys.stdin, sys.stdout))
+
+
+def hung_up() -> bool:
+    """Whether stdin, stdout or stderr is a terminal that is gone. SIGHUP tells the terminal's first process alone, and
+    make, for one, does not pass it on."""
+    import termios
+
+    for fd in range(3):
+        try:
+            termios.tcgetattr(fd)
+        except termios.error as error:
+            if error.args[0] in GONE:
+                return True
+    return False
 
 
 @contextmanager

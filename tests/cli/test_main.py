@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -144,6 +145,29 @@ def test_an_error_while_a_signal_is_heeded_changes_no_exit_code(ggtui: Run, monk
 
     monkeypatch.setattr("ggtui.cli.chat.run", fail)
     assert ggtui("chat") == (129, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "hung_up", "code"),
+    [
+        (OSError(5, "Input/output error"), True, 129),
+        (termios.error(5, "Input/output error"), True, 129),
+        (OSError(5, "Input/output error"), False, 1),
+        (OSError(5, "Input/output error", "model.gguf"), True, 1),
+        (OSError(), True, 1),
+        (KeyError(5), True, 1),
+    ],
+)
+def test_an_error_of_a_terminal_that_is_gone_is_quiet(
+    ggtui: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, hung_up: bool, code: int
+) -> None:
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("ggtui.cli.chat.run", fail)
+    monkeypatch.setattr("ggtui.cli.hung_up", lambda: hung_up)
+    result = ggtui("chat")
+    assert result.code == code and (result.err == "") == (code == 129)
 
 
 def test_a_full_disk_is_one_line(start: Run) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import signal
 import stat
 import subprocess
-import sys
 import termios
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from on_terminal import READY, Terminal
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
@@ -26,8 +23,6 @@ from ggtui.chat.folders import history
 from ggtui.chat.saved import load, save
 from ggtui.chat.tree import Tree
 from ggtui.viz.repl import Repl, _Commands
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
@@ -138,47 +133,9 @@ def test_a_full_disk_is_told_once_and_the_chat_goes_on(
 
 # ---- on a terminal ----
 
-READY = b"\x1b[?2004h"  # the editor says that it knows pasted text from typed
-
-
-class Terminal:
-    """`ggtui chat` on a terminal of its own."""
-
-    def __init__(self, *args: str) -> None:
-        self.keyboard, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
-        self.before = termios.tcgetattr(theirs)
-        environ = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(ROOT), "GGTUI_THREADS": "1"}
-        environ["PROMPT_TOOLKIT_NO_CPR"] = "1"  # nobody answers its question where the cursor is
-        command = [sys.executable, "-m", "ggtui", "chat", "--plain", *args]
-        streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-        self.program = subprocess.Popen(command, env=environ, preexec_fn=self.own_terminal, **streams)
-        self.theirs = theirs
-        self.shown = b""
-        os.set_blocking(self.keyboard, False)
-
-    @staticmethod
-    def own_terminal() -> None:
-        os.setsid()
-        os.close(os.open(os.ttyname(0), os.O_RDWR))
-
-    def wait_for(self, text: bytes) -> None:
-        """Until it is shown; forgets what was up to it."""
-        deadline = time.monotonic() + 30
-        while text not in self.shown:
-            assert time.monotonic() < deadline, self.shown
-            try:
-                self.shown += os.read(self.keyboard, 65536)
-            except BlockingIOError:
-                time.sleep(0.01)
-        self.shown = self.shown.partition(text)[2]
-
-    def press(self, keys: bytes) -> None:
-        os.write(self.keyboard, keys)
-
 
 def test_ctrl_c_stops_the_answer_not_the_program() -> None:
-    terminal = Terminal("-n", "-1", "--ctx-shift")
+    terminal = Terminal("--plain", "-n", "-1", "--ctx-shift")
     terminal.wait_for(READY)
     terminal.press(b"The king\r")
     time.sleep(0.5)
@@ -192,7 +149,7 @@ def test_ctrl_c_stops_the_answer_not_the_program() -> None:
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_sigterm_leaves_the_terminal_in_order(busy: bool) -> None:
-    terminal = Terminal("-n", "-1", "--ctx-shift")
+    terminal = Terminal("--plain", "-n", "-1", "--ctx-shift")
     terminal.wait_for(READY)
     if busy:
         terminal.press(b"The king\r")
@@ -202,13 +159,27 @@ def test_sigterm_leaves_the_terminal_in_order(busy: bool) -> None:
     assert termios.tcgetattr(terminal.theirs) == terminal.before
 
 
+@pytest.mark.parametrize("untold", [False, True])
 @pytest.mark.parametrize("busy", [False, True])
-def test_a_terminal_that_closes_ends_it(busy: bool) -> None:
-    terminal = Terminal("-n", "-1", "--ctx-shift")
+def test_a_terminal_that_closes_ends_it(busy: bool, untold: bool) -> None:
+    terminal = Terminal("--plain", "-n", "-1", "--ctx-shift", untold=untold)
     terminal.wait_for(READY)
     if busy:
         terminal.press(b"The king\r")
         time.sleep(0.5)
-    os.close(terminal.theirs)
-    os.close(terminal.keyboard)
+    terminal.close()
+    assert terminal.program.wait(20) == 129
+
+
+def test_nothing_is_said_of_a_terminal_that_is_gone() -> None:
+    terminal = Terminal("--plain", untold=True, stderr=subprocess.PIPE)
+    terminal.wait_for(READY)
+    terminal.close()
+    assert (terminal.program.communicate(timeout=20)[1], terminal.program.returncode) == (b"", 129)
+
+
+def test_also_while_the_model_loads() -> None:
+    terminal = Terminal("--plain", untold=True)
+    time.sleep(0.1)
+    terminal.close()
     assert terminal.program.wait(20) == 129

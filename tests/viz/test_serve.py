@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
@@ -17,6 +16,7 @@ import pytest
 
 pytest.importorskip("textual_serve")
 from aiohttp import ClientSession, ClientWebSocketResponse, CookieJar, WSCloseCode, WSMsgType, WSServerHandshakeError
+from on_terminal import alive
 
 from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
 from ggtui.viz import serve
@@ -100,15 +100,6 @@ async def seen(page: ClientWebSocketResponse, pattern: str) -> re.Match[str]:
         if found := re.search(pattern, shown):
             return found
     raise AssertionError(f"ended without {pattern!r}: {shown!r}")
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 async def gone(pid: int) -> None:

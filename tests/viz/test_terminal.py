@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import select
+import subprocess
 import sys
 import termios
 import textwrap
@@ -89,3 +90,18 @@ def test_keys_of_a_pipe_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stdin", stdin)
         with keys_held():
             pass
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stderr"])
+def test_a_terminal_that_hung_up(stream: str) -> None:
+    keyboard, theirs = os.openpty()
+    nowhere = {name: subprocess.DEVNULL for name in ("stdin", "stderr")}
+    command = [sys.executable, "-c", "from ggtui.viz.terminal import hung_up; print(hung_up())"]
+
+    def said(**streams: int) -> bytes:
+        return subprocess.run(command, stdout=subprocess.PIPE, check=True, **{**nowhere, **streams}).stdout
+
+    assert said() == said(**{stream: theirs}) == b"False\n"
+    os.close(keyboard)
+    assert said(**{stream: theirs}) == b"True\n"
+    os.close(theirs)

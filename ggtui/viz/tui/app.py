@@ -14,6 +14,8 @@ from typing import ClassVar, Protocol
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import ModalScreen, Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
@@ -21,12 +23,16 @@ from textual.theme import Theme
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command, Configure, Event, Gone, MeasureLimits, Profile, Restore, Stop
+from ggtui.viz.terminal import hung_up
 from ggtui.viz.tui import screens
 from ggtui.viz.tui.base import NARROW, WIDE, RunScreen
+from ggtui.viz.tui.driver import LastingDriver
 from ggtui.viz.tui.help import Help
 
 STREAM_HZ, SHOW_HZ = 20, 4
 TWICE = 2.0  # seconds within which a second Ctrl+C leaves
+TERMINAL_HZ = 1  # how often to look whether there still is one, which takes microseconds
+HUNG_UP = 128 + signal.SIGHUP
 
 DARK = Theme(
     "ggtui-dark", primary="#7aa2f7", secondary="#9aa5ce", accent="#e0af68", warning="#e0af68", error="#f7768e",
@@ -91,6 +97,10 @@ class GgtuiApp(App[int]):
         self.prepared = threading.Event()
         self._mouse = mouse
 
+    def get_driver_class(self) -> type[Driver]:
+        driver = super().get_driver_class()
+        return LastingDriver if driver is LinuxDriver else driver
+
     def on_mount(self) -> None:
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -105,6 +115,8 @@ class GgtuiApp(App[int]):
         if self.is_web:  # a server that was killed leaves its screens behind
             parent = os.getppid()
             self.set_interval(2, lambda: self.exit() if os.getppid() != parent else None)
+        elif not self.is_headless:  # without a terminal its input is at its end, and reading that takes a whole core
+            self.set_interval(1 / TERMINAL_HZ, lambda: self.exit(return_code=HUNG_UP) if hung_up() else None)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP):  # so that the terminal is put in order first
                 asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
@@ -236,6 +248,8 @@ def run(engine: Engine | None, live: Live, *, mouse: bool = True, ascii_only: bo
     finally:
         if engine is not None:
             engine.close()
+    if hung_up():  # perhaps before the app could look, and then it failed
+        return HUNG_UP
     if app.failed is not None:
         error = GgtuiError(app.failed.message)
         error.exit_code = app.failed.exit_code
