@@ -28,7 +28,7 @@ GG_INLINE int64_t kv_bytes(int64_t n, int kv) {
 GG_INLINE v16 load_values(const uint8_t *row, int64_t i, int kv) {
     if (kv == Q8) {
         const gg_block_q8_0 *block = (const gg_block_q8_0 *)row + i / KV_BLOCK;
-        return v16_mul(v16_set1_f16(&block->d), v16_load_i8(block->qs + i % KV_BLOCK));
+        return v16_mul(v16_set1_f16((const uint16_t *)block), v16_load_i8(block->qs + i % KV_BLOCK));
     }
     return kv == F16 ? v16_load_f16((const uint16_t *)row + i) : v16_load((const float *)row + i);
 }

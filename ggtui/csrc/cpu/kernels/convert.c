@@ -63,7 +63,7 @@ void GG_KERNEL(f32_to_q8_0)(int64_t n, gg_block_q8_0 *y, const float *x) {
         float max = v16_hmax(v16_max(v16_abs(a), v16_abs(b)));
         int finite = max <= 0x1.fffffep127f && !v16m_any(v16m_or(v16_is_nan(a), v16_is_nan(b)));
         float d = finite ? max / 127.0f : (float)NAN, to_q = 1.0f / d;
-        v16_store_f16_n(&y[i].d, v16_set1(d), 1);
+        v16_store_f16_n((uint16_t *)&y[i], v16_set1(d), 1);
         if (!finite || !(to_q <= 0x1.fffffep127f)) {
             memset(y[i].qs, 0, sizeof y[i].qs);
             continue;

@@ -40,7 +40,7 @@ GG_INLINE void unpack_values(float *y, const uint8_t *v, int64_t v_nb, int64_t n
         const gg_block_q8_0 *blocks = (const gg_block_q8_0 *)v;
         for (int64_t b = 0; b < d_v / KV_BLOCK; b++, y += KV_BLOCK) {
             float scale[16];
-            v16_store(scale, v16_load_f16_n(&blocks[b].d, 1));
+            v16_store(scale, v16_load_f16_n((const uint16_t *)&blocks[b], 1));
             for (int i = 0; i < KV_BLOCK; i++)
                 y[i] = scale[0] * (float)blocks[b].qs[i];
         }
