@@ -52,7 +52,7 @@ class Feed:
         """The inputs, with pieces that have room. Returns the run-time sizes."""
         if self.n_tokens == 1:  # which a generation waits for
             ((sequence, tokens, _),) = pieces
-            self._one(sequence, int(tokens[0]))
+            self.fill_one(sequence, int(tokens[0]), sequence.n_past)
             return {"n_tokens": 1}
         at, wanted = 0, []
         for sequence, tokens, outputs in pieces:
@@ -72,14 +72,15 @@ class Feed:
         self._outputs[: len(wanted)] = wanted
         return {"n_tokens": at, "n_outputs": len(wanted)} if len(self._outputs) > 1 else {"n_tokens": at}
 
-    def _one(self, sequence: Sequence, token: int) -> None:
-        n_past, row = sequence.n_past, sequence.row
-        self._tokens[0], self._positions[0] = token, n_past
+    def fill_one(self, sequence: Sequence, token: int, position: int) -> None:
+        """The inputs of a single token, with one at that position of a sequence, which has room there."""
+        row = sequence.row
+        self._tokens[0], self._positions[0] = token, position
         for slots, seen, rows, window in self._groups:
-            slots[0] = int(rows[row, n_past // PAGE]) * PAGE + n_past % PAGE
+            slots[0] = int(rows[row, position // PAGE]) * PAGE + position % PAGE
             seen[0, 0] = row
-            seen[0, 1] = max(0, n_past - window + 1) if window else 0
-            seen[0, 2] = n_past + 1
+            seen[0, 1] = max(0, position - window + 1) if window else 0
+            seen[0, 2] = position + 1
 
 
 @dataclass(slots=True)

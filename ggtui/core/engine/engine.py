@@ -83,7 +83,7 @@ class Engine:
         self._running: Runner | None = None
         self._lies: Sequence | None = None  # whose logits lie where a run put them
         self._stopping = threading.RLock()  # a signal handler may stop what its own thread is about to run
-        self._alone = ForkedLock()  # held during a step
+        self.alone = ForkedLock()  # held during a step, and by whoever else uses pages and threads
         self._closed = False
         self.one = self._runner(1)
 
@@ -95,7 +95,7 @@ class Engine:
 
     def close(self) -> None:
         """Give back plans, threads and pages. Nothing is read any more."""
-        with self._alone:
+        with self.alone:
             if not self._closed:
                 self._closed = True
                 self._make_way(())
@@ -175,7 +175,8 @@ class Engine:
                 f"use a shorter prompt{larger}"
             )
 
-    def _check_owner(self, sequence: Sequence) -> None:
+    def check_owner(self, sequence: Sequence) -> None:
+        """Raise UsageError for a closed sequence, and one of another engine."""
         sequence.check_open()
         if sequence.memory is not self.memory:
             raise UsageError("the sequence is another engine's")
@@ -193,7 +194,7 @@ class Engine:
                 f"step: {n} tokens, {n_outputs} with logits; there may be 1 to {self.batch}, and 1 to {most}"
             )
         for p in pieces:
-            self._check_owner(p.sequence)
+            self.check_owner(p.sequence)
             self.check(p.sequence, p.tokens)
             for i in p.outputs:
                 if not -len(p.tokens) <= i < len(p.tokens):
@@ -231,14 +232,14 @@ class Engine:
             most = min(self.batch, MAX_OUTPUTS) if all_logits else self.batch
             if len(tokens) != 1:
                 self.check(sequence, tokens)  # all of them, before any is read
-                self._check_owner(sequence)
+                self.check_owner(sequence)
                 self.memory.expect(len(tokens))
             runs = []
             for at in range(0, len(tokens), most):
                 part = tokens[at : at + most]
                 pieces = [Piece(sequence, part, range(len(part)) if all_logits else (-1,))]
                 last = at + len(part) == len(tokens)
-                with self._alone:
+                with self.alone:
                     logits, record = self.step(pieces)
                     sequence.logits, self._lies = logits[-1], sequence
                     if all_logits or last:
@@ -249,7 +250,7 @@ class Engine:
     def logits_of(self, sequence: Sequence) -> NDArray[np.float32]:
         """A copy of the logits of the last token that a sequence has read, float32 (n_vocab,); empty before there is
         one. Where a step was stopped since, that token is read again: its logits have the same bits."""
-        with self._alone, sequence.reader:
+        with self.alone, sequence.reader:
             if not len(sequence.logits) and sequence.n_past:
                 n_past, kept = sequence.n_past, sequence.tokens.copy()
                 self.rewind(sequence, n_past - 1)
@@ -304,7 +305,7 @@ class Engine:
         Raises UsageError for more of them, and what `check` does; then nothing is read.
         """
         n, held = sum(len(p.tokens) for p in pieces), []
-        with self._alone:
+        with self.alone:
             self._check_step(pieces, n)
             try:
                 for p in pieces:

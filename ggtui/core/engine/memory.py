@@ -170,8 +170,8 @@ class Sequence:
                 self._cut(pages_for(self.n_past))
 
     def add(self, tokens: Seq[int] | NDArray[np.int64]) -> None:
-        """They were read: they take the place of what was still to be. Pages outside of the windows of those to come
-        are given back."""
+        """They were read: they take the place of what was still to be. Pages outside of the windows of the last one and
+        of those to come are given back."""
         with self.memory.lock:
             self.check_open()
             self.reader.changes += 1
@@ -179,7 +179,7 @@ class Sequence:
             self.n_past += len(tokens)
             for group, told in enumerate(self.memory.store.groups):
                 if told.window:
-                    first = min(max(0, self.n_past - told.window + 1) // PAGE, self._end[group])
+                    first = min(max(0, self.n_past - told.window) // PAGE, self._end[group])
                     self._drop(group, self.first[group], first)
                     self.first[group] = max(first, self.first[group])
 

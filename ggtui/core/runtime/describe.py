@@ -17,15 +17,23 @@ NodeCost = Callable[[Node], Cost]
 NodeKind = Callable[[Node], str]
 
 
+def unique_keys(nodes: Sequence[Node]) -> list[str]:
+    """The name of each node; from the second of a name on with the how manyth it is."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for node in nodes:
+        seen[node.name] += 1
+        keys.append(node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}")
+    return keys
+
+
 def node_infos(
     nodes: Sequence[Node], phases: Sequence[int], kind: NodeKind, flops: NodeCost, traffic: NodeCost
 ) -> tuple[NodeInfo, ...]:
     """A record of each node; `kind`, `flops` and `traffic` say what a device makes of it."""
     makers = {node.dst.root: i for i, node in enumerate(nodes)}
-    seen: Counter[str] = Counter()
     made = []
-    for i, (node, phase) in enumerate(zip(nodes, phases, strict=True)):
-        seen[node.name] += 1
+    for i, (node, key, phase) in enumerate(zip(nodes, unique_keys(nodes), phases, strict=True)):
         sources = [s for s in node.src if s is not None]
         inner = {t.root for t in node.originals}
         read = {s.root: s for t in node.originals for s in t.src if s is not None and s.root not in inner}
@@ -45,7 +53,7 @@ def node_infos(
                 flops=flops(node),
                 traffic=traffic(node),
                 kinds=(kind(node),),
-                key=node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}",
+                key=key,
                 layer=int(layer[1]) if layer else None,
                 type=max(stored or sources, key=_largest, default=node.dst).type.name,
             )

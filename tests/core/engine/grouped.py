@@ -28,11 +28,27 @@ class Hparams:
     n_ctx: int = 700
 
 
+class Tokenizer:
+    """Of tokens that are no text."""
+
+    n_vocab, eos = N_VOCAB, None
+
+    def stream(self) -> Tokenizer:
+        return self
+
+    def push(self, token: int) -> str:
+        return f"{token} "
+
+    def flush(self) -> str:
+        return ""
+
+
 class Grouped:
     """The model, with random weights: matrices of `type`."""
 
     hparams = Hparams()
     layers = LAYERS
+    tokenizer = Tokenizer()
 
     def __init__(self, type: str, device_name: str = "cpu") -> None:
         self.device = device(device_name)
