@@ -93,6 +93,16 @@ def test_a_run_that_takes_far_longer_than_others_is_left_out(new_pool: Any, cust
     assert totals.used["most"][0, 1] * lib.gg_tick_ns() < 50e6
 
 
+def test_a_run_that_fails_is_left_out(new_pool: Any, custom: Any) -> None:
+    failing: list[int] = []
+    custom(lambda node, _ith, _nth: int(bool(failing) and node == 1))
+    plan, totals, pool = plan_of(custom_steps(3)), Totals(2, 3, 4), new_pool(2)
+    for fails in (0, 1, 0, 1, 1, 0):
+        failing[:] = [1] * fails
+        assert run(plan, pool, trace=totals.c) == (lib.GG_CUSTOM if fails else lib.GG_OK)
+    assert (totals.used["count"] == 3 - totals.c.n_disturbed).all()
+
+
 def test_a_run_of_another_size_is_not_held_against_the_last(new_pool: Any, custom: Any) -> None:
     plan, slow = sleeps_once(custom, 0.02)
     totals, pool = Totals(1, 1), new_pool(1)

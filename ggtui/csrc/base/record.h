@@ -102,8 +102,8 @@ static inline void gg_add_runs(const gg_trace *trace, int ith) {
 }
 
 /* A run on the first `team` threads, recorded at that place and asked for at `asked`, is over. Each thread's last record waited for
- * this moment, which only the caller sees. */
-static inline void gg_record_end(gg_trace *trace, int64_t place, int team, int64_t asked, int64_t done, int disturbed) {
+ * this moment, which only the caller sees. `adds`: totals are to be with it. */
+static inline void gg_record_end(gg_trace *trace, int64_t place, int team, int64_t asked, int64_t done, int adds) {
     for (int ith = 0; ith < trace->n_threads; ith++) {
         if (ith >= team) {
             gg_record_rest(trace, place, ith, asked, done);
@@ -112,19 +112,20 @@ static inline void gg_record_end(gg_trace *trace, int64_t place, int team, int64
         if (*n > 1 && trace->n_dropped[ith] == 0) { /* the first one is of waking up */
             gg_records_of(trace, place, ith)[*n - 1].done = done;
         }
-        if (disturbed && trace->totals != NULL) {
+        if (!adds && trace->totals != NULL) {
             *n = 0;
         }
     }
     trace->n = place + 1;
 }
 
-/* A run of that size is over; returns whether there is more to be told of it. */
-static inline int gg_trace_end(gg_trace *trace, int recorded, int64_t place, int64_t size, int team, int64_t asked, int64_t done) {
-    const int disturbed = gg_is_disturbed(trace, size, done - asked);
+/* A run of that size is over, to its end unless it `failed`. Returns whether there is more to be told of it. */
+static inline int gg_trace_end(gg_trace *trace, int recorded, int failed, int64_t place, int64_t size, int team, int64_t asked,
+                               int64_t done) {
+    const int disturbed = !failed && gg_is_disturbed(trace, size, done - asked);
     trace->n_disturbed += disturbed && recorded;
     if (recorded) {
-        gg_record_end(trace, place, team, asked, done, disturbed);
+        gg_record_end(trace, place, team, asked, done, !failed && !disturbed);
     }
     int told = 0;
     trace->n_asked = 0;

@@ -341,8 +341,8 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     if (gg_pool_may_rest(pool) && !halted(plan)) {
         gg_team_ran(&plan->team, done - asked, done);
     }
-    const int told = trace != NULL && gg_trace_end(trace, recorded, place, size, team, asked, done);
     status = atomic_exchange(&plan->halt, GG_OK);
+    const int told = trace != NULL && gg_trace_end(trace, recorded, status != GG_OK, place, size, team, asked, done);
     if (status == GG_STOPPED) {
         return gg_fail(GG_STOPPED, "the run was stopped");
     }
