@@ -169,8 +169,8 @@ class Plan:
             self._vars[i] = values[name]
         self.values.clear()
         self.values.update(values)
-        # Runs are about equally long where all but the tokens seen so far, one more each time, is equal: `n_kv`, as graphs
-        # made by hand call it.
+        # Runs are about equally long where all is equal but the tokens seen so far, one more each time: `n_kv`, as
+        # graphs made by hand call it.
         size, n_steps = hash(tuple(n for name, n in values.items() if name != "n_kv")), -1
         if stop_after is not None:
             check_node(stop_after, self.n_steps)
