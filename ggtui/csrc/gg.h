@@ -103,7 +103,7 @@ typedef struct {
     gg_tensor dst;
     gg_tensor src[GG_MAX_SRC]; /* an absent source has data = NULL and own = 0 */
     gg_param params[GG_MAX_PARAMS];
-    void *user;      /* map_custom: the Python object's handle */
+    void *shared;    /* the plan sets it: memory that all threads have in the step, or NULL where the op wants none */
     int32_t op;
     int32_t flags;
     int32_t node;    /* index of the graph's node */
@@ -194,6 +194,7 @@ void gg_plan_stop(gg_plan *plan);
 /* Takes back a stop that came too late for the run it was meant for. Only while no run is under way. */
 void gg_plan_forget_stop(gg_plan *plan);
 int64_t gg_plan_scratch(const gg_plan *plan); /* bytes of scratch a thread */
+int64_t gg_plan_shared(const gg_plan *plan);  /* and of what all threads have */
 
 const char *gg_tick_source(void); /* the clock that ticks come from, in words */
 double gg_tick_ns(void); /* nanoseconds a tick, calibrated once */

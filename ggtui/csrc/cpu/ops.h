@@ -18,6 +18,7 @@ typedef struct {
     uint8_t *own;              /* this thread's own tensors (gg_tensor.own) */
     void *tmp;                 /* this thread's room for temporaries, as much as the op's tmp function said */
     _Atomic int64_t *next;     /* the step's counter of chunks handed out, 0 when the step starts */
+    _Atomic int64_t *done;     /* and of what is done with them, for ops of which one thread has to wait for all */
     void *user;                /* the plan's, for functions of Python's */
 } gg_share;
 
@@ -53,6 +54,10 @@ size_t gg_tmp_quantize(const gg_step *);
 size_t gg_tmp_mul_mat(const gg_step *);
 size_t gg_tmp_flash_attn_ext(const gg_step *);
 size_t gg_tmp_paged_attention(const gg_step *);
+
+/* Bytes that the threads of a step want to have together, undisturbed until the next barrier: of attention of a single token for
+ * the parts that they compute of the same heads. 0 for none. */
+int64_t gg_shared_bytes(const gg_step *step);
 
 /* n_rows rows of a type of one's own, which follow each other, as floats. Returns a gg_status. */
 int gg_decode_rows(const gg_share *share, int type, int64_t ne0, int64_t n_rows, const void *src, float *dst);

@@ -2,7 +2,8 @@
  * lie in pages of GG_PAGE positions: which, its row of the page table says.
  *
  * A chunk is a key head's block of tokens, with all the query heads that share it: so keys and values are read once. Tokens of
- * one sequence, which follow each other, go together. */
+ * one sequence, which follow each other, go together. Where there is one token, and fewer key heads than threads, the positions are
+ * shared out too: a chunk is then a split of GG_SPLIT positions, and the last thread that is done joins them, in their order. */
 #include "cpu/rows.h"
 
 typedef struct {
@@ -56,33 +57,89 @@ static int read_token(const attention *p, const gg_share *share, int64_t i, cons
     return GG_OK;
 }
 
+/* The arguments of token i0 on, whose sequence has that row of the table, for key head `head`. */
+static gg_attention_args at_head(const attention *p, const gg_share *share, gg_attention_args args, const seen *token, int64_t head) {
+    args.k = (const uint8_t *)gg_data(p->k, share) + head * p->k->nb[2];
+    args.v = (const uint8_t *)gg_data(p->v, share) + head * p->v->nb[2];
+    args.pages = (const int32_t *)((const uint8_t *)gg_data(p->pages, share) + token->row * p->pages->nb[1]);
+    return args;
+}
+
+/* Query head h of token i. */
+static gg_query query_of(const attention *p, const gg_share *share, int64_t i, int64_t h, const seen *token) {
+    return (gg_query){
+        .q = gg_row(share, p->q, (gg_row_index){i, h, 0}),
+        .out = gg_row(share, p->dst, (gg_row_index){h, i, 0}),
+        .from = token->from,
+        .to = token->to,
+        .sink = gg_present(p->sinks) ? (const float *)((const uint8_t *)gg_data(p->sinks, share) + h * p->sinks->nb[0]) : NULL,
+    };
+}
+
 /* Tokens i0 to i0 + n - 1, which share a row of the table, and the query heads of key head `head`. */
 static void attend(const attention *p, const gg_share *share, gg_attention_args args, const seen *tokens, int64_t i0, int64_t n, int64_t head) {
     const int64_t group = p->q->ne[2] / p->k->ne[2];
-    const int64_t page_k = GG_PAGE * p->k->nb[1], page_v = GG_PAGE * p->v->nb[1];
     gg_query queries[GG_ATTN_QUERIES];
-    args.k = (const uint8_t *)gg_data(p->k, share) + head * p->k->nb[2];
-    args.v = (const uint8_t *)gg_data(p->v, share) + head * p->v->nb[2];
-    args.pages = (const int32_t *)((const uint8_t *)gg_data(p->pages, share) + tokens[0].row * p->pages->nb[1]);
+    args = at_head(p, share, args, &tokens[0], head);
     args.queries = queries;
     if (head + 1 < p->k->ne[2] && tokens[0].from < tokens[0].to) { // mostly what this thread does next
         const int64_t page = args.pages[tokens[0].from / GG_PAGE];
-        args.next_k = args.k + p->k->nb[2] + page * page_k;
-        args.next_v = args.v + p->v->nb[2] + page * page_v;
+        args.next_k = args.k + p->k->nb[2] + page * GG_PAGE * p->k->nb[1];
+        args.next_v = args.v + p->v->nb[2] + page * GG_PAGE * p->v->nb[1];
     }
     for (int64_t at = 0; at < n * group; at += args.n_q) {
         args.n_q = (int)gg_min(n * group - at, GG_ATTN_QUERIES);
         for (int64_t i = 0; i < args.n_q; i++) {
-            const int64_t token = (at + i) / group, h = head * group + (at + i) % group;
-            queries[i] = (gg_query){
-                .q = gg_row(share, p->q, (gg_row_index){i0 + token, h, 0}),
-                .out = gg_row(share, p->dst, (gg_row_index){h, i0 + token, 0}),
-                .from = tokens[token].from,
-                .to = tokens[token].to,
-                .sink = gg_present(p->sinks) ? (const float *)((const uint8_t *)gg_data(p->sinks, share) + h * p->sinks->nb[0]) : NULL,
-            };
+            const int64_t token = (at + i) / group;
+            queries[i] = query_of(p, share, i0 + token, head * group + (at + i) % group, &tokens[token]);
         }
         share->kernels->attention(&args);
+    }
+}
+
+/* ---- a single token, of few key heads ---- */
+
+/* Splits that positions [from, to) touch. */
+static int64_t n_splits(int64_t from, int64_t to) { return from < to ? gg_div_up(to, GG_SPLIT) - from / GG_SPLIT : 0; }
+
+int64_t gg_shared_bytes(const gg_step *step) {
+    const attention p = attention_of(step);
+    if (step->op != GG_OP_PAGED_ATTENTION || p.q->ne[1] != 1 || p.q->ne[2] / gg_max(p.k->ne[2], 1) > GG_ATTN_QUERIES) {
+        return 0;
+    }
+    const int64_t most = p.pages->ne[0] * GG_PAGE / GG_SPLIT + 2;
+    return most * p.q->ne[2] * gg_attention_part(p.v->ne[0]) * (int64_t)sizeof(float);
+}
+
+/* The queries of key head `head`, [group]. */
+static void queries_of(const attention *p, const gg_share *share, const seen *token, int64_t head, int64_t group, gg_query *queries) {
+    for (int64_t i = 0; i < group; i++) {
+        queries[i] = query_of(p, share, 0, head * group + i, token);
+    }
+}
+
+/* Of the token, whose positions touch n splits. `parts` are [n_head_kv][n][group]. */
+static void attend_together(const attention *p, const gg_share *share, gg_attention_args args, const seen *token, int64_t n, float *parts) {
+    const int64_t n_heads = p->k->ne[2], group = p->q->ne[2] / n_heads, size = group * gg_attention_part(args.d_v);
+    gg_query queries[GG_ATTN_QUERIES];
+    args.queries = queries;
+    args.n_q = (int)group;
+    int64_t mine = 0;
+    for (int64_t chunk; (chunk = gg_next_chunk(share)) < n_heads * n; mine++) {
+        const int64_t head = chunk / n, at = (token->from / GG_SPLIT + chunk % n) * GG_SPLIT;
+        const seen part = {token->row, gg_max(token->from, at), gg_min(token->to, at + GG_SPLIT)};
+        queries_of(p, share, &part, head, group, queries);
+        args = at_head(p, share, args, token, head);
+        args.part = parts + chunk * size;
+        share->kernels->attention(&args);
+    }
+    if (mine == 0 || atomic_fetch_add_explicit(share->done, mine, memory_order_acq_rel) + mine < n_heads * n) {
+        return;
+    }
+    args.part = NULL;
+    for (int64_t head = 0; head < n_heads; head++) {
+        queries_of(p, share, token, head, group, queries);
+        share->kernels->attention_join(&args, n, parts + head * n * size);
     }
 }
 
@@ -129,6 +186,17 @@ int gg_op_paged_attention(const gg_step *step, const gg_share *share) {
             status = do_chunk(&p, share, &args, n_block, chunk);
         }
         return status;
+    }
+    if (step->shared != NULL && p.q->ne[1] == 1 && p.k->ne[2] < share->nth) {
+        seen token;
+        status = read_token(&p, share, 0, NULL, &token);
+        const int64_t n = status == GG_OK ? n_splits(token.from, token.to) : 0;
+        if (n > 1) {
+            attend_together(&p, share, args, &token, n, step->shared);
+        }
+        if (n > 1 || status != GG_OK) {
+            return status;
+        }
     }
     for (int64_t chunk; status == GG_OK && (chunk = gg_next_chunk(share)) < n_chunks;) {
         status = do_chunk(&p, share, &args, n_block, chunk);

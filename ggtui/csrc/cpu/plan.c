@@ -15,10 +15,12 @@
 #include "base/watch.h"
 #include "cpu/isa.h"
 #include "cpu/ops.h"
+#include "cpu/plan_memory.h"
 
-/* A step's counter of chunks handed out, on a cache line of its own. */
+/* A step's counters of chunks, on a cache line of their own: those handed out, and those done. */
 typedef struct {
     _Alignas(GG_CACHE_LINE) _Atomic int64_t next;
+    _Atomic int64_t done;
 } gg_counter;
 
 typedef struct {
@@ -42,30 +44,19 @@ struct gg_plan {
     uint8_t *scratch;
     size_t scratch_bytes, own_bytes;
     int n_scratch;
+    uint8_t *shared; /* [shared_bytes] what threads have together; steps of one phase have parts of their own */
+    size_t shared_bytes;
 
     /* GG_OK, or why the run under way ends early: the first failure, or a request to stop. */
     _Atomic int halt;
     char message[256]; /* of the failure, written by the thread that set halt */
 };
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
 /* ---- making a plan ---- */
 
 static gg_tensor *patched_tensor(gg_plan *plan, const gg_patch *patch) {
     gg_step *step = &plan->steps[patch->step];
     return patch->tensor < 0 ? &step->dst : &step->src[patch->tensor];
-}
-
-/* The most that any step needs for temporaries. */
-static size_t most_tmp(const gg_step *steps, int n_steps) {
-    size_t most = 0;
-    for (int i = 0; i < n_steps; i++) {
-        const gg_tmp_fn tmp = gg_op_tmp(steps[i].op);
-        const size_t bytes = tmp != NULL ? tmp(&steps[i]) : 0;
-        most = bytes > most ? bytes : most;
-    }
-    return most;
 }
 
 gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches, int n_patches, int64_t own_bytes, int isa,
@@ -93,8 +84,17 @@ gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches,
     for (int i = 0; i < n_steps; i++) {
         plan->steps[i] = steps[i];
         atomic_init(&plan->counters[i].next, 0);
+        atomic_init(&plan->counters[i].done, 0);
     }
     plan->n_steps = n_steps;
+    plan->shared_bytes = gg_place_shared(plan->steps, n_steps, NULL);
+    plan->shared = plan->shared_bytes > 0 ? aligned_alloc(GG_CACHE_LINE, plan->shared_bytes) : NULL;
+    if (plan->shared == NULL && plan->shared_bytes > 0) {
+        gg_fail(GG_NO_MEMORY, "no memory for %zu bytes that threads share", plan->shared_bytes);
+        gg_plan_free(plan);
+        return NULL;
+    }
+    (void)gg_place_shared(plan->steps, n_steps, plan->shared);
     for (int i = 0; i < n_patches; i++) {
         const gg_patch *patch = &patches[i];
         const int64_t capacity = patch->place == GG_PATCH_NE ? patched_tensor(plan, patch)->ne[patch->index] : 0;
@@ -102,8 +102,8 @@ gg_plan *gg_plan_new(const gg_step *steps, int n_steps, const gg_patch *patches,
     }
     plan->n_places = n_patches;
     plan->kernels = gg_kernels_of(isa);
-    plan->own_bytes = round_up((size_t)own_bytes, GG_CACHE_LINE);
-    plan->scratch_bytes = round_up(plan->own_bytes + most_tmp(steps, n_steps) + 1, (size_t)sysconf(_SC_PAGESIZE));
+    plan->own_bytes = gg_round_up((size_t)own_bytes, GG_CACHE_LINE);
+    plan->scratch_bytes = gg_round_up(plan->own_bytes + gg_most_tmp(steps, n_steps) + 1, (size_t)sysconf(_SC_PAGESIZE));
     return plan;
 }
 
@@ -114,6 +114,7 @@ void gg_plan_free(gg_plan *plan) {
         free(plan->counters);
         free(plan->places);
         free(plan->scratch);
+        free(plan->shared);
         free(plan);
     }
 }
@@ -121,6 +122,8 @@ void gg_plan_free(gg_plan *plan) {
 const gg_step *gg_plan_step(const gg_plan *plan, int i) { return i >= 0 && i < plan->n_steps ? &plan->steps[i] : NULL; }
 
 int64_t gg_plan_scratch(const gg_plan *plan) { return (int64_t)plan->scratch_bytes; }
+
+int64_t gg_plan_shared(const gg_plan *plan) { return (int64_t)plan->shared_bytes; }
 
 int gg_plan_team(const gg_plan *plan) { return plan->team.n; }
 
@@ -191,6 +194,7 @@ static int do_step(gg_plan *plan, int i, gg_share *share, gg_share *alone) {
         return gg_op_function(step->op)(step, alone);
     }
     share->next = &plan->counters[i].next;
+    share->done = &plan->counters[i].done;
     return gg_op_function(step->op)(step, share);
 }
 
@@ -200,8 +204,8 @@ __attribute__((always_inline)) static inline void walk_steps(const gg_run *run, 
     gg_plan *plan = run->plan;
     uint8_t *own = plan->scratch + (size_t)ith * plan->scratch_bytes;
     _Atomic int64_t alone_next; /* not the plan's: every thread that works alone does all chunks */
-    gg_share share = {ith, run->nth, plan->kernels, own, own + plan->own_bytes, NULL, plan->user};
-    gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next, plan->user};
+    gg_share share = {ith, run->nth, plan->kernels, own, own + plan->own_bytes, NULL, NULL, plan->user};
+    gg_share alone = {0, 1, plan->kernels, own, own + plan->own_bytes, &alone_next, NULL, plan->user};
     inside = run;
 
     int i = 0;
@@ -318,6 +322,7 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     }
     for (int i = 0; i < plan->n_steps; i++) {
         atomic_store_explicit(&plan->counters[i].next, 0, memory_order_relaxed);
+        atomic_store_explicit(&plan->counters[i].done, 0, memory_order_relaxed);
     }
     const int64_t every = trace != NULL ? trace->every : gg_ask_every();
     const int paused = gg_watch_begin(every);

@@ -15,6 +15,7 @@ from ggtui.core.engine.batch import Piece
 from ggtui.core.engine.engine import Engine
 from ggtui.core.engine.memory import Sequence
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
+from ggtui.core.graph.ops import KV_TYPES
 from ggtui.core.runtime.cpu.native import usable_isas
 
 Floats = NDArray[np.float32]
@@ -51,10 +52,23 @@ def test_the_reference_agrees(type: str, kv_type: str, bound: float) -> None:
     assert np.abs(want).max() > 1 and nmse(got, want) < bound
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 63, 64])
-def test_any_chunking(alone: list[Floats], chunk: int) -> None:
-    e = engine()
+@pytest.mark.parametrize(("chunk", "threads"), [(1, 1), (1, 2), (1, 3), (7, 1), (63, 2), (64, 1)])
+def test_any_chunking(alone: list[Floats], chunk: int, threads: int) -> None:
+    e = engine(threads=threads)
     assert np.array_equal(read(e, e.open(), text(LENGTHS[0], 0), chunk), alone[0])
+
+
+@pytest.mark.parametrize("isa", usable_isas())
+@pytest.mark.parametrize("kv_type", KV_TYPES)
+def test_threads_share_the_positions_of_few_heads(isa: str, kv_type: str) -> None:
+    """A layer has one head of keys: its splits of 256 positions go to several threads and are joined in order."""
+    rows = []
+    for threads in (1, 2, 3):
+        e = engine(threads=threads, isa=isa, kv_type=kv_type)
+        s = e.open()
+        e.read(s, text(690))
+        rows.append([e.read(s, [token])[0] for token in text(8, 1)])
+    assert np.array_equal(rows[0], rows[1]) and np.array_equal(rows[0], rows[2])
 
 
 def in_company(e: Engine, rng: np.random.Generator) -> list[Floats]:

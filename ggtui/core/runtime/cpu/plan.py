@@ -210,7 +210,7 @@ class Plan:
 
     def scratch_bytes(self, threads: int) -> int:
         """Bytes of temporaries that so many threads need."""
-        return int(lib.gg_plan_scratch(self.handle)) * threads
+        return int(lib.gg_plan_scratch(self.handle)) * threads + int(lib.gg_plan_shared(self.handle))
 
     def stop(self) -> None:
         """End the run under way, or else the next one, at its next node; from any thread."""

@@ -8,115 +8,12 @@
  * Each split is begun anew and then joined to those before: so those of one query may be shared out to several threads. Splits lie
  * at fixed positions, and each query is worked on by itself and in the order of the positions: a result depends neither on the
  * other queries nor on how many there are. */
-#include "base/cache_line.h"
+#include "attention_kv.h"
 #include "exp.h"
 #include "names.h"
-#include "unpack_kv.h"
 
-enum { BLOCK = GG_PAGE };
 _Static_assert((int)GG_ATTN_Q <= (int)GG_ATTN_MAX_Q, "a group");
 _Static_assert((int)GG_SPLIT % (int)BLOCK == 0, "a split");
-
-/* Of a row, or of keys of 32 positions side by side. */
-enum { F32, F16, Q8 };
-
-GG_INLINE int64_t kv_bytes(int64_t n, int kv) {
-    return kv == F32 ? n * 4 : kv == F16 ? n * 2 : n / KV_BLOCK * (int64_t)sizeof(gg_block_q8_0);
-}
-
-/* Values i to i + 15 of a row. */
-GG_INLINE v16 load_values(const uint8_t *row, int64_t i, int kv) {
-    if (kv == Q8) {
-        const gg_block_q8_0 *block = (const gg_block_q8_0 *)row + i / KV_BLOCK;
-        return v16_mul(v16_set1_f16((const uint16_t *)block), v16_load_i8(block->qs + i % KV_BLOCK));
-    }
-    return kv == F16 ? v16_load_f16((const uint16_t *)row + i) : v16_load((const float *)row + i);
-}
-
-GG_INLINE v16 load_values_n(const uint8_t *row, int64_t i, int64_t n, int kv) {
-    return kv == F16 ? v16_load_f16_n((const uint16_t *)row + i, n) : v16_load_n((const float *)row + i, n);
-}
-
-/* n values from the ith on. */
-GG_INLINE void prefetch_kv(const uint8_t *p, int64_t i, int64_t n, int kv) {
-    for (int64_t at = 0; at < n * (kv == F32 ? 4 : kv == F16 ? 2 : 1); at += GG_CACHE_LINE)
-        __builtin_prefetch(p + kv_bytes(i, kv) + at);
-}
-
-/* q . k of n_q queries with 16 positions for each of n_halves halves of tiles, the first of which is half `first` of those
- * at k. Those at `next`, if any, are prefetched on the way. */
-GG_INLINE void dot_halves(const gg_attention_args *a, const float *const *q, const uint8_t *k, int first, int n_q,
-                          int n_halves, int kv, const uint8_t *next, float *scores) {
-    const int64_t tile = GG_TILE * a->d_k;
-    v16 sums[GG_ATTN_Q][4];
-    GG_UNROLL for (int i = 0; i < n_q; i++) GG_UNROLL for (int t = 0; t < n_halves; t++) sums[i][t] = v16_set1(0.0f);
-    for (int64_t d = 0; kv != Q8 && d < a->d_k; d++) {
-        if (next)
-            prefetch_kv(next, first * GG_ROWS * a->d_k + d * GG_TILE, GG_TILE, kv);
-        v16 halves[4];
-        GG_UNROLL for (int t = 0; t < n_halves; t++) halves[t] =
-            load_values(k, (first + t) / GG_HALVES * tile + d * GG_TILE + (first + t) % GG_HALVES * GG_ROWS, kv);
-        GG_UNROLL for (int i = 0; i < n_q; i++) {
-            v16 one = v16_set1(q[i][d]);
-            GG_UNROLL for (int t = 0; t < n_halves; t++) sums[i][t] = v16_fma(one, halves[t], sums[i][t]);
-        }
-    }
-    for (int64_t b = 0; kv == Q8 && b < a->d_k; b += KV_BLOCK) {
-        GG_UNROLL for (int t = 0; t < n_halves; t++) {
-            const int64_t at = ((first + t) / GG_HALVES * a->d_k + b) / KV_BLOCK * GG_HALVES + (first + t) % GG_HALVES;
-            const uint8_t *half = k + at * HALF_BYTES;
-            if (next)
-                for (int line = 0; line < HALF_BYTES; line += GG_CACHE_LINE)
-                    __builtin_prefetch(next + at * HALF_BYTES + line);
-            const v16 scale = v16_load_f16((const uint16_t *)half), minus_128 = v16_mul(scale, v16_set1(-128.0f));
-            for (int s = 0; s < KV_BLOCK; s += 4) {
-                const v16w strip = v16w_load(half + 2 * GG_ROWS + s * GG_ROWS);
-#define GG_BYTE(j)                                                                                                           {                                                                                                                            const v16 key = v16_fma(v16_from_i32(v16w_number(strip, 8 * j, 255)), scale, minus_128); /* exact */                     GG_UNROLL for (int i = 0; i < n_q; i++) sums[i][t] = v16_fma(v16_set1(q[i][b + s + j]), key, sums[i][t]);            }
-                GG_BYTE(0)
-                GG_BYTE(1)
-                GG_BYTE(2)
-                GG_BYTE(3)
-            }
-        }
-    }
-    GG_UNROLL for (int i = 0; i < n_q; i++) GG_UNROLL for (int t = 0; t < n_halves; t++)
-        v16_store(scores + i * BLOCK + GG_ROWS * (first + t), sums[i][t]);
-}
-
-/* out += weights v, over positions [j0, j1) of the block that starts at v. Those at `next`, if any, are prefetched on the
- * way. */
-GG_INLINE void add_values(const gg_attention_args *a, float *out, int64_t stride, const float *weights,
-                          const uint8_t *v, int64_t j0, int64_t j1, int n_q, int kv, const uint8_t *next) {
-    int64_t c = 0;
-    for (; c + 16 * GG_ATTN_V <= a->d_v; c += 16 * GG_ATTN_V) {
-        v16 sums[GG_ATTN_Q][GG_ATTN_V];
-        GG_UNROLL for (int i = 0; i < n_q; i++) GG_UNROLL for (int u = 0; u < GG_ATTN_V; u++)
-            sums[i][u] = v16_load(out + i * stride + c + 16 * u);
-        for (int64_t j = j0; j < j1; j++) {
-            if (next)
-                prefetch_kv(next + j * a->v_nb, c, 16 * GG_ATTN_V, kv);
-            v16 row[GG_ATTN_V];
-            GG_UNROLL for (int u = 0; u < GG_ATTN_V; u++) row[u] = load_values(v + j * a->v_nb, c + 16 * u, kv);
-            GG_UNROLL for (int i = 0; i < n_q; i++) {
-                v16 one = v16_set1(weights[i * BLOCK + j]);
-                GG_UNROLL for (int u = 0; u < GG_ATTN_V; u++) sums[i][u] = v16_fma(one, row[u], sums[i][u]);
-            }
-        }
-        GG_UNROLL for (int i = 0; i < n_q; i++) GG_UNROLL for (int u = 0; u < GG_ATTN_V; u++)
-            v16_store(out + i * stride + c + 16 * u, sums[i][u]);
-    }
-    for (; c < a->d_v; c += 16) {
-        int64_t n = a->d_v - c;
-        for (int i = 0; i < n_q; i++) {
-            v16 sum = v16_load(out + i * stride + c);
-            for (int64_t j = j0; j < j1; j++) {
-                const uint8_t *row = v + j * a->v_nb;
-                sum = v16_fma(v16_set1(weights[i * BLOCK + j]), n < 16 ? load_values_n(row, c, n, kv) : load_values(row, c, kv), sum);
-            }
-            v16_store(out + i * stride + c, sum);
-        }
-    }
-}
 
 /* What some positions of a query come to: the sum of exp(score - m) is l, that of exp(score - m) v the output row beside it. */
 typedef struct {
@@ -345,7 +242,7 @@ GG_GROUP(6)
 static void begin(const gg_attention_args *a, gg_online *states) {
     for (int i = 0; i < a->n_q; i++) {
         /* The sink is a first position without a value. */
-        const float *sink = a->queries[i].sink;
+        const float *sink = a->part ? NULL : a->queries[i].sink;
         states[i] = NOTHING;
         if (sink && *sink > -INFINITY) {
             states[i].m = *sink;
@@ -366,6 +263,17 @@ static void finish(const gg_attention_args *a, const gg_online *states) {
             v16_store(out + c, v16_mul(v16_load(row + c), scale));
         if (c < a->d_v)
             v16_store_n(out + c, v16_mul(v16_load(row + c), scale), a->d_v - c);
+    }
+}
+
+/* What each query came to, for attention_join: m, l and the output row. */
+static void save(const gg_attention_args *a, const gg_online *states) {
+    float *part = a->part;
+    for (int i = 0; i < a->n_q; i++, part += gg_attention_part(a->d_v)) {
+        part[0] = states[i].m;
+        v16_store(part + 16, states[i].l);
+        for (int64_t c = 0; c < row_floats(a); c += 16)
+            v16_store(part + 32 + c, v16_load(sum_row(a, i) + c));
     }
 }
 
@@ -415,5 +323,20 @@ void GG_KERNEL(attention)(const gg_attention_args *a) {
         for (int i = 0; i < a->n_q; i += GG_ATTN_Q)
             splits[a->n_q - i < GG_ATTN_Q ? a->n_q - i : GG_ATTN_Q](as, states, i, from, end, next);
     }
+    if (a->part)
+        save(a, states);
+    else
+        finish(a, states);
+}
+
+void GG_KERNEL(attention_join)(const gg_attention_args *a, int64_t n_parts, const float *parts) {
+    gg_online states[GG_ATTN_QUERIES];
+    begin(a, states);
+    for (int64_t p = 0; p < n_parts; p++)
+        for (int i = 0; i < a->n_q; i++, parts += gg_attention_part(a->d_v)) {
+            const gg_online one = {.m = parts[0], .l = v16_load(parts + 16)};
+            if (one.m > -INFINITY || one.m != one.m)
+                join(&states[i], sum_row(a, i), &one, parts + 32, row_floats(a));
+        }
     finish(a, states);
 }

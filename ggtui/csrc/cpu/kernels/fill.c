@@ -14,4 +14,5 @@ void GG_HELPER(fill)(gg_kernels *kernels) {
     GG_EACH_MUL_MAT(GG_SET)
 #undef GG_SET
     kernels->attention = GG_KERNEL(attention);
+    kernels->attention_join = GG_KERNEL(attention_join);
 }

@@ -97,6 +97,8 @@ typedef struct {
     float scale;             /* of q . k */
     float softcap;           /* c > 0: scores s become c tanh(s / c) */
     float *tmp;              /* gg_attention_tmp(kv_type, d_k, d_v) floats */
+    float *part;             /* NULL, or where to put what the queries come to over their positions, all of one split, without sinks:
+                              * gg_attention_part(d_v) floats each */
     const uint8_t *next_k;   /* the page that is worked on next, which few queries prefetch; or NULL */
     const uint8_t *next_v;
 } gg_attention_args;
@@ -114,9 +116,12 @@ typedef struct {
 #undef GG_FIELD
 
     void (*attention)(const gg_attention_args *);
+    /* The queries of `a` from the parts of their splits, [n_parts][n_q], in the order of positions: to the bits of attention over all. */
+    void (*attention_join)(const gg_attention_args *a, int64_t n_parts, const float *parts);
 } gg_kernels;
 
 static inline int64_t gg_attention_rows(void) { return GG_ATTN_QUERIES + GG_ATTN_MAX_Q; }
+static inline int64_t gg_attention_part(int64_t d_v) { return 32 + (d_v + 15) / 16 * 16; }
 int64_t gg_attention_tmp(int kv_type, int64_t d_k, int64_t d_v);
 typedef void (*gg_mul_mat_fn)(const gg_mul_mat_args *);
 gg_mul_mat_fn gg_mul_mat_kernel(const gg_kernels *kernels, int type); /* NULL where the type has none */

@@ -32,6 +32,7 @@ GG_EACH_MUL_MAT(GG_DECLARE)
 #undef GG_DECLARE
 
 void GG_KERNEL(attention)(const gg_attention_args *);
+void GG_KERNEL(attention_join)(const gg_attention_args *, int64_t n_parts, const float *parts);
 
 /* Sets the fields of the kernels that the instruction set has of its own. */
 void GG_HELPER(fill)(gg_kernels *kernels);
