@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import LOADING, values_of
-from ggtui.core.errors import ContextFullError, GgtuiError, LogitsError, UsageError
+from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
 from ggtui.viz.text import printable_line
 from ggtui.viz.wire import take_frames
 
@@ -307,7 +307,7 @@ class _Teller:
             self._records_due = now + _RECORDS_NS
         likeliest: tuple[Alternative, ...] = ()
         if steps or self.ahead:
-            with suppress(LogitsError):
+            with suppress(GgtuiError):  # no numbers, or not known since a Stop, and that stops the looking up too
                 likeliest = tuple(Alternative(*row) for row in self._chat.likeliest(_N_NEXT))
         self._outbox.add(steps, newest, likeliest, ahead=self.ahead)
 

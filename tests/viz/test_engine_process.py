@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from chat_fixtures import text_of
 from engines import Listener
 
 from ggtui.chat.conversation import Chat
+from ggtui.core.engine.steps import Step
+from ggtui.core.errors import GgtuiError
+from ggtui.core.runtime.record import TokenRecord
+from ggtui.viz.engine_process import _Teller
 from ggtui.viz.messages import Batch, Configure, Configured, Ended, Say, Stop
 
 
@@ -48,6 +53,22 @@ def test_at_a_pace_what_follows_is_told_before_it_comes(engine: Listener, here: 
                 assert step.token == known[0].token, "it was the likeliest of those told as what follows"
         known = list(batch.next) if batch.ahead else []
     assert known
+
+
+def test_what_a_stop_leaves_unknown_is_not_told() -> None:
+    """Of a token whose evaluation was stopped: to look it up is to evaluate again, and that is stopped too."""
+    sent: list[Any] = []
+
+    def likeliest(n: int) -> list[tuple[int, str, float]]:
+        raise GgtuiError("the run was stopped")
+
+    chat: Any = SimpleNamespace(session=SimpleNamespace(recording=False), likeliest=likeliest)
+    outbox: Any = SimpleNamespace(add=lambda *told, ahead: sent.append(told))
+    teller = _Teller(chat, outbox)
+    teller.take(Step(5, " king", -1.0, TokenRecord(3, 1, 100)))
+    teller.tell(last=True)
+    ((step,), _, following), *_ = sent
+    assert step.text == " king" and following == ()
 
 
 def test_a_stop_is_heard_at_once_while_it_waits(engine: Listener) -> None:

@@ -85,7 +85,10 @@ class Feed:
 
 @dataclass(slots=True)
 class Runner:
-    """The graph for up to `capacity` tokens, ready to run."""
+    """The graph for up to `capacity` tokens, ready to run.
+
+    logits  float32 (most that it gives, n_vocab), where runs put them
+    """
 
     index: int
     graph: ModelGraph
@@ -93,6 +96,7 @@ class Runner:
     plan: Executable
     recorder: Any
     capacity: int
+    logits: NDArray[np.float32]
     filled: bool = False  # much of its memory
 
     def take_memory(self, n_tokens: int) -> None:

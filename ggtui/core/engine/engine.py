@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 import numpy as np
@@ -22,6 +23,7 @@ from ggtui.core.runtime.cores import usable_cores
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeRecord, NodeTotal, TokenRecord
 
 MAX_BATCH = 4096
+Look = Callable[[NDArray[np.float32]], int]  # at logits (n, n_vocab); returns nanoseconds that choosing took
 PROFILES = ("off", "light", "full")
 
 
@@ -155,7 +157,8 @@ class Engine:
             graph, feed = self.new_graph(capacity, min(capacity, MAX_OUTPUTS))
             plan = graph.plan(fused=self.fused, **self.options)
             recorder = plan.recorder(self.profile, self.threads)
-            self._runners[capacity] = Runner(len(self._runners), graph, feed, plan, recorder, capacity)
+            logits = graph.logits.bytes().view(np.float32).reshape(-1, self.model.hparams.n_vocab)
+            self._runners[capacity] = Runner(len(self._runners), graph, feed, plan, recorder, capacity, logits)
         return self._runners[capacity]
 
     def check(self, sequence: Sequence, tokens: Seq[int] | NDArray[np.int64]) -> None:
@@ -210,8 +213,9 @@ class Engine:
         """
         rows = np.empty((len(ids) if all_logits else 1, self.model.hparams.n_vocab), np.float32)
 
-        def keep(at: int, logits: NDArray[np.float32]) -> None:
+        def keep(at: int, logits: NDArray[np.float32]) -> int:
             rows[at if all_logits else 0 :][: len(logits)] = logits
+            return 0
 
         runs = self.read_and_look(sequence, ids, keep, all_logits=all_logits)
         return (rows if all_logits else rows[0]), runs
@@ -220,12 +224,13 @@ class Engine:
         self,
         sequence: Sequence,
         ids: Seq[int],
-        look: Callable[[int, NDArray[np.float32]], None],
+        look: Callable[[int, NDArray[np.float32]], int],
         *,
         all_logits: bool = False,
     ) -> tuple[TokenRecord, ...]:
-        """As `read`, but nothing is copied: of each step `look(at, logits)` is called while the logits lie where they
-        were computed, (n, n_vocab), of its n last tokens, the first of them `at`."""
+        """As `read`, but nothing is copied: `look(at, logits)` is called while the logits lie where they were computed,
+        (n, n_vocab), of n tokens, the first of them `at`; of the last one alone, or with `all_logits` of each step's.
+        It returns what its step is to have as `sample_ns`."""
         self._check_open()
         with sequence.reader:
             tokens = np.asarray(ids, np.int64).reshape(-1)
@@ -240,10 +245,8 @@ class Engine:
                 pieces = [Piece(sequence, part, range(len(part)) if all_logits else (-1,))]
                 last = at + len(part) == len(tokens)
                 with self.alone:
-                    logits, record = self.step(pieces)
+                    logits, record = self.step(pieces, partial(look, at) if all_logits or last else None)
                     sequence.logits, self._lies = logits[-1], sequence
-                    if all_logits or last:
-                        look(at, logits)
                 runs.append(record)
             return tuple(runs)
 
@@ -299,10 +302,11 @@ class Engine:
             sequence.close()
             raise
 
-    def step(self, pieces: Seq[Piece]) -> StepRecord:
-        """Read pieces of different sequences, at most `batch` tokens in all, of which at most 64 give logits.
+    def step(self, pieces: Seq[Piece], look: Look | None = None) -> StepRecord:
+        """Read pieces of different sequences, at most `batch` tokens in all, of which at most 64 give logits. `look` is
+        called with these when the tokens are read.
 
-        Raises UsageError for more of them, and what `check` does; then nothing is read.
+        Raises UsageError for more of them, and what `check` does; then nothing is read. Raises what `look` does.
         """
         n, held = sum(len(p.tokens) for p in pieces), []
         with self.alone:
@@ -315,7 +319,7 @@ class Engine:
                     p.sequence.make_room(len(p.tokens))
                 runner = self._runner(n)
                 self._make_way(pieces)
-                record = self._run(runner, pieces, n)
+                return self._run(runner, pieces, n, look)
             except BaseException:
                 for sequence in held:
                     sequence.give_room_back()
@@ -323,9 +327,8 @@ class Engine:
             finally:
                 for sequence in held:
                     sequence.reader.__exit__()
-            return StepRecord(runner.graph.logits.numpy().reshape(-1, self.model.hparams.n_vocab), record)
 
-    def _run(self, runner: Runner, pieces: Seq[Piece], n: int) -> TokenRecord:
+    def _run(self, runner: Runner, pieces: Seq[Piece], n: int, look: Look | None) -> StepRecord:
         runner.take_memory(n)
         if runner.capacity == 1:
             for other in self._runners.values():
@@ -354,10 +357,13 @@ class Engine:
         kv_bytes = sum(p.sequence.n_past for p in pieces) * self._kv_bytes_per_token
         start_ns = started - self.began_ns
         n_outputs = sizes.get("n_outputs", 1)
-        return TokenRecord(
-            n_past, n, ns, 0, runner.index, records, dropped, kv_bytes, start_ns, unscheduled, n_outputs, parts,
+        logits = runner.logits[:n_outputs]
+        sample_ns = 0 if look is None else look(logits)
+        record = TokenRecord(
+            n_past, n, ns, sample_ns, runner.index, records, dropped, kv_bytes, start_ns, unscheduled, n_outputs, parts,
             first.number,
         )  # fmt: skip
+        return StepRecord(logits, record)
 
     def stop(self) -> None:
         """End the step under way, if there is one, at its next node; from any thread."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol, Self, TypedDict, Unpack
 
 import numpy as np
@@ -26,7 +25,7 @@ class Engine(overflow.Engine, Protocol):
     n_ctx: int
 
     def read_and_look(
-        self, sequence: Tokens, ids: Sequence[int], look: Callable[[int, NDArray[np.float32]], None]
+        self, sequence: Tokens, ids: Sequence[int], look: Callable[[int, NDArray[np.float32]], int]
     ) -> tuple[TokenRecord, ...]: ...
     def rewind(self, sequence: Tokens, n_tokens: int) -> None: ...
     def shift(self, sequence: Tokens) -> list[int]: ...
@@ -146,16 +145,16 @@ class Generation:
                 self.stop_reason = "context full"
                 raise StopIteration
             pending = engine.shift(sequence)
-        token, logprob, sample_ns = 0, 0.0, 0
+        token, logprob = 0, 0.0
 
-        def choose(_: int, rows: NDArray[np.float32]) -> None:
-            nonlocal token, logprob, sample_ns
+        def choose(_: int, rows: NDArray[np.float32]) -> int:
+            nonlocal token, logprob
             started = time.perf_counter_ns()
             logits = rows[-1, :n_vocab]  # some models have more than tokens, to round the matrix up
             token, logprob = self._sampler.sample(logits, sequence.tokens)
             if self._chosen and first:
                 token, logprob = self._chosen[0], logprob + float(logits[self._chosen[0]]) - float(logits[token])
-            sample_ns = time.perf_counter_ns() - started
+            return time.perf_counter_ns() - started
 
         try:
             runs = engine.read_and_look(sequence, pending, choose)
@@ -163,10 +162,8 @@ class Generation:
             raise overflow.blamed(engine, sequence.tokens[: sequence.n_past], error) from None
         record = runs[0] if len(runs) == 1 else joined(runs)
         self._stats.count(record, prompt=first)
-        self._stats.sample_ns += sample_ns
+        self._stats.sample_ns += record.sample_ns
         self._stats.n_sampled += 1
-        record = replace(record, sample_ns=sample_ns)
-        runs = (record,) if len(runs) == 1 else (*runs[:-1], replace(runs[-1], sample_ns=sample_ns))
         return Step(token, self._text(token), logprob, record, runs)
 
     def _text(self, token: int) -> str:
