@@ -235,17 +235,19 @@ class Engine:
         failure, reason = None, "interrupted"
         inbox.begin(number, session)
         try:
-            while not inbox.stopped(number) and (step := next(steps, None)):
-                teller.take(step)
-        except (GgtuiError, OSError) as error:
-            if not inbox.stopped(number):
-                failure, reason = error, "failed"
-        finally:
-            steps.close()
-        teller.tell(last=True)
-        if teller.n_steps and failure is None and not inbox.stopped(number):
-            self._look_ahead(teller)
-        inbox.end()
+            try:
+                while not inbox.stopped(number) and (step := next(steps, None)):
+                    teller.take(step)
+            except (GgtuiError, OSError) as error:
+                if not inbox.stopped(number):
+                    failure, reason = error, "failed"
+            finally:
+                steps.close()
+            teller.tell(last=True)
+            if teller.n_steps and failure is None and not inbox.stopped(number):
+                self._look_ahead(teller)
+        finally:  # whatever comes, a Stop goes on until this
+            inbox.end()
         turn = chat.turns[-1] if teller.n_steps else None
         note = summary.context_full(session, in_chat=True) if turn and turn.reason == "context full" else ""
         self._outbox.put(Ended(turn.reason if turn else reason, turn, note, session.n_past))
