@@ -252,13 +252,17 @@ class Engine:
 
     def logits_of(self, sequence: Sequence) -> NDArray[np.float32]:
         """A copy of the logits of the last token that a sequence has read, float32 (n_vocab,); empty before there is
-        one. Where a step was stopped since, that token is read again: its logits have the same bits."""
+        one. Where a step was stopped since, that token is read again: its logits have the same bits. Where that is
+        stopped too, it counts as still to be read."""
         with self.alone, sequence.reader:
             if not len(sequence.logits) and sequence.n_past:
-                n_past, kept = sequence.n_past, sequence.tokens.copy()
-                self.rewind(sequence, n_past - 1)
-                self.read(sequence, kept[n_past - 1 : n_past])
-                sequence.tokens[:] = kept
+                n_past, kept, changes = sequence.n_past, sequence.tokens.copy(), sequence.reader.changes
+                try:
+                    self.rewind(sequence, n_past - 1)
+                    self.read(sequence, kept[n_past - 1 : n_past])
+                    sequence.reader.changes = changes  # nobody's tokens are others now
+                finally:
+                    sequence.tokens[:] = kept
             return sequence.logits.copy()
 
     def _make_way(self, pieces: Seq[Piece]) -> None:

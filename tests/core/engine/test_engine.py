@@ -288,5 +288,11 @@ def test_logits_stay_those_of_the_last_token_read(alone: list[Floats]) -> None:
         e.read(one, text(LENGTHS[0], 0)[72:73])
     assert one.n_past == 72 and np.array_equal(e.logits_of(one), alone[0][71])
     assert one.tokens == text(LENGTHS[0], 0)[:72]
+    for _ in range(2):
+        e.one.plan.stop()
+        with pytest.raises(GgtuiError, match="stopped"):
+            e.read(one, text(LENGTHS[0], 0)[72:73]) if one.n_past == 72 and len(one.logits) else e.logits_of(one)
+    assert one.tokens == text(LENGTHS[0], 0)[:72] and one.n_past == 71, "the last one is still to be read"
+    e.read(one, one.tokens[71:])
     e.close()
     assert np.array_equal(e.logits_of(one), alone[0][71])
