@@ -247,7 +247,7 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
         for _ in range(ATTEMPTS - 1):  # the system moves threads between near and far cores, mostly for seconds
             if base is None or moved(base, trace) is None:
                 break
-            trace = _measure(args, session, prompt, progress)
+            trace = _measure(args, _session(args), prompt, progress)
     return trace
 
 

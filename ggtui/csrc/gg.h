@@ -148,9 +148,9 @@ typedef struct {
 } gg_total;
 
 /* What runs fill, made beforehand: a ring with places for n_runs of them, so that next to nothing is done with the records while
- * a token is waited for. When all places are filled the next run begins anew at the first. Where there are totals, each thread
- * first adds its records to them, but those of runs that failed or took over GG_DISTURBED times as long as runs of their size
- * do; and only one of `one_of` runs is recorded, but each that takes at least `longest`: stamps then cost next to nothing. */
+ * a token is waited for. Who takes records sets n back to 0 and has other memory filled. Where there are totals and all places are
+ * filled, each thread adds its records to them before the next run begins anew at the first place, but those of runs that failed or
+ * took over GG_DISTURBED times as long as runs of their size do; and only one of `one_of` runs is recorded, but each that takes at least `longest`: stamps then cost next to nothing. */
 typedef struct {
     gg_record *records;      /* [n_runs][n_threads][capacity] */
     int64_t *n_records;      /* [n_runs][n_threads]; 0 of a run that totals are to be without */

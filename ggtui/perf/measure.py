@@ -38,8 +38,9 @@ def measure(
     Each time is two rounds: the first records every other evaluation, the second the rest, so that what the profile
     costs shows between neighbours and not between good and bad moments of the machine. Before the first, and before
     each after which the model was loaded `again`, there is one to warm up: where its pages lie changes what a node
-    takes by 1 to 2%, and that only several loads tell. Sessions are closed as others take their place; the one that was
-    handed in stays open. Raises UsageError where prompt and generation don't fit into the context.
+    takes by 1 to 2%, and that only several loads tell. Then all sessions are closed, each before another takes its
+    place. Raises UsageError where prompt and generation don't fit into the context, and for another model than at
+    first.
     """
     if len(prompt) + n_predict > session.n_ctx + 1:
         raise UsageError(
@@ -49,13 +50,14 @@ def measure(
     _once(session, prompt, n_predict, None)
     session.clear_totals()
     times: dict[bool, list[float]] = {False: [], True: []}
-    traces = []
+    traces: list[Trace] = []
+    measured, began_ns = session, session.engine.began_ns
     for turn in range(repeat):
-        measured = session
         if again is not None and turn > 0:
             measured = again()
-            measured.engine.began_ns, measured.watch = session.engine.began_ns, session.watch
+            measured.engine.began_ns, measured.watch = began_ns, session.watch
             _once(measured, prompt, min(n_predict, _WARM), None)
+            _check_same(traces[0], measured)
             measured.engine.clear_totals()
         records: list[TokenRecord] = []
         for which in (0, 1):
@@ -71,7 +73,7 @@ def measure(
                 _once(measured, prompt, n_predict, None)  # at rest it would begin again with a slow clock
         measured.recording = True
         traces.append(measured.trace(records))
-        if measured is not session:
+        if again is not None:
             measured.close()
     token, plain = (_middle_mean(times[recorded]) for recorded in (True, False))
     joined = _joined(traces, loaded_again=again is not None)
@@ -83,6 +85,12 @@ def _middle_mean(times: Sequence[float]) -> float:
     median would see none of these. 0 of nothing."""
     cut = len(times) // 10
     return fmean(sorted(times)[cut : len(times) - cut]) if times else 0.0
+
+
+def _check_same(first: Trace, session: Session) -> None:
+    """Raise UsageError where the model is not what it was."""
+    if session.graphs() != first.graphs or session.run_info().types != first.run.types:
+        raise UsageError(f"{session.path}: it is another model than when the measurement began; measure again")
 
 
 def _joined(traces: Sequence[Trace], *, loaded_again: bool) -> Trace:

@@ -142,7 +142,7 @@ def overhead(trace: Trace) -> dict[str, Any]:
     stamps, recorded = 0.0, 1.0
     if stage is not None and stage.light is not None:
         counts = [t.count for t in trace.totals if trace.graphs[t.graph] is stage.graph]
-        recorded = max(counts) / len(stage.tokens)
+        recorded = min(max(counts) / len(stage.tokens), 1.0)  # a trace may be of fewer tokens than its sums
     if stage is not None:
         steps = sum(len(n.parts) for n in stage.graph.nodes)
         barriers = max(n.phase for n in stage.graph.nodes) + 1 if stage.graph.threads > 1 else 0

@@ -282,7 +282,7 @@ def test_values_as_q8_0(kernels: Any) -> None:
     """As the codec rounds them; what it refuses becomes no number."""
     x = np.concatenate([numbers(32 * 40), edges()[: len(edges()) // 32 * 32], np.zeros(32, np.float32)])
     x[:32] = (np.arange(32) - 16) + 0.5  # halves, where the scale is one
-    x[0] = 127
+    x[0], x[1] = 127, np.nextafter(np.float32(0.5), np.float32(0))
     x[32:64] *= np.float32(1e-30)
     block = np.dtype([("d", np.float16), ("qs", np.int8, 32)])
     with np.errstate(invalid="ignore", over="ignore"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import ggtui
 from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
+from ggtui.core.files import open_model
+from ggtui.core.files.convert import convert
 from ggtui.perf.compare import differences
 from ggtui.perf.measure import made_up_prompt, measure
 from ggtui.perf.stage import stages
@@ -50,10 +54,18 @@ def test_the_model_is_loaded_again_for_each_time(profile: str) -> None:
     assert [t.start_ns for t in trace.tokens] == sorted(t.start_ns for t in trace.tokens)
     if profile == "light":  # the sums are those of all three
         assert max(t.count for t in trace.totals) >= 3
-    for each in loaded:
+    for each in (session, *loaded):
         with pytest.raises(UsageError, match="closed"):
             each.eval([1])
-    assert session.eval([1]).shape == (session.hparams.n_vocab,)
+
+
+def test_another_model_in_the_same_file_is_refused(tmp_path: Path) -> None:
+    session = ggtui.load(threads=1, record="full")
+    other = tmp_path / "other.gguf"
+    with open_model(session.path) as file:
+        convert(file, other, "f16")
+    with pytest.raises(UsageError, match="it is another model than when the measurement began"):
+        measure(session, made_up_prompt(session, 4), 2, 2, again=lambda: ggtui.load(other, threads=1, record="full"))
 
 
 def test_a_prompt_in_several_batches_is_recorded_whole() -> None:

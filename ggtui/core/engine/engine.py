@@ -252,18 +252,22 @@ class Engine:
 
     def logits_of(self, sequence: Sequence) -> NDArray[np.float32]:
         """A copy of the logits of the last token that a sequence has read, float32 (n_vocab,); empty before there is
-        one. Where a step was stopped since, that token is read again: its logits have the same bits. Where that is
-        stopped too, it counts as still to be read."""
-        with self.alone, sequence.reader:
+        one. Where they are not known that token is read again: its logits have the same bits. Where that is stopped,
+        it counts as still to be read. Raises UsageError where another thread reads tokens of the sequence then."""
+        with self.alone:
             if not len(sequence.logits) and sequence.n_past:
-                n_past, kept, changes = sequence.n_past, sequence.tokens.copy(), sequence.reader.changes
-                try:
-                    self.rewind(sequence, n_past - 1)
-                    self.read(sequence, kept[n_past - 1 : n_past])
-                    sequence.reader.changes = changes  # nobody's tokens are others now
-                finally:
-                    sequence.tokens[:] = kept
+                self._read_last_again(sequence)
             return sequence.logits.copy()
+
+    def _read_last_again(self, sequence: Sequence) -> None:
+        with sequence.reader:
+            n_past, kept, changes = sequence.n_past, sequence.tokens.copy(), sequence.reader.changes
+            try:
+                self.rewind(sequence, n_past - 1)
+                self.read(sequence, kept[n_past - 1 : n_past])
+                sequence.reader.changes = changes  # nobody's tokens are others now
+            finally:
+                sequence.tokens[:] = kept
 
     def _make_way(self, pieces: Seq[Piece]) -> None:
         """For a step of these, which overwrites the logits that lie where it puts its own: those of a sequence that it

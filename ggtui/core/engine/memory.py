@@ -123,7 +123,7 @@ class Sequence:
     row     of the page tables; number: counts the sequences as they were opened
     reader  to be held by who reads or forgets tokens
     logits  of the last token read, float32 (n_vocab,), as they lie where they were computed; UNKNOWN before there is
-            one, and where the step after it was stopped. Engine.logits_of knows them always
+            one, of a fork, after a rewind, and where the step after it was stopped. Engine.logits_of knows them always
     first   of each group the first page that is still held; those before it lay outside of the window
     """
 
@@ -194,6 +194,8 @@ class Sequence:
             for group, told in enumerate(self.memory.store.groups):
                 if told.window and self.first[group] * PAGE > max(0, n_tokens - told.window + 1):
                     n_tokens = 0
+            if n_tokens < self.n_past:
+                self.logits = UNKNOWN
             self.n_past = n_tokens
             self._cut(pages_for(n_tokens))
             return n_tokens
@@ -204,7 +206,7 @@ class Sequence:
         with self.memory.lock:
             self.check_open()
             other, self._room = self.memory.open(), 0
-            other.tokens, other.n_past, other.logits = self.tokens.copy(), self.n_past, self.logits.copy()
+            other.tokens, other.n_past = self.tokens.copy(), self.n_past
             other.first = self.first.copy()
             other._end = [min(end, pages_for(self.n_past)) for end in self._end]
             for group, rows in enumerate(self.memory.rows):

@@ -66,6 +66,12 @@ def _most_parts(graph: GraphInfo) -> int:
 
 
 def _check_tokens(name: str, graph: GraphInfo, tokens: Sequence[TokenRecord]) -> None:
+    for token in tokens:
+        counts = [n for _, _, n in token.parts]
+        if counts and (min(counts) < 1 or sum(counts) != token.n_tokens or len(token.parts) < 2):
+            raise ValueError(f"an evaluation of {name} reads {token.n_tokens} tokens, but its parts {counts}")
+        if len({sequence for sequence, _, _ in token.parts}) < len(counts):
+            raise ValueError(f"an evaluation of {name} has two parts of one sequence")
     for said in (said for token in tokens for said in token.unscheduled):
         if said.thread >= graph.threads:
             raise ValueError(f"the system said something of thread {said.thread} of {name}, which has {graph.threads}")

@@ -119,6 +119,11 @@ static inline void gg_record_end(gg_trace *trace, int64_t place, int team, int64
     trace->n = place + 1;
 }
 
+/* The place of the next run that is recorded. Where all are filled and there are no totals nobody took the last one. */
+static inline int64_t gg_next_place(const gg_trace *trace) {
+    return trace->n < trace->n_runs ? trace->n : trace->totals != NULL ? 0 : trace->n_runs - 1;
+}
+
 /* A run of that size is over, to its end unless it `failed`. Returns whether there is more to be told of it. */
 static inline int gg_trace_end(gg_trace *trace, int recorded, int failed, int64_t place, int64_t size, int team, int64_t asked,
                                int64_t done) {

@@ -329,7 +329,7 @@ static int run_locked(gg_plan *plan, gg_pool *pool, const int64_t *vars, int64_t
     const int64_t asked = gg_ticks_fenced();
     const int team = gg_pool_may_rest(pool) ? gg_team_next(&plan->team, nth, size, paused, asked) : nth;
     const bool recorded = trace != NULL && gg_is_recorded(trace, size);
-    const int64_t place = recorded && trace->n < trace->n_runs ? trace->n : 0;
+    const int64_t place = recorded ? gg_next_place(trace) : 0;
     const gg_run run = {.plan = plan, .nth = team, .n_steps = n_steps, .pool = pool, .trace = trace, .recorded = recorded,
                         .place = place, .asked = asked, .every = every, .outer = inside};
     for (int ith = team; trace != NULL && ith < nth; ith++) { /* threads that rest */

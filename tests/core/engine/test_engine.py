@@ -294,5 +294,10 @@ def test_logits_stay_those_of_the_last_token_read(alone: list[Floats]) -> None:
             e.read(one, text(LENGTHS[0], 0)[72:73]) if one.n_past == 72 and len(one.logits) else e.logits_of(one)
     assert one.tokens == text(LENGTHS[0], 0)[:72] and one.n_past == 71, "the last one is still to be read"
     e.read(one, one.tokens[71:])
+    e.rewind(one, 40)
+    assert np.array_equal(e.logits_of(one), alone[0][39]) and one.n_past == 40
+    e.rewind(one, 0)
+    assert not len(e.logits_of(one))
+    e.read(one, text(LENGTHS[0], 0)[:72])
     e.close()
     assert np.array_equal(e.logits_of(one), alone[0][71])

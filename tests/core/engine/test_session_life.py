@@ -118,6 +118,27 @@ def test_two_sessions_in_two_threads_give_what_each_gives_alone() -> None:
         assert list(pool.map(text, (1, 2))) == alone
 
 
+def test_looking_at_logits_from_another_thread_disturbs_nobody() -> None:
+    session = load(threads=1)
+    session.eval([1])
+    over = threading.Event()
+    problems: list[Exception] = []
+
+    def look() -> None:
+        while not over.is_set():
+            try:
+                session.top(1)
+            except Exception as error:
+                problems.append(error)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    n = sum(1 for _ in session.generate("Once", 100, seed=1, ignore_eos=True))
+    over.set()
+    looking.join()
+    assert n == 100 and not problems
+
+
 def test_two_generations_in_turn_are_told_so() -> None:
     session = load(threads=1)
     first = session.generate("Once", 10, temp=0)

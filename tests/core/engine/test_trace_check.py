@@ -28,6 +28,10 @@ def with_node(i: int, **fields: object) -> Trace:
     return with_graph(lambda graph: replace(graph, nodes=tuple(nodes)))
 
 
+def with_parts(*parts: tuple[int, int, int]) -> Trace:
+    return with_token(parts=parts)
+
+
 def with_token(**values: Any) -> Trace:
     return replace(BASE, tokens=(replace(BASE.tokens[0], **values), *BASE.tokens[1:]))
 
@@ -62,6 +66,8 @@ def test_true_traces_pass() -> None:
         (with_node(0, key=""), "node 0 of graph 0 has a key that is empty"),
         (with_node(0, parts=(), kinds=()), "node 0 of graph 0 has 0 parts and 0 kinds"),
         (with_node(0, kinds=("a", "b")), "1 parts and 2 kinds"),
+        (with_parts((0, 0, 0), (1, 0, 1)), r"reads 1 tokens, but its parts \[0, 1\]"),
+        (with_parts((0, 0, 1), (1, 0, 1)), r"reads 1 tokens, but its parts \[1, 1\]"),
         (with_node(0, parts=("a",) * 65, kinds=("a",) * 65), f"1 to {MAX_PARTS} of each can be"),
         (with_totals(replace(TOTAL, graph=1)), "there is no graph 1; there are 1"),
         (with_totals(replace(TOTAL, node=3)), "of node 3, outside of the graph's 3"),

@@ -122,8 +122,6 @@ def test_what_was_written_before_comes_before() -> None:
 @pytest.mark.parametrize("type", ["f32", "f16", "q8_0"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_of_rows_with_the_same_index_the_last_wins(type: str, packed: bool) -> None:
-    if packed and type == "q8_0":
-        return  # nobody can write into packed blocks
     rng = np.random.default_rng(0)
     indices = rng.integers(0, 5, 300)
     values = rng.integers(-9, 9, (2, 300, 64)).astype(np.float32)

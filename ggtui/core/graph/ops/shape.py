@@ -166,7 +166,8 @@ def set_rows(a: Tensor, b: Tensor, rows: Tensor) -> Tensor:
     """`a` (ne0, n, ne2, ne3), with the rows of `b` (f32 (ne0, m, ne2, ne3)) written at the i32 indices `rows` (m,
     c1, c2).
 
-    c1 and c2 may be 1, or divide ne2 and ne3. The result is `a`'s memory.
+    c1 and c2 may be 1, or divide ne2 and ne3. The result is `a`'s memory. A block of q8_0, as of keys and values, that
+    holds what is no number, or is too large for it, becomes no number; of other types of blocks that is an error.
     """
     need_f32("set_rows", b)
     need(rows.type is I32 and same_dim(rows.ne[0], b.ne[1]), "set_rows", "needs an i32 index a row", b, rows)

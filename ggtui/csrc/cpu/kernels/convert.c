@@ -53,7 +53,7 @@ void GG_KERNEL(quantize_q8_a)(int64_t n, gg_block_q8_a *y, const float *x) {
 /* As roundf does; v16_round takes halves to the even number. */
 static v16i round_away(v16 x) {
     v16 one = v16_copysign(v16_set1(1.0f), x), r = v16_from_i32(v16_round(x));
-    v16m half = v16_lt(v16_set1(0.4999999f), v16_mul(v16_sub(x, r), one));
+    v16m half = v16_lt(v16_set1(0x1.fffffep-2f), v16_mul(v16_sub(x, r), one));
     return v16_round(v16_select(half, v16_add(r, one), r));
 }
 

@@ -110,6 +110,24 @@ def test_what_does_not_fit_is_counted(capacity: int) -> None:
         assert all(r.start <= r.end <= r.done for r in records)
 
 
+def test_records_stay_whatever_becomes_of_later_runs() -> None:
+    """Also of one that was stopped, or whose records nobody took, as the last place of a block is filled."""
+    plan, pool = layer().plan(), Pool(2)
+    buffer = RecordBuffer(2, plan.n_steps)
+    taken: list[Records] = []
+    for i in range(3 * buffer.RUNS):
+        if i % 9 == 4 or buffer.c.n == buffer.RUNS - 1:
+            plan.stop()
+            with pytest.raises(GgtuiError, match="stopped"):
+                plan.run(pool, recorder=buffer)
+        plan.run(pool, recorder=buffer)
+        if i % 5:
+            taken.append(buffer.take())
+    makers: list[Any] = [records._table for records in taken]  # nobody has looked at them yet
+    assert len({(id(maker.args[0]), maker.args[2]) for maker in makers}) == len(taken), "two runs have one place"
+    assert all(len(records) == 2 * (plan.n_steps + 1) for records in taken)
+
+
 def test_recording_changes_no_result() -> None:
     x = Context().tensor(np.random.default_rng(1).standard_normal((9, 33), np.float32))
     y = ops.soft_max(ops.norm(x))
