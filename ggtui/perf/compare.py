@@ -24,7 +24,10 @@ WHOLE = "whole evaluation"
 JUDGED = 0.05  # of the work: nodes that take less are shown, and not judged
 _OTHER_PACE = 0.15  # by which probes of one machine differ anyway
 _GRAIN_NS = 15.0  # that short nodes differ by: clocks tick, and lines of the cache are here or there
-_FARTHER = 1.5  # times as long takes the way between threads whose cores are farther apart
+_FARTHER = (
+    1.5  # times as long takes the way between threads whose cores are farther apart, by the median of the records
+)
+_PROBED_FARTHER = 2.0  # and by single probes
 _FEW = 4  # repetitions, fewer than which say too little of how they differ
 _PIECES = 8  # of a run that was not repeated
 _NEIGHBOURS = 16  # evaluations that count as one where a light profile keeps only their sums
@@ -215,11 +218,14 @@ def moved(base: Trace, now: Trace) -> tuple[float, float] | None:
     """`handoff` of a Comparison: by the records, or of light profiles by the probes of a barrier, of now the most,
     since the threads may have moved between two of them."""
     before, after = (next((s.handoff for s in stages(t)), 0.0) for t in (base, now))
+    farther = _FARTHER
     if not before or not after:
-        if base.limits is None or now.limits is None or not base.limits.barrier_ns:
+        if base.limits is None or now.limits is None:
             return None
         before, after = base.limits.barrier_ns, max(now.limits.barrier_ns, now.limits.barrier_most_ns)
-    return (before, after) if max(after / before, before / after) > _FARTHER else None
+        farther = _PROBED_FARTHER
+    far = before > 0 and after > 0 and max(after / before, before / after) > farther
+    return (before, after) if far else None
 
 
 def _change(stage: str, key: str, base: Estimate, now: Estimate, compared: int, run_error: float) -> Change:

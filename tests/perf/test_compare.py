@@ -85,6 +85,16 @@ def test_longer_times_show_nothing_where_the_threads_meet_far_more_slowly() -> N
     assert not any(c.shown for c in (*found.whole, *found.changes))
 
 
+def test_probes_of_a_barrier_may_differ_and_may_say_nothing() -> None:
+    base, slower = measured(), measured({0: 1.5, 1: 1.5, 2: 1.5}, seed=1)
+    limits = base.limits
+    assert limits is not None
+    for ns in (0.0, 1.6 * limits.barrier_ns):
+        now = replace(slower, limits=replace(limits, barrier_ns=min(ns, limits.barrier_ns), barrier_most_ns=ns))
+        found = compare(base, now, 0.05)
+        assert found.handoff is None and [c.key for c in found.worse] == ["whole evaluation"]
+
+
 def handed_over_later(trace: Trace, ns: int) -> Trace:
     """The same, with so much more after each barrier until threads go on."""
     tokens = []
