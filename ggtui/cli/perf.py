@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 REGRESSION = 3
 TOP = 20
-ATTEMPTS = 3  # at measuring with the threads at the distance that they had in the base
+ATTEMPTS = 3  # at measuring what tells whether something changed
 UNCLEAR = 5  # nodes named of which nothing can be told
 
 
@@ -234,7 +234,7 @@ def _save_data(path: str, data: object) -> int:
 
 
 def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
-    from ggtui.perf.compare import moved, refuse, run_differences
+    from ggtui.perf.compare import refuse, run_differences, undecided
     from ggtui.perf.measure import made_up_prompt
     from ggtui.viz.progress import progress_bar
 
@@ -244,8 +244,8 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
     prompt = session.tokenizer.encode(args.prompt) if args.prompt else made_up_prompt(session, args.n_prompt)
     with progress_bar("measuring", quiet=args.quiet) as progress:
         trace = _measure(args, session, prompt, progress)
-        for _ in range(ATTEMPTS - 1):  # the system moves threads between near and far cores, mostly for seconds
-            if base is None or moved(base, trace) is None:
+        for _ in range(ATTEMPTS - 1):  # the machine changes its pace, and moves threads, mostly for seconds
+            if base is None or not undecided(base, trace, args.fail_above):
                 break
             trace = _measure(args, _session(args), prompt, progress)
     return trace

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from math import hypot, log, sqrt
 
 import numpy as np
@@ -19,6 +20,8 @@ from ggtui.perf.intervals import BUSY_ERROR, BUSY_WHOLE_ERROR, PACE_ERROR, RUN_E
 from ggtui.perf.scheduling import Floats
 from ggtui.perf.stage import STAGES, Stage, stages
 from ggtui.perf.table import rows
+
+_Blocks = list[NDArray[np.int64]]
 
 WHOLE = "whole evaluation"
 JUDGED = 0.05  # of the work: nodes that take less are shown, and not judged
@@ -153,38 +156,37 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
     if not force:
         refuse(differences(base, now))
     old_stages, now_stages = ({s.name: s for s in stages(t)} for t in (base, now))
-    both = [(old_stages[name], now_stages[name]) for name in STAGES if name in old_stages and name in now_stages]
-    tables = [(_estimates(old), _estimates(new)) for old, new in both]
-    judged = [_judged(old, new) for old, new in both]
-    n_nodes = sum(len(keys & old.keys() & new.keys()) for keys, (old, new) in zip(judged, tables, strict=True))
+    both = [_Pair.of(old_stages[n], now_stages[n]) for n in STAGES if n in old_stages and n in now_stages]
+    n_nodes = sum(len(pair.judged & pair.old.keys() & pair.new.keys()) for pair in both)
     n_judged = len(both) + n_nodes
-    n_all = max(sum(len(old.keys() & new.keys()) for old, new in tables), 1)
+    n_all = max(sum(len(pair.old.keys() & pair.new.keys()) for pair in both), 1)
     busy = max(t.run.others + t.run.stolen for t in (base, now))
-    handoff = moved(base, now)
-    placed = RUN_ERROR / sqrt(min(t.run.loads for t in (base, now)))
-    placed += abs(log(handoff[1] / handoff[0])) / 2 if handoff else 0.0
-    own_error = placed + BUSY_ERROR * busy
-    time_error, whole_error = hypot(own_error, PACE_ERROR), hypot(placed + BUSY_WHOLE_ERROR * busy, PACE_ERROR)
+    loads = min(t.run.loads for t in (base, now))
     whole, changes, largest, missing, new_keys = [], [], [], [], []
-    for (first, second), (old, new), keys in zip(both, tables, judged, strict=True):
-        name = first.name
+    for pair in both:
+        name, old, new = pair.first.name, pair.old, pair.new
+        placed = RUN_ERROR / sqrt(max(loads * pair.kept, 1.0))
+        placed += abs(log(pair.handoff[1] / pair.handoff[0])) / 2 if pair.handoff else 0.0
+        own_error = placed + BUSY_ERROR * busy
+        time_error, whole_error = hypot(own_error, PACE_ERROR), hypot(placed + BUSY_WHOLE_ERROR * busy, PACE_ERROR)
         missing += [f"{name} {key}" for key in old if key not in new]
         new_keys += [f"{name} {key}" for key in new if key not in old]
-        whole.append(_change(name, WHOLE, _whole(first), _whole(second), n_judged, whole_error))
+        whole.append(_change(name, WHOLE, *pair.whole, n_judged, whole_error))
         for key in (key for key in old if key in new):
-            compared = n_judged if key in keys else n_all
+            compared = n_judged if key in pair.judged else n_all
             grain = _GRAIN_NS / max(min(old[key].time.value, new[key].time.value), 1.0)
             to_others = ratio(old[key].to_others, new[key].to_others, compared, hypot(own_error, grain))
             change = _change(name, key, old[key].time, new[key].time, n_all, hypot(time_error, grain))
             changes.append(replace(change, to_others=to_others))
-            if key in keys:
+            if key in pair.judged:
                 largest.append(changes[-1])
     changes.sort(key=lambda c: (not c.shown, -abs(c.delta) if c.shown else -max(c.base, c.now)))
     above = float("inf") if fail_above is None else 1 + fail_above
-    paces = {old.name: _pace(old, new) for old, new in both}
+    paces = {pair.first.name: _pace(pair.first, pair.second) for pair in both}
     worse = tuple(c for c in [*whole, *largest] if _is_worse(c, above, paces[c.stage]))
     unclear = tuple(c for c in [*whole, *largest] if c not in worse and _may_be_worse(c, above))
     told = {name: pace for name, pace in paces.items() if pace != 1}
+    handoff = next((pair.handoff for pair in both if pair.handoff), None)
     return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told, handoff)
 
 
@@ -214,18 +216,68 @@ def _pace(base: Stage, now: Stage) -> float:
     return pace if pace > 1 + _OTHER_PACE else 1.0
 
 
-def moved(base: Trace, now: Trace) -> tuple[float, float] | None:
-    """`handoff` of a Comparison: by the records, or of light profiles by the probes of a barrier, of now the most,
-    since the threads may have moved between two of them."""
-    before, after = (next((s.handoff for s in stages(t)), 0.0) for t in (base, now))
-    farther = _FARTHER
-    if not before or not after:
-        if base.limits is None or now.limits is None:
-            return None
-        before, after = base.limits.barrier_ns, max(now.limits.barrier_ns, now.limits.barrier_most_ns)
-        farther = _PROBED_FARTHER
-    far = before > 0 and after > 0 and max(after / before, before / after) > farther
-    return (before, after) if far else None
+@dataclass(frozen=True)
+class _Pair:
+    """A stage in both traces, by the pieces of each in which the threads were as far apart as in the other's.
+
+    kept     what part of the pieces these are
+    handoff  as of a Comparison, where there are no such
+    """
+
+    first: Stage
+    second: Stage
+    old: dict[str, _Node]
+    new: dict[str, _Node]
+    whole: tuple[Estimate, Estimate]
+    judged: set[str]
+    kept: float
+    handoff: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, first: Stage, second: Stage) -> _Pair:
+        (a, b), handoff = _alike(first, second)
+        kept = min(len(a) / len(_blocks(first)), len(b) / len(_blocks(second)))
+        whole = _whole(first, a), _whole(second, b)
+        return cls(
+            first, second, _estimates(first, a), _estimates(second, b), whole, _judged(first, second), kept, handoff
+        )
+
+
+def undecided(base: Trace, now: Trace, fail_above: float | None = None) -> bool:
+    """Whether measuring again may tell what this did not: the threads ran on cores at another distance, or a node is
+    slower by its time to the others' and not by its own, so that either the node or the machine changed."""
+    found = compare(base, now, fail_above, force=True)
+    above = 1 + (fail_above or 0.0)
+    torn = (c.to_others for c in found.unclear if c.to_others)
+    return found.handoff is not None or any(r.value > above and r.low > 1 for r in torn)
+
+
+def _alike(first: Stage, second: Stage) -> tuple[tuple[_Blocks, _Blocks], tuple[float, float] | None]:
+    """The pieces of each in which the threads were equally far apart; all, and `handoff` of a Comparison, where there
+    are not enough. Of light profiles, which know no pieces, probes of a barrier tell: of now the most, since the
+    threads may have moved between two of them."""
+    blocks = _blocks(first), _blocks(second)
+    if first.handoffs is None or second.handoffs is None:
+        if first.limits is None or second.limits is None:
+            return blocks, None
+        probed = first.limits.barrier_ns, max(second.limits.barrier_ns, second.limits.barrier_most_ns)
+        far = min(probed) > 0 and max(probed) > _PROBED_FARTHER * min(probed)
+        return blocks, probed if far else None
+    old, new = _medians(first.handoffs, blocks[0]), _medians(second.handoffs, blocks[1])
+    # The distance that most pieces of both have: from that of one of them to _FARTHER times as much.
+    nearest = max((*old, *new), key=lambda ns: min(_at(old, ns).sum(), _at(new, ns).sum()))
+    a, b = (list(compress(*pair)) for pair in zip(blocks, (_at(old, nearest), _at(new, nearest)), strict=True))
+    if min(len(a), len(b)) < min(_FEW, len(old), len(new)):
+        return blocks, (float(np.median(old)), float(np.median(new)))
+    return (a, b), None
+
+
+def _medians(values: Floats, blocks: _Blocks) -> Floats:
+    return np.array([np.median(values[block]) for block in blocks])
+
+
+def _at(handoffs: Floats, ns: float) -> NDArray[np.bool_]:
+    return np.asarray((handoffs >= ns) & (handoffs <= _FARTHER * ns))
 
 
 def _change(stage: str, key: str, base: Estimate, now: Estimate, compared: int, run_error: float) -> Change:
@@ -236,9 +288,9 @@ def _judged(*both: Stage) -> set[str]:
     return {row.key for stage in both for row in rows(stage) if row.work_share >= JUDGED}
 
 
-def _whole(stage: Stage) -> Estimate:
+def _whole(stage: Stage, blocks: _Blocks) -> Estimate:
     alone = stage.alone[stage.typical]
-    return Estimate.of([float(alone[block].mean()) for block in _blocks(stage)])
+    return Estimate.of([float(alone[block].mean()) for block in blocks])
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +301,7 @@ class _Node:
     to_others: Estimate
 
 
-def _estimates(stage: Stage) -> dict[str, _Node]:
+def _estimates(stage: Stage, blocks: _Blocks) -> dict[str, _Node]:
     """Of each node the work of all threads, as the mean over them: how they share it differs from run to run."""
     work = stage.work.sum(axis=2).mean(axis=2)
     keys = [node.key or node.name for node in stage.graph.nodes]
@@ -260,7 +312,7 @@ def _estimates(stage: Stage) -> dict[str, _Node]:
         for key, ns, part in zip(keys, work[0].tolist(), _to_others(work)[0].tolist(), strict=True):
             found[key] = _Node(*(Estimate(value, errors[key], counts - 1) for value in (ns, part)))
         return found
-    means = np.stack([work[block].mean(axis=0) for block in _blocks(stage)])
+    means = np.stack([work[block].mean(axis=0) for block in blocks])
     columns = zip(keys, means.T.tolist(), _to_others(means).T.tolist(), strict=True)
     return {key: _Node(Estimate.of(times), Estimate.of(parts)) for key, times, parts in columns}
 
@@ -271,7 +323,7 @@ def _to_others(times: Floats) -> Floats:
     return np.asarray(np.divide(times, others, out=times.copy(), where=others > 0))
 
 
-def _blocks(stage: Stage) -> list[NDArray[np.int64]]:
+def _blocks(stage: Stage) -> _Blocks:
     """Numbers of typical evaluations in pieces that were measured apart: neighbours share the machine's mood, so that
     they don't count for themselves. A piece is a repetition, or where there are few of those, a part of the run."""
     n_past = np.array([t.n_past for t, typical in zip(stage.tokens, stage.typical.tolist(), strict=True) if typical])

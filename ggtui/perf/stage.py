@@ -78,8 +78,7 @@ class Stage:
 
     tokens   all of them; times: of each, see Times. Of a light profile there is one "evaluation", the mean over the
              typical ones, and `light` has the deviation, least and most of the work (nodes, parts, threads)
-    handoff  nanoseconds from the last thread's coming to a barrier until another one went on, half of the times: how
-             far apart the threads' cores are; 0 where that is not known
+    late     of each wait (evaluations, nodes, parts, threads) the nanoseconds after the last thread had come
     """
 
     name: str
@@ -89,7 +88,7 @@ class Stage:
     limits: Limits | None
     dropped: int = 0  # records that there was no room for, of evaluations that are left out
     light: tuple[Floats, Floats, Floats] | None = None
-    handoff: float = 0.0
+    late: Floats | None = None
 
     @cached_property
     def alone(self) -> Floats:
@@ -221,6 +220,19 @@ class Stage:
         call = np.maximum(np.mean([t.eval_ns for t in self.tokens]) - means.sum(axis=1), 0.0)
         return tuple(ThreadTime(*row) for row in np.column_stack((means, call)).tolist())
 
+    @cached_property
+    def handoffs(self) -> Floats | None:
+        """Nanoseconds (typical evaluations,) from the last thread's coming to a barrier until another one went on, half
+        of the times: how far apart the threads' cores are. None where that is not known."""
+        if self.late is None or self.graph.threads == 1:
+            return None
+        late = self.of_typical(self.late)
+        flat = np.sort(late.reshape(len(late), -1), axis=1)
+        n_zeros = (flat <= 0).sum(axis=1)
+        middle = np.minimum((n_zeros + flat.shape[1]) // 2, flat.shape[1] - 1)
+        found = flat[np.arange(len(flat)), middle]
+        return np.asarray(found) if found.all() else None
+
     def part(self, name: str) -> float:
         """What part of the threads' time goes into one of ThreadTime's."""
         total = sum(t.total for t in self.threads)
@@ -249,9 +261,8 @@ def stages(trace: Trace) -> tuple[Stage, ...]:
         if whole:
             dropped = sum(t.dropped for t in tokens)
             times, late = _arrays(graph, whole)
-            handoff = float(np.median(late[late > 0])) if graph.threads > 1 and (late > 0).any() else 0.0
             times = settle(graph, whole, times, late, said)
-            found.append(Stage(name, graph, whole, times, trace.limits, dropped, handoff=handoff))
+            found.append(Stage(name, graph, whole, times, trace.limits, dropped, late=late))
             continue
         totals = [t for t in trace.totals if t.graph == index]
         if totals:

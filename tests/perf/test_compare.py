@@ -11,7 +11,7 @@ from made_up import GRAPH, trace
 
 from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import NodeTotal, Records, Trace
-from ggtui.perf.compare import compare, differences
+from ggtui.perf.compare import compare, differences, undecided
 
 
 def measured(node_scale: dict[int, float] | None = None, *, seed: int = 0, noise: float = 0.01, n: int = 10) -> Trace:
@@ -95,10 +95,11 @@ def test_probes_of_a_barrier_may_differ_and_may_say_nothing() -> None:
         assert found.handoff is None and [c.key for c in found.worse] == ["whole evaluation"]
 
 
-def handed_over_later(trace: Trace, ns: int) -> Trace:
-    """The same, with so much more after each barrier until threads go on."""
+def handed_over_later(trace: Trace, *each: int) -> Trace:
+    """The same, with so much more after each barrier until threads go on: in the first part of the run, in the next."""
     tokens = []
-    for token in trace.tokens:
+    for i, token in enumerate(trace.tokens):
+        ns = each[i * len(each) // len(trace.tokens)]
         table = Records.of(token.records).table.copy()
         table[table[:, 5] > table[:, 4], 5] += ns
         tokens.append(replace(token, records=Records(table)))
@@ -112,6 +113,33 @@ def test_records_tell_how_far_apart_the_threads_are() -> None:
     found = compare(near, far, 0.05)
     assert found.handoff == (100, 300) and not found.worse and not any(c.shown for c in found.changes)
     assert compare(far, near, 0.05).handoff == (300, 100)
+    assert undecided(near, far) and undecided(far, near) and not undecided(near, as_near)
+
+
+def test_of_threads_that_were_moved_meanwhile_only_equal_distances_are_compared() -> None:
+    """Where they were far apart all took twice as long; that is no change, and does not hide one."""
+
+    def part_moved(node_scale: dict[int, float] | None, first: int, then: int, seed: int) -> Trace:
+        halves = [measured(node_scale, seed=seed), measured(node_scale, seed=seed + 1)]
+        slow = {node: 2 * (node_scale or {}).get(node, 1.0) for node in range(3)}
+        for half, ns in enumerate((first, then)):
+            if ns > 100:
+                halves[half] = measured(slow, seed=seed + half)
+        both = replace(halves[0], tokens=halves[0].tokens + halves[1].tokens)
+        return handed_over_later(both, first, then)
+
+    base = part_moved(None, 100, 400, seed=0)
+    for first, then in ((100, 400), (400, 100), (100, 100), (400, 400)):
+        equal = compare(base, part_moved(None, first, then, seed=10), 0.05)
+        assert equal.handoff is None and not any(c.shown for c in (*equal.whole, *equal.changes))
+        assert "output" in [c.key for c in compare(base, part_moved({2: 1.2}, first, then, seed=10), 0.05).worse]
+
+
+def test_a_node_slower_to_the_others_alone_is_measured_again() -> None:
+    """Either the machine became faster and the node slower, or all others faster."""
+    base, torn = measured(noise=0.001), measured({0: 0.9, 1: 0.9}, noise=0.001, seed=1)
+    assert not compare(base, torn, 0.05).worse and undecided(base, torn, 0.05) and not undecided(base, torn, 0.2)
+    assert not undecided(base, measured({2: 1.2}, seed=1), 0.05) and not undecided(base, torn)
 
 
 def test_busy_programs_make_whole_evaluations_unclear() -> None:
