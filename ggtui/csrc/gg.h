@@ -13,7 +13,7 @@
 
 #define GG_MAX_DIMS 4
 #define GG_MAX_SRC 6
-#define GG_MAX_PARAMS 12
+#define GG_MAX_PARAMS 14
 #define GG_TILE 32
 #define GG_PAGE 64 /* positions of keys and values that lie together */
 

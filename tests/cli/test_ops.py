@@ -29,7 +29,7 @@ def test_every_op_is_listed_in_80_columns(ggtui: Run, monkeypatch: pytest.Monkey
 def test_one_op(ggtui: Run) -> None:
     _, out, _ = ggtui("ops", "--op", "rope")
     assert out.startswith("rope(a, positions, n_dims=None, mode='normal', ")
-    assert "freq_factors  f32 (n_dims/2)" in out and "positions: i32" in out
+    assert "freq_factors  f32 (pairs)" in out and "positions: i32" in out
 
 
 def test_json(ggtui: Run) -> None:

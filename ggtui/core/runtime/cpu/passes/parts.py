@@ -1,4 +1,4 @@
-"""Nodes whose operands have names: products, norms and roundings, alone or joined with what follows them."""
+"""Nodes whose operands have names: products, norms, roundings and angles, alone or joined with what follows them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,20 @@ class Rounding:
         return (self.norm, self.eps)
 
 
-Parts = Product | Norm | Rounding
+@dataclass(frozen=True, slots=True)
+class Angles:
+    """By what ropes turn at each position; factors: of each pair, or None."""
+
+    positions: Tensor
+    factors: Tensor | None
+    params: tuple[Param, ...]
+
+    @property
+    def src(self) -> tuple[Tensor | None, ...]:
+        return (self.positions, self.factors)
+
+
+Parts = Product | Norm | Rounding | Angles
 
 
 @dataclass(frozen=True, eq=False)
