@@ -11,7 +11,7 @@ from ggtui.core.errors import ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models import architecture
-from ggtui.core.models.base import Inputs, ModelGraph, check_tensors
+from ggtui.core.models.base import Inputs, ModelGraph, Placed
 from ggtui.core.models.loading import Packing, place_weights
 from ggtui.core.models.store import KeysValues, Store
 from ggtui.core.runtime.context import Context
@@ -46,12 +46,11 @@ class Model:
         arch = architecture(file)
         h: Any = arch.hparams(file)
         self.path, self.hparams = file.path, h
-        specs = arch.tensors(h)
-        check_tensors(file, specs)
+        specs = arch.specs(h, file)
         self.layers: tuple[KeysValues, ...] = tuple(arch.layers(h))
         self.metadata = {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)}
         self.weights: dict[str, Tensor] = place_weights(file, specs, Context(huge_pages=True), self.device.layout)
-        self.graph: Callable[[Store, Inputs], ModelGraph] = partial(arch.build, h, self.weights)
+        self.graph: Callable[[Store, Inputs], ModelGraph] = partial(arch.build, h, Placed(self.weights))
         with Packing(file, self.weights, usable_cores() if threads is None else threads) as packing:  # mostly in C
             self.tokenizer = vocabulary(file.metadata, file.path)
             if self.tokenizer.n_vocab > h.n_vocab:

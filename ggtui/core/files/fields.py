@@ -81,6 +81,19 @@ class Fields:
             self._refuse(key, f"is {shown(value)}, not a number between 0 and 1")
         return value
 
+    def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        """A number above `low`, or the default, and up to `high`."""
+        value = self._get(key, default)
+        if type(value) not in (int, float) or not (low < value <= high or value == default):
+            self._refuse(key, f"is {shown(value)}, not a number above {low:g} and up to {high:g}")
+        return float(value)
+
+    def flag(self, key: str, default: bool | None = None) -> bool:
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            self._refuse(key, f"is {shown(value)}, not true or false")
+        return value
+
     def texts(self, key: str, default: Sequence[str] | None = None) -> Sequence[str]:
         """A list of texts, as the file has it."""
         value = self._get(key, default)

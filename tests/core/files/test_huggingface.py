@@ -19,8 +19,7 @@ from safetensors.numpy import load_file, save_file
 from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.huggingface import HuggingFaceFile
-from ggtui.core.models import architecture
-from ggtui.core.models.base import check_tensors
+from ggtui.core.models import check_model
 from ggtui.core.runtime.reference.quants import dequantize
 
 NAMES = {
@@ -67,8 +66,7 @@ def test_metadata(folder: Path) -> None:
 
 def test_the_model_fits_the_architecture(folder: Path) -> None:
     with open_model(folder) as file:
-        arch = architecture(file)
-        check_tensors(file, arch.tensors(arch.hparams(file)))
+        check_model(file)
 
 
 @pytest.mark.parametrize("prefix", ["", "transformer."])
