@@ -37,7 +37,7 @@ class Blocks:
 
     def norm(self, name: str, x: Tensor) -> Tensor:
         """Each row brought to one size, times the weight, plus the bias."""
-        y = named(f"{name}.norm", self._norm(x, self.h.eps))
+        y = named(name, self._norm(x, self.h.eps))
         y = named(f"{name}.scaled", ops.mul(y, vector(self.w, f"{name}.weight", x.ne[0])))
         return self._biased(name, y)
 

@@ -76,9 +76,9 @@ def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
     g = ModelGraph()
 
     def layer_norm(name: str, x: Tensor) -> Tensor:
-        x = named(f"{name}.norm", ops.norm(x, h.eps))
+        x = named(name, ops.norm(x, h.eps))
         x = named(f"{name}.scaled", ops.mul(x, vector(w, f"{name}.weight", h.n_embd)))
-        return named(name, ops.add(x, vector(w, f"{name}.bias", h.n_embd)))
+        return named(f"{name}.biased", ops.add(x, vector(w, f"{name}.bias", h.n_embd)))
 
     def linear(name: str, x: Tensor, n_out: int) -> Tensor:
         x = named(name, ops.mul_mat(matrix(w, f"{name}.weight", x.ne[0], n_out), x))

@@ -87,15 +87,21 @@ def schedule(dag: Dag) -> CpuDag:
 
 
 def _by_every_thread(dag: Dag) -> set[Node]:
-    """Norms, roundings and angles of one row that all threads read whole, whoever reads it."""
+    """Norms, roundings and angles of one row, and heads of one token that turn, where every reader wants all of it, or
+    is made by every thread itself: to make it again takes less time than a barrier."""
     stay = dag.must_stay()
-    wanted = {s.root for node in dag.nodes for i, s in enumerate(node.src) if s is not None and not _reads_all(node, i)}
+    shared: set[Tensor] = set()  # roots of what a thread reads only a part of
+    heads: set[Tensor] = set()
     every = set()
-    for node in dag.nodes:
-        made = isinstance(node, Joined) and not _is_product(node)
-        one = node.dst.n_rows == 1 and not any(isinstance(n, Dim) for n in node.dst.ne)
-        if made and one and node.dst.view_src is None and node.dst not in stay | wanted:
+    for node in reversed(dag.nodes):
+        turned = node.op == "rope" or node.dst in heads
+        one = all(n == 1 and not isinstance(n, Dim) for n in node.dst.ne[2 if turned else 1 :])
+        small = isinstance(node, Joined) and not _is_product(node) and node.dst not in shared
+        if one and (small or node.op == "rope") and node.dst.view_src is None and node.dst not in stay:
             every.add(node)
+            heads |= {s for s in node.src[:1] if s is not None and turned}
+            continue
+        shared |= {s.root for i, s in enumerate(node.src) if s is not None and not _reads_all(node, i)}
     return every
 
 
