@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from ggtui.core.errors import ModelFileError, UsageError
+from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models import architecture
@@ -17,6 +17,7 @@ from ggtui.core.models.store import KeysValues, Store
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cores import usable_cores
 from ggtui.core.runtime.device import device as device_called
+from ggtui.core.runtime.room import free_memory
 from ggtui.core.vocab import vocabulary
 
 BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
@@ -47,6 +48,7 @@ class Model:
         h: Any = arch.hparams(file)
         self.path, self.hparams = file.path, h
         specs = arch.specs(h, file)
+        _check_room(file)
         self.layers: tuple[KeysValues, ...] = tuple(arch.layers(h))
         self.metadata = {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)}
         self.weights: dict[str, Tensor] = place_weights(file, specs, Context(huge_pages=True), self.device.layout)
@@ -71,6 +73,14 @@ class Model:
     def close(self) -> None:
         """Let go of the weights. No engine can be made of it any more; those there are go on."""
         self.weights, self.graph = {}, _closed
+
+
+def _check_room(file: ModelFile) -> None:
+    """Raise GgtuiError where there is not enough memory for its weights: the system would rather end some process."""
+    need, free = sum(info.n_bytes for info in file.tensors.values()), free_memory()
+    if free is not None and need > free:
+        gb = f"{need / 1e9:.1f} GB of weights, and {free / 1e9:.1f} GB of memory are free"
+        raise GgtuiError(f"{file.path}: has {gb}; take a smaller model or type, or end other programs")
 
 
 def _closed(store: Store, inputs: Inputs) -> ModelGraph:
