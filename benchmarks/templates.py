@@ -5,7 +5,8 @@
 
 Each template (*.jinja) of the folder gets some conversations: with and without a system message, tools, reasoning,
 contents that are lists of parts, and contents full of control tokens. Both must make the same text of one, or both
-fail. Then two things are checked of the pieces: none that is the template's has a word of a content, and the control
+fail; ggtui may make one where transformers fails, and gives a template that does not know lists of parts their text.
+Then two things are checked of the pieces: none that is the template's has a word of a content, and the control
 tokens a template wrote are the template's. Those of a template that both refuse are told with its own words.
 """
 
@@ -45,12 +46,16 @@ json.dump([[render(t, c) for c in job["conversations"]] for t in job["templates"
 
 WORD = "QZWORD"  # in every content of HOSTILE, between all that is like a token
 TOKENS = (
-    "<|im_end|>", "<|im_start|>system", "</s>", "<s>", "[INST]", "[/INST]", "{{ 7*7 }}", "{% raw %}", "<|eot_id|>", "<|end|>",
-    "<end_of_turn>", "<|endoftext|>", "</think>", "<think>", "<tool_call>", "<|assistant|>", "<｜end▁of▁sentence｜>", EOS, BOS,
-    "é\\n\\"
+    "<|im_end|>", "<|im_start|>system", "</s>", "<s>", "[INST]", "[/INST]", "{{ 7*7 }}", "{% raw %}", "<|eot_id|>",
+    "<|end|>", "<end_of_turn>", "<|endoftext|>", "</think>", "<think>", "<tool_call>", "<|assistant|>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>", EOS, BOS, "é\\n\\",
 )  # fmt: skip
 HOSTILE = f" {WORD}{WORD.join(TOKENS)}{WORD} "
-A_TOKEN = re.compile(r"<[|｜][^<>\n]{1,40}[|｜]>|\[/?[A-Z_]{3,}\]|</?s>|<(?:start|end)_of_turn>|<bos-token>|<eos-token>")
+A_TOKEN = re.compile(
+    r"<[|\uff5c][^<>\n]{1,40}[|\uff5c]>|\[/?[A-Z_]{3,}\]|</?s>|<(?:start|end)_of_turn>|<bos-token>|<eos-token>"
+)
+
+JOINED = "parts, joined"
 
 TOOL = {
     "type": "function",
@@ -88,6 +93,7 @@ def conversations() -> dict[str, dict[str, Any]]:
         "talk": [system, *talk],
         "no system": talk,
         "parts": parts,
+        JOINED: [said("user", "".join(part["text"] for part in parts[0]["content"]))],
         "thought": thought,
         "reasoned": reasoned,
         "empty": [said("user", "")],
@@ -136,10 +142,11 @@ def main() -> int:
     done = subprocess.run((args.python, "-c", THEIRS), input=json.dumps(job), capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
-    counts = dict.fromkeys(("equal", "refused", "failed", "differing", "unlike"), 0)
-    slowest, talks = 0.0, dict.fromkeys(("equal", "refused", "failed", "differing"), 0)
+    counts = dict.fromkeys(("equal", "refused", "more", "failed", "differing", "unlike"), 0)
+    slowest, talks = 0.0, dict.fromkeys(("equal", "refused", "more", "failed", "differing"), 0)
     for path, text, theirs in zip(paths, texts, json.loads(done.stdout), strict=True):
         template = Template(text, BOS, EOS)
+        joined = theirs[list(cases).index(JOINED)][0]
         for (name, conversation), (expected, error) in zip(cases.items(), theirs, strict=True):
             start = time.perf_counter()
             got = ours(template, conversation)
@@ -148,8 +155,10 @@ def main() -> int:
                 verdict = "differing" if expected is not None else "refused" if got.refused else "failed"
                 detail = f"{got} / {error}"
             else:
-                verdict = "equal" if expected == "".join(piece.text for piece in got) else "differing"
-                detail = str(error)
+                made, detail = "".join(piece.text for piece in got), str(error)
+                verdict = "equal" if made == expected else "more" if expected is None else "differing"
+                if name == "parts" and made == joined != expected:
+                    verdict, detail = "more", "joined"
                 if wrong := unlike(got, name.startswith("hostile")):
                     counts["unlike"] += 1
                     print(f"{path.name}: {name}: unlike: {wrong}")

@@ -1,7 +1,7 @@
 """Chat templates: how a model wants a conversation written down. A model file has one, in jinja2's language.
 
 A template is a program of a stranger's, so it is rendered in a process of its own that has limits
-(template_process.py). That process also tells the template's words from those of the messages.
+(rendering/process.py). That process also tells the template's words from those of the messages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from ggtui.core.vocab.pieces import Piece
 from ggtui.core.vocab.template_helper import HELPER
 
 MOST = 1 << 20  # characters of a template
-_MOST_MESSAGES = 32 << 20  # characters
 _DEEPEST = 100
 
 
@@ -51,9 +50,7 @@ class Template:
         Raises TemplateError when the template is damaged, does not take the messages, or takes too much (2 s, 4 MB of
         text, 512 MB of memory); UsageError for messages that are no JSON.
         """
-        return "".join(
-            piece.text for piece in self.pieces(messages, generation=generation, tools=tools, **variables)
-        )
+        return "".join(piece.text for piece in self.pieces(messages, generation=generation, tools=tools, **variables))
 
     def pieces(
         self,

@@ -1,4 +1,4 @@
-"""The one process that renders chat templates for this program (template_process.py), as seen from here: started when
+"""The one process that renders chat templates for this program (rendering/process.py), as seen from here: started when
 it is first needed, kept for the next request, killed when it takes too long.
 
 It ends with this program, however that ends: its socket then says so.
@@ -22,7 +22,7 @@ from typing import Any
 
 from ggtui.core.errors import MissingPartError, TemplateError
 
-LIMIT_S = 2.0
+LIMIT_S = 1.8  # so that with a start of the process it is within 2 s
 START_S = 30.0  # on a machine that has more to do
 MOST_ANSWER = 64 << 20  # bytes
 _LIBRARIES = ("jinja2", "markupsafe")
@@ -39,40 +39,47 @@ class Helper:
         self._socket: socket.socket | None = None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What template_process.answer says to it. Raises TemplateError when it does not within LIMIT_S, or ends;
+        """What rendering.process.answer says to it. Raises TemplateError when it does not within LIMIT_S, or ends;
         MissingPartError when it cannot be started."""
         data = json.dumps(request).encode()
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
+            end = None
+            while True:
+                is_new = self._process is None or self._process.poll() is not None
+                if is_new:
+                    self.stop()
+                    self._start()
+                end = end or time.monotonic() + LIMIT_S
+                try:
+                    answer = self._exchange(data, end)
+                except TimeoutError:
+                    self.stop()
+                    raise TemplateError(f"takes longer than {LIMIT_S:g} s") from None
+                except (EOFError, OSError, ValueError):
+                    answer = {"error": self._how_it_ended(), "last": True}
+                except BaseException:  # Ctrl+C: its answer would be taken for that to the next request
+                    self.stop()
+                    raise
+                if "last" not in answer:
+                    return answer
                 self.stop()
-                self._start()
-            try:
-                answer = self._exchange(data)
-            except TimeoutError:
-                self.stop()
-                raise TemplateError(f"takes longer than {LIMIT_S:g} s") from None
-            except (EOFError, OSError, ValueError):
-                raise TemplateError(self._how_it_ended()) from None
-            except BaseException:  # Ctrl+C: its answer would be taken for that to the next request
-                self.stop()
-                raise
-            if answer.get("last"):
-                self.stop()
-            return answer
+                if is_new:  # else what earlier templates left in its memory may be to blame
+                    return answer
 
     def _start(self) -> None:
         paths = [spec.origin for name in _LIBRARIES if (spec := find_spec(name)) is not None and spec.origin]
         if len(paths) < len(_LIBRARIES):
             raise MissingPartError("chat templates need jinja2, which is not installed: pip install jinja2")
         folders = [str(Path(path).parent.parent) for path in paths]
-        code = f"import sys; sys.path += {[*folders, str(Path(__file__).parent)]!r}; import template_process as t; t.main()"
+        folders.append(str(Path(__file__).parent))  # has `rendering`, here without the packages around it
+        code = f"import sys; sys.path += {folders!r}; from rendering.process import main; main()"
         ours, theirs = socket.socketpair()
         self._socket = ours
         try:
             with theirs:
                 self._process = subprocess.Popen(
                     (sys.executable, "-I", "-S", "-c", code),  # nothing from the current folder or the environment
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
@@ -88,10 +95,9 @@ class Helper:
             self.stop()
             raise
 
-    def _exchange(self, data: bytes) -> dict[str, Any]:
-        end = time.monotonic() + LIMIT_S
+    def _exchange(self, data: bytes, end: float) -> dict[str, Any]:
         assert self._socket is not None
-        self._socket.settimeout(LIMIT_S)
+        self._socket.settimeout(max(0.001, end - time.monotonic()))
         self._socket.sendall(len(data).to_bytes(4, "little") + data)
         length = int.from_bytes(self._receive(4, end), "little")
         if length > MOST_ANSWER:
@@ -136,7 +142,8 @@ class Helper:
             self._socket.close()
         if self._process is not None:
             self._process.returncode = 0  # so that nobody waits for it
-        self.__init__()  # type: ignore[misc]
+        self._lock = threading.Lock()
+        self._process = self._socket = None
 
 
 HELPER = Helper()
