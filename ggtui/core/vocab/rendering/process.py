@@ -59,7 +59,6 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     variables = {name: _variable(name, value) for name, value in request["variables"].items()}
     context = template.new_context({**variables, "messages": [_message(m) for m in request["messages"]]})
     parts, size = [], 0
-    assert template.root_render_func is not None
     for part in template.root_render_func(context):
         size += len(part)
         if size > MOST_OUTPUT:
@@ -99,7 +98,9 @@ def _is_parts(content: object) -> bool:
 
 def _joined(message: dict[str, Any]) -> dict[str, Any]:
     content = message.get("content")
-    return {**message, "content": "".join(part["text"] for part in content)} if _is_parts(content) else message
+    if not isinstance(content, list) or not _is_parts(content):
+        return message
+    return {**message, "content": "".join(part["text"] for part in content)}
 
 
 def _shows_parts(text: str, messages: list[dict[str, Any]]) -> bool:

@@ -1,8 +1,8 @@
 """Strings that know who wrote them.
 
 Each string that stands in a template is a `Written`, which remembers which of its characters are the template's own;
-all others are plain str. Joining, cutting and stripping keep that, and whatever loses it makes plain text. So a message's
-words can never be taken for the template's, and a template sees its strings behave as ever.
+all others are plain str. Joining, cutting and stripping keep that, and whatever loses it makes plain text. So a
+message's words can never be taken for the template's, and a template sees its strings behave as ever.
 """
 
 from __future__ import annotations
@@ -92,12 +92,10 @@ class Written(str):
         return concat(out)
 
     def join(self, texts: Iterable[str], /) -> str:
-        out: list[str] = []
-        for text in texts:
-            if not isinstance(text, str):
-                return super().join((*out, text))  # says what is wrong
-            out += (self, text) if out else ("", text)
-        return concat(out)
+        texts = list(texts)
+        if not all(isinstance(text, str) for text in texts):
+            return super().join(texts)  # says which is not
+        return concat(text for at, words in enumerate(texts) for text in ((self, words) if at else (words,)))
 
     def upper(self) -> str:
         return _cased(self, super().upper())
@@ -140,7 +138,7 @@ def concat(texts: Iterable[str]) -> str:
 
 
 def part(text: Written, start: int, stop: int) -> str:
-    cut = ((max(a, start) - start, min(b, stop) - start) for a, b in text._spans if a < stop and b > start)
+    cut = ((max(a, start) - start, min(b, stop) - start) for a, b in text._spans if max(a, start) < min(b, stop))
     return Written(str.__getitem__(text, slice(start, stop)), tuple(cut))
 
 
