@@ -38,6 +38,7 @@ HOMES = {
     "prompt_toolkit": ("viz.repl",),
     "graphviz": ("viz.dot",),
     "tiktoken": ("core.vocab.bpe",),
+    "jinja2": ("core.vocab.rendering",),
     "cffi": ("core.runtime.cpu.native", "csrc.build_ffi"),
     "_cffi_backend": ("core.runtime.cpu.native",),
     "ggtui._native": ("core.runtime.cpu.native",),
@@ -237,6 +238,7 @@ def test_imports_of_ggtui() -> None:
         ("viz.tables", "import prompt_toolkit", "which only viz.repl may"),
         ("viz.tui.app", "from graphviz import Digraph", "which only viz.dot may"),
         ("core.engine.session", "import tiktoken", "which only core.vocab.bpe may"),
+        ("core.vocab.template", "import jinja2", "which only core.vocab.rendering may"),
         (
             "core.runtime.cpu.plan",
             "from ggtui import _native",
