@@ -50,7 +50,7 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def _encode_plain(self, text: str, first: bool) -> list[int]:
-        """The tokens of a text that names none, and is valid Unicode. `first`: nothing or a named token is before it."""
+        """The tokens of a valid text that names none. `first`: nothing or a named token is before it."""
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """The tokens of `text`.

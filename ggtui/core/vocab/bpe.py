@@ -40,6 +40,7 @@ __all__ = [
     "UNKNOWN", "UNUSED", "USER_DEFINED", "TokenStream", "Tokenizer", "printable",
 ]  # fmt: skip
 
+_NEVER_IN_TEXT = {0xC0, 0xC1, *range(0xF5, 0x100)}  # bytes that UTF-8 does not have
 _MAX_CACHED, _MAX_CACHED_PIECE = 1 << 16, 64  # pieces, and characters of one
 
 
@@ -75,22 +76,29 @@ class Tokenizer(Vocabulary):
         parts = Parts(own, merges)
         said = Said(bos, eos) if said is None else said
         roles = own.roles(said, parts.unmade, rule.add_bos)
-        if parts.missing:
-            n, some = len(parts.missing), ", ".join(f"0x{byte:02X}" for byte in parts.missing[:3])
-            notes = [*notes, f"{path}: {n} bytes have no token ({some} ...); characters of text that take them are lost"]
+        lost = [bytes([byte]) for byte in parts.missing]
+        if in_text := [f"0x{byte:02X}" for byte in parts.missing if byte not in _NEVER_IN_TEXT]:
+            some = ", ".join(in_text[:3]) + " ..." * (len(in_text) > 3)
+            notes = [*notes, f"{path}: {some} have no token; characters whose UTF-8 has these bytes are lost"]
         super().__init__(roles, notes)
         self._bytes, self._byte_ends, self._others = parts.bytes, parts.ends.data, parts.others
-        ids = parts.ranked
-        self._n_ranked = len(ids) if parts.missing else None  # what ranks behind it stands for no token
-        self._ids = None if np.array_equal(ids, np.arange(len(ids))) else ids.tolist()  # None: the ranks are the ids
         raw = list(map(BytesIO(self._bytes).read, np.diff(parts.ends).tolist()))
-        ranked = list(map(raw.__getitem__, ids.tolist()))
-        self._merger = Merger([*ranked, *(bytes([byte]) for byte in parts.missing)], rule.splits[-1])
-        self._splitter = Splitter(rule.splits)
+        ids = parts.ranked.tolist()
+        ranked = list(map(raw.__getitem__, ids))
         control = set(roles.control.values())
-        # What no merge makes, but is a token where it is a whole piece. tiktoken knows only what is merged.
-        never = control | parts.others.keys()
-        self._whole = {raw[id]: [id] for id in parts.unmade if id not in never} if rule.ignore_merges else {}
+        unmade = [id for id in parts.unmade if id not in control and id not in parts.others]
+        if unmade:  # some merges are missing, so what later ones make may be out of reach
+            self._merger, reached = Merger.of_reached([*ranked, *lost], rule.splits[-1])
+            left = set(reached)
+            unmade += [id for id, token in zip(ids, ranked, strict=True) if token not in left]
+            ids = [id for id, token in zip(ids, ranked, strict=True) if token in left]
+        else:
+            self._merger = Merger([*ranked, *lost], rule.splits[-1])
+        self._ids = None if ids == list(range(len(ids))) else ids  # None: the ranks are the ids
+        self._n_ranked = len(ids) if lost else None  # ranks from there on stand for bytes without a token
+        # What is a token only where it is a whole piece
+        self._whole = {raw[id]: [id] for id in unmade} if rule.ignore_merges else {}
+        self._splitter = Splitter(rule.splits)
         self._by_piece = len(rule.splits) > 1 or bool(self._whole)
         self._cache: dict[str, list[int]] = {}
 
@@ -99,9 +107,7 @@ class Tokenizer(Vocabulary):
         """From GGUF's `tokenizer.ggml.*` keys. pre: the rule of splitting, whatever the file says. Raises
         ModelFileError, in the name of `path`, for damaged ones."""
         fields, key = Fields.of(metadata, path), "tokenizer.ggml.{}".format
-        notes = []
-        if pre is None and key("pre") not in fields:
-            notes.append(f"{path}: {key('pre')} is missing; text is split by the rule \"default\", maybe not as in training")
+        guess = f'{path}: {key("pre")} is missing; text is split by the rule "default", maybe not as in training'
         return cls(
             fields.texts(key("tokens")),
             fields.texts(key("merges"), []),
@@ -109,7 +115,7 @@ class Tokenizer(Vocabulary):
             pre=fields.text(key("pre"), "default") if pre is None else pre,
             path=path,
             said=Said.of(metadata, path),
-            notes=notes,
+            notes=[guess] if pre is None and key("pre") not in fields else [],
         )
 
     @property

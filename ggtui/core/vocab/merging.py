@@ -24,6 +24,14 @@ class Merger:
         self._encoding = tiktoken.Encoding("ggtui", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
         ranks.clear()  # it has its own by now, and holds on to these
 
+    @classmethod
+    def of_reached(cls, tokens: Sequence[bytes], pattern: str) -> tuple[Merger, list[bytes]]:
+        """One without the tokens that merging never comes to, which as a whole piece would be that token; and those
+        that are left. A byte 0xFF, which is in no text, keeps it from taking them as whole pieces."""
+        merger = cls(tokens, pattern)
+        reached = [token for token in tokens if len(merger.ranks_of_piece(token + b"\xff")) == 2]
+        return (merger if len(reached) == len(tokens) else cls(reached, pattern)), reached
+
     def ranks(self, text: str) -> list[int]:
         """The ranks of the tokens of a text that has no `long_run`."""
         return self._encoding.encode_ordinary(text)
@@ -35,6 +43,4 @@ class Merger:
 
 def long_run(text: str) -> bool:
     """Whether it has more white space in a row than tiktoken's matcher can split."""
-    return len(text) > _LONG_RUN and any(
-        run.end() - run.start() > _LONG_RUN for run in _WHITE_SPACE.finditer(text)
-    )
+    return len(text) > _LONG_RUN and any(run.end() - run.start() > _LONG_RUN for run in _WHITE_SPACE.finditer(text))

@@ -23,6 +23,9 @@ class Splitter:
 
 def _split(split: regex.Pattern[str], pieces: Iterable[str]) -> Iterator[str]:
     for piece in pieces:
+        if len(piece) == 1:
+            yield piece
+            continue
         at = 0
         for match in split.finditer(piece):
             start, end = match.span()

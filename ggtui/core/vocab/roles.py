@@ -12,14 +12,23 @@ import numpy.typing as npt
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files.fields import Fields, are_texts, shown
-from ggtui.core.vocab.kinds import CONTROL, KINDS, MAX_SPECIAL, MAX_SPECIAL_TEXT, MAX_TOKENS, NORMAL, UNKNOWN, USER_DEFINED
+from ggtui.core.vocab.kinds import (
+    CONTROL,
+    KINDS,
+    MAX_SPECIAL,
+    MAX_SPECIAL_TEXT,
+    MAX_TOKENS,
+    NORMAL,
+    UNKNOWN,
+    USER_DEFINED,
+)
 
 # Names of tokens that end a text or a turn. Files often say only which is eos. </s> is none of them: in some
 # vocabularies it is a tag like others.
 _ENDS = frozenset({
     "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>",
     "<turn|>", "<|tool_response>", "<eos>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<end_of_utterance>",
-    "<｜end▁of▁sentence｜>", "<|return|>", "<|call|>", "<|calls|>", "<|flush|>", "[e~[",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>", "<|return|>", "<|call|>", "<|calls|>", "<|flush|>", "[e~[",
 })  # fmt: skip
 # With these beside it, <|end|> ends a part of a turn, after which more comes.
 _LATER_ENDS = ({"<|return|>", "<|call|>"}, {"<|call|>", "<|flush|>"}, {"<|calls|>", "<|flush|>"})
@@ -61,9 +70,7 @@ class Said:
 
         add_bos = truth(metadata, path, "tokenizer.ggml.add_bos_token", None)
         ends = {id for id in (one("eot"), one("eom")) if id is not None}
-        return cls(
-            one("bos"), one("eos"), several("end_ids") | ends, several("lstrip"), several("rstrip"), add_bos
-        )
+        return cls(one("bos"), one("eos"), several("end_ids") | ends, several("lstrip"), several("rstrip"), add_bos)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ _PUNCTUATION = r"[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]"
 _BY_CASE = _o200k("{1,3}", rf"{_SHORT}?")
 _LLAMA3 = Rule((_cl100k("{1,3}"),), ignore_merges=True, add_bos=True)
 _GPT_2, _SMOLLM, _QWEN2 = Rule((_GPT2,)), Rule((_DIGITS_GPT2,)), Rule((_cl100k(""),))
-_GPT_4O, _DBRX = Rule((_BY_CASE,)), Rule((_cl100k("{1,3}"),))
+# tiktoken's own vocabularies, in which it takes a piece that is a token as that token
+_GPT_4O, _DBRX = Rule((_BY_CASE,), ignore_merges=True), Rule((_cl100k("{1,3}"),))
 _NEWLINE = r"[\r\n]"
 _ASCII_MARKS = r"[\p{P}$+<=>^~|`]+"
 
@@ -94,9 +95,7 @@ PRE: dict[str, Rule] = {
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "megrez", "stablelm2", "hunyuan", "grok-2"), _QWEN2),
     "qwen35": Rule((_QWEN35,)),
     "falcon": Rule((_ASCII_MARKS, _GPT2, r"[0-9][0-9][0-9]")),
-    "deepseek-llm": Rule(
-        (_NEWLINE, rf"\s?[{_CASED}]+", rf"\s?{_PUNCTUATION}+", r"(?<!\s)\s++\Z", _CJK, r"\p{N}+")
-    ),
+    "deepseek-llm": Rule((_NEWLINE, rf"\s?[{_CASED}]+", rf"\s?{_PUNCTUATION}+", r"(?<!\s)\s++\Z", _CJK, r"\p{N}+")),
     "deepseek-coder": Rule((_NEWLINE, r"\s?\p{L}+", r"\s?\p{P}+", _CJK, r"\p{N}")),
     **dict.fromkeys(("deepseek-v3", "hunyuan-dense"), Rule((r"\p{N}{1,3}", _CJK_V3, _DEEPSEEK_V3))),
     "tekken": Rule((_o200k("", ""),), ignore_merges=True, add_bos=True),

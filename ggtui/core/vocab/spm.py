@@ -26,7 +26,6 @@ _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
 _WORDS, _WHOLE = rf"{SPACE}+[^{SPACE}]*|[^{SPACE}]+", r"(?s:.+)"
 _LINES = r"\n+|[^\n]+"
 _SPACE_WITHIN = re.compile(f"[^{SPACE}]{SPACE}")
-_NO_TEXT = b"\xff"  # a byte that no text has
 
 
 class SentencePiece(Vocabulary):
@@ -38,7 +37,7 @@ class SentencePiece(Vocabulary):
 
     def __init__(
         self, tokens: Tokens, best_first: Sequence[int], pattern: str, said: Said, *,
-        add_bos: bool, add_space_prefix: bool, unknown: int | None, notes: Iterable[str] = (),
+        add_space_prefix: bool, unknown: int | None, notes: Iterable[str] = (),
     ) -> None:  # fmt: skip
         """best_first: the ids that merging makes, of normal tokens. pattern: what merging does not cross. unknown:
         instead of bytes that have no token. Raises ModelFileError, in the name of the tokens' file."""
@@ -48,17 +47,14 @@ class SentencePiece(Vocabulary):
         if len(ids) < kinds.count(NORMAL):
             again = next(id for id, kind in enumerate(kinds) if kind == NORMAL and ids[raw[id]] != id)
             tokens.refuse("tokenizer.ggml.tokens", f"{shown(texts[again])} is there more than once")
-        made = list(map(raw.__getitem__, best_first))
-        ranked = list(dict.fromkeys([*_singles(), *_beginnings(map(texts.__getitem__, best_first)), *made]))
-        merger = Merger(ranked, pattern)
-        # The merger makes a piece that is a token that token, in whatever way. Merging may not come to it, and then
-        # comes to it nowhere.
-        reached = [token for token in ranked if len(merger.ranks_of_piece(token + _NO_TEXT)) == 2]
-        self._merger = merger if len(reached) == len(ranked) else Merger(reached, pattern)
+        made = list(map(texts.__getitem__, best_first))
+        characters = set().union(*map(set, made), (texts[id] for id in ids.values() if len(texts[id]) == 1))
+        ranked = list(dict.fromkeys([*_singles(), *_beginnings(characters), *map(_utf8, made)]))
+        self._merger, reached = Merger.of_reached(ranked, pattern)
         bytes_ids = _byte_tokens(tokens, texts, kinds, unknown)
         self._ids = [[ids[token]] if token in ids else [bytes_ids[byte] for byte in token] for token in reached]
         unmade = set(ids.values()).difference(*self._ids)
-        super().__init__(tokens.roles(said, unmade, add_bos, SPACE), notes)
+        super().__init__(tokens.roles(said, unmade, True, SPACE), notes)
         self._prefix = SPACE if add_space_prefix else ""
         self._bytes = [_bytes_of(text, kind) for text, kind in zip(texts, kinds, strict=True)]
 
@@ -81,12 +77,12 @@ def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
     tokens = _tokens(metadata, path)
     scores = _scores(metadata, tokens)
     normal = np.flatnonzero(tokens.kinds == NORMAL)
-    best_first = normal[np.argsort(-scores[normal], kind="stable")].tolist()
+    # Of equal ones SentencePiece takes the first in the text. Those are runs of spaces: then it is as if the longer
+    # were better, since what has been joined at the front of a run goes on to grow.
+    lengths = np.array([len(tokens.texts[id]) for id in normal.tolist()], np.int64)
+    best_first = normal[np.lexsort((-lengths, -scores[normal]))].tolist()
     pattern = _WHOLE if any(_SPACE_WITHIN.search(tokens.texts[id]) for id in best_first) else _WORDS
-    return SentencePiece(
-        tokens, best_first, pattern, Said.of(metadata, path), add_bos=True,
-        add_space_prefix=bool(truth(metadata, path, _ADD_SPACE, True)), unknown=_unknown(metadata, path), notes=_notes(pre, path),
-    )  # fmt: skip
+    return _made(metadata, tokens, best_first, pattern, add_space_prefix=True, pre=pre)
 
 
 def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:
@@ -104,13 +100,24 @@ def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
             part = next(part for part in (left, right, left + right) if part not in ids)
             tokens.refuse(f"{key}[{i}]", f"{shown(merge)}: there is no token {shown(part)}")
         best_first[id] = None
+    return _made(metadata, tokens, list(best_first), _LINES, add_space_prefix=False, pre=pre)
+
+
+def _made(
+    metadata: Mapping[str, Any], tokens: Tokens, best_first: Sequence[int], pattern: str, *,
+    add_space_prefix: bool, pre: str | None,
+) -> SentencePiece:  # fmt: skip
+    """add_space_prefix: where the file does not say it."""
+    path, key, unknown = tokens.path, "tokenizer.ggml.add_space_prefix", "tokenizer.ggml.unknown_token_id"
+    fields = Fields.of(metadata, path)
+    prefix = truth(metadata, path, key, None)
+    no_use = f"{path}: --pre {pre} is of no use: this kind of vocabulary does not split text"
     return SentencePiece(
-        tokens, list(best_first), _LINES, Said.of(metadata, path), add_bos=True,
-        add_space_prefix=bool(truth(metadata, path, _ADD_SPACE, False)), unknown=_unknown(metadata, path), notes=_notes(pre, path),
+        tokens, best_first, pattern, Said.of(metadata, path),
+        add_space_prefix=add_space_prefix if prefix is None else prefix,
+        unknown=fields.whole(unknown, -1 << 63, 1 << 64) if unknown in fields else None,
+        notes=[] if pre is None else [no_use],
     )  # fmt: skip
-
-
-_ADD_SPACE = "tokenizer.ggml.add_space_prefix"
 
 
 def _tokens(metadata: Mapping[str, Any], path: str | Path) -> Tokens:
@@ -135,15 +142,6 @@ def _scores(metadata: Mapping[str, Any], tokens: Tokens) -> NDArray[np.float64]:
     return scores
 
 
-def _notes(pre: str | None, path: str | Path) -> list[str]:
-    return [] if pre is None else [f"{path}: --pre {pre} is of no use: this kind of vocabulary does not split text"]
-
-
-def _unknown(metadata: Mapping[str, Any], path: str | Path) -> int | None:
-    fields, key = Fields.of(metadata, path), "tokenizer.ggml.unknown_token_id"
-    return fields.whole(key, -1 << 63, 1 << 64) if key in fields else None
-
-
 def _byte_tokens(tokens: Tokens, texts: Sequence[str], kinds: Sequence[int], unknown: int | None) -> list[int]:
     """The token of each byte."""
     found: dict[int, int] = {}
@@ -163,10 +161,9 @@ def _singles() -> list[bytes]:
     return [bytes([byte]) for byte in range(256)]
 
 
-def _beginnings(texts: Iterable[str]) -> list[bytes]:
-    """Of each character in the texts all bytes, and the first ones, two or more; shorter ones first."""
-    characters = {_utf8(character) for character in set().union(*map(set, texts))}
-    found = {raw[:n] for raw in characters for n in range(2, len(raw) + 1)}
+def _beginnings(characters: Iterable[str]) -> list[bytes]:
+    """Of each character all its bytes, and the first ones, two or more; shorter ones first."""
+    found = {raw[:n] for raw in map(_utf8, characters) for n in range(2, len(raw) + 1)}
     return sorted(found, key=lambda raw: (len(raw), raw))
 
 
