@@ -37,7 +37,8 @@ HOMES = {
     "aiohttp": ("viz.serve",),
     "prompt_toolkit": ("viz.repl",),
     "graphviz": ("viz.dot",),
-    "tiktoken": ("core.vocab.bpe",),
+    "tiktoken": ("core.vocab.merging",),
+    "regex": ("core.vocab.splitting",),
     "jinja2": ("core.vocab.rendering",),
     "cffi": ("core.runtime.cpu.native", "csrc.build_ffi"),
     "_cffi_backend": ("core.runtime.cpu.native",),
@@ -237,7 +238,7 @@ def test_imports_of_ggtui() -> None:
         ("cli.chat", "import textual.app", "imports textual.app, which only viz.tui may"),
         ("viz.tables", "import prompt_toolkit", "which only viz.repl may"),
         ("viz.tui.app", "from graphviz import Digraph", "which only viz.dot may"),
-        ("core.engine.session", "import tiktoken", "which only core.vocab.bpe may"),
+        ("core.engine.session", "import tiktoken", "which only core.vocab.merging may"),
         ("core.vocab.template", "import jinja2", "which only core.vocab.rendering may"),
         (
             "core.runtime.cpu.plan",

@@ -23,7 +23,7 @@ from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models.store import Store
 from ggtui.core.runtime.busy import Watch
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, RunInfo, TokenRecord, Trace
-from ggtui.core.vocab.bpe import Tokenizer
+from ggtui.core.vocab import Vocabulary
 
 
 class Session:
@@ -94,7 +94,7 @@ class Session:
         return self.model.weights
 
     @property
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Vocabulary:
         return self.model.tokenizer
 
     @property
