@@ -37,7 +37,7 @@ GEMMA2 = Table(
     tied=True,
     activation=("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
     flags={"attention_bias": False},
-    only={"use_bidirectional_attention": (False,)},
+    only={"use_bidirectional_attention": (False, None)},
     head_dim=256,
     rope=RopeKeys(),
     windows=Windows(default=4096, period=2),
@@ -56,7 +56,7 @@ GEMMA3 = replace(
         HEADS_KV._replace(default=4),
         _cap("final_logit_softcapping", OMIT),
     ),
-    only={"use_bidirectional_attention": (False,), "attn_logit_softcapping": (None,)},
+    only={"use_bidirectional_attention": (False, None), "attn_logit_softcapping": (None,)},
     rope=RopeKeys(base=("rope_theta", 1e6), local=("rope_local_base_freq", 1e4)),
     windows=Windows(default=4096, period=6),
 )

@@ -24,6 +24,7 @@ TABLE = Table(
     title="GPT-NeoX",
     rows=(
         Row("token_embd.weight", "embed_in.weight"),
+        Row("output.weight", "lm_head.weight"),
         Row("output.weight", "embed_out.weight"),
         *_NORMS,
         *biases(_NORMS),
