@@ -18,7 +18,7 @@ from ggtui.core.files import CONFIG
 from ggtui.core.files.hf import changes
 from ggtui.core.files.hf.config import Config
 from ggtui.core.files.hf.weights import open_weights
-from ggtui.core.files.hf_vocabulary import vocabulary
+from ggtui.core.files.hf_vocabulary import Vocabulary
 from ggtui.core.files.json_file import parse_json
 from ggtui.core.files.model_file import ModelFile, Rows, RowsOf, TensorInfo
 from ggtui.core.files.safetensors import SafetensorsFile
@@ -143,11 +143,10 @@ class HuggingFaceFile(ModelFile):
             self.refuse(embd, f"has {n_vocab} rows, over the limit of {MAX_TOKENS} tokens")
         if (size := fields.whole("vocab_size", 1, MAX_TOKENS, n_vocab)) != n_vocab:
             self.refuse("vocab_size", f"is {size}, but {embd} has {n_vocab} rows")
-        bos, eos = (
-            fields.whole(key, 0, n_vocab - 1) if key in fields else None for key in ("bos_token_id", "eos_token_id")
-        )
+        words = Vocabulary(folder, n_vocab, fields)
+        self._config.notes += words.notes
         about = {"general.name": os.path.basename(os.path.abspath(folder))}
-        return {**self._config.metadata, **about, **vocabulary(folder, n_vocab, bos, eos)}
+        return {**self._config.metadata, **about, **words.metadata}
 
     def rows(self, name: str) -> RowsOf:
         """As for any file, but what changes in other ways than by the order of its rows is read as a whole."""

@@ -82,7 +82,8 @@ class Config:
             return OMIT
         default = None if default is OMIT else default
         if key.kind == "size":
-            return self.fields.whole(raw, 1, MAX_CTX if key.gguf == "context_length" else MAX_SIZE, default)
+            long = key.gguf == "context_length" and self.table.rope is not None
+            return self.fields.whole(raw, 1, MAX_CTX if long else MAX_SIZE, default)
         if key.kind == "fraction":
             return self.fields.fraction(raw, default)
         if key.kind == "flag":
