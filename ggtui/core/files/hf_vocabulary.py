@@ -96,7 +96,7 @@ class Vocabulary:
         for i, merge in enumerate(merges):
             rank.setdefault(merge.replace(" ", ""), i)
         unknown = {"tokenizer.ggml.unknown_token_id": types.index(UNKNOWN)} if UNKNOWN in types else {}
-        scores = [-float(rank.get(token, len(merges))) for token in tokens]
+        scores = [float(-rank.get(token, len(merges))) for token in tokens]
         return {"tokenizer.ggml.scores": scores, **unknown}
 
     def _ends(self, tokenizer: Mapping[str, Any]) -> tuple[int | None, int | None, set[int]]:

@@ -113,14 +113,12 @@ class Config:
     def _windows(self) -> dict[str, Any]:
         """GGUF's keys for the layers that have a window; none where no layer has, unless GGUF takes one for granted."""
         rule, flags = self.table.windows, self._flags()
-        window = None if rule is None or self.values.get("sliding_window", 0) is None else rule.default
-        if rule is not None and rule.switch and not self.fields.flag(rule.switch, False):
-            window = None
-        if rule is None or window is None:
+        on = rule is not None and (not rule.switch or self.fields.flag(rule.switch, False))
+        if rule is None or not on or self.values.get("sliding_window", rule.default) is None:
             if any(flags) and ("layer_types" in self.fields or (rule and rule.period)):
                 self._refuse("layer_types", "has sliding_attention, but there is no sliding_window")
             return {}
-        window = self.fields.whole("sliding_window", 1, MAX_CTX, window)
+        window = self.fields.whole("sliding_window", 1, MAX_CTX, rule.default)
         if rule.ignored:
             if window < self.fields.whole("max_position_embeddings", 1, MAX_CTX):
                 self.notes.append(f"its window of {window} tokens is not used: all layers see everything")
