@@ -74,6 +74,15 @@ class Fields:
             self._refuse(key, f"is {shown(value)}, not a whole number from {low} to {high}")
         return value
 
+    def whole_or_wholes(self, key: str, low: int, high: int) -> list[int]:
+        """A whole number from `low` to `high`, or a list of such, as a list."""
+        value = self._get(key, None)
+        ids = value if isinstance(value, list) else [value]
+        if not all(type(id) is int and low <= id <= high for id in ids):
+            kind = "whole numbers" if isinstance(value, list) else "a whole number"
+            self._refuse(key, f"is {shown(value)}, not {kind} from {low} to {high}")
+        return ids
+
     def fraction(self, key: str, default: float | None = None) -> float:
         """A number between 0 and 1."""
         value = self._get(key, default)

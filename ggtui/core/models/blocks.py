@@ -12,7 +12,13 @@ from ggtui.core.models.hparams import Hparams
 from ggtui.core.models.store import Cache, KeysValues
 
 # an activation function in Hugging Face's words -> the op between two feed-forward matrices
-ACTIVATIONS = {"gelu_new": ops.gelu, "gelu": ops.gelu_erf, "relu": ops.relu}
+ACTIVATIONS = {
+    "gelu_new": ops.gelu,
+    "gelu": ops.gelu_erf,
+    "quick_gelu": ops.gelu_quick,
+    "silu": ops.silu,
+    "relu": ops.relu,
+}
 
 Norm = Callable[[Tensor, float], Tensor]
 Glu = Callable[[Tensor, Tensor], Tensor]

@@ -160,6 +160,13 @@ def read_hparams(
     )
 
 
+def listed_windows(keys: Keys, n_layer: int) -> tuple[int, ...]:
+    """The same on all layers, or on those that the file lists."""
+    window = keys.size("attention.sliding_window", 0, low=0)
+    flags = keys.flags("attention.sliding_window_pattern", n_layer) or [True] * n_layer
+    return tuple(window if has_one else 0 for has_one in flags)
+
+
 def _rope(keys: Keys, mode: str, d_head: int, n_ctx: int) -> Rope:
     n_dims = keys.size("rope.dimension_count", d_head, high=d_head)
     if n_dims % 2:

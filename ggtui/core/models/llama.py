@@ -10,17 +10,12 @@ from ggtui.core.files import ModelFile
 from ggtui.core.graph import ops
 from ggtui.core.models.base import Inputs, ModelGraph, Weights, named
 from ggtui.core.models.blocks import Blocks
-from ggtui.core.models.hparams import Hparams, Keys, read_hparams
+from ggtui.core.models.hparams import Hparams, listed_windows, read_hparams
 from ggtui.core.models.store import Cache
 
 
 def hparams(file: ModelFile) -> Hparams:
-    return read_hparams(file, "llama", mode="normal", windows=one_window)
-
-
-def one_window(keys: Keys, n_layer: int) -> tuple[int, ...]:
-    """The same on all layers."""
-    return (keys.size("attention.sliding_window", 0, low=0),) * n_layer
+    return read_hparams(file, "llama", mode="normal", windows=listed_windows)
 
 
 def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:

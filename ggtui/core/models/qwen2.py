@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ggtui.core.files import ModelFile
-from ggtui.core.models.hparams import Hparams, read_hparams
+from ggtui.core.models.hparams import Hparams, listed_windows, read_hparams
 
 
 def hparams(file: ModelFile) -> Hparams:
-    return read_hparams(file, "qwen2", mode="neox")
+    return read_hparams(file, "qwen2", mode="neox", windows=listed_windows)

@@ -6,12 +6,12 @@ from ggtui.core.files import ModelFile
 from ggtui.core.graph import ops
 from ggtui.core.models.base import Inputs, ModelGraph, Weights, named
 from ggtui.core.models.blocks import Blocks
-from ggtui.core.models.hparams import Hparams, read_hparams
+from ggtui.core.models.hparams import Hparams, listed_windows, read_hparams
 from ggtui.core.models.store import Cache
 
 
 def hparams(file: ModelFile) -> Hparams:
-    return read_hparams(file, "qwen3", mode="neox")
+    return read_hparams(file, "qwen3", mode="neox", windows=listed_windows)
 
 
 def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
