@@ -154,15 +154,21 @@ SETTINGS: dict[str, Setting] = {
         Setting("batch", _I, 512, "tokens of a prompt to read at once", low=1, high=MAX_BATCH),
         Setting("kv-type", str, "f16", "type of the keys and values kept for each token",
                 choices=("f16", "f32", "q8_0"), metavar="TYPE"),
-        Setting("mode", str, "complete", "complete: the model goes on with your text; chat: it answers you",
-                choices=tuple(MODES), metavar="MODE", live=True),
+        Setting("pre", str, None, "how a vocabulary splits text before merging; without it as the model's file says",
+                metavar="NAME"),
+        Setting("mode", str, None, "complete: the model goes on with your text; chat: it answers you; without it chat "
+                "where the model has a template for that", choices=tuple(MODES), metavar="MODE", live=True),
+        Setting("system", str, "", "what the model is told before a chat, where it has a template", metavar="TEXT",
+                live=True),
+        Setting("template", str, None, "a chat template, by its name or a file; without it the model's own",
+                metavar="NAME|FILE"),
     )
 }  # fmt: skip
 
 # Those of the answers to come: first how a prompt becomes text, then how an answer is drawn.
 LIVE = tuple(sorted((s.name for s in SETTINGS.values() if s.live), key=lambda name: name != "mode"))
 # What a Session is made with, and what Session.generate takes, under their names there.
-LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device")
+LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device", "pre")
 GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift", "ignore-eos")
 
 

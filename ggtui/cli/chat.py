@@ -80,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=partial(port.parse, source="--port"), metavar="N",
         help="with --browser: the port (default the first free one from 8000)",
     )  # fmt: skip
-    add_setting(parser, "mode")
+    for name in ("mode", "system", "template"):
+        add_setting(parser, name)
     add_output(parser)
     add_generation(parser)
     add_loading(parser)
@@ -88,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resolve(args, ("model", *LIVE, *LOADING))
+    resolve(args, ("model", "template", *LIVE, *LOADING))
     if args.echo and args.json:
         raise UsageError('--echo: not with --json, where "stats" has the prompt')
     asked = args.prompt is not None or args.file is not None or args.json

@@ -38,10 +38,11 @@ class Model:
         *,
         device: str = "cpu",
         threads: int | None = None,
+        pre: str | None = None,
         meanwhile: Callable[[Model], None] | None = None,
     ) -> None:
         """The built-in model without a path; an open file stays open. `threads` pack its weights, and `meanwhile` is
-        called before they are done. Raises ModelFileError for what is no such file."""
+        called before they are done. `pre`: see `vocabulary`. Raises ModelFileError for what is no such file."""
         self.device = device_called(device)
         file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
         arch = architecture(file)
@@ -54,7 +55,7 @@ class Model:
         self.weights: dict[str, Tensor] = place_weights(file, specs, Context(huge_pages=True), self.device.layout)
         self.graph: Callable[[Store, Inputs], ModelGraph] = partial(arch.build, h, Placed(self.weights))
         with Packing(file, self.weights, usable_cores() if threads is None else threads) as packing:  # mostly in C
-            self.tokenizer = vocabulary(file.metadata, file.path)
+            self.tokenizer = vocabulary(file.metadata, file.path, pre)
             if self.tokenizer.n_vocab > h.n_vocab:
                 problem = f"{self.tokenizer.n_vocab} tokens, but logits for {h.n_vocab}"
                 raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)

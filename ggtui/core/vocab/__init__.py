@@ -8,8 +8,9 @@ from typing import Any
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files.fields import Fields
-from ggtui.core.vocab.base import Piece, TokenStream, Vocabulary
+from ggtui.core.vocab.base import TokenStream, Vocabulary
 from ggtui.core.vocab.bpe import Tokenizer
+from ggtui.core.vocab.pieces import Piece
 from ggtui.core.vocab.spm import by_merges, by_scores
 
 __all__ = ["VOCABULARIES", "Piece", "TokenStream", "Vocabulary", "vocabulary"]
