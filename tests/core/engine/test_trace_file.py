@@ -18,6 +18,7 @@ import ggtui
 from ggtui.core import reading
 from ggtui.core.engine.trace_file import dumps, load, save
 from ggtui.core.graph.cost import Cost
+from ggtui.core.runtime.cpu.recorder import TotalBuffer
 from ggtui.core.runtime.record import (
     COLUMNS,
     WAKE,
@@ -336,7 +337,8 @@ def test_totals_are_the_sums_of_records() -> None:
     trace = session.trace(run for step in steps for run in step.runs)
     assert all(len(t.records) == 0 for t in trace.tokens)
     (count,) = {t.count for t in trace.totals if t.graph == 0}
-    assert 1 <= count <= 6
+    quick = all(t.eval_ns < TotalBuffer.LONGEST_NS for t in trace.tokens)  # of those one in seven is recorded
+    assert 1 <= count <= (6 if quick else 36)
     for thread in (0, 1):
         mine = [t for t in trace.totals if t.thread == thread and t.graph == 0]
         total = sum(t.work + t.wait for t in mine)
