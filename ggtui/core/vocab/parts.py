@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -39,7 +39,8 @@ class Parts:
     """What tokens and merges say together. csrc/text/vocabulary.c does most of the work.
 
     bytes, ends  of all normal tokens, one after the other, and where each of all tokens ends, after a 0
-    ranked       int32, the ids of the tokens of one byte, ascending, and of what the merges make, in their order
+    ranked       int32, the ids of the tokens of one byte, ascending, and of what the merges make, in their order, unless
+                 they make it of what none makes
     others       the bytes of tokens that are plain text, not in the printable alphabet: all that are not normal, and of
                  the normal ones those with characters that stand for no byte
     unmade       the ids of the normal tokens that no merge makes: they are decoded, and text seldom becomes them
@@ -79,9 +80,15 @@ class Parts:
         single = first[self.ends[first + 1] - self.ends[first] == 1]
         there = {self.bytes[at] for at in self.ends[single].tolist()}
         self.missing = [byte for byte in range(256) if byte not in there]
-        left = tokens.kinds == NORMAL
+        if self._unmade().any():
+            made = _made([BYTE_ALPHABET[byte] for byte in there], list(merges))
+            self.ranked = self.ranked[[tokens.texts[id] in made for id in self.ranked.tolist()]]
+        self.unmade: list[int] = np.flatnonzero(self._unmade()).tolist()
+
+    def _unmade(self) -> npt.NDArray[np.bool_]:
+        left = self._tokens.kinds == NORMAL
         left[self.ranked] = False
-        self.unmade: list[int] = np.flatnonzero(left).tolist()
+        return left
 
     def _explain(self, problem: int, at: int) -> NoReturn:
         tokens, merges, field = self._tokens.texts, self._merges, "tokenizer.ggml.merges"
@@ -96,3 +103,20 @@ class Parts:
         normal = {token for token, is_normal in zip(tokens, self._normal, strict=True) if is_normal}
         part = next(part for part in (left, right, left + right) if part not in normal)
         self._tokens.refuse(f"{field}[{at}]", f"{shown(merges[at])}: there is no token {shown(part)}")
+
+
+def _made(tokens: Iterable[str], merges: Sequence[str]) -> set[str]:
+    """What the merges make of tokens, and those."""
+    made: set[str] = set()
+    waiting: dict[str, list[tuple[str, str]]] = {}  # for the one, with the other part
+    for merge in merges:
+        left, _, right = merge.partition(" ")
+        waiting.setdefault(left, []).append((right, left + right))
+        waiting.setdefault(right, []).append((left, left + right))
+    new = list(tokens)
+    while new:
+        token = new.pop()
+        if token not in made:
+            made.add(token)
+            new += [whole for other, whole in waiting.pop(token, ()) if other in made]
+    return made

@@ -20,6 +20,7 @@ from ggtui.core.vocab.base import Vocabulary
 from ggtui.core.vocab.kinds import BYTE, MAX_MERGES, NORMAL, UNUSED, USER_DEFINED
 from ggtui.core.vocab.merging import Merger
 from ggtui.core.vocab.roles import Said, Tokens, truth
+from ggtui.core.vocab.ties import Ties
 
 SPACE = "\u2581"  # stands for a space
 _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
@@ -37,10 +38,10 @@ class SentencePiece(Vocabulary):
 
     def __init__(
         self, tokens: Tokens, best_first: Sequence[int], pattern: str, said: Said, *,
-        add_space_prefix: bool, unknown: int | None, notes: Iterable[str] = (),
+        add_space_prefix: bool, unknown: int | None, ties: Ties, notes: Iterable[str] = (),
     ) -> None:  # fmt: skip
         """best_first: the ids that merging makes, of normal tokens. pattern: what merging does not cross. unknown:
-        instead of bytes that have no token. Raises ModelFileError, in the name of the tokens' file."""
+        instead of bytes that have no token. ties: of which the order says nothing. Raises ModelFileError, in the name of the tokens' file."""
         texts, kinds = list(tokens.texts), tokens.kinds.tolist()
         raw = [_utf8(text) for text in texts]
         ids = {raw[id]: id for id, kind in enumerate(kinds) if kind == NORMAL}
@@ -51,8 +52,9 @@ class SentencePiece(Vocabulary):
         characters = set().union(*map(set, made), (texts[id] for id in ids.values() if len(texts[id]) == 1))
         ranked = list(dict.fromkeys([*_singles(), *_beginnings(characters), *map(_utf8, made)]))
         self._merger, reached = Merger.of_reached(ranked, pattern)
-        bytes_ids = _byte_tokens(tokens, texts, kinds, unknown)
-        self._ids = [[ids[token]] if token in ids else [bytes_ids[byte] for byte in token] for token in reached]
+        self._pieces, self._ties, self._normal = re.compile(pattern), ties, ids
+        self._bytes_ids = of_byte = _byte_tokens(tokens, texts, kinds, unknown)
+        self._ids = [[ids[token]] if token in ids else [of_byte[byte] for byte in token] for token in reached]
         unmade = set(ids.values()).difference(*self._ids)
         super().__init__(tokens.roles(said, unmade, True, SPACE), notes)
         self._prefix = SPACE if add_space_prefix else ""
@@ -68,7 +70,19 @@ class SentencePiece(Vocabulary):
 
     def _encode_plain(self, text: str, first: bool) -> list[int]:
         text = (self._prefix if first else "") + text.replace(" ", SPACE)
-        return [id for rank in self._merger.ranks(text) for id in self._ids[rank]]
+        if not self._ties.are_in(text):
+            return [id for rank in self._merger.ranks(text) for id in self._ids[rank]]
+        ids: list[int] = []
+        for piece in self._pieces.findall(text):
+            if self._ties.are_in(piece):
+                ids += [id for token in self._ties.merge(piece) for id in self._ids_of(token)]
+            else:
+                ids += [id for rank in self._merger.ranks(piece) for id in self._ids[rank]]
+        return ids
+
+    def _ids_of(self, token: str) -> list[int]:
+        id = self._normal.get(raw := _utf8(token))
+        return [self._bytes_ids[byte] for byte in raw] if id is None else [id]
 
 
 def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:
@@ -77,12 +91,12 @@ def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
     tokens = _tokens(metadata, path)
     scores = _scores(metadata, tokens)
     normal = np.flatnonzero(tokens.kinds == NORMAL)
-    # Of equal ones SentencePiece takes the first in the text. Those are runs of spaces: then it is as if the longer
-    # were better, since what has been joined at the front of a run goes on to grow.
-    lengths = np.array([len(tokens.texts[id]) for id in normal.tolist()], np.int64)
-    best_first = normal[np.lexsort((-lengths, -scores[normal]))].tolist()
-    pattern = _WHOLE if any(_SPACE_WITHIN.search(tokens.texts[id]) for id in best_first) else _WORDS
-    return _made(metadata, tokens, best_first, pattern, add_space_prefix=True, pre=pre)
+    texts = {id: tokens.texts[id] for id in normal.tolist()}
+    ties = Ties({text: float(scores[id]) for id, text in texts.items() if len(text) > 1})
+    # Of equal ones the longer first: see Ties.
+    best_first = normal[np.lexsort(([-len(text) for text in texts.values()], -scores[normal]))].tolist()
+    pattern = _WHOLE if any(map(_SPACE_WITHIN.search, texts.values())) else _WORDS
+    return _made(metadata, tokens, best_first, pattern, add_space_prefix=True, pre=pre, ties=ties)
 
 
 def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:
@@ -100,12 +114,12 @@ def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
             part = next(part for part in (left, right, left + right) if part not in ids)
             tokens.refuse(f"{key}[{i}]", f"{shown(merge)}: there is no token {shown(part)}")
         best_first[id] = None
-    return _made(metadata, tokens, list(best_first), _LINES, add_space_prefix=False, pre=pre)
+    return _made(metadata, tokens, list(best_first), _LINES, add_space_prefix=False, pre=pre, ties=Ties({}))
 
 
 def _made(
     metadata: Mapping[str, Any], tokens: Tokens, best_first: Sequence[int], pattern: str, *,
-    add_space_prefix: bool, pre: str | None,
+    add_space_prefix: bool, pre: str | None, ties: Ties,
 ) -> SentencePiece:  # fmt: skip
     """add_space_prefix: where the file does not say it."""
     path, key, unknown = tokens.path, "tokenizer.ggml.add_space_prefix", "tokenizer.ggml.unknown_token_id"
@@ -116,7 +130,7 @@ def _made(
         tokens, best_first, pattern, Said.of(metadata, path),
         add_space_prefix=add_space_prefix if prefix is None else prefix,
         unknown=fields.whole(unknown, -1 << 63, 1 << 64) if unknown in fields else None,
-        notes=[] if pre is None else [no_use],
+        ties=ties, notes=[] if pre is None else [no_use],
     )  # fmt: skip
 
 
