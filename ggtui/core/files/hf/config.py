@@ -13,6 +13,7 @@ from ggtui.core.files.names.table import OMIT, Key, Table
 
 MAX_LAYERS = 1024
 MAX_SIZE = 1 << 24  # of a hyper-parameter
+MAX_HEAD = 1 << 16
 _MOST = 1e12
 
 MODELS: dict[str, Table] = {
@@ -96,7 +97,9 @@ class Config:
             return {}
         n_embd, n_head = said["embedding_length"], said["attention.head_count"]
         more: dict[str, Any] = {}
-        d_head = self.fields.whole("head_dim", 1, MAX_SIZE, self.table.head_dim or max(n_embd // n_head, 1))
+        d_head = self.fields.whole(
+            "head_dim", 1, MAX_HEAD, self.table.head_dim or min(max(n_embd // n_head, 1), MAX_HEAD)
+        )
         if "head_dim" in self.fields or self.table.head_dim is not None:
             more = {"attention.key_length": d_head, "attention.value_length": d_head}
         elif n_embd % n_head:

@@ -32,8 +32,9 @@ _ALWAYS = ("rope_type", "type", "rope_theta", "partial_rotary_factor", "original
 
 
 def f32(x: float) -> float:
-    """As GGUF keeps it."""
-    return float(np.float32(x))
+    """As GGUF keeps it: infinite where that is too small for it."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(x))
 
 
 class Rope:
@@ -112,7 +113,8 @@ class Rope:
         factor, low, high = (self._number(key) for key in _SAID["llama3"])
         if not low < high:
             self._refuse(f"{self._name}.low_freq_factor", f"is {low:g}, not below high_freq_factor, {high:g}")
-        turns = self._original * self._base ** (-np.arange(0, self._n_dims, 2) / self._n_dims) / (2 * pi)
+        with np.errstate(over="ignore"):
+            turns = self._original * self._base ** (-np.arange(0, self._n_dims, 2) / self._n_dims) / (2 * pi)
         smooth = np.clip((turns - low) / (high - low), 0, 1)
         self.factors["rope_freqs.weight"] = (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
 
