@@ -246,7 +246,7 @@ def checked_merges(path: Path, field: str, lines: Iterable[tuple[int, Any]]) -> 
 
     def checked() -> Iterator[str]:
         for n, line in lines:
-            if not isinstance(line, str) or [len(part) > 0 for part in line.split(" ")] != [True, True]:
+            if not isinstance(line, str) or line.count(" ") != 1 or line[0] == " " or line[-1] == " ":
                 raise ModelFileError(path, f"{field} {n}", f"is {shown(line)}, not two parts with a space between")
             yield line
 
