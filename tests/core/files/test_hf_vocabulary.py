@@ -339,6 +339,8 @@ def test_spaces_of_sentencepiece(folder: Path, changes: dict[str, Any], prefix: 
     write(folder, "tokenizer.json", spm_json(**changes, post_processor=None))
     metadata = vocabulary_of(folder)
     assert metadata["tokenizer.ggml.add_space_prefix"] is prefix
+    scheme = (pre or {}).get("prepend_scheme")
+    assert metadata.get("ggtui.tokenizer.prepend_scheme") == (scheme if prefix else None)
     assert metadata["tokenizer.ggml.add_bos_token"] is False
 
 

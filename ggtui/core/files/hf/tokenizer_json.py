@@ -151,6 +151,7 @@ class _TokenizerJson:
     def _characters(self) -> dict[str, Any]:
         """GGUF's keys for BPE over characters, in which a mark stands for a space."""
         prefix = replaced = False
+        said: dict[str, Any] = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default"}
         for normalizer in parts(self.json.get("normalizer"), "normalizers"):
             if normalizer == {"type": "Prepend", "prepend": _SPACE}:
                 prefix = True
@@ -165,12 +166,13 @@ class _TokenizerJson:
                 if scheme not in ("always", "first", "never"):
                     self.refuse("pre_tokenizer.prepend_scheme", f"is {shown(scheme)}, which ggtui does not know")
                 prefix, replaced = prefix or scheme != "never", True
+                if scheme != "never":  # unlike GGUF's, none before a space, and "first": none after a named token
+                    said["ggtui.tokenizer.prepend_scheme"] = scheme
             elif not (kind == "Split" and step.get("pattern") == {"String": " "} and replaced):
                 # once spaces are marks, there are none at which it could split
                 self.refuse("pre_tokenizer", f"is {shown(step)}, which ggtui does not know with byte_fallback")
         if not replaced:
             self.refuse("normalizer", f"does not replace spaces by {_SPACE!r}, which ggtui wants with byte_fallback")
-        said = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default"}
         return {**said, "tokenizer.ggml.add_space_prefix": prefix}
 
     def _around(self, made: Parts) -> None:
@@ -244,7 +246,7 @@ def checked_merges(path: Path, field: str, lines: Iterable[tuple[int, Any]]) -> 
 
     def checked() -> Iterator[str]:
         for n, line in lines:
-            if not isinstance(line, str) or [len(part) > 0 for part in line.split(" ")] != [True, True]:
+            if not isinstance(line, str) or line.count(" ") != 1 or line[0] == " " or line[-1] == " ":
                 raise ModelFileError(path, f"{field} {n}", f"is {shown(line)}, not two parts with a space between")
             yield line
 
