@@ -110,6 +110,8 @@ def _load(args: argparse.Namespace, **options: Any) -> Session:
     largest = session.hparams.n_ctx
     if args.ctx is not None and args.ctx > largest:
         note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")
+    for line in session.model.notes:
+        note(args, line)
     if args.verbose:
         where = f"{session.device}, {session.isa}, {session.threads} threads"
         note(args, f"{session.path}: {where}, context {session.n_ctx}")

@@ -30,6 +30,7 @@ class Model:
     hparams  its sizes, as its architecture has them; layers  what each layer keeps of a token
     graph(store, inputs)  its graph, not planned yet
     weights  by name; tokenizer  its vocabulary; metadata  of the file, without its lists
+    notes    what of the file is not as it seems, or is left out, in lines
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Model:
             if self.tokenizer.n_vocab > h.n_vocab:
                 problem = f"{self.tokenizer.n_vocab} tokens, but logits for {h.n_vocab}"
                 raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
+            self.notes = (*file.notes, *self.tokenizer.notes)
             if meanwhile is not None:
                 meanwhile(self)
             packing.finish()
