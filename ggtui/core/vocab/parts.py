@@ -39,8 +39,8 @@ class Parts:
     """What tokens and merges say together. csrc/text/vocabulary.c does most of the work.
 
     bytes, ends  of all normal tokens, one after the other, and where each of all tokens ends, after a 0
-    ranked       int32, the ids of the tokens of one byte, ascending, and of what the merges make, in their order, unless
-                 they make it of what none makes
+    ranked       int32, the ids of the tokens of one byte, ascending, and of what the merges make, in their order, but
+                 for what they make of parts that none makes
     others       the bytes of tokens that are plain text, not in the printable alphabet: all that are not normal, and of
                  the normal ones those with characters that stand for no byte
     unmade       the ids of the normal tokens that no merge makes: they are decoded, and text seldom becomes them
@@ -81,14 +81,14 @@ class Parts:
         there = {self.bytes[at] for at in self.ends[single].tolist()}
         self.missing = [byte for byte in range(256) if byte not in there]
         if self._unmade().any():
-            made = _made([BYTE_ALPHABET[byte] for byte in there], list(merges))
-            self.ranked = self.ranked[[tokens.texts[id] in made for id in self.ranked.tolist()]]
+            within = _made([BYTE_ALPHABET[byte] for byte in there], merges)
+            self.ranked = self.ranked[[tokens.texts[id] in within for id in self.ranked.tolist()]]
         self.unmade: list[int] = np.flatnonzero(self._unmade()).tolist()
 
     def _unmade(self) -> npt.NDArray[np.bool_]:
-        left = self._tokens.kinds == NORMAL
-        left[self.ranked] = False
-        return left
+        unmade: npt.NDArray[np.bool_] = self._tokens.kinds == NORMAL
+        unmade[self.ranked] = False
+        return unmade
 
     def _explain(self, problem: int, at: int) -> NoReturn:
         tokens, merges, field = self._tokens.texts, self._merges, "tokenizer.ggml.merges"
