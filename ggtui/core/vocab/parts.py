@@ -80,8 +80,10 @@ class Parts:
         single = first[self.ends[first + 1] - self.ends[first] == 1]
         there = {self.bytes[at] for at in self.ends[single].tolist()}
         self.missing = [byte for byte in range(256) if byte not in there]
-        if self._unmade().any():
-            within = _made([BYTE_ALPHABET[byte] for byte in there], merges)
+        unmade = {tokens.texts[id] for id in np.flatnonzero(self._unmade()).tolist()}
+        split = [merge.partition(" ") for merge in merges] if unmade else []
+        if any(left in unmade or right in unmade for left, _, right in split):
+            within = _made([BYTE_ALPHABET[byte] for byte in there], split)
             self.ranked = self.ranked[[tokens.texts[id] in within for id in self.ranked.tolist()]]
         self.unmade: list[int] = np.flatnonzero(self._unmade()).tolist()
 
@@ -105,12 +107,11 @@ class Parts:
         self._tokens.refuse(f"{field}[{at}]", f"{shown(merges[at])}: there is no token {shown(part)}")
 
 
-def _made(tokens: Iterable[str], merges: Sequence[str]) -> set[str]:
-    """What the merges make of tokens, and those."""
+def _made(tokens: Iterable[str], merges: Sequence[tuple[str, str, str]]) -> set[str]:
+    """What the merges, each with the space between its parts, make of tokens, and those."""
     made: set[str] = set()
     waiting: dict[str, list[tuple[str, str]]] = {}  # for the one, with the other part
-    for merge in merges:
-        left, _, right = merge.partition(" ")
+    for left, _, right in merges:
         waiting.setdefault(left, []).append((right, left + right))
         waiting.setdefault(right, []).append((left, left + right))
     new = list(tokens)

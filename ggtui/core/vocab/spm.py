@@ -43,7 +43,7 @@ class SentencePiece(Vocabulary):
         """best_first: the ids that merging makes, of normal tokens. pattern: what merging does not cross. unknown:
         instead of bytes that have no token. ties: the tokens that `best_first` has in no particular order. Raises
         ModelFileError, in the name of the tokens' file."""
-        texts, kinds = list(tokens.texts), tokens.kinds.tolist()
+        texts, kinds = tokens.texts, tokens.kinds.tolist()
         raw = [_utf8(text) for text in texts]
         ids = {raw[id]: id for id, kind in enumerate(kinds) if kind == NORMAL}
         if len(ids) < kinds.count(NORMAL):
@@ -102,7 +102,7 @@ def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
 def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:
     """As `by_scores`, of the kind "gemma4", where a list of merges says what is merged, and in what order."""
     tokens, key = _tokens(metadata, path), "tokenizer.ggml.merges"
-    merges = Fields.of(metadata, path).texts(key)
+    merges = list(Fields.of(metadata, path).texts(key))
     if len(merges) > MAX_MERGES:
         tokens.refuse(key, f"has {len(merges)} entries, over the limit of {MAX_MERGES}")
     if len(set(merges)) < len(merges):
@@ -139,7 +139,7 @@ def _made(
 
 def _tokens(metadata: Mapping[str, Any], path: str | Path) -> Tokens:
     fields, kinds = Fields.of(metadata, path), "tokenizer.ggml.token_type"
-    return Tokens(path, fields.texts("tokenizer.ggml.tokens"), fields.wholes(kinds))
+    return Tokens(path, list(fields.texts("tokenizer.ggml.tokens")), fields.wholes(kinds))
 
 
 def _scores(metadata: Mapping[str, Any], tokens: Tokens) -> list[float]:
