@@ -109,7 +109,7 @@ def _tokens(metadata: Mapping[str, Any]) -> list[bytes]:
         elif kind == NORMAL and set(map(ord, name)) <= _BYTES.keys():
             tokens.append(bytes(_BYTES[ord(c)] for c in name))
         else:
-            tokens.append(name.encode())
+            tokens.append(name.encode("utf-8", "replace"))
         if len(tokens[-1]) > MAX_TOKEN:
             _refuse(f"token {id} of {len(tokens[-1])} bytes, only {MAX_TOKEN}")
     try:

@@ -39,8 +39,8 @@ class Parts:
     """What tokens and merges say together. csrc/text/vocabulary.c does most of the work.
 
     bytes, ends  of all normal tokens, one after the other, and where each of all tokens ends, after a 0
-    ranked       int32, the ids of the tokens of one byte, ascending, and of what the merges make, in their order, unless
-                 they make it of what none makes
+    ranked       int32, the ids of the tokens of one byte, ascending, and of what the merges make, in their order, but
+                 for what they make of parts that none makes
     others       the bytes of tokens that are plain text, not in the printable alphabet: all that are not normal, and of
                  the normal ones those with characters that stand for no byte
     unmade       the ids of the normal tokens that no merge makes: they are decoded, and text seldom becomes them
@@ -80,15 +80,17 @@ class Parts:
         single = first[self.ends[first + 1] - self.ends[first] == 1]
         there = {self.bytes[at] for at in self.ends[single].tolist()}
         self.missing = [byte for byte in range(256) if byte not in there]
-        if self._unmade().any():
-            made = _made([BYTE_ALPHABET[byte] for byte in there], list(merges))
-            self.ranked = self.ranked[[tokens.texts[id] in made for id in self.ranked.tolist()]]
+        unmade = {tokens.texts[id] for id in np.flatnonzero(self._unmade()).tolist()}
+        split = [merge.partition(" ") for merge in merges] if unmade else []
+        if any(left in unmade or right in unmade for left, _, right in split):
+            within = _made([BYTE_ALPHABET[byte] for byte in there], split)
+            self.ranked = self.ranked[[tokens.texts[id] in within for id in self.ranked.tolist()]]
         self.unmade: list[int] = np.flatnonzero(self._unmade()).tolist()
 
     def _unmade(self) -> npt.NDArray[np.bool_]:
-        left = self._tokens.kinds == NORMAL
-        left[self.ranked] = False
-        return left
+        unmade: npt.NDArray[np.bool_] = self._tokens.kinds == NORMAL
+        unmade[self.ranked] = False
+        return unmade
 
     def _explain(self, problem: int, at: int) -> NoReturn:
         tokens, merges, field = self._tokens.texts, self._merges, "tokenizer.ggml.merges"
@@ -105,12 +107,11 @@ class Parts:
         self._tokens.refuse(f"{field}[{at}]", f"{shown(merges[at])}: there is no token {shown(part)}")
 
 
-def _made(tokens: Iterable[str], merges: Sequence[str]) -> set[str]:
-    """What the merges make of tokens, and those."""
+def _made(tokens: Iterable[str], merges: Sequence[tuple[str, str, str]]) -> set[str]:
+    """What the merges, each with the space between its parts, make of tokens, and those."""
     made: set[str] = set()
     waiting: dict[str, list[tuple[str, str]]] = {}  # for the one, with the other part
-    for merge in merges:
-        left, _, right = merge.partition(" ")
+    for left, _, right in merges:
         waiting.setdefault(left, []).append((right, left + right))
         waiting.setdefault(right, []).append((left, left + right))
     new = list(tokens)

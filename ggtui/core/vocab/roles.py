@@ -15,6 +15,7 @@ from ggtui.core.files.fields import Fields, are_texts, shown
 from ggtui.core.vocab.kinds import (
     CONTROL,
     KINDS,
+    MAX_LENGTHS,
     MAX_SPECIAL,
     MAX_SPECIAL_TEXT,
     MAX_TOKENS,
@@ -135,10 +136,12 @@ class Tokens:
                 control[text] = id
             elif self.kinds[id] == USER_DEFINED:
                 user_defined[text.replace(space, " ")] = id
-        n, size = len(control) + len(user_defined), sum(map(len, control)) + sum(map(len, user_defined))
-        if n > MAX_SPECIAL or size > MAX_SPECIAL_TEXT:
-            problem = f"has {n} control and user-defined tokens with names of {size} characters in all"
-            self.refuse("tokenizer.ggml.token_type", f"{problem}; at most {MAX_SPECIAL} of {MAX_SPECIAL_TEXT} are read")
+        names = [*control, *user_defined]
+        size, lengths = sum(map(len, names)), len(set(map(len, names)))
+        if len(names) > MAX_SPECIAL or size > MAX_SPECIAL_TEXT or lengths > MAX_LENGTHS:
+            problem = f"has {len(names)} control and user-defined tokens with names of {size} characters in all"
+            limits = f"at most {MAX_SPECIAL} of {MAX_SPECIAL_TEXT} are read, and of {MAX_LENGTHS} lengths"
+            self.refuse("tokenizer.ggml.token_type", f"{problem} and {lengths} lengths; {limits}")
         add_bos = bos is not None and (add_bos if said.add_bos is None else said.add_bos)
         return Roles(
             bos, eos, add_bos, frozenset(id for id in ends if id is not None), said.lstrip, said.rstrip,

@@ -8,12 +8,12 @@ character, and the character, rank right after the bytes; then follow the tokens
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ggtui.core.files.fields import Fields, shown
 from ggtui.core.vocab.base import Vocabulary
@@ -41,8 +41,9 @@ class SentencePiece(Vocabulary):
         add_space_prefix: bool, unknown: int | None, ties: Ties, notes: Iterable[str] = (),
     ) -> None:  # fmt: skip
         """best_first: the ids that merging makes, of normal tokens. pattern: what merging does not cross. unknown:
-        instead of bytes that have no token. ties: of which the order says nothing. Raises ModelFileError, in the name of the tokens' file."""
-        texts, kinds = list(tokens.texts), tokens.kinds.tolist()
+        instead of bytes that have no token. ties: the tokens that `best_first` has in no particular order. Raises
+        ModelFileError, in the name of the tokens' file."""
+        texts, kinds = tokens.texts, tokens.kinds.tolist()
         raw = [_utf8(text) for text in texts]
         ids = {raw[id]: id for id, kind in enumerate(kinds) if kind == NORMAL}
         if len(ids) < kinds.count(NORMAL):
@@ -90,11 +91,10 @@ def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
     use here. Raises ModelFileError, in the name of `path`, for damaged ones."""
     tokens = _tokens(metadata, path)
     scores = _scores(metadata, tokens)
-    normal = np.flatnonzero(tokens.kinds == NORMAL)
-    texts = {id: tokens.texts[id] for id in normal.tolist()}
-    ties = Ties({text: float(scores[id]) for id, text in texts.items() if len(text) > 1})
+    texts = {id: tokens.texts[id] for id in np.flatnonzero(tokens.kinds == NORMAL).tolist()}
+    ties = Ties({text: scores[id] for id, text in texts.items() if len(text) > 1})
     # Of equal ones the longer first: see Ties.
-    best_first = normal[np.lexsort(([-len(text) for text in texts.values()], -scores[normal]))].tolist()
+    best_first = sorted(texts, key=lambda id: (-scores[id], -len(texts[id])))
     pattern = _WHOLE if any(map(_SPACE_WITHIN.search, texts.values())) else _WORDS
     return _made(metadata, tokens, best_first, pattern, add_space_prefix=True, pre=pre, ties=ties)
 
@@ -102,9 +102,12 @@ def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
 def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:
     """As `by_scores`, of the kind "gemma4", where a list of merges says what is merged, and in what order."""
     tokens, key = _tokens(metadata, path), "tokenizer.ggml.merges"
-    merges = Fields.of(metadata, path).texts(key)
+    merges = list(Fields.of(metadata, path).texts(key))
     if len(merges) > MAX_MERGES:
         tokens.refuse(key, f"has {len(merges)} entries, over the limit of {MAX_MERGES}")
+    if len(set(merges)) < len(merges):
+        again = next(merge for merge, n in Counter(merges).items() if n > 1)
+        tokens.refuse(key, f"{shown(again)} is there more than once")
     ids = {text: id for id, text in enumerate(tokens.texts) if tokens.kinds[id] == NORMAL}
     best_first: dict[int, None] = {}
     for i, merge in enumerate(merges):
@@ -136,10 +139,10 @@ def _made(
 
 def _tokens(metadata: Mapping[str, Any], path: str | Path) -> Tokens:
     fields, kinds = Fields.of(metadata, path), "tokenizer.ggml.token_type"
-    return Tokens(path, fields.texts("tokenizer.ggml.tokens"), fields.wholes(kinds))
+    return Tokens(path, list(fields.texts("tokenizer.ggml.tokens")), fields.wholes(kinds))
 
 
-def _scores(metadata: Mapping[str, Any], tokens: Tokens) -> NDArray[np.float64]:
+def _scores(metadata: Mapping[str, Any], tokens: Tokens) -> list[float]:
     """Of each token, higher for what is merged earlier."""
     key = "tokenizer.ggml.scores"
     value = metadata.get(key)
@@ -153,7 +156,7 @@ def _scores(metadata: Mapping[str, Any], tokens: Tokens) -> NDArray[np.float64]:
         tokens.refuse(key, f"is {shown(value)}, not a list of numbers")
     if len(scores) != len(tokens.texts):
         tokens.refuse(key, f"has {len(scores)} entries for {len(tokens.texts)} tokens")
-    return scores
+    return list(map(float, scores))
 
 
 def _byte_tokens(tokens: Tokens, texts: Sequence[str], kinds: Sequence[int], unknown: int | None) -> list[int]:

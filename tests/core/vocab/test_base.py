@@ -29,8 +29,9 @@ def made(names: dict[str, int] = NAMES, **more: Any) -> vocab.Vocabulary:
 def spelled(t: vocab.Vocabulary, ids: list[int]) -> list[str | int]:
     """The bytes as text, the named tokens by their ids."""
     parts: list[str | int] = []
-    for named, group in groupby(ids, lambda id: id >= 256):
-        parts += group if named else [t.decode(group)]
+    for named, group in groupby(ids, (256).__le__):
+        run = list(group)
+        parts += run if named else [t.decode(run)]
     return parts
 
 
@@ -97,6 +98,16 @@ def test_whether_a_text_begins_with_bos() -> None:
 def test_metadata_of_another_kind_is_refused(key: str, value: Any, said: str) -> None:
     with pytest.raises(ModelFileError, match=rf"^some\.gguf: {key}: {said}"):
         made(**{key: value})
+
+
+def test_too_many_names_are_refused() -> None:
+    for names, said in (
+        ({f"<{i}>": CONTROL for i in range((1 << 14) + 1)}, "has 16385 control and user-defined tokens with names"),
+        ({"a" * 3000 + str(1000 + i): USER_DEFINED for i in range(90)}, "with names of 270360 characters in all"),
+        ({"ab" * i: CONTROL for i in range(1, 130)}, "and 129 lengths; at most"),
+    ):
+        with pytest.raises(ModelFileError, match=rf"^some\.gguf: tokenizer\.ggml\.token_type: .*{said}"):
+            made(names)
 
 
 def test_halves_of_surrogate_pairs() -> None:
