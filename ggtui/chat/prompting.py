@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ggtui.chat.modes import MODES
 from ggtui.core.errors import TemplateError, UsageError
@@ -14,11 +14,17 @@ from ggtui.core.vocab.template import MOST, Template
 from ggtui.core.vocab.template_names import NAMED, named
 
 if TYPE_CHECKING:
-    from ggtui.chat.conversation import Turn
     from ggtui.core.engine.session import Session
 
 TEMPLATED = "chat"  # the mode that a template is for
 _KEY = "tokenizer.chat_template"
+
+
+class Said(Protocol):
+    """A turn: what was asked, and what came."""
+
+    prompt: str
+    text: str
 
 
 class Prompt(NamedTuple):
@@ -52,7 +58,7 @@ class Prompting:
         """Texts that end an answer; with a template tokens do."""
         return () if self.template and mode == TEMPLATED else MODES[mode].stop
 
-    def prompt(self, before: Sequence[Turn], read: Sequence[int], words: str, mode: str, system: str) -> Prompt:
+    def prompt(self, before: Sequence[Said], read: Sequence[int], words: str, mode: str, system: str) -> Prompt:
         """What a turn begins with: after the turns `before`, of which the model has read the tokens `read`. Raises
         TemplateError where the template does not take them."""
         if not self.template or mode != TEMPLATED:
@@ -69,14 +75,14 @@ class Prompting:
             ids.insert(0, bos)
         return Prompt(ids, anew=bool(before))
 
-    def shown(self, before: Sequence[Turn], words: str, mode: str, system: str) -> list[Piece]:
+    def shown(self, before: Sequence[Said], words: str, mode: str, system: str) -> list[Piece]:
         """A turn's prompt with all before it, in pieces that say which are the template's."""
         if not self.template or mode != TEMPLATED:
             return [Piece(MODES[mode].text(words, first=not before), False)]
         return self._pieces(self.template, before, words, system)
 
     @staticmethod
-    def _pieces(template: Template, before: Sequence[Turn], words: str, system: str) -> list[Piece]:
+    def _pieces(template: Template, before: Sequence[Said], words: str, system: str) -> list[Piece]:
         talk = [m for turn in before for m in (_said("user", turn.prompt), _said("assistant", turn.text))]
         talk.append(_said("user", words))
         if not system:

@@ -7,9 +7,10 @@ import pytest
 
 from ggtui.core import vocab
 from ggtui.core.errors import ModelFileError
-from ggtui.core.vocab.base import WHITE_SPACE, Piece
+from ggtui.core.vocab.base import WHITE_SPACE
 from ggtui.core.vocab.kinds import CONTROL, NORMAL, UNKNOWN, USER_DEFINED
 from ggtui.core.vocab.parts import BYTE_ALPHABET
+from ggtui.core.vocab.pieces import Piece
 
 NAMES = {"<unk>": UNKNOWN, "<|im_end|>": CONTROL, "<user>": USER_DEFINED, "<users>": USER_DEFINED, "<b>": CONTROL}
 UNK, IM_END, USER, USERS, B = range(256, 261)

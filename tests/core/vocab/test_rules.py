@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ggtui.core.vocab.bpe import BYTE_ALPHABET, Tokenizer
-from ggtui.core.vocab.pieces import Splitter
 from ggtui.core.vocab.rules import PRE
+from ggtui.core.vocab.splitting import Splitter
 
 SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 TAIL = r"\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ggtui.core.vocab.pieces import Splitter
+from ggtui.core.vocab.splitting import Splitter
 
 
 def test_each_expression_splits_what_is_left() -> None:
