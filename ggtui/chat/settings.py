@@ -58,7 +58,7 @@ class Setting(NamedTuple):
         if self.choices:
             return " or ".join(self.choices)
         if self.kind is str:
-            return "a text of at least one character"
+            return "a text" if self.default == "" else "a text of at least one character"
         start = f"over {self.low:g}" if self.above else f"{self.low:g}"
         if self.high == math.inf:
             return start if self.above else f"{start} or more"
@@ -81,8 +81,8 @@ class Setting(NamedTuple):
         if self.kind is bool:
             return value if isinstance(value, bool) else _WORDS.get(str(value).lower())
         if self.kind is str:
-            fits = isinstance(value, str) and value and (not self.choices or value in self.choices)
-            return value if fits else None
+            fits = isinstance(value, str) and (value or self.default == "")
+            return value if fits and (not self.choices or value in self.choices) else None
         if isinstance(value, bool) or not isinstance(value, (str, int, self.kind)):
             return None
         try:
@@ -167,6 +167,7 @@ SETTINGS: dict[str, Setting] = {
 
 # Those of the answers to come: first how a prompt becomes text, then how an answer is drawn.
 LIVE = tuple(sorted((s.name for s in SETTINGS.values() if s.live), key=lambda name: name != "mode"))
+CHAT = (*LIVE, "template")  # what a Chat is made with
 # What a Session is made with, and what Session.generate takes, under their names there.
 LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device", "pre")
 GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift", "ignore-eos")

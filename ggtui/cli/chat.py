@@ -28,7 +28,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ggtui.chat.settings import LIVE, LOADING, Setting, values_of
+from ggtui.chat.settings import CHAT, LOADING, Setting, values_of
 from ggtui.cli.flags import (
     CONFIG_NOTE,
     FILE,
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resolve(args, ("model", "template", *LIVE, *LOADING))
+    resolve(args, ("model", *CHAT, *LOADING))
     if args.echo and args.json:
         raise UsageError('--echo: not with --json, where "stats" has the prompt')
     asked = args.prompt is not None or args.file is not None or args.json
