@@ -3,8 +3,9 @@
     pip install llama-cpp-python     # builds llama.cpp for this machine; minutes
     python benchmarks/versus_llama_cpp.py [--models 124M,355M,tales] [--types q4_0,q8_0] [--threads 1,2] [--rounds 5]
 
-Models: GPT-2s of known sizes with random weights, or `tales`, the built-in one converted to each type. A name that is a
-type and a mix means the type, so that body and head are of one type; Q4_K_M and the like are mixes.
+Models: GPT-2s of known sizes with random weights, or `tales`, the built-in one converted to each type, or files as they
+are. A name that is a type and a mix means the type, so that body and head are of one type; Q4_K_M and the like are
+mixes.
 Each figure is a process of its own, so that neither waits with threads beside the other: ours, theirs, ours, theirs ...
 Prompt: 512 tokens at once, the logits of the last one; generation: 128 tokens, one at a time, after a prompt of 16.
 Prints a Markdown table: medians, and the median of the ratios round by round with its 95% interval, ~ where it has 1.
@@ -149,7 +150,7 @@ def versions(python: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="124M", help="sizes of random weights, and tales (default 124M)")
+    parser.add_argument("--models", default="124M", help="sizes of random weights, tales, files (default 124M)")
     parser.add_argument("--types", default="q4_0,q4_k,q8_0,f16")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
@@ -171,13 +172,15 @@ def main() -> None:
     print("| model | type | threads | pp512 | llama.cpp | ratio | tg128 | llama.cpp | ratio |")
     print("| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | --- |", flush=True)
     with watched(), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.gguf"
         for model in args.models.split(","):
-            for kind in args.types.split(","):
-                write_model(path, model, kind)
+            is_file = Path(model).is_file()
+            for kind in ["as it is"] if is_file else args.types.split(","):
+                path = Path(model) if is_file else Path(folder) / "model.gguf"
+                if not is_file:
+                    write_model(path, model, kind)
                 for threads in (int(n) for n in args.threads.split(",")):
                     cells = compare(path, threads, args.rounds, args.python)
-                    print(f"| {model} | {kind} | {threads} | {cells} |", flush=True)
+                    print(f"| {Path(model).stem} | {kind} | {threads} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

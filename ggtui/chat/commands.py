@@ -207,6 +207,8 @@ COMMANDS = (
             saved.names),
     Command(("/sessions",), "", "list the saved chats", lambda front, _: front.sessions()),
     Command(("/mode",), "|".join(modes.MODES), "go on with your text, or answer it", _mode, lambda: modes.MODES),
+    Command(("/system",), "TEXT", "what the model is told before a chat, where it has a template",
+            lambda front, text: _set(front, f"system {text}", "/")),
     Command(("/speed",), "N", "tokens a second to show at most; 0: as fast as it can",
             lambda front, n: _set(front, f"speed {n}", "/")),
     Command(("/set",), "NAME VALUE", "change a setting; alone: list them", _set, lambda: LIVE),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.modes import MODES
+from ggtui.chat.prompting import Prompting
 from ggtui.chat.settings import GENERATION, LIVE, MAX_SEED, SETTINGS, values_of
 from ggtui.chat.tree import Tree
 from ggtui.core.errors import GgtuiError, UsageError
@@ -29,6 +30,7 @@ class Turn:
 
     reason   why the answer ended: "interrupted" or one of Session.stop_reason's
     ids      the tokens of both; the first n_prompt are the prompt's
+    anew     the prompt's tokens begin with all that was said before, which the template writes otherwise by now
     sampled  the tokens as they came: those of the answer, then those whose text is not part of it, as of a stop text
     """
 
@@ -39,6 +41,7 @@ class Turn:
     ids: list[int] = field(default_factory=list)
     n_prompt: int = 0
     sampled: list[int] = field(default_factory=list)
+    anew: bool = False
 
 
 class Chat:
@@ -46,14 +49,16 @@ class Chat:
     answer, and what it has read already is not read again.
 
     tree      all turns: those of the conversation, what was said in their place, and what was taken back
-    settings  attributes n_predict, temp, ... seed, as Session.generate names them, and speed
+    settings  attributes n_predict, temp, ... seed, as Session.generate names them, and speed, system
+    prompting how prompts become tokens; mode  the name of how, of the next turns
     pause     waits so many seconds; may raise GgtuiError to end the answer
     """
 
     def __init__(self, session: Session, settings: Any) -> None:
         self.session = session
         self.settings = SimpleNamespace(**values_of(settings, (name for name in LIVE if name != "mode")))
-        self.mode: str = settings.mode
+        self.prompting = Prompting(session, settings.template)
+        self.mode: str = settings.mode or self.prompting.mode
         self.pause: Callable[[float], object] = time.sleep
         self.tree: Tree[Turn] = Tree()
         self._before: Tree[Turn] | None = None  # what `clear` or `restore` put away, until something else is done
@@ -77,7 +82,7 @@ class Chat:
                 checked[name] = tuple(setting.parse(one, name) for one in value)
             else:
                 checked[name] = None if value is None and setting.default is None else setting.parse(value, name)
-        self.mode = checked.pop("mode", self.mode)
+        self.mode = checked.pop("mode", self.mode) or self.prompting.mode
         vars(self.settings).update(checked)
 
     @property
@@ -88,7 +93,7 @@ class Chat:
     @property
     def tokens(self) -> list[int]:
         """The tokens of these turns."""
-        return [id for turn in self.turns for id in turn.ids]
+        return tokens_of(self.turns)
 
     def say(self, prompt: str) -> Generator[Step]:
         """A new turn. An empty prompt lets the model go on.
@@ -99,22 +104,22 @@ class Chat:
         return self._say(prompt, self.mode)
 
     def _say(self, prompt: str, mode_name: str) -> Generator[Step]:
-        ids = self._prompt_ids(prompt, mode_name, first=not self.turns)
-        return self._answer(Turn(prompt, mode=mode_name, ids=ids, n_prompt=len(ids)))
+        turn = Turn(prompt, mode=mode_name)
+        self._begin(turn, self.turns)
+        return self._answer(turn)
 
-    def _prompt_ids(self, prompt: str, mode_name: str, *, first: bool) -> list[int]:
-        tokenizer = self.session.tokenizer
-        ids = tokenizer.encode(MODES[mode_name].text(prompt, first))
-        if first and not ids:  # a text begins as after another one
-            ids = [0 if tokenizer.eos is None else tokenizer.eos]
-        return ids
+    def _begin(self, turn: Turn, before: Sequence[Turn]) -> None:
+        """Give a turn the tokens of its prompt."""
+        read = tokens_of(before)
+        turn.ids, turn.anew = self.prompting.prompt(before, read, turn.prompt, turn.mode, self.settings.system)
+        turn.n_prompt = len(turn.ids)
 
     def _answer(self, turn: Turn, token: int | None = None) -> Generator[Step]:
         """Generate the answer to a turn, or its rest; then `token` comes first."""
         session = self.session
         params = self._params(turn)
         pieces = self.pieces(turn)
-        window = self._window([*self.tokens, *turn.ids])
+        window = self._window(tokens_of([*self.turns, turn]))
         first, n_read = self._offset, len(window)
         answer = () if token is None else (*turn.sampled, token)
         n_kept = len(turn.sampled)
@@ -147,7 +152,7 @@ class Chat:
 
     def _params(self, turn: Turn) -> dict[str, Any]:
         params = values_of(self.settings, GENERATION)
-        params["stop"] = (*params["stop"], *MODES[turn.mode].stop)
+        params["stop"] = (*params["stop"], *self.prompting.stop(turn.mode))
         params["seed"] = self._next_seed()
         if params["n_predict"] < 0:
             params["n_predict"] = sys.maxsize
@@ -159,9 +164,9 @@ class Chat:
         from ggtui.core.engine.sampler import StopTexts
 
         tokenizer = self.session.tokenizer
-        stream, stops = tokenizer.stream(), StopTexts((*self.settings.stop, *MODES[turn.mode].stop))
-        silent = None if self.settings.ignore_eos else tokenizer.eos
-        return ["" if id == silent else stops.push(stream.push(id)) for id in turn.sampled]
+        stream, stops = tokenizer.stream(), StopTexts((*self.settings.stop, *self.prompting.stop(turn.mode)))
+        silent: Collection[int] = () if self.settings.ignore_eos else tokenizer.ends
+        return ["" if id in silent else stops.push(stream.push(id)) for id in turn.sampled]
 
     def _ids_of(self, text: str, sampled: list[int]) -> list[int]:
         """The tokens of `text`, which is the beginning of what `sampled` say."""
@@ -211,16 +216,18 @@ class Chat:
         for turn in tree.items:
             if turn.mode not in MODES:
                 raise GgtuiError(f"mode {turn.mode!r}: choose one of {', '.join(MODES)}")
+        paths: list[list[Turn]] = []
         for turn, before in zip(tree.items, tree.before, strict=True):
+            path = [] if before == tree.FIRST else paths[before]
             if not turn.ids:
-                self._fill(turn, first=before == tree.FIRST)
+                self._fill(turn, path)
+            paths.append([*path, turn])
         self._replace(tree)
 
-    def _fill(self, turn: Turn, *, first: bool) -> None:
+    def _fill(self, turn: Turn, before: Sequence[Turn]) -> None:
         """Give a turn of which there is only the text its tokens."""
         tokenizer = self.session.tokenizer
-        turn.ids = self._prompt_ids(turn.prompt, turn.mode, first=first)
-        turn.n_prompt = len(turn.ids)
+        self._begin(turn, before)
         if not turn.sampled:
             turn.sampled = tokenizer.encode(turn.text)
             if turn.reason == "end of text" and tokenizer.eos is not None:
@@ -279,7 +286,7 @@ class Chat:
             raise UsageError(f"keep {keep}: the answer has {len(turn.sampled)} tokens")
         kept = turn.sampled[:keep]
         ids = [*turn.ids[: turn.n_prompt], *kept]
-        made = Turn(turn.prompt, mode=turn.mode, ids=ids, n_prompt=turn.n_prompt, sampled=kept)
+        made = Turn(turn.prompt, mode=turn.mode, ids=ids, n_prompt=turn.n_prompt, sampled=kept, anew=turn.anew)
         made.text = "".join(self.pieces(made))
         return made
 
@@ -299,12 +306,10 @@ class Chat:
 
         Raises UsageError where there are no such tokens, ContextFullError if the context has no room for the chat.
         """
-        session, tokens = self.session, self.tokens
-        eos = session.tokenizer.eos
+        session, turns = self.session, self.turns
         if keep is not None:
-            last = self.turns[-1] if self.turns else Turn("")
-            tokens = [*tokens[: len(tokens) - len(last.ids)], *self.cut(last, keep).ids]
-        window = self._window(tokens or [0 if eos is None else eos])
+            turns = [*turns[:-1], self.cut(turns[-1] if turns else Turn(""), keep)]
+        window = self._window(tokens_of(turns) or session.tokenizer.begin(""))
         self._sync(window)
         session.rewind(min(session.n_past, len(window) - 1))
         session.eval(window[session.n_past :])
@@ -314,6 +319,12 @@ class Chat:
         """The n likeliest tokens after the last one that the model read, their text, and their probabilities under it,
         before any filter."""
         return [(id, self.session.tokenizer.decode([id]), p) for id, p in self.session.top(n)]
+
+
+def tokens_of(turns: Sequence[Turn]) -> list[int]:
+    """Those of turns one after the other."""
+    first = max((n for n, turn in enumerate(turns) if turn.anew), default=0)
+    return [id for turn in turns[first:] for id in turn.ids]
 
 
 def turns_told(turns: Sequence[Turn]) -> str:

@@ -58,7 +58,7 @@ class Setting(NamedTuple):
         if self.choices:
             return " or ".join(self.choices)
         if self.kind is str:
-            return "a text of at least one character"
+            return "a text" if self.default == "" else "a text of at least one character"
         start = f"over {self.low:g}" if self.above else f"{self.low:g}"
         if self.high == math.inf:
             return start if self.above else f"{start} or more"
@@ -81,8 +81,8 @@ class Setting(NamedTuple):
         if self.kind is bool:
             return value if isinstance(value, bool) else _WORDS.get(str(value).lower())
         if self.kind is str:
-            fits = isinstance(value, str) and value and (not self.choices or value in self.choices)
-            return value if fits else None
+            fits = isinstance(value, str) and (value or self.default == "")
+            return value if fits and (not self.choices or value in self.choices) else None
         if isinstance(value, bool) or not isinstance(value, (str, int, self.kind)):
             return None
         try:
@@ -154,15 +154,22 @@ SETTINGS: dict[str, Setting] = {
         Setting("batch", _I, 512, "tokens of a prompt to read at once", low=1, high=MAX_BATCH),
         Setting("kv-type", str, "f16", "type of the keys and values kept for each token",
                 choices=("f16", "f32", "q8_0"), metavar="TYPE"),
-        Setting("mode", str, "complete", "complete: the model goes on with your text; chat: it answers you",
-                choices=tuple(MODES), metavar="MODE", live=True),
+        Setting("pre", str, None, "how a vocabulary splits text before merging; without it as the model's file says",
+                metavar="NAME"),
+        Setting("mode", str, None, "complete: the model goes on with your text; chat: it answers you; without it chat "
+                "where the model has a template for that", choices=tuple(MODES), metavar="MODE", live=True),
+        Setting("system", str, "", "what the model is told before a chat, where it has a template", metavar="TEXT",
+                live=True),
+        Setting("template", str, None, "a chat template, by its name or a file; without it the model's own",
+                metavar="NAME|FILE"),
     )
 }  # fmt: skip
 
 # Those of the answers to come: first how a prompt becomes text, then how an answer is drawn.
 LIVE = tuple(sorted((s.name for s in SETTINGS.values() if s.live), key=lambda name: name != "mode"))
+CHAT = (*LIVE, "template")  # what a Chat is made with
 # What a Session is made with, and what Session.generate takes, under their names there.
-LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device")
+LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device", "pre")
 GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift", "ignore-eos")
 
 

@@ -28,7 +28,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ggtui.chat.settings import LIVE, LOADING, Setting, values_of
+from ggtui.chat.settings import CHAT, LOADING, Setting, values_of
 from ggtui.cli.flags import (
     CONFIG_NOTE,
     FILE,
@@ -80,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=partial(port.parse, source="--port"), metavar="N",
         help="with --browser: the port (default the first free one from 8000)",
     )  # fmt: skip
-    add_setting(parser, "mode")
+    for name in ("mode", "system", "template"):
+        add_setting(parser, name)
     add_output(parser)
     add_generation(parser)
     add_loading(parser)
@@ -88,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resolve(args, ("model", *LIVE, *LOADING))
+    resolve(args, ("model", *CHAT, *LOADING))
     if args.echo and args.json:
         raise UsageError('--echo: not with --json, where "stats" has the prompt')
     asked = args.prompt is not None or args.file is not None or args.json
@@ -109,6 +110,8 @@ def _load(args: argparse.Namespace, **options: Any) -> Session:
     largest = session.hparams.n_ctx
     if args.ctx is not None and args.ctx > largest:
         note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")
+    for line in session.model.notes:
+        note(args, line)
     if args.verbose:
         where = f"{session.device}, {session.isa}, {session.threads} threads"
         note(args, f"{session.path}: {where}, context {session.n_ctx}")

@@ -5,13 +5,14 @@ Long lists of the metadata are cut: --json gives their length and first values.
 --check also reads every block, and ends with exit code 4 if one holds a weight that is NaN or infinite, or a scale
 that makes it so, or if ggtui does not run the model. --token-test takes cases as llama.cpp keeps them: FILE has texts
 between lines of __ggml_vocab_test__, and the file beside it that ends in .out the tokens of each, one line a text; a
-difference ends with exit code 1.
+difference ends with exit code 1. --tokens shows how a text splits into tokens.
 
 examples:
   ggtui inspect model.gguf                             as text
   ggtui inspect model.gguf --json | jq .types          as data
   ggtui inspect model.gguf --check                     is it sound?
   ggtui inspect model.gguf --token-test cases.inp      with cases.out
+  ggtui inspect model.gguf --tokens "Hello, world"     how does it split?
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggtui.cli.flags import FILE, add_model, add_output, resolve
+from ggtui.cli.flags import FILE, add_model, add_output, add_setting, resolve
 from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
 from ggtui.core.reading import read_file
 from ggtui.viz.text import printable_line, size
@@ -44,24 +45,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="read every block; exit code 4 for bad weights")
     test = parser.add_argument("--token-test", metavar="FILE", help="check the tokenizer against the cases of a file")
     test.complete = FILE  # type: ignore[attr-defined]
+    parser.add_argument("--tokens", metavar="TEXT", help="show how a text splits into tokens")
+    add_setting(parser, "pre")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    resolve(args, ("model",))
+    resolve(args, ("model", "pre"))
     from ggtui.core.engine.model import BUILT_IN
     from ggtui.core.files import open_model
 
     with open_model(BUILT_IN if args.model is None else args.model) as file:
         if args.token_test is not None:
-            return _token_test(file, Path(args.token_test))
+            return _token_test(file, Path(args.token_test), args.pre)
+        if args.tokens is not None:
+            return _tokens(file, args.tokens, args.pre, as_json=args.json)
         facts = gather(file)
         if args.json:
             print(json.dumps(facts, indent=1))
         else:
             print(*map(printable_line, _lines(facts)), sep="\n")
         if args.check:
-            _check(file, quiet=args.quiet)
+            _check(file, args.pre, quiet=args.quiet)
     return 0
 
 
@@ -88,6 +93,7 @@ def gather(file: ModelFile) -> dict[str, Any]:
         "layers": dict(layers),
         "bytes": total,
         "weights": n_weights,
+        "notes": list(file.notes),
         "bits_per_weight": 8 * total / n_weights if n_weights else 0.0,
     }
 
@@ -112,6 +118,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{facts['path']}: {facts['format']}"
     weights = f"{facts['weights']:,} weights in {size(facts['bytes'])}, {facts['bits_per_weight']:.2f} bits each"
     yield f"{len(facts['tensors'])} tensors, {weights}"
+    yield from (f"note: {line}" for line in facts["notes"])
     yield from _metadata(facts["metadata"])
     if not facts["tensors"]:
         return
@@ -152,14 +159,14 @@ def _tensors(tensors: list[dict[str, Any]]) -> Iterator[str]:
 # ---- checks ----
 
 
-def _check(file: ModelFile, *, quiet: bool) -> None:
+def _check(file: ModelFile, pre: str | None, *, quiet: bool) -> None:
     from ggtui.core.files.check import bad_blocks
     from ggtui.core.models import check_model
     from ggtui.core.vocab import vocabulary
     from ggtui.viz.progress import progress_bar
 
     check_model(file)
-    vocabulary(file.metadata, file.path)
+    vocabulary(file.metadata, file.path, pre)
     with progress_bar("reading every block", quiet=quiet) as progress:
         found = bad_blocks(file, progress)
     if found:
@@ -170,10 +177,34 @@ def _check(file: ModelFile, *, quiet: bool) -> None:
         raise ModelFileError(file.path, bad.tensor, f"{problem}; download or convert it again", at)
 
 
-def _token_test(file: ModelFile, path: Path) -> int:
+def _tokens(file: ModelFile, text: str, pre: str | None, *, as_json: bool) -> int:
     from ggtui.core.vocab import vocabulary
 
-    tokenizer = vocabulary(file.metadata, file.path)
+    tokenizer = vocabulary(file.metadata, file.path, pre)
+    ids = tokenizer.begin(text)
+    if as_json:
+        told = [{"token": id, "text": tokenizer.decode([id])} for id in ids]
+        print(json.dumps(told, ensure_ascii=False, indent=1))
+        return 0
+    width = max(len(str(id)) for id in ids)
+    for id in ids:
+        print(printable_line(f"{id:{width}}  {_bytes_shown(tokenizer.token_bytes(id))}"))
+    print(f"{len(ids)} of {tokenizer.n_vocab:,} tokens, {len(text.encode()) / len(ids):.1f} bytes each")
+    return 0
+
+
+def _bytes_shown(raw: bytes) -> str:
+    """In quotes; where they are no text, a part of a character, as bytes."""
+    try:
+        return repr(raw.decode())
+    except UnicodeDecodeError:
+        return repr(raw)
+
+
+def _token_test(file: ModelFile, path: Path, pre: str | None) -> int:
+    from ggtui.core.vocab import vocabulary
+
+    tokenizer = vocabulary(file.metadata, file.path, pre)
     cases, wrong = list(_cases(path)), 0
     for text, wanted in cases:
         got = tokenizer.encode(text)

@@ -215,7 +215,7 @@ def _against(args: argparse.Namespace) -> int:
 
     options = values_of(args, LOADING)
     first, second = load(args.model, **options), load(args.against, **options)
-    prompt = first.tokenizer.encode(args.prompt) if args.prompt else made_up_prompt(first, args.n_prompt)
+    prompt = first.tokenizer.begin(args.prompt) if args.prompt else made_up_prompt(first, args.n_prompt)
     found = against(first, second, prompt)
     if args.json is not None:
         return _save_data(args.json, asdict(found))
@@ -241,7 +241,7 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
     session = _session(args)
     if base is not None and not args.force:  # sooner than after a measurement
         refuse(run_differences(base.run, session.run_info()))
-    prompt = session.tokenizer.encode(args.prompt) if args.prompt else made_up_prompt(session, args.n_prompt)
+    prompt = session.tokenizer.begin(args.prompt) if args.prompt else made_up_prompt(session, args.n_prompt)
     with progress_bar("measuring", quiet=args.quiet) as progress:
         trace = _measure(args, session, prompt, progress)
         for _ in range(ATTEMPTS - 1):  # the machine changes its pace, and moves threads, mostly for seconds

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--ctx {args.ctx}: the model was made for {session.n_ctx} tokens")
     ctx = args.ctx or min(_CTX, session.n_ctx)
     base = load(args.base, **{**values_of(args, LOADING), "ctx": ctx}) if args.base is not None else None
-    tokens = session.tokenizer.encode(text)
+    tokens = session.tokenizer.begin(text)
     started = time.perf_counter_ns()
     with progress_bar("reading", quiet=args.quiet) as progress, stop_on_signal(partial(_stop, session, base)):
         found = perplexity(

@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     from ggtui.core.engine.session import load
 
     session = load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record="full", rest=False)
-    ids = session.tokenizer.encode(args.prompt) or [session.tokenizer.eos or 0]
+    ids = session.tokenizer.begin(args.prompt)
     if args.layers is not None and min(args.layers) >= session.hparams.n_layer:
         raise UsageError(f"--layers: this model has layers 0 to {session.hparams.n_layer - 1}")
     if args.values and _print_values(args, session, ids):

@@ -60,6 +60,17 @@ class ModelFileError(GgtuiError):
         super().__init__(f"{where}: {_short_line(field)}: {_short_line(problem)}")
 
 
+class TemplateError(GgtuiError):
+    """A chat template, which comes from a model file, is damaged, takes too much, or (`refused`) does not take such
+    messages."""
+
+    exit_code = 4
+
+    def __init__(self, problem: str, *, refused: bool = False) -> None:
+        self.refused = refused
+        super().__init__(f"chat template: {_short_line(problem)}")
+
+
 class MissingPartError(GgtuiError):
     """Something ggtui needs for this is not on the machine (an instruction set, a device, a program)."""
 

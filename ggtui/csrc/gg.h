@@ -13,7 +13,7 @@
 
 #define GG_MAX_DIMS 4
 #define GG_MAX_SRC 6
-#define GG_MAX_PARAMS 12
+#define GG_MAX_PARAMS 14
 #define GG_TILE 32
 #define GG_PAGE 64 /* positions of keys and values that lie together */
 
@@ -226,16 +226,15 @@ int64_t gg_find_texts(const uint8_t *data, int64_t n_bytes, int64_t n, int64_t l
 enum gg_vocabulary_problem {
     GG_SOUND = 0,
     GG_REPEATED_TOKEN = 1, /* the first token that is there more than once */
-    GG_NO_BYTE = 2,        /* the first normal token with characters that stand for no byte */
-    GG_MISSING_BYTE = 3,   /* the first byte that no normal token stands for */
-    GG_UNKNOWN_PART = 4,   /* the first merge of which a part, or the whole, is no normal token */
-    GG_REPEATED_MERGE = 5, /* the first merge that is there more than once */
+    GG_MISSING_BYTE = 2,   /* the first byte of printable ASCII that no normal token stands for */
+    GG_UNKNOWN_PART = 3,   /* the first merge of which a part, or the whole, is no normal token */
+    GG_REPEATED_MERGE = 4, /* the first merge that is there more than once */
 };
 typedef struct {
     int64_t n_tokens, n_merges;
     const uint8_t *tokens, *merges;              /* their texts */
     const int64_t *token_ends, *merge_ends;
-    const uint8_t *normal;                       /* [n_tokens] whether it is in the printable alphabet */
+    uint8_t *normal;                             /* [n_tokens] whether it is in the printable alphabet; cleared where not */
     const int16_t *byte_of;                      /* [n_codes] the byte of a character by its code point, or -1 */
     int64_t n_codes;
     uint64_t key;                                /* of the hashes: secret, so that nobody can make texts collide */

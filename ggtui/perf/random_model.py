@@ -13,7 +13,8 @@ import numpy.typing as npt
 from ggtui.core.files import ModelFile, TensorInfo
 from ggtui.core.files.mixes import FILE_TYPES, Mix, fitting, mix_or_type
 from ggtui.core.graph.types import TYPES, TensorType
-from ggtui.core.models.gpt2 import Hparams, tensors
+from ggtui.core.models import ARCHITECTURES
+from ggtui.core.models.gpt2 import Hparams
 from ggtui.core.runtime.cpu.codec import encode_rows
 from ggtui.core.vocab.bpe import BYTE_ALPHABET
 
@@ -42,11 +43,10 @@ class RandomModel(ModelFile):
         self._head = self._wanted if head is None else mix_or_type(head)
         self._made: dict[tuple[str, int, bool], npt.NDArray[np.uint8]] = {}
         infos = {}
-        for tensor, spec in tensors(h).items():
-            if not spec.optional:
-                kind = fitting(self._type_of(tensor, h.n_layer), spec.ne[0]) if spec.matrix else TYPES["f32"]
-                ne0, ne1 = (*spec.ne, 1)[:2]
-                infos[tensor] = TensorInfo(tensor, kind, (ne0, ne1, 1, 1), 0, ne1 * kind.row_bytes(ne0))
+        for tensor, spec in ARCHITECTURES["gpt2"].specs(h).items():
+            is_matrix, (ne0, ne1) = spec.use == "matrix", (*spec.ne, 1)[:2]
+            kind = fitting(self._type_of(tensor, h.n_layer), ne0) if is_matrix else TYPES["f32"]
+            infos[tensor] = TensorInfo(tensor, kind, (ne0, ne1, 1, 1), 0, ne1 * kind.row_bytes(ne0))
         self.tensors = infos
         self.metadata = _metadata(name, h, self._wanted)
 

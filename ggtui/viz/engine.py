@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ggtui.chat.settings import LIVE, LOADING, values_of
+from ggtui.chat.settings import CHAT, LOADING, values_of
 from ggtui.viz.text import printable_line
 from ggtui.viz.wire import frame, take_frames
 
@@ -31,11 +31,11 @@ class EngineProcess:
     """Starts the process, talks to it, and begins anew when it is gone. It lives no longer than the thread it was
     started in.
 
-    settings  attributes model and type_from, and those that settings.LOADING and LIVE name
+    settings  attributes model and type_from, and those that settings.LOADING and CHAT name
     """
 
     def __init__(self, settings: Any) -> None:
-        self._settings = values_of(settings, ("model", "type-from", *LOADING, *LIVE))
+        self._settings = values_of(settings, ("model", "type-from", *LOADING, *CHAT))
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 

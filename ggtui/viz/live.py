@@ -181,6 +181,8 @@ class Live:
                 self._prompts.clear()
                 self.evaluations.clear()  # after a restart: of graphs that are not there yet
                 self.n_past = self.unrecorded = 0
+                if event.notes:
+                    self._tell("; ".join(event.notes))
             case Began():
                 self._begin(event)
             case Batch():

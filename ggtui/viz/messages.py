@@ -146,7 +146,8 @@ class TensorFact:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The model is in memory. `eos` is the end-of-text token, or None; `kv_bytes_per_token` of one token's keys and
-    values; `settings` the values of the live settings and `mode`, by their names in Python."""
+    values; `settings` the values of the live settings and `mode`, by their names in Python; `notes` what of the file is
+    not as it seems."""
 
     path: str
     run: RunInfo
@@ -161,6 +162,7 @@ class Loaded:
     metadata: Mapping[str, str]
     tensors: tuple[TensorFact, ...]
     settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,32 @@ def info(chat: Chat) -> list[str]:
     general = ("architecture", "name", "author", "license", "description")
     rows: list[tuple[str, object]] = [("file", s.path)]
     rows += [(name, s.metadata[key]) for name in general if (key := f"general.{name}") in s.metadata]
-    rows += [(name, f"{v:g}" if isinstance(v, float) else v) for name, v in asdict(s.hparams).items()]
+    rows += [(name, _number(v)) for name, v in asdict(s.hparams).items() if not isinstance(v, dict | tuple)]
+    rows += [(name, _rope(v)) for name, v in asdict(s.hparams).items() if isinstance(v, dict)]
+    rows += [(name, _windows(v)) for name, v in asdict(s.hparams).items() if isinstance(v, tuple)]
     rows += [("parameters", f"{sum(t.n_elements for t in s.weights.values()):,}"), ("weights", _types(chat))]
     rows += [("instructions", s.isa), ("threads", s.threads), ("context", f"{len(s.tokens)} of {s.n_ctx} tokens")]
+    rows += [("note", line) for line in s.model.notes]
     return aligned(rows)
+
+
+def _number(value: object) -> object:
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _rope(rope: dict[str, object]) -> str:
+    """Its parameters but for those that have no effect."""
+    off = {"freq_scale": 1.0, "attn_factor": 1.0, "ext_factor": 0.0, "n_ctx_orig": 0}
+    unused = () if rope["ext_factor"] else ("beta_fast", "beta_slow")
+    told = ((name, v) for name, v in rope.items() if off.get(name) != v and name not in unused)
+    return ", ".join(f"{name} {_number(value)}" for name, value in told)
+
+
+def _windows(windows: tuple[int, ...]) -> str:
+    """Of how many tokens, and on how many layers."""
+    sizes = sorted({window for window in windows if window})
+    told = (f"{size} tokens on {windows.count(size)} of {len(windows)} layers" for size in sizes)
+    return ", ".join(told) or "none"
 
 
 def _types(chat: Chat) -> str:

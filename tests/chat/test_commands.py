@@ -13,7 +13,7 @@ from ggtui.core.errors import UsageError
 # The commands of the contract, in its order.
 NAMES = [
     *("/help", "/bye", "/clear", "/regen", "/edit", "/prev", "/next", "/undo", "/redo", "/save", "/load", "/sessions"),
-    *("/mode", "/speed", "/set", "/show", "/stats", "/perf", "/trace", "/topk"),
+    *("/mode", "/system", "/speed", "/set", "/show", "/stats", "/perf", "/trace", "/topk"),
 ]
 
 
@@ -162,7 +162,7 @@ def test_what_is_refused(line: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "part", "found"),
     [
-        ("/s", "/s", ["/save", "/sessions", "/speed", "/set", "/show", "/stats"]),
+        ("/s", "/s", ["/save", "/sessions", "/system", "/speed", "/set", "/show", "/stats"]),
         ("/show ", "", list(SUBJECTS)),
         ("/perf s", "s", ["save"]),
         ("/quit x", "x", []),

@@ -146,14 +146,15 @@ def test_a_very_slow_pace_is_waited_for_in_pieces(chat: Chat) -> None:
 def test_going_on_past_the_end_of_the_text(new_chat: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     chat = new_chat()
     tokenizer = chat.session.tokenizer
-    monkeypatch.setattr(tokenizer, "eos", next(iter(chat.say("Once upon a time"))).token)
+    first = next(iter(chat.say("Once upon a time"))).token
+    monkeypatch.setattr(tokenizer, "ends", frozenset([first]))
     for ignore, n in ((False, 1), (True, 8)):
         chat.clear()
         chat._n_answers = 0
         chat.settings.ignore_eos = ignore
         text = text_of(chat.say("Once upon a time"))
         (turn,) = chat.turns
-        assert len(turn.sampled) == n and turn.text == text and turn.sampled[0] == tokenizer.eos
+        assert len(turn.sampled) == n and turn.text == text and turn.sampled[0] == first
         assert "".join(chat.pieces(turn)) == text
 
 
@@ -213,12 +214,12 @@ def test_a_text_that_ended_is_followed_by_another(chat: Chat, monkeypatch: pytes
     tokenizer = chat.session.tokenizer
     first = next(iter(chat.say("Once upon a time"))).token
     chat.clear()
-    eos = tokenizer.eos
-    monkeypatch.setattr(tokenizer, "eos", first)  # so the first answer ends with its first token
+    ends = tokenizer.ends
+    monkeypatch.setattr(tokenizer, "ends", frozenset([first]))  # so the first answer ends with its first token
     chat._n_answers = 0
     assert text_of(chat.say("Once upon a time")) == ""
     assert chat.turns[0].reason == "end of text" and chat.tokens[-1] == first
-    monkeypatch.setattr(tokenizer, "eos", eos)
+    monkeypatch.setattr(tokenizer, "ends", ends)
     text_of(chat.say("Long ago"))
     assert chat.session.tokens == chat.tokens, "the model sees that the text before had ended"
 

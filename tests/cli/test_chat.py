@@ -93,8 +93,8 @@ def test_input_that_is_no_text(ggtui: Run, tmp_path: Path) -> None:
 def test_going_on_past_the_end_of_the_text(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a token that comes early as the one that ends a text."""
     first = next(iter(load(threads=1).generate("The king", 1, temp=0.0))).token
-    eos = property(lambda _: first, lambda *_: None)
-    monkeypatch.setattr("ggtui.core.vocab.bpe.Tokenizer.eos", eos, raising=False)
+    ends = property(lambda _: frozenset([first]), lambda *_: None)
+    monkeypatch.setattr("ggtui.core.vocab.base.Vocabulary.ends", ends, raising=False)
     flags = ("chat", "-q", "--json", "-p", "The king", "-n", "5", "--temp", "0")
     for more, n, reason in (((), 1, "end of text"), (("--ignore-eos",), 5, "n_predict")):
         *rows, last = [json.loads(line) for line in ggtui(*flags, *more).out.splitlines()]

@@ -113,7 +113,7 @@ def test_the_first_nan_is_named(ggtui: Run, tmp_path: Path) -> None:
         write_gguf(path, file.metadata, tensors)
     code, out, err = ggtui("trace", str(path), "--values", "-p", "Once upon a time", "-t", "1")
     assert code == 1 and len(out.splitlines()) == 3 + 127
-    assert err.startswith("ggtui: blk.2.ffn_norm (add): 4 of 1024 values are NaN;") and err.count("\n") == 1
+    assert err.startswith("ggtui: blk.2.ffn_norm.biased (add): 4 of 1024 values are NaN;") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

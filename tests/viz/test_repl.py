@@ -85,7 +85,7 @@ def completions(text: str) -> list[str]:
 
 
 def test_completion() -> None:
-    assert completions("/s") == ["/save", "/sessions", "/speed", "/set", "/show", "/stats"]
+    assert completions("/s") == ["/save", "/sessions", "/system", "/speed", "/set", "/show", "/stats"]
     assert completions("/mode ") == ["complete", "chat"]
     assert completions("/show g") == ["graph"]
     assert "ctx-shift" in completions("/set ")

@@ -76,8 +76,8 @@ class Generation:
         owns: bool = False,
         **options: Unpack[Options],
     ) -> None:
-        """Goes on from what the sequence has read, then `prompt`, for up to n_predict tokens. Without any token at all
-        it starts from the model's end-of-text token, as a text begins after another one ended. `owns`: the sequence is
+        """Goes on from what the sequence has read, then `prompt`, for up to n_predict tokens. A text that begins
+        anew has the token before it that the model's vocabulary wants there, and at least one. `owns`: the sequence is
         closed with it. Raises UsageError for parameters out of range."""
         for name in options.keys() - Options.__annotations__.keys():
             raise TypeError(f"a generation has no option {name!r}")
@@ -90,10 +90,11 @@ class Generation:
         answer, given = options.get("answer", ()), dict[str, Any](options)
         self._sampler = Sampler(SamplerParams(**{name: given[name] for name in _SAMPLING if name in given}))
         self._tokenizer = engine.model.tokenizer
-        ids = self._tokenizer.encode(prompt) if isinstance(prompt, str) else [int(i) for i in prompt]
+        encode = self._tokenizer.encode if sequence.tokens else self._tokenizer.begin
+        ids = encode(prompt) if isinstance(prompt, str) else [int(i) for i in prompt]
         self._pending = [*sequence.tokens[sequence.n_past :], *ids]
         if not self._pending and sequence.n_past == 0:
-            self._pending = [self._tokenizer.eos if self._tokenizer.eos is not None else 0]
+            self._pending = self._tokenizer.begin("")
         elif not self._pending:
             self._pending = [sequence.tokens[-1]]
             engine.rewind(sequence, len(sequence.tokens) - 1)
@@ -169,7 +170,7 @@ class Generation:
     def _text(self, token: int) -> str:
         """What the chosen token adds to the text; whether it is the last one is decided here."""
         engine, sequence, stream, stops = self._engine, self._sequence, self._stream, self._stops
-        if token == self._tokenizer.eos and not self._ignore_eos:
+        if token in self._tokenizer.ends and not self._ignore_eos:
             self.stop_reason, self._over = "end of text", True
             return stops.push(stream.flush()) + stops.flush()
         sequence.tokens.append(token)

@@ -7,16 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from ggtui.core.errors import ModelFileError, UsageError
+from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models import architecture
-from ggtui.core.models.base import Inputs, ModelGraph, check_tensors
+from ggtui.core.models.base import Inputs, ModelGraph, Placed
 from ggtui.core.models.loading import Packing, place_weights
 from ggtui.core.models.store import KeysValues, Store
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cores import usable_cores
 from ggtui.core.runtime.device import device as device_called
+from ggtui.core.runtime.room import free_memory
 from ggtui.core.vocab import vocabulary
 
 BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
@@ -29,6 +30,7 @@ class Model:
     hparams  its sizes, as its architecture has them; layers  what each layer keeps of a token
     graph(store, inputs)  its graph, not planned yet
     weights  by name; tokenizer  its vocabulary; metadata  of the file, without its lists
+    notes    what of the file is not as it seems, or is left out, in lines
     """
 
     def __init__(
@@ -37,26 +39,28 @@ class Model:
         *,
         device: str = "cpu",
         threads: int | None = None,
+        pre: str | None = None,
         meanwhile: Callable[[Model], None] | None = None,
     ) -> None:
         """The built-in model without a path; an open file stays open. `threads` pack its weights, and `meanwhile` is
-        called before they are done. Raises ModelFileError for what is no such file."""
+        called before they are done. `pre`: see `vocabulary`. Raises ModelFileError for what is no such file."""
         self.device = device_called(device)
         file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
         arch = architecture(file)
         h: Any = arch.hparams(file)
         self.path, self.hparams = file.path, h
-        specs = arch.tensors(h)
-        check_tensors(file, specs)
+        specs = arch.specs(h, file)
+        _check_room(file)
         self.layers: tuple[KeysValues, ...] = tuple(arch.layers(h))
         self.metadata = {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)}
         self.weights: dict[str, Tensor] = place_weights(file, specs, Context(huge_pages=True), self.device.layout)
-        self.graph: Callable[[Store, Inputs], ModelGraph] = partial(arch.build, h, self.weights)
+        self.graph: Callable[[Store, Inputs], ModelGraph] = partial(arch.build, h, Placed(self.weights))
         with Packing(file, self.weights, usable_cores() if threads is None else threads) as packing:  # mostly in C
-            self.tokenizer = vocabulary(file.metadata, file.path)
+            self.tokenizer = vocabulary(file.metadata, file.path, pre)
             if self.tokenizer.n_vocab > h.n_vocab:
                 problem = f"{self.tokenizer.n_vocab} tokens, but logits for {h.n_vocab}"
                 raise ModelFileError(self.path, "tokenizer.ggml.tokens", problem)
+            self.notes = (*file.notes, *self.tokenizer.notes)
             if meanwhile is not None:
                 meanwhile(self)
             packing.finish()
@@ -72,6 +76,14 @@ class Model:
     def close(self) -> None:
         """Let go of the weights. No engine can be made of it any more; those there are go on."""
         self.weights, self.graph = {}, _closed
+
+
+def _check_room(file: ModelFile) -> None:
+    """Raise GgtuiError where there is not enough memory for its weights: the system would rather end some process."""
+    need, free = sum(info.n_bytes for info in file.tensors.values()), free_memory()
+    if free is not None and need > free:
+        gb = f"{need / 1e9:.1f} GB of weights, and {free / 1e9:.1f} GB of memory are free"
+        raise GgtuiError(f"{file.path}: has {gb}; take a smaller model or type, or end other programs")
 
 
 def _closed(store: Store, inputs: Inputs) -> ModelGraph:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
 
@@ -14,7 +14,8 @@ from ggtui.core.errors import UsageError
 
 Doubles = NDArray[np.float64]
 
-_ROWS = 64  # of logits whose softmax is taken at a time
+_ROWS = 64  # of logits whose softmax is taken at a time, and at least read at a time
+_LOGITS = 1 << 24  # read at a time, where that is more
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,10 @@ def perplexity(
 ) -> Perplexity:
     """The perplexity of `session` over `tokens`, as llama.cpp's tool defines it.
 
-    The text is cut into chunks of `ctx` tokens, the rest dropped; each is read from an empty context, and what follows
-    each token of its second half, within the chunk, counts. With `stride` chunks begin that many tokens apart instead
-    and what is predicted for the last `stride` positions of each counts, so that more text stands before what counts.
+    The text is cut into chunks of `ctx` tokens, the rest dropped; each is read from an empty context, where the
+    vocabulary wants that with the token that begins a text in place of its first one. What follows each token of its
+    second half, within the chunk, counts. With `stride` chunks begin that many tokens apart instead and what is
+    predicted for the last `stride` positions of each counts, so that more text stands before what counts.
 
     base: a model to compare with, which must have the same vocabulary. progress: called with the number of chunks that
     are read and of all. Both sessions end empty. Raises UsageError for a text of less than two tokens a chunk, sizes
@@ -77,17 +79,28 @@ def perplexity(
             "only models of one vocabulary can be compared"
         )
     first = ctx - stride - 1 if stride else ctx // 2
+    bos = session.tokenizer.bos if session.tokenizer.add_bos else None
+    read = (session,) if base is None else (session, base)
+    step = max(_LOGITS // max(s.hparams.n_vocab for s in read), _ROWS)
     losses: list[Doubles] = []
     comparisons: list[Doubles] = []  # rows of KL, same top, loss of the base
     for i, start in enumerate(starts):
-        chunk = tokens[start : start + ctx]
-        logp = _log_probabilities(session, chunk, first)
-        targets = np.asarray(chunk[first + 1 :])
-        losses.append(-logp[np.arange(len(targets)), targets].astype(np.float64))
-        if base is not None:
-            comparisons.append(_compare(_log_probabilities(base, chunk, first), logp, targets))
+        chunk = list(tokens[start : start + ctx])
+        if bos is not None:  # each chunk is a text that begins
+            chunk[0] = bos
+        parts, at = [], first + 1
+        of_base = _log_probabilities(base, chunk, first, step) if base is not None else None
+        for logp in _log_probabilities(session, chunk, first, step):
+            targets = np.asarray(chunk[at : at + len(logp)])
+            at += len(logp)
+            parts.append(-logp[np.arange(len(targets)), targets].astype(np.float64))
+            if of_base is not None:
+                comparisons.append(_compare(next(of_base), logp, targets))
+        losses.append(np.concatenate(parts))
         if progress is not None:
             progress(i + 1, len(starts))
+    for s in read:
+        s.reset()
     loss = np.concatenate(losses)
     value = exp(loss.mean())
     n_tokens = len(starts) * ctx
@@ -107,20 +120,21 @@ def _starts(n: int, session: Session, ctx: int, stride: int | None) -> range:
     return range(0, n - ctx + 1, stride or ctx)
 
 
-def _log_probabilities(session: Session, chunk: Sequence[int], first: int) -> NDArray[np.float32]:
-    """ln p of every token after positions `first` to the one before the last, (n, n_vocab)."""
+def _log_probabilities(session: Session, chunk: Sequence[int], first: int, step: int) -> Iterator[NDArray[np.float32]]:
+    """ln p of every token after positions `first` to the one before the last, (step, n_vocab) at a time."""
     session.reset()
     if first:
         session.eval(chunk[:first])
-    logits = session.eval(chunk[first:-1], all_logits=True).reshape(-1, session.hparams.n_vocab)
-    session.top(1)  # refuses what is no number, and says why
-    session.reset()
-    logits = logits[:, : session.tokenizer.n_vocab]  # some models have more logits than tokens
-    for at in range(0, len(logits), _ROWS):
-        rows = logits[at : at + _ROWS]
-        rows -= rows.max(axis=1, keepdims=True)
-        rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
-    return logits
+    for start in range(first, len(chunk) - 1, step):
+        ids = chunk[start : min(start + step, len(chunk) - 1)]
+        logits = session.eval(ids, all_logits=True).reshape(-1, session.hparams.n_vocab)
+        session.top(1)  # refuses what is no number, and says why
+        logits = logits[:, : session.tokenizer.n_vocab]  # some models have more logits than tokens
+        for at in range(0, len(logits), _ROWS):
+            rows = logits[at : at + _ROWS]
+            rows -= rows.max(axis=1, keepdims=True)
+            rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
+        yield logits
 
 
 def _compare(base: NDArray[np.float32], logp: NDArray[np.float32], targets: NDArray[np.int64]) -> Doubles:

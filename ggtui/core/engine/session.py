@@ -23,7 +23,7 @@ from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models.store import Store
 from ggtui.core.runtime.busy import Watch
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, RunInfo, TokenRecord, Trace
-from ggtui.core.vocab.bpe import Tokenizer
+from ggtui.core.vocab import Vocabulary
 
 
 class Session:
@@ -43,6 +43,7 @@ class Session:
         *,
         device: str = "cpu",
         threads: int | None = None,
+        pre: str | None = None,
         **options: Any,
     ) -> None:
         started = time.perf_counter_ns()
@@ -53,7 +54,7 @@ class Session:
             self.engine = Engine(model, threads=threads, **options)
             self.engine.began_ns = started
 
-        self.model = Model(path, device=device, threads=threads, meanwhile=ready)
+        self.model = Model(path, device=device, threads=threads, pre=pre, meanwhile=ready)
         self.sequence = self.engine.open()
         self._generation: Generation | None = None
         self.stats, self.watch = Stats(), Watch()
@@ -94,7 +95,7 @@ class Session:
         return self.model.weights
 
     @property
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Vocabulary:
         return self.model.tokenizer
 
     @property
@@ -242,6 +243,7 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
     which is the default), kv_type ("f16", "f32" or "q8_0"), batch (tokens read at once), isa, device, fused, record
     ("full" or True: node records in each Step; "light": only their sums, in `trace()`), rest (True: threads may, where
-    fewer are faster beside other programs). Prints nothing. Raises UsageError, ModelFileError, MissingPartError.
+    fewer are faster beside other programs), pre (how the vocabulary splits text, whatever the file says). Prints
+    nothing. Raises UsageError, ModelFileError, MissingPartError.
     """
     return Session(path, **options)

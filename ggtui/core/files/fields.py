@@ -74,11 +74,33 @@ class Fields:
             self._refuse(key, f"is {shown(value)}, not a whole number from {low} to {high}")
         return value
 
+    def whole_or_wholes(self, key: str, low: int, high: int) -> list[int]:
+        """A whole number from `low` to `high`, or a list of such, as a list."""
+        value = self._get(key, None)
+        ids = value if isinstance(value, list) else [value]
+        if not all(type(id) is int and low <= id <= high for id in ids):
+            kind = "whole numbers" if isinstance(value, list) else "a whole number"
+            self._refuse(key, f"is {shown(value)}, not {kind} from {low} to {high}")
+        return ids
+
     def fraction(self, key: str, default: float | None = None) -> float:
         """A number between 0 and 1."""
         value = self._get(key, default)
         if type(value) is not float or not 0 < value < 1:
             self._refuse(key, f"is {shown(value)}, not a number between 0 and 1")
+        return value
+
+    def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        """A number above `low`, or the default, and up to `high`."""
+        value = self._get(key, default)
+        if type(value) not in (int, float) or not (low < value <= high or value == default):
+            self._refuse(key, f"is {shown(value)}, not a number above {low:g} and up to {high:g}")
+        return float(value)
+
+    def flag(self, key: str, default: bool | None = None) -> bool:
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            self._refuse(key, f"is {shown(value)}, not true or false")
         return value
 
     def texts(self, key: str, default: Sequence[str] | None = None) -> Sequence[str]:

@@ -14,6 +14,8 @@ from ggtui.core.files.model_file import ModelFile
 MAX_COLONS = 1 << 19
 MAX_SEPARATORS = 1 << 21
 
+_BOM = "\ufeff"
+
 # All up to an escape that stands for half of a surrogate pair and is not followed, or was not led, by the other half.
 _HALF = re.compile(r"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)*+\\u", re.DOTALL)
 
@@ -38,9 +40,12 @@ def read_json(path: Path, most: int) -> dict[str, Any]:
 
 
 def parse_json(file: ModelFile, field: str, at: int, n: int) -> dict[str, Any]:
-    """The object in the `n` bytes from byte `at` of the file on. Raises ModelFileError."""
+    """The object in the `n` bytes from byte `at` of the file on, after a byte order mark if there is one. Raises
+    ModelFileError."""
     try:
         text = str(file.read(at, n).data, "utf-8")
+        if text.startswith(_BOM):
+            text, at = text[1:], at + len(_BOM.encode())
         _check_counts(text)
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
         if "\\u" in text and _HALF.match(text):

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ggtui.core.files.model_file import ModelFile, TensorInfo
-from ggtui.core.files.names.gpt2 import MAX_LAYERS, gguf_names
+from ggtui.core.files.names.gpt2 import MAX_LAYERS, legacy_names
 from ggtui.core.files.texts import Texts
 from ggtui.core.graph.types import TYPES, type_by_id
 from ggtui.core.vocab.bpe import BYTE_ALPHABET, CONTROL, MAX_TOKENS, NORMAL, UNUSED, USER_DEFINED
@@ -102,7 +102,7 @@ class LegacyFile(ModelFile):
             self.refuse("vocabulary", str(error), at + 4)
 
     def _tensors(self, n_layer: int) -> dict[str, TensorInfo]:
-        names, tensors = gguf_names("legacy", n_layer), dict[str, TensorInfo]()
+        names, tensors = legacy_names(n_layer), dict[str, TensorInfo]()
         while self._at < self.size:
             start, i = self._at, len(tensors)
             n_dims = self._number(f"n_dims of tensor {i}", 1, 2)

@@ -14,7 +14,7 @@ from ggtui.core.errors import UsageError
 from ggtui.core.files.fields import Fields, shown
 from ggtui.core.files.gguf_writer import OutTensor, write_data
 from ggtui.core.files.legacy import EPS, FTYPES, HEADER, MAGIC, MAX_TOKEN, QUANTIZATION_VERSION, UNQUANTIZED, vocabulary
-from ggtui.core.files.names.gpt2 import gguf_names
+from ggtui.core.files.names.gpt2 import legacy_names
 from ggtui.core.vocab.bpe import BYTE_ALPHABET, NORMAL, UNUSED
 
 _BYTES = {ord(c): b for b, c in enumerate(BYTE_ALPHABET)}
@@ -32,7 +32,7 @@ def write_legacy(
     tensors = list(tensors)
     hparams = _hparams(metadata)
     tokens = _tokens(metadata)
-    names = {name: raw for raw, name in gguf_names("legacy", hparams["n_layer"]).items()}
+    names = {name: raw for raw, name in legacy_names(hparams["n_layer"]).items()}
     given = {t.name for t in tensors} | {"output.weight"}
     for name in names:
         if name not in given:
@@ -109,7 +109,7 @@ def _tokens(metadata: Mapping[str, Any]) -> list[bytes]:
         elif kind == NORMAL and set(map(ord, name)) <= _BYTES.keys():
             tokens.append(bytes(_BYTES[ord(c)] for c in name))
         else:
-            tokens.append(name.encode())
+            tokens.append(name.encode("utf-8", "replace"))
         if len(tokens[-1]) > MAX_TOKEN:
             _refuse(f"token {id} of {len(tokens[-1])} bytes, only {MAX_TOKEN}")
     try:

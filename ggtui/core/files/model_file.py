@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,13 @@ class TensorInfo:
     n_bytes: int
 
 
+class RowsOf(Protocol):
+    """The rows of a tensor: a slice is (n, row bytes)."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice, /) -> Bytes: ...
+
+
 class ModelFile:
     """A model file, open for reading. A reader fills `metadata` and `tensors` while it is constructed.
 
@@ -42,6 +49,7 @@ class ModelFile:
     """
 
     size: int  # bytes
+    notes: tuple[str, ...] = ()  # what of the model is left out or not done, in a line each
 
     def __init__(self, path: str | Path) -> None:
         """Raises ModelFileError if the file is missing, empty, not a regular file, or cannot be read."""
@@ -110,7 +118,7 @@ class ModelFile:
         """The bytes of a tensor, (n_bytes,). Raises UsageError for an unknown name, and what `read` raises."""
         return self.rows(name)[:].reshape(-1)
 
-    def rows(self, name: str) -> Rows | Bytes:
+    def rows(self, name: str) -> RowsOf:
         """The rows of a tensor, (n, row bytes), to be sliced. Raises UsageError for an unknown name, and what `read`
         raises."""
         return Rows(self, self._info(name))

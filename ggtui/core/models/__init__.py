@@ -6,26 +6,58 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
 from ggtui.core.files.fields import Fields
-from ggtui.core.models import gpt2
-from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, check_tensors
-from ggtui.core.models.store import KeysValues, Store
+from ggtui.core.graph.ops import PAGE
+from ggtui.core.graph.tensor import Tensor
+from ggtui.core.graph.types import TYPES
+from ggtui.core.models import blocks, gemma, gpt2, gptneox, llama, phi3, qwen2, qwen3
+from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Wanted, Weights, make_inputs
+from ggtui.core.models.store import Cache, KeysValues
+from ggtui.core.runtime.context import Context
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How to read the sizes of a model from its file, which tensors it has, what its layers keep, and its graph."""
+    """How to read the sizes of a model from its file, what its layers keep, and its graph."""
 
     hparams: Callable[[ModelFile], Any]
-    tensors: Callable[[Any], dict[str, TensorSpec]]
     layers: Callable[[Any], Sequence[KeysValues]]
-    build: Callable[[Any, Weights, Store, Inputs], ModelGraph]
+    build: Callable[[Any, Weights, Cache, Inputs], ModelGraph]
+
+    def specs(self, h: Any, file: ModelFile | None = None) -> dict[str, TensorSpec]:
+        """Every tensor that its graph asks for, of which `file` must hold those and no others; without a file all that
+        any such model has. Raises ModelFileError."""
+        wanted, layers = Wanted(file), self.layers(h)
+        pages = Context().new_tensor_2d("i32", 1, 1)
+        self.build(h, wanted, _NoMemory(layers), make_inputs(1, None, [0] * len(layers), [pages]))
+        extra = next((name for name in (file.tensors if file else ()) if name not in wanted.specs), None)
+        if file is not None and extra is not None:
+            raise ModelFileError(file.path, extra, "this architecture has no such tensor", file.tensors[extra].offset)
+        return wanted.specs
+
+
+class _NoMemory:
+    """A page of each layer's keys and values, without memory."""
+
+    n_ctx = PAGE
+
+    def __init__(self, layers: Sequence[KeysValues]) -> None:
+        self.k = [Tensor(TYPES["f32"], (layer.d_k, PAGE, layer.n_head_kv)) for layer in layers]
+        self.v = [Tensor(TYPES["f32"], (layer.d_v, PAGE, layer.n_head_kv)) for layer in layers]
 
 
 # general.architecture of the file -> how to run it
 ARCHITECTURES: dict[str, Architecture] = {
-    "gpt2": Architecture(gpt2.hparams, gpt2.tensors, gpt2.layers, gpt2.build),
+    "gpt2": Architecture(gpt2.hparams, gpt2.layers, gpt2.build),
+    "llama": Architecture(llama.hparams, blocks.layers, llama.build),
+    "qwen2": Architecture(qwen2.hparams, blocks.layers, llama.build),
+    "qwen3": Architecture(qwen3.hparams, blocks.layers, qwen3.build),
+    "gemma2": Architecture(gemma.hparams2, blocks.layers, gemma.build),
+    "gemma3": Architecture(gemma.hparams3, blocks.layers, gemma.build),
+    "phi3": Architecture(phi3.hparams, blocks.layers, llama.build),
+    "gptneox": Architecture(gptneox.hparams, blocks.layers, gptneox.build),
 }
 
 
@@ -37,4 +69,4 @@ def architecture(file: ModelFile) -> Architecture:
 def check_model(file: ModelFile) -> None:
     """Raise ModelFileError unless ggtui runs the model: its architecture, sizes and tensors; weights are not read."""
     arch = architecture(file)
-    check_tensors(file, arch.tensors(arch.hparams(file)))
+    arch.specs(arch.hparams(file), file)

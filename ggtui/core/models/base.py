@@ -1,10 +1,10 @@
-"""What every architecture shares: the inputs of its graph, and checks of its file."""
+"""What every architecture shares: the inputs of its graph, and how it asks for its weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +13,75 @@ from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
 from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.tensor import Tensor
+from ggtui.core.graph.types import TYPES
 from ggtui.core.runtime.compute import Graph
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.native import lib
 
-Weights = Mapping[str, Tensor]
 _FLOATS = ("f32", "f16", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a model's file must hold under a name: sizes, whether mul_mat reads it as weights, and whether it may be
-    absent. What is no matrix must be of a float type, unless it may be of any."""
+    """What a graph wants under a name: sizes, ne[0] the row, and what it does with it.
+
+    use  "matrix": mul_mat reads it, and get_rows may; "rows": get_rows alone; "vector": of a float type, as f32
+    """
 
     ne: tuple[int, ...]
-    matrix: bool = False
-    optional: bool = False
-    any_type: bool = False
+    use: str
+
+
+class Weights(Protocol):
+    """The tensors of a model, for who builds its graph: each is asked for by its name, sizes and use. What some models
+    have and others don't is asked for only where `has` says so."""
+
+    def has(self, name: str) -> bool: ...
+    def get(self, name: str, spec: TensorSpec) -> Tensor: ...
+
+
+def matrix(w: Weights, name: str, n_in: int, n_out: int) -> Tensor:
+    """(n_in, n_out)"""
+    return w.get(name, TensorSpec((n_in, n_out), "matrix"))
+
+
+def vector(w: Weights, name: str, n: int) -> Tensor:
+    """(n), f32"""
+    return w.get(name, TensorSpec((n,), "vector"))
+
+
+class Placed:
+    """Weights that are in memory."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+
+    def has(self, name: str) -> bool:
+        return name in self._tensors
+
+    def get(self, name: str, spec: TensorSpec) -> Tensor:
+        return self._tensors[name]
+
+
+class Wanted:
+    """Stands for weights while a graph is built for the sake of what it asks for: in `specs`, in that order. Each is
+    looked for in `file`; without one all are there but those that a model may lack."""
+
+    def __init__(self, file: ModelFile | None = None) -> None:
+        self.specs: dict[str, TensorSpec] = {}
+        self._file = file
+
+    def has(self, name: str) -> bool:
+        return self._file is not None and name in self._file.tensors
+
+    def get(self, name: str, spec: TensorSpec) -> Tensor:
+        """Raises ModelFileError unless the file holds it, in its sizes and in a usable type."""
+        self.specs[name] = spec
+        type = TYPES["f32"]
+        if self._file is not None:
+            check_tensor(self._file, name, spec)
+            type = type if spec.use == "vector" else self._file.tensors[name].type
+        return Tensor(type, spec.ne, name=name)
 
 
 class ModelGraph(Graph):
@@ -103,23 +155,15 @@ def make_inputs(n_tokens: int, n_outputs: int | None, group_of: Sequence[int], t
     return Inputs(tokens, ids, positions, outputs, tuple(groups[i] for i in group_of))
 
 
-def check_tensors(file: ModelFile, specs: Mapping[str, TensorSpec]) -> None:
-    """Raise ModelFileError unless the file holds exactly the tensors of `specs`, in their sizes and in usable types."""
-    for name, spec in specs.items():
-        info = file.tensors.get(name)
-        if info is None:
-            if spec.optional:
-                continue
-            raise ModelFileError(file.path, name, "the tensor is missing")
-        ne = (*spec.ne, *[1] * (4 - len(spec.ne)))
-        if info.ne != ne:
-            raise ModelFileError(
-                file.path, name, f"its sizes are {info.ne}, the hyper-parameters say {ne}", info.offset
-            )
-        multiplied = info.type.own or lib.gg_packable(info.type.id)
-        usable = multiplied if spec.matrix else spec.any_type or info.type.name in _FLOATS
-        if not usable or info.type.name == "i32":
-            raise ModelFileError(file.path, name, f"type {info.type.name} can't be used for it", info.offset)
-    extra = next((name for name in file.tensors if name not in specs), None)
-    if extra is not None:
-        raise ModelFileError(file.path, extra, "this architecture has no such tensor", file.tensors[extra].offset)
+def check_tensor(file: ModelFile, name: str, spec: TensorSpec) -> None:
+    """Raise ModelFileError unless the file holds it, in its sizes and in a usable type."""
+    info = file.tensors.get(name)
+    if info is None:
+        raise ModelFileError(file.path, name, "the tensor is missing")
+    ne = (*spec.ne, *[1] * (4 - len(spec.ne)))
+    if info.ne != ne:
+        raise ModelFileError(file.path, name, f"its sizes are {info.ne}, the hyper-parameters say {ne}", info.offset)
+    multiplied = info.type.own or lib.gg_packable(info.type.id)
+    usable = {"matrix": multiplied, "rows": True, "vector": info.type.name in _FLOATS}[spec.use]
+    if not usable or info.type.name == "i32":
+        raise ModelFileError(file.path, name, f"type {info.type.name} can't be used for it", info.offset)

@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al. 2019), top to bottom: what its file must hold, and its graph.
+"""GPT-2 (Radford et al. 2019), top to bottom: its sizes, and its graph.
 
 Layer norm before each half of a block, learned positions, one weight for q, k and v, GELU between the two matrices of
 the feed-forward, and an output matrix that is usually the token embedding itself.
@@ -14,13 +14,11 @@ from ggtui.core.files import ModelFile
 from ggtui.core.files.fields import Fields
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, named
-from ggtui.core.models.store import KeysValues, Store
+from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, matrix, named, vector
+from ggtui.core.models.blocks import ACTIVATIONS
+from ggtui.core.models.store import Cache, KeysValues
 
 MAX_LAYERS = 1024
-
-# gpt2.activation_function of the file, in Hugging Face's words -> the op between the two feed-forward matrices
-ACTIVATIONS = {"gelu_new": ops.gelu, "gelu": ops.gelu_erf, "relu": ops.relu}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,64 +65,39 @@ def hparams(file: ModelFile) -> Hparams:
     return h
 
 
-def tensors(h: Hparams) -> dict[str, TensorSpec]:
-    """Every tensor of the file by name, with its sizes (ne[0] the row) and whether mul_mat reads it."""
-    n_embd, n_ff = h.n_embd, h.n_ff
-
-    def linear(name: str, n_in: int, n_out: int) -> dict[str, TensorSpec]:
-        return {
-            f"{name}.weight": TensorSpec((n_in, n_out), matrix=True),
-            f"{name}.bias": TensorSpec((n_out,)),
-        }
-
-    def norm(name: str) -> dict[str, TensorSpec]:
-        return {f"{name}.weight": TensorSpec((n_embd,)), f"{name}.bias": TensorSpec((n_embd,))}
-
-    specs = {
-        "token_embd.weight": TensorSpec((n_embd, h.n_vocab), matrix=True),
-        "position_embd.weight": TensorSpec((n_embd, h.n_ctx), any_type=True),
-        **norm("output_norm"),
-        "output.weight": TensorSpec((n_embd, h.n_vocab), matrix=True, optional=True),
-    }
-    for il in range(h.n_layer):
-        specs |= norm(f"blk.{il}.attn_norm")
-        specs |= linear(f"blk.{il}.attn_qkv", n_embd, 3 * n_embd)
-        specs |= linear(f"blk.{il}.attn_output", n_embd, n_embd)
-        specs |= norm(f"blk.{il}.ffn_norm")
-        specs |= linear(f"blk.{il}.ffn_up", n_embd, n_ff)
-        specs |= linear(f"blk.{il}.ffn_down", n_ff, n_embd)
-    return specs
-
-
 def layers(h: Hparams) -> list[KeysValues]:
     """What each layer keeps of a token."""
     return [KeysValues(h.d_head, h.d_head, h.n_head)] * h.n_layer
 
 
-def build(h: Hparams, w: Weights, store: Store, inputs: Inputs) -> ModelGraph:
+def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
     """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs). Keys and values are
     written to the store, and read from it, as inputs.layers say."""
     g = ModelGraph()
 
     def layer_norm(name: str, x: Tensor) -> Tensor:
-        x = named(f"{name}.norm", ops.norm(x, h.eps))
-        x = named(f"{name}.scaled", ops.mul(x, w[f"{name}.weight"]))
-        return named(name, ops.add(x, w[f"{name}.bias"]))
+        x = named(name, ops.norm(x, h.eps))
+        x = named(f"{name}.scaled", ops.mul(x, vector(w, f"{name}.weight", h.n_embd)))
+        return named(f"{name}.biased", ops.add(x, vector(w, f"{name}.bias", h.n_embd)))
 
-    def linear(name: str, x: Tensor) -> Tensor:
-        x = named(name, ops.mul_mat(w[f"{name}.weight"], x))
-        return named(f"{name}.biased", ops.add(x, w[f"{name}.bias"]))
+    def linear(name: str, x: Tensor, n_out: int) -> Tensor:
+        x = named(name, ops.mul_mat(matrix(w, f"{name}.weight", x.ne[0], n_out), x))
+        return named(f"{name}.biased", ops.add(x, vector(w, f"{name}.bias", n_out)))
 
     def head(x: Tensor) -> Tensor:
-        weight = w["output.weight"] if "output.weight" in w else w["token_embd.weight"]
-        return named("output", ops.mul_mat(weight, layer_norm("output_norm", x)))
+        weight = "output.weight" if w.has("output.weight") else "token_embd.weight"
+        return named("output", ops.mul_mat(matrix(w, weight, h.n_embd, h.n_vocab), layer_norm("output_norm", x)))
 
-    x = named("token_embd", ops.get_rows(w["token_embd.weight"], inputs.tokens))  # (n_embd, n_tokens)
-    position = named("position_embd", ops.get_rows(w["position_embd.weight"], inputs.positions))
+    embd = matrix(w, "token_embd.weight", h.n_embd, h.n_vocab)
+    x = named("token_embd", ops.get_rows(embd, inputs.tokens))  # (n_embd, n_tokens)
+    position_embd = w.get("position_embd.weight", TensorSpec((h.n_embd, h.n_ctx), "rows"))
+    position = named("position_embd", ops.get_rows(position_embd, inputs.positions))
     x = named("embd", ops.add(x, position))
     for il in range(h.n_layer):
         blk = f"blk.{il}"
-        qkv = linear(f"{blk}.attn_qkv", layer_norm(f"{blk}.attn_norm", x))  # (3 n_embd, n_tokens): q, then k, then v
+        qkv = linear(
+            f"{blk}.attn_qkv", layer_norm(f"{blk}.attn_norm", x), 3 * h.n_embd
+        )  # (3 n_embd, n_tokens): q, then k, then v
         q, k, v = (_heads(qkv, h, part, inputs.n_tokens) for part in range(3))  # (d_head, n_tokens, n_head)
         slots, seen, pages = inputs.layers[il]
         k_all = named(f"{blk}.k_store", ops.set_rows(store.k[il], k, slots))
@@ -135,10 +108,10 @@ def build(h: Hparams, w: Weights, store: Store, inputs: Inputs) -> ModelGraph:
         if il == h.n_layer - 1 and inputs.outputs is not None:  # from here on only the rows that are asked for
             attn = named(f"{blk}.attn_rows", ops.get_rows(attn, inputs.outputs))
             x = named(f"{blk}.input_rows", ops.get_rows(x, inputs.outputs))
-        x = named(f"{blk}.attn_residual", ops.add(linear(f"{blk}.attn_output", attn), x))
-        up = linear(f"{blk}.ffn_up", layer_norm(f"{blk}.ffn_norm", x))
+        x = named(f"{blk}.attn_residual", ops.add(linear(f"{blk}.attn_output", attn, h.n_embd), x))
+        up = linear(f"{blk}.ffn_up", layer_norm(f"{blk}.ffn_norm", x), h.n_ff)
         up = named(f"{blk}.ffn_act", ACTIVATIONS[h.activation](up))
-        x = named(f"{blk}.ffn_residual", ops.add(linear(f"{blk}.ffn_down", up), x))
+        x = named(f"{blk}.ffn_residual", ops.add(linear(f"{blk}.ffn_down", up, h.n_embd), x))
         g.layers.append(x)
     g.head, g.logits = head, head(x)
     g.build_forward_expand(g.logits)

@@ -11,7 +11,7 @@ from typing import Self
 from ggtui.core.files import ModelFile, TensorInfo
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES, TensorType
-from ggtui.core.models.base import TensorSpec, Weights
+from ggtui.core.models.base import TensorSpec
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.buffer import TileBuffer
 from ggtui.core.runtime.cpu.codec import decode_rows
@@ -32,9 +32,9 @@ def place_weights(
 def _place(file: ModelFile, name: str, spec: TensorSpec, context: Context, layout: Layout) -> Tensor:
     info: TensorInfo = file.tensors[name]
     ne = info.ne[: len(spec.ne)]
-    if spec.matrix and layout(info.type, "weights") > 1:
+    if spec.use == "matrix" and layout(info.type, "weights") > 1:
         return context.new_tensor(info.type, ne, name, packed=True)
-    if spec.matrix or spec.any_type or info.type.own:
+    if spec.use != "vector" or info.type.own:
         t, rows = context.new_tensor(info.type, ne, name), file.rows(name)
         held = t.bytes().reshape(len(rows), -1)
         for part in _parts(t, _SHARE):
@@ -59,7 +59,7 @@ class Packing:
     yet stays so.
     """
 
-    def __init__(self, file: ModelFile, weights: Weights, threads: int) -> None:
+    def __init__(self, file: ModelFile, weights: Mapping[str, Tensor], threads: int) -> None:
         self._file = file
         self._shares = deque(
             (name, t, part)

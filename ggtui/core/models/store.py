@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ggtui.core.errors import UsageError
 from ggtui.core.graph.ops import KV_TYPES, PAGE
+from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TensorType, type_of
 from ggtui.core.runtime.context import Context
 
@@ -33,6 +34,14 @@ class Group:
     n_pages: int
 
 
+class Cache(Protocol):
+    """Where the graph of a model writes keys and values, and reads them: of each layer a tensor, see Store."""
+
+    n_ctx: int
+    k: list[Tensor]
+    v: list[Tensor]
+
+
 class Store:
     """Room for the keys and values of n_sequences sequences of up to n_ctx tokens, in the layout of a device.
 
@@ -53,7 +62,7 @@ class Store:
         odd = next((d for layer in layers for d in (layer.d_k, layer.d_v) if d % block), None)
         if odd is not None:
             raise UsageError(f"kv-type {type}: heads of {odd} numbers are not whole blocks of {block}; use f16")
-        self.type, self.context = type, Context(huge_pages=False)
+        self.type, self.context, self.n_ctx = type, Context(huge_pages=False), n_ctx
         by_window: dict[int, list[int]] = {}
         for il, layer in enumerate(layers):
             by_window.setdefault(layer.window, []).append(il)
@@ -64,7 +73,8 @@ class Store:
         number = {il: i for i, group in enumerate(self.groups) for il in group.layers}
         self.group_of = tuple(number[il] for il in range(len(layers)))
         packed = layout(type_of(type), "keys") > 1
-        self.k, self.v = [], []
+        self.k: list[Tensor] = []
+        self.v: list[Tensor] = []
         for il, layer in enumerate(layers):
             n = PAGE * self.groups[self.group_of[il]].n_pages
             k, v = ((d, n, layer.n_head_kv) for d in (layer.d_k, layer.d_v))

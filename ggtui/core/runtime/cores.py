@@ -52,21 +52,23 @@ def _core(root: Path, cpu: int) -> tuple[str, str]:
 
 def cgroup_quota(root: Path = Path("/")) -> float | None:
     """Processors' worth of time that the cgroups (v2, or v1) of this process allow; None without a limit."""
-    base = root / "sys/fs/cgroup"
-    limits = []
+    limits = [_v2_limit(folder) for folder in cgroup_folders(root)]
+    for mount in ("cpu", "cpu,cpuacct"):
+        limits += [_v1_limit(folder) for folder in cgroup_folders(root, "cpu", mount)]
+    found = [limit for limit in limits if limit is not None]
+    return min(found) if found else None
+
+
+def cgroup_folders(root: Path = Path("/"), controller: str = "", mount: str = "") -> list[Path]:
+    """Where the limits of this process stand: in the folder of its cgroup of version 2, or in that of a controller of
+    version 1, which is below `mount`, and in those above it."""
+    base = root / "sys/fs/cgroup" / mount
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
-        return None
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            limits += [_v2_limit(folder) for folder in _upwards(base, path)]
-        elif "cpu" in controllers.split(","):
-            for mount in ("cpu", "cpu,cpuacct"):
-                limits += [_v1_limit(folder) for folder in _upwards(base / mount, path)]
-    found = [limit for limit in limits if limit is not None]
-    return min(found) if found else None
+        return []
+    paths = [path for _, names, path in (line.split(":", 2) for line in lines) if controller in names.split(",")]
+    return [folder for path in paths for folder in _upwards(base, path)]
 
 
 def _upwards(base: Path, path: str) -> list[Path]:

@@ -1,4 +1,5 @@
-/* mul_mat: dst[r, c] = act(sum over k of a[k, r] * b[k, c] + bias[r]) + residual[r, c], for each matrix.
+/* mul_mat: dst[r, c] = act(sum over k of a[k, r] * b[k, c] + bias[r]) + residual[r, c], for each matrix; of a gate, instead of
+ * plus the residual, times sum over k of up[k, r] * b[k, c] + up_bias[r].
  *
  * The work is cut into chunks that threads take as they come free, so that a thread which the system has put aside
  * holds up no more than its chunk. A chunk is some rows of a times some columns of b; no sum over k is ever cut. */
@@ -17,8 +18,10 @@ typedef struct {
     const gg_tensor *b;        // (k, n, b2, b3) f32, or q8_a where a is packed and of a block type
     const gg_tensor *bias;     // (m) f32 or absent
     const gg_tensor *residual; // like dst or absent; may be dst itself
+    const gg_tensor *up;       // like a, packed as it is, or absent
+    const gg_tensor *up_bias;  // (m) f32 or absent
     int act;
-    gg_mul_mat_fn kernel;
+    gg_mul_mat_fn kernel, up_kernel;
 } mul_mat;
 
 /* The matrices of a and b that make matrix i of dst: several of b may share one of a. */
@@ -29,11 +32,12 @@ static gg_row_index matrix_of_a(const mul_mat *p, gg_row_index at) {
     return (gg_row_index){0, at.i2 / (p->b->ne[2] / p->a->ne[2]), at.i3 / (p->b->ne[3] / p->a->ne[3])};
 }
 
-/* Rows [row0, row0 + n_rows) of packed weights w times columns [col0, col0 + n_cols) of matrix `at`, which are at x. */
-static void run_kernel(const mul_mat *p, const gg_share *share, gg_row_index at, const uint8_t *w, int64_t w_nb,
-                       int64_t row0, int64_t n_rows, const uint8_t *x, int64_t x_nb, int64_t col0, int64_t n_cols) {
+/* Rows [row0, row0 + n_rows) of packed weights w times columns [col0, col0 + n_cols) of matrix `at`, which are at x: without what
+ * is done with the sums. */
+static gg_mul_mat_args args_of(const mul_mat *p, const gg_share *share, gg_row_index at, const uint8_t *w, int64_t w_nb,
+                               int64_t row0, int64_t n_rows, const uint8_t *x, int64_t x_nb, int64_t col0, int64_t n_cols) {
     at.i1 = col0;
-    gg_mul_mat_args args = {
+    return (gg_mul_mat_args){
         .k = p->a->ne[0],
         .w = w,
         .w_nb = w_nb,
@@ -43,16 +47,35 @@ static void run_kernel(const mul_mat *p, const gg_share *share, gg_row_index at,
         .n_cols = n_cols,
         .y = (float *)gg_row(share, p->dst, at) + row0,
         .y_nb = p->dst->nb[1],
-        .act = p->act,
+        .act = GG_OP_NONE,
     };
-    if (gg_present(p->bias)) {
-        args.bias = (const float *)gg_data(p->bias, share) + row0;
-    }
+}
+
+static const float *rows_of(const gg_share *share, const gg_tensor *vector, int64_t row0) {
+    return gg_present(vector) ? (const float *)gg_data(vector, share) + row0 : NULL;
+}
+
+static void run_kernel(const mul_mat *p, const gg_share *share, gg_row_index at, const uint8_t *w, int64_t w_nb,
+                       int64_t row0, int64_t n_rows, const uint8_t *x, int64_t x_nb, int64_t col0, int64_t n_cols) {
+    gg_mul_mat_args args = args_of(p, share, at, w, w_nb, row0, n_rows, x, x_nb, col0, n_cols);
+    args.bias = rows_of(share, p->bias, row0);
+    args.act = p->act;
     if (gg_present(p->residual)) {
+        at.i1 = col0;
         args.residual = (const float *)gg_row(share, p->residual, at) + row0;
         args.residual_nb = p->residual->nb[1];
     }
+    args.times_y = gg_present(p->up);
     p->kernel(&args);
+}
+
+/* What the gate is multiplied with, into the place of the result. */
+static void run_up(const mul_mat *p, const gg_share *share, gg_row_index at, int64_t row0, int64_t n_rows, const uint8_t *x,
+                   int64_t col0, int64_t n_cols) {
+    const uint8_t *w = (uint8_t *)gg_row(share, p->up, matrix_of_a(p, at)) + row0 * p->up->nb[1];
+    gg_mul_mat_args args = args_of(p, share, at, w, p->up->nb[1], row0, n_rows, x, p->b->nb[1], col0, n_cols);
+    args.bias = rows_of(share, p->up_bias, row0);
+    p->up_kernel(&args);
 }
 
 /* How the packed weights of one matrix are cut: into n_ranges runs of tiles, and b into blocks of `cols` columns. */
@@ -91,7 +114,11 @@ static void mul_mat_packed(const mul_mat *p, const gg_share *share) {
         const int64_t row1 = gg_min(m, c.n_tiles * (range + 1) / c.n_ranges * GG_TILE);
         const uint8_t *w = (uint8_t *)gg_row(share, p->a, matrix_of_a(p, at)) + row0 * p->a->nb[1];
         const uint8_t *x = (uint8_t *)gg_row(share, p->b, at) + col0 * p->b->nb[1];
-        run_kernel(p, share, at, w, p->a->nb[1], row0, row1 - row0, x, p->b->nb[1], col0, gg_min(c.cols, n - col0));
+        const int64_t n_cols = gg_min(c.cols, n - col0);
+        if (gg_present(p->up)) {
+            run_up(p, share, at, row0, row1 - row0, x, col0, n_cols);
+        }
+        run_kernel(p, share, at, w, p->a->nb[1], row0, row1 - row0, x, p->b->nb[1], col0, n_cols);
     }
 }
 
@@ -175,19 +202,30 @@ size_t gg_tmp_mul_mat(const gg_step *step) {
     return a->packed ? 0 : (size_t)(rows * a->ne[0]) * sizeof(float);
 }
 
+static gg_mul_mat_fn kernel_of(const gg_share *share, const gg_tensor *weights) {
+    return gg_mul_mat_kernel(share->kernels, weights->packed ? weights->type : GG_TYPE_F32);
+}
+
 int gg_op_mul_mat(const gg_step *step, const gg_share *share) {
-    const gg_tensor *a = &step->src[0];
+    const gg_tensor *a = &step->src[0], *up = &step->src[4];
     const mul_mat p = {
         .dst = &step->dst,
         .a = a,
         .b = &step->src[1],
         .bias = &step->src[2],
         .residual = &step->src[3],
+        .up = up,
+        .up_bias = &step->src[5],
         .act = step->params[0].i,
-        .kernel = gg_mul_mat_kernel(share->kernels, a->packed ? a->type : GG_TYPE_F32),
+        .kernel = kernel_of(share, a),
+        .up_kernel = gg_present(up) ? kernel_of(share, up) : NULL,
     };
-    if (p.kernel == NULL) {
-        return gg_fail(GG_FAILED, "mul_mat: no kernel for packed weights of type %s", gg_type_info_of(a->type)->name);
+    const gg_tensor *without = p.kernel == NULL ? a : gg_present(up) && p.up_kernel == NULL ? up : NULL;
+    if (without != NULL) {
+        return gg_fail(GG_FAILED, "mul_mat: no kernel for packed weights of type %s", gg_type_info_of(without->type)->name);
+    }
+    if (gg_present(up) && (!a->packed || !up->packed)) {
+        return gg_fail(GG_FAILED, "mul_mat: a gate needs packed weights");
     }
     if (!a->packed) {
         return mul_mat_strided(&p, share);

@@ -129,23 +129,18 @@ static void read_tokens(gg_vocabulary *v) {
     for (int64_t id = 0; id < v->n_tokens; id++) {
         int64_t n, end = v->byte_ends[id];
         const uint8_t *text = text_at(&tokens, id, &n);
-        if (v->normal[id]) {
-            n = bytes_of(v, text, n, v->bytes + end);
-            if (n < 0) {
-                found(v, GG_NO_BYTE, id);
-                return;
-            }
-            if (n == 1 && !there[v->bytes[end]]) { /* so no more than 256 */
-                there[v->bytes[end]] = true;
-                v->ranked[v->n_ranked++] = (int32_t)id;
-            }
-        } else if (n > 0) {
+        const int64_t made = v->normal[id] ? bytes_of(v, text, n, v->bytes + end) : -1;
+        v->normal[id] = made >= 0;
+        if (made == 1 && !there[v->bytes[end]]) { /* so no more than 256 */
+            there[v->bytes[end]] = true;
+            v->ranked[v->n_ranked++] = (int32_t)id;
+        } else if (made < 0 && n > 0) {
             memcpy(v->bytes + end, text, (size_t)n);
         }
-        v->byte_ends[id + 1] = end + n;
+        v->byte_ends[id + 1] = end + (made < 0 ? n : made);
     }
     for (int byte = 0; byte < 256; byte++) {
-        if (!there[byte]) {
+        if (!there[byte] && byte >= ' ' && byte <= '~') {
             found(v, GG_MISSING_BYTE, byte);
             return;
         }

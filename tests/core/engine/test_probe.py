@@ -35,7 +35,7 @@ def test_values_of_known_nodes(session: Session) -> None:
     logits = session.eval(ids, all_logits=True)
     assert values["output"].n == logits.size
     assert values["output"].most == pytest.approx(float(logits.max()), rel=1e-2)
-    norm = values["blk.0.attn_norm.norm"]
+    norm = values["blk.0.attn_norm"]
     assert abs(norm.mean) < 1e-6 and norm.n == len(ids) * 256
     for kind in ("k", "v"):  # only what was stored, not the empty rest of the cache
         assert values[f"blk.3.{kind}_store"].n == len(ids) * 256
@@ -63,7 +63,7 @@ def test_the_first_nan_is_where_it_was_put(tmp_path: Path) -> None:
     session = ggtui.load(tmp_path / "nan.gguf", threads=1)
     values = node_values(session, [1, 2, 3])
     first = next(v for v in values if v.n_nan)
-    assert (first.name, first.op, first.n_nan) == ("blk.2.ffn_norm", "add", 3)
+    assert (first.name, first.op, first.n_nan) == ("blk.2.ffn_norm.biased", "add", 3)
     assert np.isfinite([first.least, first.most, first.mean]).all()
     last = values[-1]
     assert last.n_nan == last.n and np.isnan([last.least, last.most, last.mean]).all()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+REFERENCES = Path(__file__).parents[2] / "references" / "architectures"
+
 STRING, ARRAY, BOOL = 8, 9, 7
 FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 NUMBERS = (0, 1, -1, 2, 63, 255, 1 << 31, 1 << 53, (1 << 64) - 1, 0.5, 1e-5, 1e300, float("nan"), float("-inf"), True)
@@ -189,8 +191,10 @@ def tokenizer_json(vocab: Mapping[str, int], merges: list[Any]) -> dict[str, Any
     model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "", "fuse_unk": False}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     added = [{"id": 263, "content": "<|endoftext|>", "single_word": False, "special": True}]
+    around = [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     return {
         "version": "1.0", "truncation": None, "added_tokens": added, "normalizer": None, "pre_tokenizer": byte_level,
+        "post_processor": {"type": "Sequence", "processors": [{"type": "TemplateProcessing", "single": around}]},
         "model": {**model, "vocab": dict(vocab), "merges": merges},
     }  # fmt: skip
 
@@ -202,8 +206,15 @@ def odd_folder(folder: Path, rng: random.Random) -> tuple[str, bytes]:
     raw = (folder / "model.safetensors").read_bytes()
     n = struct.unpack_from("<Q", raw)[0]
     header = json.loads(raw[8 : 8 + n])
+    others = sorted(REFERENCES.glob("*/config.json"))
     trees: dict[str, Callable[[], Any]] = {
-        "config.json": lambda: json.loads((folder / "config.json").read_text()),
+        "config.json": lambda: json.loads(rng.choice((folder / "config.json", *others)).read_text()),
+        "tokenizer_config.json": lambda: {
+            "eos_token": {"content": "<|endoftext|>"},
+            "add_bos_token": True,
+            "chat_template": [{"name": "default", "template": "a"}, {"name": "b", "template": "c"}],
+        },
+        "generation_config.json": lambda: {"eos_token_id": [1, 2], "bos_token_id": 3},
         "tokenizer.json": lambda: tokenizer_json(vocab, [m.split(" ") if rng.random() < 0.5 else m for m in merges]),
         "vocab.json": lambda: vocab,
         "special_tokens_map.json": lambda: {

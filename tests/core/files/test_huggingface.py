@@ -19,8 +19,7 @@ from safetensors.numpy import load_file, save_file
 from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.huggingface import HuggingFaceFile
-from ggtui.core.models import architecture
-from ggtui.core.models.base import check_tensors
+from ggtui.core.models import check_model
 from ggtui.core.runtime.reference.quants import dequantize
 
 NAMES = {
@@ -67,8 +66,7 @@ def test_metadata(folder: Path) -> None:
 
 def test_the_model_fits_the_architecture(folder: Path) -> None:
     with open_model(folder) as file:
-        arch = architecture(file)
-        check_tensors(file, arch.tensors(arch.hparams(file)))
+        check_model(file)
 
 
 @pytest.mark.parametrize("prefix", ["", "transformer."])
@@ -167,19 +165,31 @@ def test_sizes_that_the_config_leaves_out_or_names(model: Any, tmp_path: Path) -
         assert file.tensors["blk.0.ffn_down.weight"].ne == (96, 64, 1, 1)
 
 
-@pytest.mark.parametrize("name", ["gelu", "relu"])
-def test_another_activation_is_recorded(model: Any, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("gelu", "gelu"),
+        ("gelu_python", "gelu"),
+        ("relu", "relu"),
+        ("swish", "silu"),
+        ("quick_gelu", "quick_gelu"),
+        ("gelu_pytorch_tanh", None),
+        ("gelu_fast", None),
+    ],
+)
+def test_another_activation_is_recorded(model: Any, tmp_path: Path, name: str, ours: str | None) -> None:
     model.config["activation_function"] = name
     with open_model(model.write(tmp_path / "m")) as file:
-        assert file.metadata["gpt2.activation_function"] == name
+        assert file.metadata.get("gpt2.activation_function") == ours
+        check_model(file)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("model_type", "llama", "is 'llama'; ggtui knows gpt2"),
+        ("model_type", "mamba", "is 'mamba'; ggtui knows gpt2, llama, "),
         ("model_type", None, "is missing"),
-        ("activation_function", "silu", "is 'silu'; ggtui knows gelu_new, gelu, relu"),
+        ("activation_function", "gelu_10", "is 'gelu_10'; ggtui knows gelu_new, gelu_pytorch_tanh, "),
         ("activation_function", ["gelu"], r"is \['gelu'\]"),
         ("scale_attn_by_inverse_layer_idx", True, "is True"),
         ("reorder_and_upcast_attn", True, "is True"),
@@ -199,7 +209,7 @@ def test_another_activation_is_recorded(model: Any, tmp_path: Path, name: str) -
         ("layer_norm_epsilon", "tiny", "is 'tiny', not a number between 0 and 1"),
         ("tie_word_embeddings", "yes", "is 'yes', not true or false"),
         ("eos_token_id", 264, "is 264, not a whole number from 0 to 263"),
-        ("eos_token_id", [263], r"is \[263\]"),
+        ("eos_token_id", [263, 264], r"is \[263, 264\], not whole numbers from 0 to 263"),
         ("bos_token_id", -1, "is -1"),
     ],
 )

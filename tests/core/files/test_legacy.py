@@ -17,8 +17,7 @@ from ggtui.core.errors import ModelFileError
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
 from ggtui.core.files.legacy import MAX_TOKEN, LegacyFile, vocabulary
-from ggtui.core.models import architecture
-from ggtui.core.models.base import check_tensors
+from ggtui.core.models import check_model
 from ggtui.core.runtime.reference.quants import quantize
 from ggtui.core.vocab.bpe import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED, Tokenizer
 
@@ -88,8 +87,7 @@ def test_a_hand_made_file(path: Path) -> None:
     path.write_bytes(MODEL)
     with open_model(path) as file:
         assert isinstance(file, LegacyFile)
-        arch = architecture(file)
-        check_tensors(file, arch.tensors(arch.hparams(file)))
+        check_model(file)
         assert {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)} == {
             "general.architecture": "gpt2",
             "general.name": "ggml-model",

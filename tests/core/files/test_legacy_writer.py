@@ -19,8 +19,7 @@ from ggtui.core.files.gguf_writer import OutTensor
 from ggtui.core.files.legacy import LegacyFile
 from ggtui.core.files.legacy_writer import write_legacy
 from ggtui.core.graph.types import TYPES
-from ggtui.core.models import architecture
-from ggtui.core.models.base import check_tensors
+from ggtui.core.models import check_model
 
 
 @pytest.fixture
@@ -42,8 +41,7 @@ def test_round_trip(folder: Path, path: Path, type: str) -> None:
         for name, info in legacy.tensors.items():
             assert (info.type, info.ne) == (gguf.tensors[name].type, gguf.tensors[name].ne)
             assert legacy.data(name).tobytes() == gguf.data(name).tobytes()
-        arch = architecture(legacy)
-        check_tensors(legacy, arch.tensors(arch.hparams(legacy)))
+        check_model(legacy)
     again = path.with_name("again.bin")
     with open_model(path.with_suffix(".gguf")) as src:
         convert(src, again)

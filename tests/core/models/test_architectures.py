@@ -29,7 +29,7 @@ KEYS = {
         f"tokenizer.ggml.{key}": kind
         for key, kind in {
             "model": "text", "pre": "text", "tokens": "texts", "merges": "texts", "token_type": "wholes",
-            "bos_token_id": "whole", "eos_token_id": "whole",
+            "bos_token_id": "id", "eos_token_id": "id",
         }.items()
     },
 }  # fmt: skip
@@ -62,6 +62,8 @@ def test_a_key_of_another_kind_is_refused(key: str) -> None:
     with open_model(BUILT_IN) as file:
         changed: Any = SimpleNamespace(path=file.path, tensors=file.tensors, metadata={**file.metadata})
         for kind, values in VALUES.items():
+            if (KEYS[key], kind) == ("id", "whole"):
+                continue  # one outside the vocabulary is as none
             for value in values:
                 changed.metadata[key] = value
                 with pytest.raises(ModelFileError) as caught:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ggtui.core.engine.batch import Feed, Piece
 from ggtui.core.engine.memory import Memory
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.models import gpt2
-from ggtui.core.models.base import ModelGraph, make_inputs
+from ggtui.core.models import ARCHITECTURES, gpt2
+from ggtui.core.models.base import ModelGraph, Placed, make_inputs
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.device import DEVICE
 from ggtui.core.runtime.cpu.native import usable_isas
@@ -34,9 +34,9 @@ def weights_of(arrays: dict[str, NDArray[Any]], type: str) -> dict[str, Tensor]:
     """The reference's weights, matrices in `type`."""
     context = Context()
     weights = {}
-    for name, spec in gpt2.tensors(SMALL).items():
-        if name in arrays:
-            weights[name] = context.tensor(arrays[name], name, type if spec.matrix else "f32", packed=spec.matrix)
+    for name, spec in ARCHITECTURES["gpt2"].specs(SMALL).items():
+        is_matrix = spec.use == "matrix"
+        weights[name] = context.tensor(arrays[name], name, type if is_matrix else "f32", packed=is_matrix)
     return weights
 
 
@@ -61,7 +61,7 @@ def run(
         capacity = 1 if len(part) == 1 else batch
         if capacity not in graphs:
             inputs = make_inputs(capacity, None, store.group_of, memory.tables)
-            graphs[capacity] = (Feed(inputs, memory), gpt2.build(SMALL, weights, store, inputs))
+            graphs[capacity] = (Feed(inputs, memory), gpt2.build(SMALL, Placed(weights), store, inputs))
         feed, graph = graphs[capacity]
         sequence.make_room(len(part))
         graph.plan(isa=isa, fused=fused).run(pool, feed.fill([Piece(sequence, part)]))

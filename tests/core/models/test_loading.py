@@ -23,10 +23,9 @@ from ggtui.core.runtime.reference.quants import dequantize
 MATRICES = {"q4_0": (64, 50), "q8_0": (32, 16), "f16": (7, 33), "q6_k": (256, 1), "f32": (3, 129)}
 FLOATS = ("f32", "f16", "bf16")
 SPECS = {
-    **{f"m.{name}": TensorSpec(ne, matrix=True) for name, ne in MATRICES.items()},
-    **{f"v.{name}": TensorSpec((21,)) for name in FLOATS},
-    "rows": TensorSpec((32, 9), any_type=True),
-    "absent": TensorSpec((4, 4), matrix=True, optional=True),
+    **{f"m.{name}": TensorSpec(ne, "matrix") for name, ne in MATRICES.items()},
+    **{f"v.{name}": TensorSpec((21,), "vector") for name in FLOATS},
+    "rows": TensorSpec((32, 9), "rows"),
 }
 
 
@@ -35,12 +34,11 @@ def path(tmp_path: Path) -> Path:
     random = np.random.default_rng(1)
     tensors = []
     for name, spec in SPECS.items():
-        if not spec.optional:
-            kind = TYPES[name.partition(".")[2] or "q4_1"]
-            n = kind.row_bytes(spec.ne[0]) * (spec.ne[1:] or (1,))[0]
-            # Small bytes: of any type they are finite weights.
-            data = random.integers(0, 60, n, dtype=np.uint8)
-            tensors.append(OutTensor(name, kind, spec.ne, lambda data=data: iter([data])))
+        kind = TYPES[name.partition(".")[2] or "q4_1"]
+        n = kind.row_bytes(spec.ne[0]) * (spec.ne[1:] or (1,))[0]
+        # Small bytes: of any type they are finite weights.
+        data = random.integers(0, 60, n, dtype=np.uint8)
+        tensors.append(OutTensor(name, kind, spec.ne, lambda data=data: iter([data])))
     write_gguf(tmp_path / "model.gguf", {"a": 1}, tensors)
     return tmp_path / "model.gguf"
 
@@ -56,12 +54,12 @@ def test_weights_are_those_of_the_file(path: Path, monkeypatch: Any, threads: in
         weights = place_weights(file, SPECS, Context(), DEVICE.layout)
         with Packing(file, weights, threads) as packing:
             packing.finish()
-        assert list(weights) == [name for name in SPECS if name != "absent"]
+        assert list(weights) == list(SPECS)
         for name, t in weights.items():
             info = file.tensors[name]
             wanted = dequantize(file.data(name), info.type, info.ne[0]).reshape(t.shape)
             np.testing.assert_array_equal(t.numpy(), wanted, err_msg=name)
-            assert t.packed == SPECS[name].matrix and (t.type.name == "f32" or not name.startswith("v."))
+            assert t.packed == (SPECS[name].use == "matrix") and (t.type.name == "f32" or not name.startswith("v."))
 
 
 @pytest.mark.parametrize("threads", [1, 3])

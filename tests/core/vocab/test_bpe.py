@@ -14,7 +14,6 @@ from ggtui.core.files.texts import Texts, find_texts
 from ggtui.core.vocab.bpe import BYTE_ALPHABET, CONTROL, NORMAL, UNUSED, USER_DEFINED, Tokenizer, printable
 
 DATA = Path(__file__).parents[2] / "data"
-SEPARATOR = "\n__ggml_vocab_test__\n"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def gpt2() -> Tokenizer:
 
 
 def reference_cases() -> list[tuple[str, list[int]]]:
-    texts = (DATA / "ggml-vocab-gpt-2.gguf.inp").read_bytes().decode().split(SEPARATOR)
+    texts = (DATA / "ggml-vocab-gpt-2.gguf.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
     lines = (DATA / "ggml-vocab-gpt-2.gguf.out").read_text().split("\n")
     return [(text, [int(id) for id in line.split()]) for text, line in zip(texts, lines, strict=True)]
 
@@ -157,6 +156,45 @@ def test_without_types_the_end_token_is_special() -> None:
     assert 260 not in t.encode("<end>")
 
 
+def test_tokens_without_a_merge_are_decoded_and_never_produced() -> None:
+    """Also those that later merges could make of them, or tiktoken of other neighbours."""
+    parts = vocabulary(tokens=[*TOKENS[:-1], "<s>", "b c", TOKENS[-1]], types=[NORMAL] * 262 + [CONTROL], eos=262)
+    t = Tokenizer(**parts | {"merges": ["ab c", "Ġ ab", "b c"]})  # nothing makes ab, so nothing makes abc
+    assert [t.token_bytes(id) for id in (256, 257, 260, 261)] == [b"ab", b"abc", b"<s>", b"b c"]
+    assert [t.decode([id]) for id in t.encode("abc ab<s>")] == ["a", "bc", " ", "a", "b", "<", "s", ">"]
+
+
+def test_a_whole_piece_may_be_a_token_without_a_merge() -> None:
+    parts = vocabulary(merges=["b c"])
+    for pre, ids in (("llama-bpe", [257]), ("gpt-2", [ord("a"), 259])):
+        t = Tokenizer(**parts, pre=pre)
+        assert t.encode("abc") == ids
+        assert t.encode("<end>abcc", special=True)[0] == 260
+        assert 257 not in t.encode("abcc")  # a part of a piece is not
+
+
+@pytest.mark.parametrize("id", [-1, 261, 1 << 40, None])
+def test_without_bos_and_eos(id: int | None) -> None:
+    t = Tokenizer(**vocabulary(types=None, eos=id, bos=id))
+    assert (t.bos, t.eos, t.ends, t.add_bos) == (None, None, frozenset(), False)
+    assert 260 not in t.encode("<end>", special=True)
+
+
+def test_an_ordinary_word_may_end_a_text() -> None:
+    t = Tokenizer(**vocabulary(types=None, eos=257, bos=256))
+    assert (t.bos, t.eos, t.ends) == (256, 257, {257})
+    assert t.encode("abc") == t.encode("abc", special=True) == [257]
+    assert t.encode("xabc", special=True)[1:] == [257]
+
+
+def test_bytes_without_a_token_are_lost() -> None:
+    parts = vocabulary(tokens=without("ñ"), types=None, eos=259)  # 0xF1, of planes that no character is in
+    t = Tokenizer(**parts)
+    assert t.decode(t.encode("abc\U00050000ab")) == "abc\ufffd\ufffd\ufffdab"
+    assert t.notes == ("vocabulary: 0xF1 have no token; characters whose UTF-8 has these bytes are lost",)
+    assert Tokenizer(**vocabulary(tokens=without("ÿ"), types=None, eos=259)).notes == ()
+
+
 def test_the_printable_alphabet() -> None:
     assert len(set(BYTE_ALPHABET)) == 256
     assert printable(b" a\n\xad~") == "ĠaĊŃ~"
@@ -172,12 +210,12 @@ DAMAGED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no tokens": ({"tokens": []}, "tokens", "is empty"),
     "tokens that are no text": ({"tokens": [1, 2]}, "tokens", "is no list of texts"),
     "missing byte": ({"tokens": without("Ġ"), "types": None, "eos": None}, "tokens", r"no token for the byte 32 "),
-    "byte that is no normal token": ({"types": [CONTROL] * 261}, "tokens", "no token for the byte 0 "),
+    "byte that is no normal token": ({"types": [CONTROL] * 261}, "tokens", "no token for the byte 32 "),
     "repeated token": ({"tokens": [*TOKENS[:-1], "ab"]}, "tokens", "'ab' is there more than once"),
-    "token outside the alphabet": ({"tokens": [*TOKENS[:-2], "b c", TOKENS[-1]]}, "tokens.259.", "'b c' has char"),
-    "token far outside the alphabet": ({"tokens": [*TOKENS[:-2], "b🦙", TOKENS[-1]]}, "tokens.259.", "'b🦙' has char"),
-    "token no merge makes": ({"merges": MERGES[:-1]}, r"tokens\[259\]", "'bc' is neither a byte nor made by any"),
-    "no merges": ({"merges": []}, r"tokens\[256\]", "'ab' is neither a byte nor made by any"),
+    "merge to a token outside the alphabet": (
+        {"tokens": [*TOKENS[:-1], "b🦙"], "types": None, "merges": [*MERGES, "b 🦙"], "eos": None},
+        r"merges\[4\]", "'b 🦙': there is no token '🦙'",
+    ),
     "too few types": ({"types": [NORMAL] * 260}, "token_type", "has 260 entries for 261 tokens"),
     "unknown type": ({"types": [NORMAL] * 260 + [7]}, r"token_type\[260\]", "is 7, not 1 to 6"),
     "type 0": ({"types": [0] + [NORMAL] * 260}, r"token_type\[0\]", "is 0, not 1 to 6"),
@@ -190,9 +228,7 @@ DAMAGED: dict[str, tuple[dict[str, Any], str, str]] = {
         r"merges\[4\]", "'c c': there is no token 'cc'",
     ),
     "repeated merge": ({"merges": [*MERGES, "a b"]}, "merges", "'a b' is there more than once"),
-    "eos beyond": ({"eos": 261}, "eos_token_id", "is 261; the vocabulary has 0 to 260"),
-    "negative bos": ({"bos": -1}, "bos_token_id", "is -1; the vocabulary has 0 to 260"),
-    "unknown splitting": ({"pre": "llama-bpe"}, "pre", "is 'llama-bpe', which ggtui does not know; it knows gpt-2"),
+    "unknown splitting": ({"pre": "x"}, "pre", "is 'x', which ggtui does not know; --pre NAME forces one of default"),
 }  # fmt: skip
 
 
@@ -246,13 +282,13 @@ def test_long_tokens_are_told_apart(n: int) -> None:
 
 
 def test_names_that_are_no_text() -> None:
-    """Bytes that are no UTF-8 in the name of a control token become question marks."""
+    """Bytes that are no UTF-8 in a name become question marks, also where the kind says that it is in the alphabet."""
     raw = Texts.of([*TOKENS, "<x>"])
     damaged = raw.data.replace(b"<x>", b"<\xff>")
-    t = Tokenizer(Texts(damaged, raw.ends), MERGES, [*vocabulary()["types"], CONTROL])
-    assert t.token_bytes(261) == b"<?>"
-    with pytest.raises(ModelFileError, match=r"tokens\[261\]: '<\\udcff>' has characters that stand for no byte"):
-        Tokenizer(Texts(damaged, raw.ends), MERGES, [*vocabulary()["types"], NORMAL])
+    for kind in (CONTROL, NORMAL):
+        t = Tokenizer(Texts(damaged, raw.ends), MERGES, [*vocabulary()["types"], kind])
+        assert t.token_bytes(261) == b"<?>"
+        assert 261 not in t.encode("<?><\udcff>", special=True)
 
 
 def metadata(**changes: Any) -> dict[str, Any]:
@@ -267,17 +303,29 @@ def metadata(**changes: Any) -> dict[str, Any]:
 
 
 def test_from_metadata() -> None:
-    for changes in ({}, {"pre": "gpt-2"}, {"pre": "default"}, {"token_type": None}):
+    for changes in ({}, {"pre": "gpt-2"}, {"pre": "default"}, {"token_type": None}, {"bos_token_id": -1}):
         t = vocab.vocabulary(metadata(**changes), "some.gguf")
+        assert len(t.notes) == ("pre" not in changes)
         assert (t.n_vocab, t.bos, t.eos) == (261, None, 260)
         assert t.encode("abc<end>", special=True) == [257, 260]
+
+
+def test_a_rule_is_forced() -> None:
+    parts = metadata(pre="unheard-of")
+    for pre, n in (("gpt-2", 1), ("smollm", 2)):  # a space before a digit, with it or apart
+        parts = metadata(pre="unheard-of", tokens=[*TOKENS, "Ġ1"], token_type=None, merges=[*MERGES, "Ġ 1"])
+        t = vocab.vocabulary(parts, "some.gguf", pre)
+        assert len(t.encode(" 1")) == n
+        assert t.notes == ()
+    with pytest.raises(ModelFileError, match=r"pre: is 'x', which ggtui does not know; --pre NAME forces one of"):
+        vocab.vocabulary(parts, "some.gguf", "x")
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"model": None}, "model: is missing; the file has no vocabulary"),
-        ({"model": "llama"}, "model: is 'llama'; ggtui knows gpt2"),
+        ({"model": "bert"}, "model: is 'bert'; ggtui knows gpt2, llama, gemma4"),
         ({"model": 3}, "model: is 3; ggtui knows gpt2"),
         ({"tokens": None}, "tokens: is missing"),
         ({"tokens": "abc"}, "tokens: is 'abc', not a list of texts"),
@@ -285,7 +333,8 @@ def test_from_metadata() -> None:
         ({"merges": [1]}, r"merges: is \[1\], not a list of texts"),
         ({"token_type": ["a"] * 261}, r"token_type: is \['a', .*\], not a list of whole numbers"),
         ({"eos_token_id": 0.5}, "eos_token_id: is 0.5, not a whole number"),
-        ({"pre": "qwen2"}, "pre: is 'qwen2', which ggtui does not know"),
+        ({"pre": "qwen9"}, "pre: is 'qwen9', which ggtui does not know"),
+        ({"pre": 3}, "pre: is 3, not a text"),
     ],
 )
 def test_metadata_of_another_kind_is_refused(changes: dict[str, Any], said: str) -> None:
@@ -299,5 +348,4 @@ def test_a_character_has_one_text() -> None:
     data = b"".join(len(r).to_bytes(8, "little") + r for r in raw)
     tokens = Texts(data, find_texts(data, len(raw), len(data)))
     assert len(tokens) == len(raw)
-    with pytest.raises(ModelFileError, match=r"tokens\[256\].*characters that stand for no byte"):
-        Tokenizer(tokens, [])
+    assert max(Tokenizer(tokens, []).encode("".join(map(chr, range(256))))) < 256

@@ -42,6 +42,7 @@ STORY = _STORY.split()
 SETTINGS: dict[str, Any] = {
     "n_predict": 200, "temp": 0.9, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0, "stop": (),
     "ctx_shift": False, "ignore_eos": False, "speed": 0.0, "seed": None, "mode": "complete",
+    "system": "",
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ggtui.core.files.names.table import ACTIVATIONS, Key, Row, Table
+
 MAX_LAYERS = 1024
 
 # %d stands for the layer
@@ -24,13 +26,38 @@ _NAMES = (
     ("blk.%d.ffn_down.weight", "model/h%d/mlp/c_proj/w", "h.%d.mlp.c_proj.weight"),
     ("blk.%d.ffn_down.bias", "model/h%d/mlp/c_proj/b", "h.%d.mlp.c_proj.bias"),
 )
-_COLUMNS = {"legacy": 1, "huggingface": 2}
+# Weights of linear layers are (in, out) with Hugging Face, GGUF's rows are outputs.
+_TRANSPOSED = ("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")
+
+TABLE = Table(
+    arch="gpt2",
+    title="GPT-2",
+    rows=tuple(Row(ours, raw, "transpose" if ours.endswith(_TRANSPOSED) else "") for ours, _, raw in _NAMES),
+    keys=(
+        Key("context_length", ("n_positions", "n_ctx")),
+        Key("embedding_length", ("n_embd",)),
+        Key("feed_forward_length", ("n_inner",), default=lambda config: 4 * config["n_embd"]),
+        Key("attention.head_count", ("n_head",)),
+        Key("attention.layer_norm_epsilon", ("layer_norm_epsilon",), "fraction", 1e-5),
+    ),
+    tied=True,
+    activation=("activation_function", "gelu_new", ACTIVATIONS),
+    written="gelu_new",
+    layers="n_layer",
+    prefixes=("transformer.",),
+    ignored=r"h\.\d+\.attn\.(bias|masked_bias)",  # the mask, saved along by older versions
+    only={
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "reorder_and_upcast_attn": (False,),
+        "add_cross_attention": (False,),
+    },
+)
 
 
-def gguf_names(kind: str, n_layer: int) -> dict[str, str]:
-    """For a model of `n_layer` layers: each name of "legacy" or "huggingface" -> GGUF's."""
-    column = _COLUMNS[kind]
-    names = {row[column]: row[0] for row in _NAMES if "%d" not in row[0]}
+def legacy_names(n_layer: int) -> dict[str, str]:
+    """Of a model of `n_layer` layers: each name in legacy ggml files -> GGUF's."""
+    names = {legacy: ours for ours, legacy, _ in _NAMES if "%d" not in ours}
     for il in range(n_layer):
-        names |= {row[column] % il: row[0] % il for row in _NAMES if "%d" in row[0]}
+        names |= {legacy % il: ours % il for ours, legacy, _ in _NAMES if "%d" in ours}
     return names

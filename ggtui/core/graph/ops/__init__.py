@@ -12,7 +12,6 @@ from ggtui.core.graph.ops.attention import (
     map_custom,
     mul_mat,
     paged_attention,
-    rope,
     soft_max,
 )
 from ggtui.core.graph.ops.base import KINDS, Op
@@ -46,6 +45,7 @@ from ggtui.core.graph.ops.elementwise import (
     swiglu,
     tanh,
 )
+from ggtui.core.graph.ops.rope import ROPE_OPS, rope
 from ggtui.core.graph.ops.shape import (
     SHAPE_OPS,
     cast,
@@ -62,7 +62,7 @@ from ggtui.core.graph.ops.shape import (
     view,
 )
 
-OPS: dict[str, Op] = {op.name: op for op in (*SHAPE_OPS, *ELEMENTWISE_OPS, *ATTENTION_OPS)}
+OPS: dict[str, Op] = {op.name: op for op in (*SHAPE_OPS, *ELEMENTWISE_OPS, *ROPE_OPS, *ATTENTION_OPS)}
 
 __all__ = [
     "KINDS", "KV_TYPES", "OPS", "PAGE", "Op",

@@ -1,5 +1,4 @@
-"""Matrix multiplication, and the ops of attention: soft_max, rope, masks, fused attention; and functions of one's
-own."""
+"""Matrix multiplication, and the ops of attention: soft_max, masks, fused attention; and functions of one's own."""
 
 from __future__ import annotations
 
@@ -31,7 +30,6 @@ F32, F16 = TYPES["f32"], TYPES["f16"]
 KV_TYPES = ("f16", "f32", "q8_0")  # of keys and values in pages
 PAGE = in_numpy.PAGE
 N_SEEN, N_READ = "n_seen", "n_read"  # sizes of a run that costs of paged attention hang on
-ROPE_MODES = {"normal": 0, "neox": 2}
 
 
 def mul_mat(a: Tensor, b: Tensor) -> Tensor:
@@ -100,39 +98,6 @@ def soft_max(
     if sinks is not None:
         need(same_dim(sinks.ne[0], a.ne[2]) and sinks.n_rows == 1, "soft_max", "needs a sink for each head", a, sinks)
     return result("soft_max", a.ne, (a, mask, sinks), (float(scale), float(max_bias)))
-
-
-def rope(
-    a: Tensor,
-    positions: Tensor,
-    n_dims: int | None = None,
-    mode: str = "normal",
-    freq_base: float = 10000.0,
-    freq_scale: float = 1.0,
-    freq_factors: Tensor | None = None,
-    attn_factor: float = 1.0,
-) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) of `a` (d, n_head, n_tokens, ne3) at i32 `positions` (n_tokens).
-
-    n_dims   how many values of each row turn (default d)
-    mode     "normal" turns neighbours (2i, 2i+1), "neox" turns (i, i + n_dims/2)
-    freq_factors  f32 (n_dims/2): each angle is divided by its factor
-    """
-    n_dims = whole("rope", "n_dims", a.ne[0] if n_dims is None else n_dims)
-    need_f32("rope", a, freq_factors)
-    need(
-        positions.type is I32 and same_dim(positions.ne[0], a.ne[2]),
-        "rope",
-        "needs an i32 position a token",
-        a,
-        positions,
-    )
-    need(0 < n_dims <= a.ne[0] and n_dims % 2 == 0, "rope", f"n_dims {n_dims} is not even and within a row", a)
-    need(mode in ROPE_MODES, "rope", f"mode {mode!r} is none of {', '.join(ROPE_MODES)}", a)
-    if freq_factors is not None:
-        need(freq_factors.ne[0] == n_dims // 2, "rope", "needs n_dims/2 frequency factors", a, freq_factors)
-    params = (n_dims, ROPE_MODES[mode], float(freq_base), float(freq_scale), float(attn_factor))
-    return result("rope", a.ne, (a, positions, freq_factors), params)
 
 
 def flash_attn_ext(
@@ -277,7 +242,6 @@ ATTENTION_OPS: tuple[Op, ...] = (
     Op(mul_mat, "product", _mul_mat_flops, plain_traffic, None, in_numpy.mul_mat),
     Op(diag_mask_inf, "map", no_flops, plain_traffic, (0,), in_numpy.diag_mask_inf),
     Op(soft_max, "soft_max", per_element(12), plain_traffic, (0,), in_numpy.soft_max),
-    Op(rope, "rope", per_element(6), plain_traffic, (0,), in_numpy.rope),
     Op(flash_attn_ext, "attention", _flash_attn_flops, plain_traffic, None, in_numpy.flash_attn_ext, headwise=(1, 2)),
     Op(
         paged_attention,

@@ -56,6 +56,7 @@ class Op:
     reference what it means in numpy, see in_numpy; None where it only looks, or where the user's function says it
     before    whether that gets first what the memory that it writes to held before: for its values, or its sizes alone
     told_by_data  sizes of a run that costs hang on and only the values of operands tell, by name; None: there are none
+    activation  of a glu: the unary op that makes the gate of its first source
     headwise  sources of which the work of a head (one of ne2 and ne3, with the group that shares it) needs only that
               head. None: an op whose work is not shared by heads; (): one that is, but reads none of them so
     """
@@ -69,6 +70,7 @@ class Op:
     before: bool = False
     headwise: tuple[int, ...] | None = None
     told_by_data: Callable[[Tensor], dict[str, int]] | None = None
+    activation: str = ""
 
     @property
     def name(self) -> str:

@@ -139,9 +139,16 @@ l2_norm = _norm("l2_norm", "x / max(|x|, eps)", 1e-12)
 
 
 def _rows(
-    kind: str, flops: Callable[[Tensor], Cost], rowwise: tuple[int, ...] | None, *builders: Callable[..., Tensor]
+    kind: str,
+    flops: Callable[[Tensor], Cost],
+    rowwise: tuple[int, ...] | None,
+    *builders: Callable[..., Tensor],
+    activation: str = "",
 ) -> list[Op]:
-    return [Op(f, kind, flops, plain_traffic, rowwise, getattr(in_numpy, f.__name__)) for f in builders]
+    return [
+        Op(f, kind, flops, plain_traffic, rowwise, getattr(in_numpy, f.__name__), activation=activation)
+        for f in builders
+    ]
 
 
 ELEMENTWISE_OPS = (
@@ -149,7 +156,8 @@ ELEMENTWISE_OPS = (
     *_rows("map", per_element(2), (0,), scale, clamp),
     *_rows("unary", per_element(1), (0,), sqr, sqrt, neg, log, relu),
     *_rows("unary", per_element(_EXP_FLOPS), (0,), exp, tanh, sigmoid, silu, gelu, gelu_erf, gelu_quick),
-    *_rows("glu", per_element(_EXP_FLOPS + 2), (0, 1), swiglu, geglu),
+    *_rows("glu", per_element(_EXP_FLOPS + 2), (0, 1), swiglu, activation="silu"),
+    *_rows("glu", per_element(_EXP_FLOPS + 2), (0, 1), geglu, activation="gelu"),
     *_rows("reduction", per_source_element(1), None, sum, argmax),
     *_rows("reduction", per_source_element(1), (0,), sum_rows, mean),
     *_rows("norm", per_element(7), (0,), norm),

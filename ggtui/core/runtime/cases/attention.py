@@ -1,4 +1,4 @@
-"""Cases of soft_max, masks, rope and fused attention."""
+"""Cases of soft_max, masks and fused attention."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from ggtui.core.runtime.cases.base import (
     Shape,
     Values,
     f32,
-    i32,
     normal,
 )
 
@@ -104,35 +103,6 @@ def diagonal_masks() -> Iterator[Case]:
             yield Case("diag_mask_inf", name, {"a": a}, partial(ops.diag_mask_inf, n_past=n_past), EXACT)
     large = partial(ops.diag_mask_inf, n_past=512)
     yield Case("diag_mask_inf", "large", {"a": f32(8, 64, 1024)}, large, EXACT, timed=True)
-
-
-def rope(name: str, a: Given, factors: Given | None = None, *, timed: bool = False, **options: Any) -> Case:
-    given = {"a": a, "positions": i32(a.shape[-3], high=2000)} | ({"freq_factors": factors} if factors else {})
-    return Case("rope", name, given, partial(ops.rope, **options), timed=timed)
-
-
-def _factors(rng: np.random.Generator, shape: Shape) -> Array:
-    return rng.uniform(1, 8, shape).astype(np.float32)
-
-
-def ropes() -> Iterator[Case]:
-    factors = f32(8, values=_factors)
-    for mode in ("normal", "neox"):
-        case = partial(rope, mode=mode)
-        yield case(f"{mode}-2", f32(1, 1, 2))
-        yield case(f"{mode}-16", f32(5, 3, 16))
-        yield case(f"{mode}-40", f32(3, 33, 40), freq_base=500.0)
-        yield case(f"{mode}-266", f32(3, 2, 266), freq_base=1e6)
-        yield case(f"{mode}-4d", f32(2, 5, 3, 16))
-        yield case(f"{mode}-part-of-row", f32(5, 3, 23), n_dims=16)
-        yield case(f"{mode}-scaled", f32(5, 3, 16), freq_scale=0.25, attn_factor=1.7)
-        yield case(f"{mode}-factors", f32(5, 3, 16), factors)
-        yield case(f"{mode}-factors-part-of-row", f32(5, 3, 33), factors, n_dims=16, freq_scale=0.5)
-        yield case(f"{mode}-part", f32(5, 3, 16, layout="part"))
-        yield case(f"{mode}-turned", f32(5, 3, 20, layout="turned"), n_dims=16)
-        yield case(f"{mode}-permuted", f32(5, 3, 16, layout="permuted"))
-        yield case(f"{mode}-empty", f32(0, 3, 16))
-        yield case(f"{mode}-large", f32(512, 16, 64), timed=True)
 
 
 def heads(
@@ -289,7 +259,6 @@ def paged_attentions(type: str) -> Iterator[Case]:
 CASES = (
     *soft_maxes(),
     *diagonal_masks(),
-    *ropes(),
     *(case for type in ("f32", "f16") for packed in (False, True) for case in flashes(type, packed)),
     *(case for type in ("f32", "f16") for case in strided_flashes(type)),
     *(case for type in ops.KV_TYPES for case in paged_attentions(type)),

@@ -55,7 +55,7 @@ _Static_assert(sizeof(gg_block_q8_a) == 48, "q8_a block");
     X(IQ4_NL, iq4_nl)                                                                                                    \
     X(IQ4_XS, iq4_xs)
 
-/* y[c][r] = act(sum over k of w[r][k] x[c][k] + bias[r]) + residual[c][r]. */
+/* y[c][r] = act(sum over k of w[r][k] x[c][k] + bias[r]) + residual[c][r]; or times what y holds already. */
 typedef struct {
     int64_t k;
     const uint8_t *w;       /* packed tiles of 32 rows: a tile takes 32 * w_nb bytes */
@@ -70,6 +70,7 @@ typedef struct {
     int act;                /* GG_OP_NONE or a unary op */
     const float *residual;  /* as y, residual_nb bytes apart, or NULL; may be y itself */
     int64_t residual_nb;
+    int times_y;            /* and no residual */
 } gg_mul_mat_args;
 
 /* A query of attention: it sees the positions from `from` to `to` - 1. One that sees none, or only positions with a score of -inf, gets

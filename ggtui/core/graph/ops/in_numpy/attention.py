@@ -7,7 +7,6 @@ import numpy as np
 from ggtui.core.errors import GgtuiError
 from ggtui.core.graph.ops.in_numpy.arrays import Array, Params
 
-NORMAL, NEOX = 0, 2  # rope's modes
 PAGE = 64  # positions of keys and values that lie together
 
 
@@ -73,28 +72,6 @@ def soft_max(params: Params, a: Array, mask: Array | None = None, sinks: Array |
     if sinks is not None:
         total = total + np.exp(sinks - largest)
     return e / np.where(total == 0, 1, total)
-
-
-def rope(params: Params, a: Array, positions: Array, freq_factors: Array | None = None) -> Array:
-    """Pair i of each row, turned by the angle position * freq_scale * freq_base^(-2i / n_dims) / freq_factors[i], and
-    times attn_factor (Su et al. 2021).
-
-    a (d, n_head, n_tokens, n3), i32 positions (n_tokens), freq_factors (n_dims / 2) -> the same as a
-
-    A pair is (2i, 2i + 1), in mode neox (i, i + n_dims/2); what lies behind n_dims stays as it is.
-    """
-    n_dims, mode, freq_base, freq_scale, attn_factor = params
-    n_pairs = int(n_dims) // 2
-    angle = positions.reshape(-1, 1) * freq_scale * freq_base ** (-2 * np.arange(n_pairs) / n_dims)  # (token, pair)
-    if freq_factors is not None:
-        angle = angle / freq_factors.reshape(-1)[:n_pairs]
-    cos, sin = attn_factor * np.cos(angle)[:, None, :], attn_factor * np.sin(angle)[:, None, :]
-    near = np.arange(n_pairs) if mode == NEOX else 2 * np.arange(n_pairs)
-    far = near + (n_pairs if mode == NEOX else 1)
-    result = a.copy()
-    result[..., near] = a[..., near] * cos - a[..., far] * sin
-    result[..., far] = a[..., near] * sin + a[..., far] * cos
-    return result
 
 
 def flash_attn_ext(

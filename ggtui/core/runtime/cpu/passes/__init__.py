@@ -5,6 +5,7 @@ Fusion can be left out, and the result is the same to the bit.
 
 from ggtui.core.graph.dag import Dag
 from ggtui.core.runtime.cpu.passes.allocate import allocate
+from ggtui.core.runtime.cpu.passes.angles import share_angles
 from ggtui.core.runtime.cpu.passes.fuse import fuse, name_parts
 from ggtui.core.runtime.cpu.passes.quantize import round_activations
 from ggtui.core.runtime.cpu.passes.schedule import CpuDag, schedule
@@ -15,7 +16,7 @@ def run_passes(dag: Dag, *, fused: bool = True) -> CpuDag:
     dag = name_parts(dag)
     if fused:
         dag = fuse(dag)
-    return allocate(schedule(round_activations(dag, fused=fused)))
+    return allocate(schedule(round_activations(share_angles(dag), fused=fused)))
 
 
-__all__ = ["CpuDag", "allocate", "fuse", "name_parts", "round_activations", "run_passes", "schedule"]
+__all__ = ["CpuDag", "allocate", "fuse", "name_parts", "round_activations", "run_passes", "schedule", "share_angles"]

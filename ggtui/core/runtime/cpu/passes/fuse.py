@@ -1,20 +1,21 @@
 """Joins neighbours into one node that makes fewer trips to memory.
 
 CHAINS has the patterns: what may follow a product or a norm, and the part of the joined node that each becomes. A node
-and the only node that reads it are joined; what is an output, or kept, stays. The joined node lists the originals in
+and the only node that reads it are joined, and so are two products of the same activations and what makes one the gate
+of the other; what is an output, or kept, stays. The joined node lists the originals in
 `replaced`, so that a trace can be read in the user's own terms, and gives the same bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ggtui.core.graph.dag import Dag, Node
 from ggtui.core.graph.ops import OPS
 from ggtui.core.graph.ops.base import same_shape
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.runtime.cpu.passes.parts import Joined
+from ggtui.core.runtime.cpu.passes.parts import Joined, Product, wants_rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,39 @@ def fuse(dag: Dag) -> Dag:
             gone.add(at)
             joined, at, left = joined.followed_by(reader, part, value), reader_at, left[i + 1 :]
         made[at] = joined
+    return _with_gates(dag.with_nodes([made.get(i, node) for i, node in enumerate(dag.nodes) if i not in gone]))
+
+
+def _with_gates(dag: Dag) -> Dag:
+    """Joins two products of the same activations and what makes one the gate of the other."""
+    graph = _Readers(dag)
+    places = {node.dst: i for i, node in enumerate(dag.nodes)}
+    made: dict[int, Joined] = {}
+    gone: set[int] = set()
+    for at, node in enumerate(dag.nodes):
+        sources = [places[s] for s in node.src if s in places] if OPS[node.op].kind == "glu" else []
+        if len(sources) != 2:
+            continue
+        gate, up = (dag.nodes[i] for i in sources)
+        parts = _gated(gate, up, OPS[node.op].activation)
+        alone = all(next(graph.only_readers(i), None) == at for i in sources)
+        if parts is None or not alone or any(graph.overwrites(dag.nodes[i], i, at) for i in sources):
+            continue
+        made[at] = Joined.made_of(node.dst, gate.op, parts, (*gate.originals, *up.originals, *node.originals))
+        gone.update(sources)
     return dag.with_nodes([made.get(i, node) for i, node in enumerate(dag.nodes) if i not in gone])
+
+
+def _gated(gate: Node, up: Node, activation: str) -> Product | None:
+    """Both as one, where one kernel can make the second of the very columns that the first is made of."""
+    first, second = (node.parts if isinstance(node, Joined) else None for node in (gate, up))
+    if not (isinstance(first, Product) and isinstance(second, Product) and first.bare and second.bare):
+        return None
+    a, b = first.weights, second.weights
+    alike = a.ne == b.ne and a.packed and b.packed and wants_rounded(first) == wants_rounded(second)
+    if not alike or first.x is not second.x:
+        return None
+    return replace(first, activation=activation, up=b, up_bias=second.bias)
 
 
 class _Readers:

@@ -1,4 +1,4 @@
-"""Nodes whose operands have names: products, norms and roundings, alone or joined with what follows them."""
+"""Nodes whose operands have names: products, norms, roundings and angles, alone or joined with what follows them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from ggtui.core.graph.tensor import Param, Tensor
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """y = activation(weights . x + bias) + residual, for each column of x.
+    """y = activation(weights . x + bias) + residual, for each column of x; of a gate, without a residual, times
+    up . x + up_bias.
 
     weights   (k, m, a2, a3);  x (k, n, b2, b3), f32, or rounded to 8 bits for packed weights in blocks
     bias      (m) or None;  activation: the name of a unary op or "";  residual: as y or None
+    up        as weights, or None;  up_bias: (m) or None
     """
 
     weights: Tensor
@@ -22,14 +24,26 @@ class Product:
     bias: Tensor | None = None
     activation: str = ""
     residual: Tensor | None = None
+    up: Tensor | None = None
+    up_bias: Tensor | None = None
 
     @property
     def src(self) -> tuple[Tensor | None, ...]:
-        return (self.weights, self.x, self.bias, self.residual)
+        return (self.weights, self.x, self.bias, self.residual, self.up, self.up_bias)
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is a product, at most with a bias."""
+        return not self.activation and self.residual is None and self.up is None
 
     @property
     def params(self) -> tuple[Param | str, ...]:
         return (self.activation,)
+
+
+def wants_rounded(product: Product) -> bool:
+    """Whether the kernel for these weights reads activations of 8 bits."""
+    return product.weights.packed and product.weights.type.block > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +83,20 @@ class Rounding:
         return (self.norm, self.eps)
 
 
-Parts = Product | Norm | Rounding
+@dataclass(frozen=True, slots=True)
+class Angles:
+    """By what ropes turn at each position; factors: of each pair, or None."""
+
+    positions: Tensor
+    factors: Tensor | None
+    params: tuple[Param, ...]
+
+    @property
+    def src(self) -> tuple[Tensor | None, ...]:
+        return (self.positions, self.factors)
+
+
+Parts = Product | Norm | Rounding | Angles
 
 
 @dataclass(frozen=True, eq=False)

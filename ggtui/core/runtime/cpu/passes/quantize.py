@@ -10,12 +10,7 @@ from typing import Any
 from ggtui.core.graph.dag import Dag, Node
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.cpu.ops import quantize
-from ggtui.core.runtime.cpu.passes.parts import Joined, Norm, Product, Rounding
-
-
-def wants_rounded(product: Product) -> bool:
-    """Whether the kernel for these weights reads activations of 8 bits."""
-    return product.weights.packed and product.weights.type.block > 1
+from ggtui.core.runtime.cpu.passes.parts import Joined, Norm, Product, Rounding, wants_rounded
 
 
 def round_activations(dag: Dag, *, fused: bool) -> Dag:
@@ -52,7 +47,7 @@ def _with_norms(dag: Dag) -> Dag:
         rounding, parts = dag.nodes[i], norm.parts
         if others or rounding.op != "quantize" or rounding.src[0] is not norm.dst or _written(dag, norm, at, i):
             continue
-        rounding.dst.name = norm.dst.name
+        rounding.dst.name = next((t.name for t in norm.originals if t.name), "")
         whole = Rounding(parts.x, norm.op, parts.eps, parts.weight, parts.bias)
         nodes[i] = Joined.made_of(rounding.dst, "quantize", whole, (*norm.originals, rounding.dst))
         nodes[at] = None

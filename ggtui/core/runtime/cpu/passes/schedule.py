@@ -10,8 +10,8 @@ Attention of one query shares a phase with what stores its key and its value: a 
 Only where heads don't go evenly into threads, which is not known before a run, is there a barrier between them after
 all, and heads are shared as threads get to them.
 
-A row that several threads would have to wait for is made by each of them, in memory of its own: a norm or a rounding of
-one row is sooner done again than shared.
+A row that several threads would have to wait for is made by each of them, in memory of its own: a norm, a rounding or
+the angles of one row are sooner made again than shared.
 """
 
 from __future__ import annotations
@@ -87,20 +87,32 @@ def schedule(dag: Dag) -> CpuDag:
 
 
 def _by_every_thread(dag: Dag) -> set[Node]:
-    """Norms and roundings of one row, of which only products want the result."""
+    """Norms, roundings and angles of one row, and heads of one token that turn, where every reader wants all of it, or
+    is made by every thread itself: to make it again takes less time than a barrier."""
     stay = dag.must_stay()
-    wanted = {s.root for node in dag.nodes if not _is_product(node) for s in node.src if s is not None}
+    shared: set[Tensor] = set()  # roots of what a thread reads only a part of
+    heads: set[Tensor] = set()
     every = set()
-    for node in dag.nodes:
-        made = isinstance(node, Joined) and not _is_product(node)
-        one = node.dst.n_rows == 1 and not any(isinstance(n, Dim) for n in node.dst.ne)
-        if made and one and node.dst.view_src is None and node.dst not in stay | wanted:
+    for node in reversed(dag.nodes):
+        turned = node.op == "rope" or node.dst in heads
+        one = all(n == 1 and not isinstance(n, Dim) for n in node.dst.ne[2 if turned else 1 :])
+        small = isinstance(node, Joined) and not _is_product(node) and node.dst not in shared
+        if one and (small or node.op == "rope") and node.dst.view_src is None and node.dst not in stay:
             every.add(node)
+            heads |= {s for s in node.src[:1] if s is not None and turned}
+            continue
+        shared |= {s.root for i, s in enumerate(node.src) if s is not None and not _reads_all(node, i)}
     return every
 
 
 def _is_product(node: Node) -> bool:
     return isinstance(node, Joined) and isinstance(node.parts, Product)
+
+
+def _reads_all(node: Node, i: int) -> bool:
+    """Whether every thread reads all rows of source `i`."""
+    rowwise = op_of(node).rowwise
+    return _is_product(node) or (rowwise is not None and i not in rowwise)
 
 
 def _same_rows(a: Tensor, b: Tensor) -> bool:

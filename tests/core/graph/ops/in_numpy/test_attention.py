@@ -1,4 +1,4 @@
-"""Products and attention, one number at a time; rope as a turn of complex numbers."""
+"""Products and attention, one number at a time."""
 
 from __future__ import annotations
 
@@ -74,22 +74,6 @@ def test_soft_max(mask_shape: tuple[int, ...] | None, max_bias: float, with_sink
 def test_large_logits_do_not_overflow() -> None:
     got = OPS["soft_max"].reference((1.0, 0.0), np.array([[[[1e4, 1e4, -1e4]]]]), None, None)
     assert got.tolist() == [[[[0.5, 0.5, 0.0]]]]
-
-
-@pytest.mark.parametrize("mode", [0, 2])
-@pytest.mark.parametrize(("n_dims", "with_factors"), [(8, False), (6, False), (6, True)])
-def test_rope(mode: int, n_dims: int, with_factors: bool) -> None:
-    a, positions = values(2, 3, 4, 8), np.array([0, 7, 100], np.int32).reshape(1, 1, 1, 3)
-    factors = np.array([1.0, 2.0, 4.0]).reshape(1, 1, 1, 3) if with_factors else None
-    got = OPS["rope"].reference((n_dims, mode, 500.0, 0.25, 1.5), a, positions, factors)
-    angle = positions.reshape(3, 1) * 0.25 / 500.0 ** (np.arange(0, n_dims, 2) / n_dims)
-    turn = 1.5 * np.exp(1j * (angle if factors is None else angle / factors[0, 0]))[:, None, :]
-    half = n_dims // 2
-    first, second = (slice(0, n_dims, 2), slice(1, n_dims, 2)) if mode == 0 else (slice(half), slice(half, n_dims))
-    turned = (a[..., first] + 1j * a[..., second]) * turn
-    np.testing.assert_allclose(got[..., first], turned.real, rtol=1e-12)
-    np.testing.assert_allclose(got[..., second], turned.imag, rtol=1e-12)
-    assert np.array_equal(got[..., n_dims:], a[..., n_dims:])
 
 
 @pytest.mark.parametrize("causal", [0, 1])

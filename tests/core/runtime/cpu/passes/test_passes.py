@@ -127,8 +127,37 @@ def test_products_share_what_they_read_and_their_phase(n: int) -> None:
     dag = run_passes(llama_layer(n).dag())
     assert sum(node.op == "quantize" for node in dag.nodes) == 4  # and not 7
     products = [dag.phase[node] for node in dag.nodes if node.op == "mul_mat"]
-    assert products[0] == products[1] == products[2] < products[3] < products[4] == products[5] < products[6]
+    assert products[0] == products[1] == products[2] < products[3] < products[4] < products[5]
     assert [node in dag.every for node in dag.nodes if node.op == "quantize"] == [n == 1] * 4
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_ropes_that_turn_alike_share_their_angles(n: int) -> None:
+    ctx = Context()
+    positions = ctx.tensor(np.arange(n))
+    factors = ctx.tensor(np.arange(1, 5, dtype=np.float32))
+    a = ctx.tensor(RNG.standard_normal((n, 2, 8), dtype=np.float32))
+    alike = ops.rope(ops.rope(a, positions), positions)
+    others = ops.rope(ops.rope(ops.rope(alike, positions, freq_base=500.0), positions, mode="neox"), positions, 4)
+    g = Graph()
+    g.build_forward_expand(ops.rope(others, positions, freq_factors=factors))
+    dag = run_passes(g.dag())
+    angles = [node for node in dag.nodes if node.op == "rope_angles"]
+    assert len(angles) == 5 and sum(node.op == "rope" for node in dag.nodes) == 6
+    assert [node in dag.every for node in angles] == [n == 1] * 5  # of a single token each thread makes its own
+
+
+def test_angles_of_positions_that_are_overwritten_are_made_anew() -> None:
+    ctx = Context()
+    positions, a = ctx.tensor(np.array([1, 2])), ctx.tensor(RNG.standard_normal((2, 2, 8), dtype=np.float32))
+    first = ops.rope(a, positions)
+    later = ops.set_rows(ops.reshape(positions, 1, 2), ctx.tensor(np.array([[7.0], [9.0]])), ctx.tensor(np.arange(2)))
+    second = ops.rope(a, ops.reshape(later, 2))
+    g = Graph()
+    g.build_forward_expand(first)
+    g.build_forward_expand(second)
+    dag = run_passes(g.dag())
+    assert sum(node.op == "rope_angles" for node in dag.nodes) == 2
 
 
 def test_an_activation_that_is_overwritten_is_rounded_anew() -> None:
@@ -242,7 +271,7 @@ def test_memory_is_shared_only_across_phases() -> None:
 
 def test_each_thread_s_own_memory_is_shared_only_by_what_never_meets() -> None:
     dag = run_passes(llama_layer(1).dag())
-    assert len(dag.own) == 4 and 0 < dag.own_bytes < sum(t.n_bytes for t in dag.own)
+    assert len(dag.own) == 7 and 0 < dag.own_bytes < sum(t.n_bytes for t in dag.own)
     alive: dict[Tensor, tuple[int, int]] = {}  # first and last place
     for place, node in enumerate(dag.nodes):
         for t in (node.dst, *node.src):

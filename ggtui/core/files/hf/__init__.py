@@ -1,0 +1,1 @@
+"""What the parts of a Hugging Face folder say: its weights, its config, its vocabulary."""
