@@ -22,6 +22,9 @@ from ggtui.core.vocab.kinds import BYTE, MAX_MERGES, NORMAL, UNUSED, USER_DEFINE
 from ggtui.core.vocab.roles import ENDS, Said, Tokens, truth
 
 SPACE = "\u2581"  # stands for a space
+# Before which texts a space is put: any that begin or follow a named token; those of them that have none there; those
+# alone that nothing comes before and that have none there.
+PREFIXES = ("any", "always", "first")
 _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE_WITHIN = re.compile(f"[^{SPACE}]{SPACE}")
 
@@ -37,10 +40,11 @@ class SentencePiece(Vocabulary):
 
     def __init__(
         self, tokens: Tokens, scores: Scores, split: int, said: Said, *,
-        add_space_prefix: bool, unknown: int | None, notes: Iterable[str] = (),
+        prefix: str, unknown: int | None, notes: Iterable[str] = (),
     ) -> None:  # fmt: skip
         """scores: of each token (n_vocab); a normal one that no merging makes, though it may be a single character, has
-        -inf. split: where merging stops, of gg_merge_pieces. unknown: instead of bytes that have no token. Raises
+        -inf. split: where merging stops, of gg_merge_pieces. prefix: before which texts a space is put, of PREFIXES, or
+        "" for none. unknown: instead of bytes that have no token. Raises
         ModelFileError, in the name of the tokens' file."""
         texts = tokens.texts
         self._texts = texts if isinstance(texts, Texts) else Texts.of(texts)
@@ -57,7 +61,7 @@ class SentencePiece(Vocabulary):
             tokens.refuse("tokenizer.ggml.tokens", f"{shown(texts[repeated[0]])} is there more than once")
         self._of_byte = np.array(_byte_tokens(tokens, unknown), np.int32)
         super().__init__(tokens.roles(said, self._unmade(said), True, SPACE), notes)
-        self._prefix = SPACE if add_space_prefix else ""
+        self._prefix = prefix
 
     def _unmade(self, said: Said) -> list[int]:
         """Of the normal tokens that may begin or end a text those that text never becomes."""
@@ -78,8 +82,12 @@ class SentencePiece(Vocabulary):
         self._check(id)
         return _bytes_of(self._texts[id], int(self._kinds[id]))
 
-    def _encode_plain(self, text: str, first: bool) -> list[int]:
-        return self._merge(((self._prefix if first else "") + text.replace(" ", SPACE)).encode())
+    def _encode_plain(self, text: str, begins: bool, after_name: bool) -> list[int]:
+        text = text.replace(" ", SPACE)
+        wanted = begins or (after_name and self._prefix != "first")
+        if wanted and self._prefix and (self._prefix == "any" or not text.startswith(SPACE)):
+            text = SPACE + text
+        return self._merge(text.encode())
 
     def _merge(self, text: bytes) -> list[int]:
         ids = np.empty(len(text), np.int32)
@@ -130,11 +138,12 @@ def _made(
     """add_space_prefix: where the file does not say it."""
     path, key, unknown = tokens.path, "tokenizer.ggml.add_space_prefix", "tokenizer.ggml.unknown_token_id"
     fields = Fields.of(metadata, path)
-    prefix = truth(metadata, path, key, None)
+    wanted, scheme = truth(metadata, path, key, None), "ggtui.tokenizer.prepend_scheme"
+    prefix = fields.choice(scheme, PREFIXES, PREFIXES[0]) if (add_space_prefix if wanted is None else wanted) else ""
     no_use = f"{path}: --pre {pre} is of no use: this kind of vocabulary does not split text"
     return SentencePiece(
         tokens, scores, split, Said.of(metadata, path),
-        add_space_prefix=add_space_prefix if prefix is None else prefix,
+        prefix=prefix,
         unknown=fields.whole(unknown, -1 << 63, 1 << 64) if unknown in fields else None,
         notes=[] if pre is None else [no_use],
     )  # fmt: skip

@@ -81,6 +81,24 @@ def test_a_space_is_put_before_a_text() -> None:
     assert made(words, add_space_prefix=False).encode("a a") == [a, space_a]
 
 
+def test_where_a_folder_says_when_a_space_is_put() -> None:
+    words = {"▁": -9.0, "a": -8.0, "▁a": -1.0}
+    space, a, space_a, x = range(FIRST, FIRST + 4)
+    for scheme, after_name, doubled in ((None, space_a, True), ("always", space_a, False), ("first", a, False)):
+        m = metadata(words, {"<x>": USER_DEFINED}) | ({"ggtui.tokenizer.prepend_scheme": scheme} if scheme else {})
+        t = vocab.vocabulary(m, "some.gguf")
+        assert t.encode("a<x>a") == [space_a, x, after_name]
+        assert t.encode(" a<x> a") == [
+            *([space] if doubled else []),
+            space_a,
+            x,
+            *([space] if doubled else []),
+            space_a,
+        ]
+    with pytest.raises(ModelFileError, match="prepend_scheme: is 'never'; ggtui knows any, always, first"):
+        vocab.vocabulary(metadata(words) | {"ggtui.tokenizer.prepend_scheme": "never"}, "some.gguf")
+
+
 def test_what_has_no_token_is_bytes() -> None:
     t = made({"a": -1.0, "é": -2.0}, add_space_prefix=False)
     assert t.encode("aé\n🦙") == [FIRST, FIRST + 1, *(3 + byte for byte in "\n🦙".encode())]
