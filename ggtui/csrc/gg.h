@@ -248,6 +248,22 @@ typedef struct {
 /* Returns a gg_status, GG_OK also where there is a problem. */
 int gg_read_vocabulary(gg_vocabulary *v);
 
+/* A vocabulary of characters that are merged by scores. */
+typedef struct gg_merger gg_merger;
+enum gg_merge_pieces {
+    GG_WHOLE = 0,    /* a text is one piece */
+    GG_BY_WORDS = 1, /* a piece begins with its spaces (U+2581) */
+    GG_BY_LINES = 2, /* line feeds and what lies between them are pieces */
+};
+/* n tokens as gg_find_texts has found them, which must live as long as the merger, as must their scores. merged: [n] whether a token
+ * is made by merging; *repeated: the first of those that is equal to one before, or -1. key: as of gg_vocabulary. NULL on failure,
+ * see gg_last_error(). */
+gg_merger *gg_merger_new(int64_t n, const uint8_t *tokens, const int64_t *ends, const uint8_t *merged, const double *scores,
+                         int split, uint64_t key, int64_t *repeated);
+void gg_merger_free(gg_merger *merger);
+/* The tokens of n bytes of UTF-8, at most n of them; a byte b that is in no token gives -1 - b. Returns how many, or -1. */
+int64_t gg_merge(const gg_merger *merger, int64_t n, const uint8_t *text, int32_t *ids);
+
 /* ---- choosing the next token: see core/sampler.py ---- */
 typedef struct {
     int64_t n_vocab;       /* logits */

@@ -106,6 +106,15 @@ def convert(
     return Conversion(tuple(converter.reports))
 
 
+def _shared_by(src: ModelFile) -> int:
+    """How many query heads share keys and values; of the layers the most."""
+    arch = src.metadata.get("general.architecture")
+    heads, kv = (src.metadata.get(f"{arch}.attention.{key}") for key in ("head_count", "head_count_kv"))
+    counts = [np.atleast_1d(np.asarray(n)) for n in (heads, kv)]
+    fits = all(n.dtype.kind in "iu" and n.size and (n > 0).all() for n in counts)
+    return int(counts[0].max() // counts[1].min()) if fits else 1
+
+
 def _is_matrix(info: TensorInfo) -> bool:
     return info.ne[1] > 1 and "norm" not in info.name and not info.name.startswith("position_embd")
 
@@ -132,6 +141,7 @@ class _Converter:
     ) -> None:
         self.src, self.wanted, self.errors, self.progress, self.in_order = src, wanted, errors, progress, in_order
         self.layers = len({name.split(".")[1] for name in src.tensors if name.startswith("blk.")})
+        self.shared_by = _shared_by(src)
         self.asked = {name: self._asked(info) for name, info in src.tensors.items()}
         self.types = {name: fitting(self.asked[name], info.ne[0]) for name, info in src.tensors.items()}
         self.total, self.done = sum(prod(info.ne) for info in src.tensors.values()), 0
@@ -142,7 +152,8 @@ class _Converter:
         if not _is_matrix(info):
             return TYPES["f32"]
         if isinstance(self.wanted, Mix):
-            return self.wanted.type_of(info.name, self.layers, tied="output.weight" not in self.src.tensors)
+            tied = "output.weight" not in self.src.tensors
+            return self.wanted.type_of(info.name, self.layers, tied=tied, shared_by=self.shared_by)
         return self.wanted or info.type
 
     def about(self) -> dict[str, int | None]:

@@ -41,8 +41,9 @@ class Vocabulary(ABC):
         """The bytes of a token, maybe a part of a character. Raises UsageError if there is no such token."""
 
     @abstractmethod
-    def _encode_plain(self, text: str, first: bool) -> list[int]:
-        """The tokens of a valid text that names none. `first`: nothing or a named token is before it."""
+    def _encode_plain(self, text: str, begins: bool, after_name: bool) -> list[int]:
+        """The tokens of a text that names none, and is valid Unicode. `begins`: nothing is before it; `after_name`: a
+        named token is."""
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """The tokens of `text`.
@@ -81,7 +82,7 @@ class Vocabulary(ABC):
             if after in self._lstrip:
                 part = part.rstrip(WHITE_SPACE)
             if part:
-                ids += self._encode_plain(part, before is None or isinstance(before, int))
+                ids += self._encode_plain(part, before is None, isinstance(before, int))
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:

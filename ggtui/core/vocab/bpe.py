@@ -127,7 +127,7 @@ class Tokenizer(Vocabulary):
         other = self._others.get(id)
         return self._bytes[self._byte_ends[id] : self._byte_ends[id + 1]] if other is None else other
 
-    def _encode_plain(self, text: str, first: bool) -> list[int]:
+    def _encode_plain(self, text: str, begins: bool, after_name: bool) -> list[int]:
         if not self._by_piece and not long_run(text):
             return self._to_ids(self._merger.ranks(text))
         ids: list[int] = []

@@ -26,7 +26,7 @@ from ggtui.core.vocab.kinds import (
 
 # Names of tokens that end a text or a turn. Files often say only which is eos. </s> is none of them: in some
 # vocabularies it is a tag like others.
-_ENDS = frozenset({
+ENDS = frozenset({
     "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>",
     "<turn|>", "<|tool_response>", "<eos>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<end_of_utterance>",
     "<\uff5cend\u2581of\u2581sentence\uff5c>", "<|return|>", "<|call|>", "<|calls|>", "<|flush|>", "[e~[",
@@ -124,7 +124,7 @@ class Tokens:
         ends = {id for id in said.ends if 0 <= id < len(self.texts)} | ({eos} - {None})
         others = np.flatnonzero(np.isin(self.kinds, (UNKNOWN, CONTROL, USER_DEFINED))).tolist()
         candidates = {id: self.texts[id] for id in (*others, *unmade)}
-        by_text = {text: id for id, text in candidates.items() if text in _ENDS}
+        by_text = {text: id for id, text in candidates.items() if text in ENDS}
         if any(later <= by_text.keys() for later in _LATER_ENDS):
             by_text.pop("<|end|>", None)
         ends.update(by_text.values())

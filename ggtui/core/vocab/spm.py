@@ -1,32 +1,34 @@
 """BPE over characters, as SentencePiece's: they are merged by the scores of what they make, and what has no token falls
-back to tokens for bytes.
-
-The merging is tiktoken's, which begins with bytes. So that it comes to characters first, the beginnings of each
-character, and the character, rank right after the bytes; then follow the tokens, the best first.
-"""
+back to tokens for bytes. csrc/text/merge.c does the merging."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ggtui.core.errors import GgtuiError
 from ggtui.core.files.fields import Fields, shown
+from ggtui.core.files.texts import LENGTH_BYTES, Texts
+from ggtui.core.runtime.cpu.native import ffi, last_error, lib
 from ggtui.core.vocab.base import Vocabulary
 from ggtui.core.vocab.kinds import BYTE, MAX_MERGES, NORMAL, UNUSED, USER_DEFINED
-from ggtui.core.vocab.merging import Merger
-from ggtui.core.vocab.roles import Said, Tokens, truth
-from ggtui.core.vocab.ties import Ties
+from ggtui.core.vocab.roles import ENDS, Said, Tokens, truth
 
 SPACE = "\u2581"  # stands for a space
+# Before which texts a space is put: any that begin or follow a named token; those of them that have none there; those
+# alone that nothing comes before and that have none there.
+PREFIXES = ("any", "always", "first")
 _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
-_WORDS, _WHOLE = rf"{SPACE}+[^{SPACE}]*|[^{SPACE}]+", r"(?s:.+)"
-_LINES = r"\n+|[^\n]+"
 _SPACE_WITHIN = re.compile(f"[^{SPACE}]{SPACE}")
+
+Scores = NDArray[np.float64]
 
 
 class SentencePiece(Vocabulary):
@@ -37,53 +39,65 @@ class SentencePiece(Vocabulary):
     """
 
     def __init__(
-        self, tokens: Tokens, best_first: Sequence[int], pattern: str, said: Said, *,
-        add_space_prefix: bool, unknown: int | None, ties: Ties, notes: Iterable[str] = (),
+        self, tokens: Tokens, scores: Scores, split: int, said: Said, *,
+        prefix: str, unknown: int | None, notes: Iterable[str] = (),
     ) -> None:  # fmt: skip
-        """best_first: the ids that merging makes, of normal tokens. pattern: what merging does not cross. unknown:
-        instead of bytes that have no token. ties: the tokens that `best_first` has in no particular order. Raises
+        """scores: of each token (n_vocab); a normal one that no merging makes, though it may be a single character, has
+        -inf. split: where merging stops, of gg_merge_pieces. prefix: before which texts a space is put, of PREFIXES, or
+        "" for none. unknown: instead of bytes that have no token. Raises
         ModelFileError, in the name of the tokens' file."""
-        texts, kinds = tokens.texts, tokens.kinds.tolist()
-        raw = [_utf8(text) for text in texts]
-        ids = {raw[id]: id for id, kind in enumerate(kinds) if kind == NORMAL}
-        if len(ids) < kinds.count(NORMAL):
-            again = next(id for id, kind in enumerate(kinds) if kind == NORMAL and ids[raw[id]] != id)
-            tokens.refuse("tokenizer.ggml.tokens", f"{shown(texts[again])} is there more than once")
-        made = list(map(texts.__getitem__, best_first))
-        characters = set().union(*map(set, made), (texts[id] for id in ids.values() if len(texts[id]) == 1))
-        ranked = list(dict.fromkeys([*_singles(), *_beginnings(characters), *map(_utf8, made)]))
-        self._merger, reached = Merger.of_reached(ranked, pattern)
-        self._pieces, self._ties, self._normal = re.compile(pattern), ties, ids
-        self._bytes_ids = of_byte = _byte_tokens(tokens, texts, kinds, unknown)
-        self._ids = [[ids[token]] if token in ids else [of_byte[byte] for byte in token] for token in reached]
-        unmade = set(ids.values()).difference(*self._ids)
-        super().__init__(tokens.roles(said, unmade, True, SPACE), notes)
-        self._prefix = SPACE if add_space_prefix else ""
-        self._bytes = [_bytes_of(text, kind) for text, kind in zip(texts, kinds, strict=True)]
+        texts = tokens.texts
+        self._texts = texts if isinstance(texts, Texts) else Texts.of(texts)
+        self._kinds, self._scores = tokens.kinds, scores  # which the merger looks into, as into the texts
+        self._merged = (tokens.kinds == NORMAL) & (~np.isneginf(scores) | _are_single(self._texts))
+        repeated, key = ffi.new("int64_t *"), int.from_bytes(os.urandom(8), "little")
+        data, ends = ffi.from_buffer(self._texts.data), ffi.from_buffer("int64_t[]", self._texts.ends)
+        merged, given = ffi.from_buffer(self._merged.view(np.uint8)), ffi.from_buffer("double[]", scores)
+        merger = lib.gg_merger_new(len(texts), data, ends, merged, given, split, key, repeated)
+        self._merger = ffi.gc(merger, lib.gg_merger_free)
+        if self._merger == ffi.NULL:
+            raise GgtuiError(last_error())
+        if repeated[0] >= 0:
+            tokens.refuse("tokenizer.ggml.tokens", f"{shown(texts[repeated[0]])} is there more than once")
+        self._of_byte = np.array(_byte_tokens(tokens, unknown), np.int32)
+        super().__init__(tokens.roles(said, self._unmade(said), True, SPACE), notes)
+        self._prefix = prefix
+
+    def _unmade(self, said: Said) -> list[int]:
+        """Of the normal tokens that may begin or end a text those that text never becomes."""
+        told = {said.bos, said.eos, *said.ends} - {None}
+        named = {text.encode(): text for text in ENDS}
+        ids = [id for id in range(len(self._texts)) if self._texts.raw(id) in named]
+        return [
+            id
+            for id in sorted({*ids, *(id for id in told if id is not None and 0 <= id < len(self._texts))})
+            if self._kinds[id] == NORMAL and self._merge(self._texts.raw(id)) != [id]
+        ]
 
     @property
     def n_vocab(self) -> int:
-        return len(self._bytes)
+        return len(self._texts)
 
     def token_bytes(self, id: int) -> bytes:
         self._check(id)
-        return self._bytes[id]
+        return _bytes_of(self._texts[id], int(self._kinds[id]))
 
-    def _encode_plain(self, text: str, first: bool) -> list[int]:
-        text = (self._prefix if first else "") + text.replace(" ", SPACE)
-        if not self._ties.are_in(text):
-            return [id for rank in self._merger.ranks(text) for id in self._ids[rank]]
-        ids: list[int] = []
-        for piece in self._pieces.findall(text):
-            if self._ties.are_in(piece):
-                ids += [id for token in self._ties.merge(piece) for id in self._ids_of(token)]
-            else:
-                ids += [id for rank in self._merger.ranks(piece) for id in self._ids[rank]]
-        return ids
+    def _encode_plain(self, text: str, begins: bool, after_name: bool) -> list[int]:
+        text = text.replace(" ", SPACE)
+        wanted = begins or (after_name and self._prefix != "first")
+        if wanted and self._prefix and (self._prefix == "any" or not text.startswith(SPACE)):
+            text = SPACE + text
+        return self._merge(text.encode())
 
-    def _ids_of(self, token: str) -> list[int]:
-        id = self._normal.get(raw := _utf8(token))
-        return [self._bytes_ids[byte] for byte in raw] if id is None else [id]
+    def _merge(self, text: bytes) -> list[int]:
+        ids = np.empty(len(text), np.int32)
+        n = lib.gg_merge(self._merger, len(text), text, ffi.from_buffer("int32_t[]", ids))
+        if n < 0:
+            raise GgtuiError(last_error())
+        ids = ids[:n]
+        bytes_at = np.flatnonzero(ids < 0)
+        ids[bytes_at] = self._of_byte[-1 - ids[bytes_at]]
+        return ids.tolist()
 
 
 def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:
@@ -91,12 +105,10 @@ def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
     use here. Raises ModelFileError, in the name of `path`, for damaged ones."""
     tokens = _tokens(metadata, path)
     scores = _scores(metadata, tokens)
-    texts = {id: tokens.texts[id] for id in np.flatnonzero(tokens.kinds == NORMAL).tolist()}
-    ties = Ties({text: scores[id] for id, text in texts.items() if len(text) > 1})
-    # Of equal ones the longer first: see Ties.
-    best_first = sorted(texts, key=lambda id: (-scores[id], -len(texts[id])))
-    pattern = _WHOLE if any(map(_SPACE_WITHIN.search, texts.values())) else _WORDS
-    return _made(metadata, tokens, best_first, pattern, add_space_prefix=True, pre=pre, ties=ties)
+    scores[np.isneginf(scores)] = np.finfo(np.float64).min
+    normal = (tokens.texts[id] for id in np.flatnonzero(tokens.kinds == NORMAL).tolist())
+    split = lib.GG_WHOLE if any(map(_SPACE_WITHIN.search, normal)) else lib.GG_BY_WORDS
+    return _made(metadata, tokens, scores, split, add_space_prefix=True, pre=pre)
 
 
 def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:
@@ -109,84 +121,78 @@ def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
         again = next(merge for merge, n in Counter(merges).items() if n > 1)
         tokens.refuse(key, f"{shown(again)} is there more than once")
     ids = {text: id for id, text in enumerate(tokens.texts) if tokens.kinds[id] == NORMAL}
-    best_first: dict[int, None] = {}
+    scores = np.full(len(tokens.texts), -np.inf)
     for i, merge in enumerate(merges):
         left, _, right = merge.partition(" ")
         id = ids.get(left + right)
         if id is None or left not in ids or right not in ids:
             part = next(part for part in (left, right, left + right) if part not in ids)
             tokens.refuse(f"{key}[{i}]", f"{shown(merge)}: there is no token {shown(part)}")
-        best_first[id] = None
-    return _made(metadata, tokens, list(best_first), _LINES, add_space_prefix=False, pre=pre, ties=Ties({}))
+        scores[id] = max(scores[id], -i)  # what several merges make is as good as the first of them
+    return _made(metadata, tokens, scores, lib.GG_BY_LINES, add_space_prefix=False, pre=pre)
 
 
 def _made(
-    metadata: Mapping[str, Any], tokens: Tokens, best_first: Sequence[int], pattern: str, *,
-    add_space_prefix: bool, pre: str | None, ties: Ties,
-) -> SentencePiece:  # fmt: skip
+    metadata: Mapping[str, Any], tokens: Tokens, scores: Scores, split: int, *, add_space_prefix: bool, pre: str | None
+) -> SentencePiece:
     """add_space_prefix: where the file does not say it."""
     path, key, unknown = tokens.path, "tokenizer.ggml.add_space_prefix", "tokenizer.ggml.unknown_token_id"
     fields = Fields.of(metadata, path)
-    prefix = truth(metadata, path, key, None)
+    wanted, scheme = truth(metadata, path, key, None), "ggtui.tokenizer.prepend_scheme"
+    prefix = fields.choice(scheme, PREFIXES, PREFIXES[0]) if (add_space_prefix if wanted is None else wanted) else ""
     no_use = f"{path}: --pre {pre} is of no use: this kind of vocabulary does not split text"
     return SentencePiece(
-        tokens, best_first, pattern, Said.of(metadata, path),
-        add_space_prefix=add_space_prefix if prefix is None else prefix,
+        tokens, scores, split, Said.of(metadata, path),
+        prefix=prefix,
         unknown=fields.whole(unknown, -1 << 63, 1 << 64) if unknown in fields else None,
-        ties=ties, notes=[] if pre is None else [no_use],
+        notes=[] if pre is None else [no_use],
     )  # fmt: skip
 
 
 def _tokens(metadata: Mapping[str, Any], path: str | Path) -> Tokens:
     fields, kinds = Fields.of(metadata, path), "tokenizer.ggml.token_type"
-    return Tokens(path, list(fields.texts("tokenizer.ggml.tokens")), fields.wholes(kinds))
+    return Tokens(path, fields.texts("tokenizer.ggml.tokens"), fields.wholes(kinds))
 
 
-def _scores(metadata: Mapping[str, Any], tokens: Tokens) -> list[float]:
+def _scores(metadata: Mapping[str, Any], tokens: Tokens) -> Scores:
     """Of each token, higher for what is merged earlier."""
     key = "tokenizer.ggml.scores"
     value = metadata.get(key)
     if value is None:
         tokens.refuse(key, "is missing")
     try:
-        scores = np.asarray(value, np.float64)
+        scores = np.array(value, np.float64)
     except (TypeError, ValueError):
         scores = np.empty(())
     if scores.ndim != 1 or np.isnan(scores).any():
         tokens.refuse(key, f"is {shown(value)}, not a list of numbers")
     if len(scores) != len(tokens.texts):
         tokens.refuse(key, f"has {len(scores)} entries for {len(tokens.texts)} tokens")
-    return list(map(float, scores))
+    return scores
 
 
-def _byte_tokens(tokens: Tokens, texts: Sequence[str], kinds: Sequence[int], unknown: int | None) -> list[int]:
+def _byte_tokens(tokens: Tokens, unknown: int | None) -> list[int]:
     """The token of each byte."""
+    texts = tokens.texts
     found: dict[int, int] = {}
-    for id, kind in enumerate(kinds):
-        if kind == BYTE:
-            name = _BYTE_NAME.fullmatch(texts[id])
-            if name is None:
-                tokens.refuse(f"tokenizer.ggml.tokens[{id}]", f"{shown(texts[id])} is no byte, such as <0x0A>")
-            found.setdefault(int(name[1], 16), id)
+    for id in np.flatnonzero(tokens.kinds == BYTE).tolist():
+        name = _BYTE_NAME.fullmatch(texts[id])
+        if name is None:
+            tokens.refuse(f"tokenizer.ggml.tokens[{id}]", f"{shown(texts[id])} is no byte, such as <0x0A>")
+        found.setdefault(int(name[1], 16), id)
     missing = next((byte for byte in range(256) if byte not in found), None)
     if missing is not None and (unknown is None or not 0 <= unknown < len(texts)):
         tokens.refuse("tokenizer.ggml.tokens", f"has no token <0x{missing:02X}>, and there is none for what is unknown")
     return [found.get(byte, -1 if unknown is None else unknown) for byte in range(256)]
 
 
-def _singles() -> list[bytes]:
-    return [bytes([byte]) for byte in range(256)]
-
-
-def _beginnings(characters: Iterable[str]) -> list[bytes]:
-    """Of each character all its bytes, and the first ones, two or more; shorter ones first."""
-    found = {raw[:n] for raw in map(_utf8, characters) for n in range(2, len(raw) + 1)}
-    return sorted(found, key=lambda raw: (len(raw), raw))
-
-
-def _utf8(text: str) -> bytes:
-    """What is no UTF-8 in the file becomes what no text has."""
-    return text.encode("utf-8", "surrogatepass")
+def _are_single(texts: Texts) -> NDArray[np.bool_]:
+    """Which of them are a single character: (n)."""
+    lengths = np.diff(texts.ends) - LENGTH_BYTES
+    single: NDArray[np.bool_] = lengths == 1
+    for id in np.flatnonzero((lengths > 1) & (lengths <= 4)).tolist():
+        single[id] = len(texts[id]) == 1
+    return single
 
 
 def _bytes_of(text: str, kind: int) -> bytes:

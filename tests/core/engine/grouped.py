@@ -31,7 +31,10 @@ class Hparams:
 class Tokenizer:
     """Of tokens that are no text."""
 
-    n_vocab, eos = N_VOCAB, None
+    n_vocab, ends = N_VOCAB, frozenset[int]()
+
+    def begin(self, text: str) -> list[int]:
+        return [0]
 
     def stream(self) -> Tokenizer:
         return self

@@ -56,6 +56,31 @@ def test_twenty_four_layers() -> None:
     assert down("iq4_xs") == layers("iq4_xs", Q5, 0, 1, 2, n=24)
 
 
+@pytest.mark.parametrize(
+    ("name", "alone", "by_two", "by_four", "large"),
+    [
+        ("q2_k", "q3_k", "q3_k", Q4, Q5),
+        ("q3_k_s", "q3_k", "q3_k", "q3_k", Q5),
+        ("q3_k_m", Q4, Q4, Q4, Q5),
+        ("q4_k_s", Q4, Q4, Q4, Q5),
+        ("q4_k_m", Q4, Q4, Q4, Q5),
+        ("q5_k_m", Q5, Q5, Q5, Q5),
+        ("q6_k", Q6, Q6, Q6, Q6),
+        ("iq4_nl", "iq4_nl", "iq4_nl", Q5, Q5),
+        ("iq4_xs", "iq4_xs", "iq4_xs", Q5, Q5),
+    ],
+)
+def test_heads_that_share_values(name: str, alone: str, by_two: str, by_four: str, large: str) -> None:
+    """What llama.cpp made of the values' matrix of a layer without more bits, in Llamas of 12 layers and of 80."""
+    for shared_by, n_layer, type in ((1, 12, alone), (2, 12, by_two), (4, 12, by_four), (8, 80, large)):
+        layer = 4 if n_layer == 12 else 10
+        found = MIXES[name].type_of(f"blk.{layer}.attn_v.weight", n_layer, tied=False, shared_by=shared_by)
+        assert found.name == type, (shared_by, n_layer)
+        for part in ("attn_q", "attn_k", "ffn_gate"):
+            found = MIXES[name].type_of(f"blk.{layer}.{part}.weight", n_layer, tied=False, shared_by=shared_by)
+            assert found.name == MIXES[name].base
+
+
 def test_names() -> None:
     assert mix_or_type("Q4_K_M") is MIXES["q4_k_m"]
     assert mix_or_type("Q8_0") is mix_or_type(TYPES["q8_0"]) is TYPES["q8_0"]

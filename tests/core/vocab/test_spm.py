@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ggtui.core import vocab
 from ggtui.core.errors import ModelFileError, UsageError
 from ggtui.core.vocab.kinds import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
-from ggtui.core.vocab.ties import Ties
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 SPECIAL = {"<unk>": UNKNOWN, "<s>": CONTROL, "</s>": CONTROL}
@@ -66,7 +65,6 @@ def test_any_scores(words: dict[str, float], text: str, distinct: bool) -> None:
 def test_runs_of_equal_scores(longest: int, n: int, after: str) -> None:
     words = {"▁" * i: -1e9 for i in range(2, longest + 2)} | {"▁": -3.0, "▁a": -1.0, "aa": -2.0}
     text = "▁" * n + after
-    assert not Ties({word: score for word, score in words.items() if len(word) > 1}).are_in(text)
     assert made(words, add_space_prefix=False).encode(text) == plainly(words, text)
 
 
@@ -81,6 +79,24 @@ def test_a_space_is_put_before_a_text() -> None:
     assert t.token_bytes(spaces) == b"  "
     assert t.decode(t.encode("a a")) == " a a"
     assert made(words, add_space_prefix=False).encode("a a") == [a, space_a]
+
+
+def test_where_a_folder_says_when_a_space_is_put() -> None:
+    words = {"▁": -9.0, "a": -8.0, "▁a": -1.0}
+    space, a, space_a, x = range(FIRST, FIRST + 4)
+    for scheme, after_name, doubled in ((None, space_a, True), ("always", space_a, False), ("first", a, False)):
+        m = metadata(words, {"<x>": USER_DEFINED}) | ({"ggtui.tokenizer.prepend_scheme": scheme} if scheme else {})
+        t = vocab.vocabulary(m, "some.gguf")
+        assert t.encode("a<x>a") == [space_a, x, after_name]
+        assert t.encode(" a<x> a") == [
+            *([space] if doubled else []),
+            space_a,
+            x,
+            *([space] if doubled else []),
+            space_a,
+        ]
+    with pytest.raises(ModelFileError, match="prepend_scheme: is 'never'; ggtui knows any, always, first"):
+        vocab.vocabulary(metadata(words) | {"ggtui.tokenizer.prepend_scheme": "never"}, "some.gguf")
 
 
 def test_what_has_no_token_is_bytes() -> None:
