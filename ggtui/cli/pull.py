@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from ggtui.chat.settings import nearest
 from ggtui.cli.flags import add_output, note
 from ggtui.core.errors import UsageError
-from ggtui.viz.text import printable_line, size
+from ggtui.viz.text import size, text_for
 
 if TYPE_CHECKING:
     from ggtui.core.files.catalogue import Row
@@ -65,7 +65,7 @@ def _pull(args: argparse.Namespace, row: Row) -> int:
         with progress_bar(f"fetching {row.name}", quiet=args.quiet) as progress:
             fetch(row, path, progress)
         note(args, f"done; talk to it with: ggtui chat {row.name}")
-    print(printable_line(str(path)))
+    print(text_for(sys.stdout, str(path)))
     return 0
 
 
@@ -80,5 +80,5 @@ def _pull_from_hub(args: argparse.Namespace) -> int:
     bars = not args.quiet and sys.stderr is not None and sys.stderr.isatty()
     path = fetch(choice, again=args.force, bars=bars)
     note(args, "it is there already, and whole" if here else f"done; talk to it with: ggtui chat {choice.name}")
-    print(printable_line(str(path)))
+    print(text_for(sys.stdout, str(path)))
     return 0

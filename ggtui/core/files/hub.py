@@ -4,6 +4,7 @@ heeds HF_TOKEN, HF_ENDPOINT and HF_HOME. The library is an extra: pip install 'g
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -72,9 +73,9 @@ def choose(asked: str) -> Choice:
     repository, part = match[1], match[2]
     with _told(repository):
         from huggingface_hub import HfApi
-        from huggingface_hub.utils.logging import set_verbosity_error
 
-        set_verbosity_error()  # what it would warn of, such as that it goes on, is no error of ours
+        # What it would warn of, such as that it goes on after a break, is no error.
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         info: Any = HfApi().model_info(repository, files_metadata=True)
         files = [HubFile(f.rfilename, f.size or 0, f.lfs.sha256 if f.lfs else None) for f in info.siblings or ()]
         licence = next((tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:")), "unknown")
@@ -100,7 +101,7 @@ def fetch(choice: Choice, *, again: bool = False, bars: bool = False) -> Path:
     with _told(choice.repository):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.constants import HF_HUB_CACHE
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
         if not bars:
             disable_progress_bars()
@@ -136,8 +137,8 @@ def wanted_files(repository: str, files: Sequence[HubFile], part: str | None) ->
 
 def _fitting(files: Sequence[HubFile], part: str | None) -> list[HubFile]:
     """The files that a name, or a type in it, fits: exactly, or else as a word of it, or else as a part."""
-    if part is None:
-        return list(files)
+    if part is None:  # what turns pictures into tokens lies beside the model that reads them
+        return [file for file in files if not file.name.rpartition("/")[2].startswith("mmproj")]
     wanted = part.lower().removesuffix(".gguf")
     word = re.compile(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9_])")
     names = {file: file.name.lower().removesuffix(".gguf") for file in files}

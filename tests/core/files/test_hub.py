@@ -35,6 +35,8 @@ def test_one_gguf(part: str, name: str) -> None:
 
 def test_the_only_gguf() -> None:
     assert wanted("README.md", "it.gguf", *FOLDER) == (["it.gguf"], False)
+    assert wanted("mmproj-f16.gguf", "it.gguf") == (["it.gguf"], False)
+    assert wanted("mmproj-f16.gguf", "it.gguf", part="f16") == (["mmproj-f16.gguf"], False)
 
 
 def test_a_folder() -> None:
