@@ -117,7 +117,8 @@ def _advice(asked: str, found: Iterable[Found]) -> str:
 
     if asked.startswith("hf:"):
         return f"fetch it with: ggtui pull {asked}"
-    near = get_close_matches(asked, [*CATALOGUE, *(model.name for model in found)], 3, 0.6)
+    known = dict.fromkeys((*CATALOGUE, *(model.name for model in found)))
+    near = get_close_matches(asked, list(known), 3, 0.6)
     return f"did you mean {' or '.join(near)}?" if near else "check the spelling, or see: ggtui list"
 
 

@@ -216,7 +216,8 @@ def test_names_that_fit_several_or_none() -> None:
         put(own_folder() / f"mine{i}.gguf")
     assert asked("mine") == "mine: model: may mean mine0, mine1, mine2, mine3, ...; say which"
     assert "did you mean" in asked("mime1") and "mine1" in asked("mime1")
-    assert asked("smolm2").endswith("did you mean smollm2?")
+    put(pulled_path("smollm2"))
+    assert asked("smolm2").endswith("; did you mean smollm2?")
     assert asked("hf:who/what").endswith("fetch it with: ggtui pull hf:who/what")
     assert asked("zzz").endswith("check the spelling, or see: ggtui list")
     assert "does not exist" in asked("")
