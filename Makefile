@@ -1,6 +1,6 @@
 # Every target sets up what it needs, in .venv and build/, and starts at once the next time.
 #   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make clang   make aarch64   make fuzz
-#   make build   make wheel   make sdist   make package   make bench   make screenshots   make clean
+#   make test-models   make build   make wheel   make sdist   make package   make bench   make screenshots   make clean
 
 PYTHON ?= python3
 ARGS   ?=
@@ -8,16 +8,23 @@ VENV   := .venv
 PEER   := build/bench-venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+MODELS := smollm2 gemma3-270m
 CSRC   := $(shell find ggtui/csrc -name __pycache__ -prune -o -print)
 
-.PHONY: chat test build lint asan tsan clang aarch64 fuzz wheel sdist package bench screenshots clean
+.PHONY: chat test test-models build lint asan tsan clang aarch64 fuzz wheel sdist package bench screenshots clean
 .DELETE_ON_ERROR:
 
+# A model of the catalogue, MODELS, that ARGS begins with is fetched first.
 chat: $(VENV)/installed $(VENV)/built
+	$(if $(filter $(MODELS),$(firstword $(ARGS))),@$(BIN)/ggtui pull $(firstword $(ARGS)) >/dev/null)
 	@$(BIN)/ggtui chat $(ARGS)
 
 test: $(VENV)/dev $(VENV)/built
 	@$(BIN)/pytest $(ARGS)
+
+# Fetches models, so not a part of the continuous integration.
+test-models: $(VENV)/dev $(VENV)/built
+	@GGTUI_TEST_MODELS=1 $(BIN)/pytest tests/cli/test_pull.py $(ARGS)
 
 build: $(VENV)/built
 

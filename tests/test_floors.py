@@ -39,6 +39,7 @@ HOMES = {
     "graphviz": ("viz.dot",),
     "tiktoken": ("core.vocab.merging",),
     "regex": ("core.vocab.splitting",),
+    "huggingface_hub": ("core.files.hub",),
     "jinja2": ("core.vocab.rendering",),
     "cffi": ("core.runtime.cpu.native", "csrc.build_ffi"),
     "_cffi_backend": ("core.runtime.cpu.native",),

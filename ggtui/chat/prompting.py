@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ggtui.chat.modes import MODES
 from ggtui.core.errors import TemplateError, UsageError
+from ggtui.core.files.places import template_of
 from ggtui.core.reading import read_file
 from ggtui.core.vocab.pieces import Piece
 from ggtui.core.vocab.template import MOST, Template
@@ -35,14 +36,15 @@ class Prompt(NamedTuple):
 
 
 class Prompting:
-    """Of a model and the template that was asked for: a name, or a file with one; without it the model's own, if it has
-    one.
+    """Of a model and the template that was asked for: a name, or a file with one; without it that which the catalogue
+    has for it, or else the model's own, if it has one.
 
     Raises UsageError where there is no such template.
     """
 
     def __init__(self, session: Session, asked: str | None = None) -> None:
         self._vocabulary = session.tokenizer
+        asked = asked or template_of(session.path)
         text = _template(asked) if asked else session.metadata.get(_KEY)
         begin, end = (
             "" if id is None else self._vocabulary.decode([id]) for id in (self._vocabulary.bos, self._vocabulary.eos)

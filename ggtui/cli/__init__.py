@@ -30,8 +30,11 @@ class Command(NamedTuple):
     module: str
 
 
+# A module called `list` would here take the place of Python's own.
 COMMANDS = (
     Command("chat", "talk to the model, or let it go on with a text", "ggtui.cli.chat"),
+    Command("pull", "fetch a model by name, checked, its licence said first", "ggtui.cli.pull"),
+    Command("list", "the models on this machine, and whether ggtui runs them", "ggtui.cli.listing"),
     Command("convert", "write a model in another format or with other tensor types", "ggtui.cli.convert"),
     Command("inspect", "what is in a model file: metadata, tensors, where the bytes go", "ggtui.cli.inspect"),
     Command("perplexity", "how well a model predicts a text", "ggtui.cli.perplexity"),

@@ -21,13 +21,24 @@ def info(chat: Chat) -> list[str]:
     general = ("architecture", "name", "author", "license", "description")
     rows: list[tuple[str, object]] = [("file", s.path)]
     rows += [(name, s.metadata[key]) for name in general if (key := f"general.{name}") in s.metadata]
-    rows += [(name, _number(v)) for name, v in asdict(s.hparams).items() if not isinstance(v, dict | tuple)]
-    rows += [(name, _rope(v)) for name, v in asdict(s.hparams).items() if isinstance(v, dict)]
-    rows += [(name, _windows(v)) for name, v in asdict(s.hparams).items() if isinstance(v, tuple)]
+    sizes = asdict(s.hparams)
+    if sizes.get("rope_window") == sizes.get("rope"):
+        sizes.pop("rope_window", None)
+    rows += [(name, _shown(value)) for name, value in sizes.items() if value or name not in _OFF]
     rows += [("parameters", f"{sum(t.n_elements for t in s.weights.values()):,}"), ("weights", _types(chat))]
     rows += [("instructions", s.isa), ("threads", s.threads), ("context", f"{len(s.tokens)} of {s.n_ctx} tokens")]
     rows += [("note", line) for line in s.model.notes]
     return aligned(rows)
+
+
+_OFF = ("attn_softcap", "logit_softcap", "parallel", "activation")  # which say nothing where they are 0 or ""
+
+
+def _shown(value: object) -> object:
+    """A hyper-parameter."""
+    if isinstance(value, dict):
+        return _rope(value)
+    return _windows(value) if isinstance(value, tuple) else _number(value)
 
 
 def _number(value: object) -> object:

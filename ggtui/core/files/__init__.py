@@ -85,11 +85,16 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 
 
 def open_model(path: str | Path) -> ModelFile:
-    """Open a model: a file of one of the formats in READERS, or the folder of a Hugging Face model.
+    """Open a model: a file of one of the formats in READERS, the folder of a Hugging Face model, or what a name means
+    (see places.find_model).
 
     Raises ModelFileError if it is missing, damaged, or of a kind that ggtui does not read.
     """
     path = Path(path)
+    if not os.path.exists(path):
+        from ggtui.core.files.places import find_model
+
+        path = find_model(str(path))
     if os.path.isdir(path):
         if not os.path.exists(path / CONFIG):
             problem = f"has no {CONFIG} in it, so it is no Hugging Face model; name a model file"

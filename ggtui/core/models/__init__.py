@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ggtui.core.errors import ModelFileError
+from ggtui.core.errors import ModelFileError, ShapeError
 from ggtui.core.files import ModelFile
 from ggtui.core.files.fields import Fields
 from ggtui.core.graph.ops import PAGE
@@ -31,7 +31,12 @@ class Architecture:
         any such model has. Raises ModelFileError."""
         wanted, layers = Wanted(file), self.layers(h)
         pages = Context().new_tensor_2d("i32", 1, 1)
-        self.build(h, wanted, _NoMemory(layers), make_inputs(1, None, [0] * len(layers), [pages]))
+        try:
+            self.build(h, wanted, _NoMemory(layers), make_inputs(1, None, [0] * len(layers), [pages]))
+        except ShapeError as error:
+            if file is None:
+                raise
+            raise ModelFileError(file.path, "hyper-parameters", f"make no graph: {error}") from error
         extra = next((name for name in (file.tensors if file else ()) if name not in wanted.specs), None)
         if file is not None and extra is not None:
             raise ModelFileError(file.path, extra, "this architecture has no such tensor", file.tensors[extra].offset)

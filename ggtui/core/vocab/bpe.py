@@ -40,7 +40,9 @@ __all__ = [
     "UNKNOWN", "UNUSED", "USER_DEFINED", "TokenStream", "Tokenizer", "printable",
 ]  # fmt: skip
 
-_NEVER_IN_TEXT = {0xC0, 0xC1, *range(0xF5, 0x100)}  # bytes that UTF-8 does not have
+# Bytes that UTF-8 does not have, or only for control characters and for planes of Unicode that are empty: many
+# vocabularies lack some of them.
+_HARDLY_IN_TEXT = {*range(0x20), 0xC0, 0xC1, 0xF1, 0xF2, *range(0xF5, 0x100)} - {0x09, 0x0A, 0x0D}
 _MAX_CACHED, _MAX_CACHED_PIECE = 1 << 16, 64  # pieces, and characters of one
 
 
@@ -77,7 +79,7 @@ class Tokenizer(Vocabulary):
         said = Said(bos, eos) if said is None else said
         roles = own.roles(said, parts.unmade, rule.add_bos)
         lost = [bytes([byte]) for byte in parts.missing]
-        if in_text := [f"0x{byte:02X}" for byte in parts.missing if byte not in _NEVER_IN_TEXT]:
+        if in_text := [f"0x{byte:02X}" for byte in parts.missing if byte not in _HARDLY_IN_TEXT]:
             some = ", ".join(in_text[:3]) + " ..." * (len(in_text) > 3)
             notes = [*notes, f"{path}: {some} have no token; characters whose UTF-8 has these bytes are lost"]
         super().__init__(roles, notes)

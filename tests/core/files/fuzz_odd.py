@@ -97,9 +97,11 @@ def plain_value(value: Any) -> bytes:
         return struct.pack("<If", 6, value)
     if isinstance(value, int):
         return struct.pack("<II", 4, value)
-    items = list(value)
+    items = value.tolist() if hasattr(value, "tolist") else list(value)
     if items and isinstance(items[0], str):
         return array(STRING, [string(item) for item in items])
+    if items and isinstance(items[0], float):
+        return array(6, [struct.pack("<f", item) for item in items])
     return array(5, [struct.pack("<i", item) for item in items])
 
 

@@ -17,8 +17,11 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
+from small_llama import write_small_llama
 
+from ggtui.core.engine.session import Session
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
 
@@ -73,6 +76,17 @@ def tried(limits: str, kind: str, folder: Path, work: Path, *args: str) -> str:
 @pytest.mark.parametrize("format", ["gguf", "legacy", "huggingface"])
 def test_damaged_and_odd_files(limits: str, folder: Path, tmp_path: Path, format: str) -> None:
     print(tried(limits, format, folder, tmp_path / "work", str(SECONDS), str(SEED)))
+
+
+@LINUX
+@pytest.mark.timeout(120 + 10 * SECONDS)
+def test_damaged_and_odd_files_of_a_llama(limits: str, tmp_path: Path) -> None:
+    folder = tmp_path / "llama"
+    folder.mkdir()
+    write_small_llama(folder / "model.gguf")
+    with Session(folder / "model.gguf", threads=1) as session:
+        assert np.isfinite(session.eval(session.tokenizer.begin("the other day") * 4)).all()
+    print(tried(limits, "gguf", folder, tmp_path / "work", str(SECONDS), str(SEED)))
 
 
 @LINUX
