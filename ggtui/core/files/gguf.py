@@ -7,6 +7,7 @@ stricter on purpose.
 
 from __future__ import annotations
 
+import re
 import struct
 from math import prod
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from ggtui.core.files.fields import Fields, shown
-from ggtui.core.files.model_file import ModelFile, TensorInfo
+from ggtui.core.files.model_file import ModelFile, Rows, RowsOf, TensorInfo
 from ggtui.core.files.texts import Texts, find_texts
 from ggtui.core.graph.types import TYPES, TensorType, type_by_id
 
@@ -36,6 +37,10 @@ MAX_TENSORS = 1 << 16
 # whose head, block and bytes (see TensorType) are entries 3 i to 3 i + 2 of another.
 OWN_TYPE = 1000
 OWN_NAMES, OWN_SIZES = "ggtui.own_types", "ggtui.own_type_sizes"
+# Of a model in several files: how many, which this is, and the number of all tensors.
+SPLIT_COUNT, SPLIT_NUMBER, SPLIT_TENSORS = "split.count", "split.no", "split.tensors.count"
+MAX_FILES = 1 << 10
+_SPLIT_NAME = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
 _TEXT_BYTES = 24  # of a text and its length, more or less; so much is read for each at first
 _INT64_MAX = (1 << 63) - 1
 _CUT_SHORT = "which is cut short or damaged: download it again"
@@ -82,18 +87,66 @@ def _what_version(version: int) -> str:
 
 
 class GgufFile(ModelFile):
-    """A GGUF file. Arrays of its metadata are numpy's, of strings Texts; single numbers are Python's own."""
+    """A GGUF file. Arrays of its metadata are numpy's, of strings Texts; single numbers are Python's own.
+
+    Of a split model, NAME-00001-of-00003.gguf and so on, the first file opens all: it has the metadata, and each has
+    tensors, whose offsets are those in their own file.
+    """
 
     version: int
 
-    def __init__(self, path: str | Path) -> None:
-        """Raises ModelFileError, which names the byte and the field, for what is not a sound GGUF file."""
+    def __init__(self, path: str | Path, *, alone: bool = False) -> None:
+        """`alone`: without the others that it was split into. Raises ModelFileError, which names the byte and the
+        field, for what is not a sound GGUF file."""
         super().__init__(path)
+        self._others: list[GgufFile] = []
+        self._home: dict[str, GgufFile] = {}  # of the tensors of other files
         try:
             self._read(_Cursor(self))
+            if not alone and SPLIT_COUNT in self.metadata:
+                self._open_others()
         except BaseException:
             self.close()
             raise
+
+    def _open_others(self) -> None:
+        fields = Fields(self.metadata, self.refuse)
+        count, number = fields.whole(SPLIT_COUNT, 1, MAX_FILES), fields.whole(SPLIT_NUMBER, 0, MAX_FILES, 0)
+        named = _SPLIT_NAME.fullmatch(self.path.name)
+        if count > 1 and (named is None or int(named[3]) != count):
+            name = f"NAME-{number + 1:05}-of-{count:05}.gguf"
+            self.refuse(SPLIT_COUNT, f"is {count}: this is a part of a model; call it {name} again, beside the others")
+        if number:
+            first = f"{named[1]}-00001-of-{count:05}.gguf" if named else "the first one"
+            self.refuse(SPLIT_NUMBER, f"is {number}: this is not the first part of a model; name {first}")
+        tensors = dict(self.tensors)
+        for i in range(1, count):
+            assert named is not None
+            other = GgufFile(self.path.with_name(f"{named[1]}-{i + 1:05}-of-{count:05}.gguf"), alone=True)
+            self._others.append(other)
+            if (other.metadata.get(SPLIT_NUMBER), other.metadata.get(SPLIT_COUNT)) != (i, count):
+                other.refuse(
+                    SPLIT_NUMBER, f"is not {i} of {count}; the files do not belong together, download them again"
+                )
+            again = next((name for name in other.tensors if name in tensors), None)
+            if again is not None:
+                other.refuse(again, "is in another part of the model too")
+            tensors |= other.tensors
+            self._home |= dict.fromkeys(other.tensors, other)
+        total = fields.whole(SPLIT_TENSORS, 0, MAX_TENSORS, len(tensors))
+        if total != len(tensors):
+            self.refuse(SPLIT_TENSORS, f"is {total}, but the parts have {len(tensors)} tensors")
+        whole = {key: value for key, value in self.metadata.items() if not key.startswith("split.")}
+        self.metadata, self.tensors = MappingProxyType(whole), MappingProxyType(tensors)
+
+    def rows(self, name: str) -> RowsOf:
+        info = self._info(name)
+        return Rows(self._home.get(name, self), info)
+
+    def close(self) -> None:
+        for other in self._others:
+            other.close()
+        super().close()
 
     def _read(self, cursor: _Cursor) -> None:
         magic = cursor.bytes(4, "magic")
