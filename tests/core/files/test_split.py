@@ -60,7 +60,7 @@ def test_what_is_not_the_first_names_it(whole: Path) -> None:
     with pytest.raises(ModelFileError, match=r"split.no: is 1: .* name model-00001-of-00003.gguf"):
         open_model(second)
     shutil.copyfile(second.with_name("model-00001-of-00003.gguf"), whole.with_name("renamed.gguf"))
-    with pytest.raises(ModelFileError, match=r"split.count: is 3, .*; call it NAME-00001-of-00003.gguf again"):
+    with pytest.raises(ModelFileError, match=r"split.count: is 3: .*; call it NAME-00001-of-00003.gguf again"):
         open_model(whole.with_name("renamed.gguf"))
 
 
