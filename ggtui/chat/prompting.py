@@ -77,12 +77,6 @@ class Prompting:
             ids.insert(0, bos)
         return Prompt(ids, anew=bool(before))
 
-    def shown(self, before: Sequence[Said], words: str, mode: str, system: str) -> list[Piece]:
-        """A turn's prompt with all before it, in pieces that say which are the template's."""
-        if not self.template or mode != TEMPLATED:
-            return [Piece(MODES[mode].text(words, first=not before), False)]
-        return self._pieces(self.template, before, words, system)
-
     @staticmethod
     def _pieces(template: Template, before: Sequence[Said], words: str, system: str) -> list[Piece]:
         talk = [m for turn in before for m in (_said("user", turn.prompt), _said("assistant", turn.text))]

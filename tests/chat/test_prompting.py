@@ -115,10 +115,8 @@ def test_what_the_model_is_told_before(new_chat: Any) -> None:
 
 def test_a_template_without_a_system(tmp_path: Path) -> None:
     how = prompting(NO_SYSTEM, tmp_path)
-    before = [Turn("Hello", "Hi")]
-    assert "".join(p.text for p in how.shown(before, "Go on", "chat", "Be brief.")) == (
-        "<user>Be brief.\n\nHello<assistant>Hi<user>Go on<assistant>"
-    )
+    prompt = how.prompt([Turn("Hello", "Hi")], [], "Go on", "chat", "Be brief.")
+    assert "".join(map(chr, prompt.ids)) == "<user>Be brief.\n\nHello<assistant>Hi<user>Go on<assistant>"
 
 
 def test_the_user_s_words_never_become_tokens_of_the_template(tmp_path: Path) -> None:
