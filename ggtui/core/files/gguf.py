@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from ggtui.core.files.fields import Fields, shown
-from ggtui.core.files.model_file import ModelFile, Rows, RowsOf, TensorInfo
+from ggtui.core.files.model_file import ModelFile, TensorInfo
 from ggtui.core.files.texts import Texts, find_texts
 from ggtui.core.graph.types import TYPES, TensorType, type_by_id
 
@@ -139,9 +139,8 @@ class GgufFile(ModelFile):
         whole = {key: value for key, value in self.metadata.items() if not key.startswith("split.")}
         self.metadata, self.tensors = MappingProxyType(whole), MappingProxyType(tensors)
 
-    def rows(self, name: str) -> RowsOf:
-        info = self._info(name)
-        return Rows(self._home.get(name, self), info)
+    def _file_of(self, name: str) -> ModelFile:
+        return self._home.get(name, self)
 
     def close(self) -> None:
         for other in self._others:

@@ -121,7 +121,11 @@ class ModelFile:
     def rows(self, name: str) -> RowsOf:
         """The rows of a tensor, (n, row bytes), to be sliced. Raises UsageError for an unknown name, and what `read`
         raises."""
-        return Rows(self, self._info(name))
+        return Rows(self._file_of(name), self._info(name))
+
+    def _file_of(self, name: str) -> ModelFile:
+        """The one that a tensor lies in, where a model is in several."""
+        return self
 
     def reads_whole(self, name: str) -> bool:
         """Whether `rows` of a tensor has read all of them. Raises UsageError for an unknown name."""
