@@ -216,12 +216,9 @@ class Chat:
         for turn in tree.items:
             if turn.mode not in MODES:
                 raise GgtuiError(f"mode {turn.mode!r}: choose one of {', '.join(MODES)}")
-        paths: list[list[Turn]] = []
-        for turn, before in zip(tree.items, tree.before, strict=True):
-            path = [] if before == tree.FIRST else paths[before]
+        for n, turn in enumerate(tree.items):
             if not turn.ids:
-                self._fill(turn, path)
-            paths.append([*path, turn])
+                self._fill(turn, _before(tree, n))
         self._replace(tree)
 
     def _fill(self, turn: Turn, before: Sequence[Turn]) -> None:
@@ -319,6 +316,14 @@ class Chat:
         """The n likeliest tokens after the last one that the model read, their text, and their probabilities under it,
         before any filter."""
         return [(id, self.session.tokenizer.decode([id]), p) for id, p in self.session.top(n)]
+
+
+def _before(tree: Tree[Turn], n: int) -> list[Turn]:
+    """The turns that lead to the one of number n."""
+    turns = []
+    while (n := tree.before[n]) != tree.FIRST:
+        turns.append(tree.items[n])
+    return turns[::-1]
 
 
 def tokens_of(turns: Sequence[Turn]) -> list[int]:
