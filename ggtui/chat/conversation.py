@@ -66,6 +66,13 @@ class Chat:
         self._n_answers = 0
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the model, and of what was asked of it, is not as it seems: a line each."""
+        lost = self.settings.system and not self.prompting.template
+        said = ("the model has no chat template, so it is not told what --system says; --template has some",)
+        return (*self.session.model.notes, *(said if lost else ()))
+
+    @property
     def values(self) -> dict[str, Any]:
         """The live settings, the mode among them, by their names in Python."""
         return {**vars(self.settings), "mode": self.mode}

@@ -110,8 +110,6 @@ def _load(args: argparse.Namespace, **options: Any) -> Session:
     largest = session.hparams.n_ctx
     if args.ctx is not None and args.ctx > largest:
         note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")
-    for line in session.model.notes:
-        note(args, line)
     if args.verbose:
         where = f"{session.device}, {session.isa}, {session.threads} threads"
         note(args, f"{session.path}: {where}, context {session.n_ctx}")
@@ -138,12 +136,20 @@ def _converse(args: argparse.Namespace) -> int:
         from ggtui.viz.tui.app import run
 
         return run(engine, Live(), mouse=not args.no_mouse, ascii_only=args.ascii)
-    from ggtui.chat.conversation import Chat
     from ggtui.viz.repl import Repl
 
     session = _load(args, record="full")
     session.recording = False  # until /perf on
-    return Repl(Chat(session, args), args.started, quiet=args.quiet).run()
+    return Repl(_chat(args, session), args.started, quiet=args.quiet).run()
+
+
+def _chat(args: argparse.Namespace, session: Session) -> Chat:
+    from ggtui.chat.conversation import Chat
+
+    chat = Chat(session, args)
+    for line in chat.notes:
+        note(args, line)
+    return chat
 
 
 # ---- one generation ----
@@ -152,7 +158,6 @@ def _converse(args: argparse.Namespace) -> int:
 def _generate_once(args: argparse.Namespace) -> int:
     if sys.stdout is None:
         raise GgtuiError("standard output is closed; there is nowhere to write to")
-    from ggtui.chat.conversation import Chat
 
     prompt = _prompt(args)
     if args.seed is None:  # chosen here, so that it can be told
@@ -161,7 +166,7 @@ def _generate_once(args: argparse.Namespace) -> int:
     if not prompt:
         prompt, echo = _opening(args.seed), not args.json
         note(args, f"no prompt; beginning with {prompt!r}")
-    chat = Chat(_load(args), args)
+    chat = _chat(args, _load(args))
     interruption: BaseException | None = None
     try:
         if echo:

@@ -343,7 +343,7 @@ def describe(chat: Chat) -> Loaded:
         metadata={k: v for k, v in facts if len(v) <= _SHORT},
         tensors=tuple(TensorFact(t.name, t.type.name, tuple(map(int, t.ne)), t.n_bytes)
                       for t in session.weights.values()),
-        settings=chat.values, notes=session.model.notes,
+        settings=chat.values, notes=chat.notes,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def info(chat: Chat) -> list[str]:
     rows += [(name, _shown(value)) for name, value in sizes.items() if value or name not in _OFF]
     rows += [("parameters", f"{sum(t.n_elements for t in s.weights.values()):,}"), ("weights", _types(chat))]
     rows += [("instructions", s.isa), ("threads", s.threads), ("context", f"{len(s.tokens)} of {s.n_ctx} tokens")]
-    rows += [("note", line) for line in s.model.notes]
+    rows += [("note", line) for line in chat.notes]
     return aligned(rows)
 
 

@@ -113,6 +113,12 @@ def test_what_the_model_is_told_before(new_chat: Any) -> None:
     assert chat.turns[1].anew and chat.session.tokenizer.decode(chat.tokens).startswith(told.replace("brief", "long"))
 
 
+def test_a_system_nobody_hears_is_noted(new_chat: Any) -> None:
+    assert any("--system" in line for line in new_chat(system="Be brief.").notes)
+    assert not any("--system" in line for line in new_chat(template="chatml", system="Be brief.").notes)
+    assert new_chat().notes == new_chat().session.model.notes
+
+
 def test_a_template_without_a_system(tmp_path: Path) -> None:
     how = prompting(NO_SYSTEM, tmp_path)
     prompt = how.prompt([Turn("Hello", "Hi")], [], "Go on", "chat", "Be brief.")
