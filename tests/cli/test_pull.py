@@ -90,7 +90,7 @@ if NETWORK:
 
     @pytest.mark.bare
     @pytest.mark.timeout(600)
-    def test_a_real_model_answers(ggtui: Run) -> None:
+    def test_smollm2_answers(ggtui: Run) -> None:
         assert ggtui("pull", "smollm2").code == 0
         question = "What is the capital of France?"
         *tokens, last = ggtui("chat", "smollm2", "-p", question, "--temp", "0", "-n", "60", "--json").out.splitlines()
