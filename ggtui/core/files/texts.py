@@ -43,6 +43,17 @@ class Texts(Sequence[str]):
         """The bytes of text `i`, which is 0 to n - 1."""
         return self.data[self.ends[i] + LENGTH_BYTES : self.ends[i + 1]]
 
+    def places(self, raw: bytes) -> list[int]:
+        """Which of the texts are just these bytes, in order."""
+        wanted, places = len(raw).to_bytes(LENGTH_BYTES, "little") + raw, list[int]()
+        at = self.data.find(wanted)
+        while at >= 0:
+            i = int(np.searchsorted(self.ends[:-1], at))
+            if i < len(self) and self.ends[i] == at:
+                places.append(i)
+            at = self.data.find(wanted, at + 1)
+        return places
+
     def __len__(self) -> int:
         return len(self.ends) - 1
 

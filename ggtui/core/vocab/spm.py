@@ -26,7 +26,7 @@ SPACE = "\u2581"  # stands for a space
 # alone that nothing comes before and that have none there.
 PREFIXES = ("any", "always", "first")
 _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
-_SPACE_WITHIN = re.compile(f"[^{SPACE}]{SPACE}")
+_LONGER = np.array([0xC0, 0xE0, 0xF0], np.uint8)  # from these first bytes on a character of UTF-8 has one byte more
 
 Scores = NDArray[np.float64]
 
@@ -66,8 +66,7 @@ class SentencePiece(Vocabulary):
     def _unmade(self, said: Said) -> list[int]:
         """Of the normal tokens that may begin or end a text those that text never becomes."""
         told = {said.bos, said.eos, *said.ends} - {None}
-        named = {text.encode(): text for text in ENDS}
-        ids = [id for id in range(len(self._texts)) if self._texts.raw(id) in named]
+        ids = [id for text in ENDS for id in self._texts.places(text.encode())]
         return [
             id
             for id in sorted({*ids, *(id for id in told if id is not None and 0 <= id < len(self._texts))})
@@ -106,8 +105,7 @@ def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
     tokens = _tokens(metadata, path)
     scores = _scores(metadata, tokens)
     scores[np.isneginf(scores)] = np.finfo(np.float64).min
-    normal = (tokens.texts[id] for id in np.flatnonzero(tokens.kinds == NORMAL).tolist())
-    split = lib.GG_WHOLE if any(map(_SPACE_WITHIN.search, normal)) else lib.GG_BY_WORDS
+    split = lib.GG_WHOLE if _has_space_within(tokens) else lib.GG_BY_WORDS
     return _made(metadata, tokens, scores, split, add_space_prefix=True, pre=pre)
 
 
@@ -186,11 +184,24 @@ def _byte_tokens(tokens: Tokens, unknown: int | None) -> list[int]:
     return [found.get(byte, -1 if unknown is None else unknown) for byte in range(256)]
 
 
+def _has_space_within(tokens: Tokens) -> bool:
+    """Whether a normal token has a space after something else."""
+    texts, space = tokens.texts, SPACE.encode()
+    texts = texts if isinstance(texts, Texts) else Texts.of(texts)
+    at = np.array([match.start() for match in re.finditer(space, texts.data)], np.int64)
+    ids = np.searchsorted(texts.ends, at, "right") - 1
+    within = at > texts.ends[ids] + LENGTH_BYTES  # neither in a length nor at a text's begin
+    after_another = np.diff(at, prepend=-1) == len(space)
+    return bool((within & ~after_another & (tokens.kinds[ids] == NORMAL)).any())
+
+
 def _are_single(texts: Texts) -> NDArray[np.bool_]:
     """Which of them are a single character: (n)."""
     lengths = np.diff(texts.ends) - LENGTH_BYTES
     single: NDArray[np.bool_] = lengths == 1
-    for id in np.flatnonzero((lengths > 1) & (lengths <= 4)).tolist():
+    some = np.flatnonzero((lengths > 1) & (lengths <= 4))
+    first = np.frombuffer(texts.data, np.uint8)[texts.ends[some] + LENGTH_BYTES]  # it tells how many bytes there are
+    for id in some[np.searchsorted(_LONGER, first, "right") + 1 == lengths[some]].tolist():
         single[id] = len(texts[id]) == 1
     return single
 

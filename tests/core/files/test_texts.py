@@ -33,6 +33,15 @@ def test_it_differs_from_others() -> None:
     assert t != ["ab"] and t != Texts.of(["a", "bc"]) and t != ("ab", "c") and t != "abc"
 
 
+RAW = st.lists(st.binary(max_size=3) | st.sampled_from([b"", b"\x01" + bytes(7) + b"a", b"a"]), max_size=8)
+
+
+@given(RAW, st.binary(max_size=3) | st.just(b"a"))
+def test_places_of_a_text(raw: list[bytes], wanted: bytes) -> None:
+    data = packed(raw)
+    assert Texts(data, find_texts(data, len(raw), 100)).places(wanted) == [i for i, r in enumerate(raw) if r == wanted]
+
+
 def test_bytes_that_are_no_utf8() -> None:
     data = packed([b"a\x80", b"\xed\xa0\x80"])
     t = Texts(data, find_texts(data, 2, 100))
