@@ -1,11 +1,12 @@
 """What starting costs: wall time of commands and of the first token, and memory beyond weights and KV cache.
 
-    python benchmarks/start.py [--shape 124M] [--type q4_0] [--rounds 7]
+    python benchmarks/start.py [--shape 124M] [--type q4_0] [--rounds 7] [--models FILE ...]
 
 Each figure is the median of so many fresh processes, with its 95% interval. They find Python's compiled files, as
 those of an installed program do, also where PYTHONDONTWRITEBYTECODE is set. "Cached" is a model file that lies in the
 system's memory, "from disk" one that was thrown out of it. The first token is that of `ggtui chat` after a prompt of 16
-tokens, with all the program does besides. Memory is the process's resident size right after 16 tokens and with a full
+tokens, with all the program does besides; of `--models` that of the answer to a question, through their chat template,
+on one thread and as many as it chooses. Memory is the process's resident size right after 16 tokens and with a full
 context, less the weights and the part of the KV cache in use.
 """
 
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from found import MEANING, shown, watched
@@ -28,6 +30,7 @@ from random_model import write_random
 from ggtui.perf.random_model import SHAPES
 
 PROMPT = "! " * 15  # 16 tokens of the made-up vocabulary
+QUESTION = "What is the capital of France?"
 GGTUI = Path(sys.executable).with_name("ggtui")
 
 MEMORY = """
@@ -80,6 +83,7 @@ def main() -> None:
     parser.add_argument("--shape", default="124M", choices=SHAPES)
     parser.add_argument("--type", default="q4_0")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--models", type=Path, nargs="*", default=[], help="files to ask a question too")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         COMPILED["PYTHONPYCACHEPREFIX"] = folder
@@ -98,6 +102,10 @@ def main() -> None:
             f"first token, {args.shape} {args.type}, cached": lambda: seconds(first),
             f"first token, {args.shape} {args.type}, from disk": from_disk,
         }
+        for model in args.models:
+            ask = [GGTUI, "chat", model, "-q", "-n", "1", "-p", QUESTION]
+            runs[f"first token, {model.name}"] = partial(seconds, ask)
+            runs[f"first token, {model.name}, one thread"] = partial(seconds, [*ask, "-t", "1"])
         for run in runs.values():
             run()  # so that Python's own files lie in memory
         times: dict[str, list[float]] = {name: [] for name in runs}
