@@ -275,11 +275,23 @@ typedef struct {
     void *work;            /* gg_sample_room(n_vocab) bytes, aligned to 8 */
 } gg_sampler;
 int64_t gg_sample_room(int64_t n_vocab);
-/* recent: the tokens that the penalty concerns, each of them below n_vocab. random: from 0 to below 1. The logits stay as they
- * are; logprob is under the model itself. Returns a gg_status: GG_FAILED for a NaN, or where the largest is infinite. */
-int gg_sample(const gg_sampler *sampler, const float *logits, int64_t n_recent, const int64_t *recent, double random,
-              int32_t *token, double *logprob);
-/* The k likeliest of n and their log-probabilities, likeliest first, of equals the lower one; k <= n. */
+/* One token to be chosen, of logits that stay as they are. */
+typedef struct {
+    const gg_sampler *sampler;
+    const float *logits;   /* [n_vocab] */
+    const int64_t *recent; /* [n_recent], the tokens that the penalty concerns, each of them below n_vocab */
+    int64_t n_recent;
+    double random; /* from 0 to below 1 */
+    /* what comes out */
+    int status;      /* a gg_status: GG_FAILED for a NaN, or where the largest is infinite */
+    int32_t token;
+    double logprob; /* under the model itself */
+} gg_draw;
+/* Chooses n of them, a thread of the pool each; without a pool, or alone, in the caller's. No two may have the same sampler.
+ * Returns GG_OK, or what kept the pool from running; then nothing was chosen. */
+int gg_sample(gg_pool *pool, int64_t n, gg_draw *draws);
+/* The k likeliest of n and their log-probabilities, likeliest first, of equals the lower one; k <= n. Returns a gg_status as
+ * a draw has. */
 int gg_top(int64_t n, const float *logits, int64_t k, void *work, int32_t *tokens, double *logprobs);
 
 /* ---- one kernel at a time, for measurements and tests: see cpu/kernels/kernels.h ---- */

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ggtui.core.errors import LogitsError, UsageError
+from ggtui.core.errors import GgtuiError, LogitsError, UsageError
 from ggtui.core.runtime.cpu.native import ffi, last_error, lib
+from ggtui.core.runtime.cpu.pool import Pool
 
 Logits = npt.NDArray[np.float32]  # (n_vocab,)
 
 MAX_SEED = (1 << 64) - 1
+NO_NUMBERS = "the logits are not all numbers; look for damaged weights with: ggtui inspect --check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,6 @@ class Sampler:
         self._c = ffi.new("gg_sampler *")
         self._c.temp, self._c.top_p, self._c.min_p = float(p.temp), float(p.top_p), float(p.min_p)
         self._c.repeat_penalty = float(p.repeat_penalty)
-        self._token, self._logprob = ffi.new("int32_t *"), ffi.new("double *")
 
     def sample(self, logits: Logits, recent: Sequence[int] = ()) -> tuple[int, float]:
         """The next token and its log-probability under the model: at temperature 1, before penalty and
@@ -90,27 +91,56 @@ class Sampler:
         Raises LogitsError if the logits are not all numbers, UsageError if `recent` has a token that does not
         exist.
         """
-        if len(logits) != self._c.n_vocab:
-            self._make_room(len(logits))
-        n_recent, ids = self._penalized(len(logits), recent)
-        number = self._random() if self._c.temp else 0.0
-        _check(lib.gg_sample(self._c, _floats(logits), n_recent, ids, number, self._token, self._logprob))
-        return self._token[0], self._logprob[0]
+        (drawn,) = sample_each(None, (self,), (logits,), (recent,))
+        if isinstance(drawn, LogitsError):
+            raise drawn
+        return drawn
 
     def _make_room(self, n_vocab: int) -> None:
         self._room = _room(n_vocab)
         self._c.n_vocab, self._c.top_k = n_vocab, min(self.params.top_k, n_vocab)
         self._c.work = ffi.from_buffer(self._room)
 
-    def _penalized(self, n_vocab: int, recent: Sequence[int]) -> tuple[int, Any]:
-        """How many tokens the penalty concerns, and which, for C."""
+    def prepare(self, n_vocab: int, recent: Sequence[int]) -> list[int]:
+        """Make ready to draw from so many logits. Returns the tokens that the penalty concerns."""
+        if n_vocab != self._c.n_vocab:
+            self._make_room(n_vocab)
         n = self.params.repeat_last_n
         if self.params.repeat_penalty == 1 or n == 0 or not len(recent):
-            return 0, ffi.NULL
+            return []
         ids = [int(id) for id in recent[-n:]]
         if min(ids) < 0 or max(ids) >= n_vocab:
             raise UsageError(f"recent tokens {min(ids)} to {max(ids)}: the model has 0 to {n_vocab - 1}")
-        return len(ids), ffi.new("int64_t[]", ids)
+        return ids
+
+    def begin(self, draw: Any) -> None:
+        """Put this sampler and its next random number into a draw."""
+        draw.sampler, draw.random = self._c, self._random() if self._c.temp else 0.0
+
+
+def sample_each(
+    pool: Pool | None, samplers: Sequence[Sampler], logits: Sequence[Logits] | Logits, recent: Sequence[Sequence[int]]
+) -> list[tuple[int, float] | LogitsError]:
+    """What each sampler draws from its row of the logits, as `Sampler.sample` says, each on a thread of the pool. A row
+    that is not all numbers gives the error in its place, and the others their tokens.
+
+    logits: float32 (n, n_vocab), left as it is; recent: of each row the tokens so far. Raises UsageError where there
+    are not as many of each, for a sampler that is there twice, whose second draw would depend on its first, and for
+    tokens that do not exist; then nothing is drawn.
+    """
+    n = len(samplers)
+    if not n == len(logits) == len(recent) or len(set(map(id, samplers))) < n:
+        raise UsageError(f"{n} samplers, {len(logits)} rows of logits, {len(recent)} texts: each row needs its own")
+    rows = [_floats(row) for row in logits]
+    ids = [s.prepare(len(row), tokens) for s, row, tokens in zip(samplers, rows, recent, strict=True)]
+    penalized = [ffi.new("int64_t[]", of_one) for of_one in ids]
+    draws = ffi.new("gg_draw[]", n)
+    for i, sampler in enumerate(samplers):
+        sampler.begin(draws[i])
+        draws[i].logits, draws[i].recent, draws[i].n_recent = rows[i], penalized[i], len(ids[i])
+    if lib.gg_sample(ffi.NULL if pool is None else pool.handle, n, draws) != lib.GG_OK:
+        raise GgtuiError(last_error())
+    return [(d.token, d.logprob) if d.status == lib.GG_OK else LogitsError(NO_NUMBERS) for d in draws]
 
 
 def top(logits: Logits, k: int) -> list[tuple[int, float]]:
@@ -124,13 +154,9 @@ def top(logits: Logits, k: int) -> list[tuple[int, float]]:
     k = min(k, len(logits))
     tokens, logprobs = ffi.new("int32_t[]", k), ffi.new("double[]", k)
     room = _room(len(logits))
-    _check(lib.gg_top(len(logits), _floats(logits), k, ffi.from_buffer(room), tokens, logprobs))
+    if lib.gg_top(len(logits), _floats(logits), k, ffi.from_buffer(room), tokens, logprobs) != lib.GG_OK:
+        raise LogitsError(NO_NUMBERS)
     return [(tokens[i], math.exp(logprobs[i])) for i in range(k)]
-
-
-def _check(status: int) -> None:
-    if status != lib.GG_OK:
-        raise LogitsError(last_error())
 
 
 def _floats(logits: Logits) -> Any:

@@ -6,9 +6,10 @@
  * makes huge numbers of small differences, and the same random number is to give the same token everywhere. */
 #include <float.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/pool.h"
 #include "cpu/isa.h"
 #include "cpu/kernels/exp_f64.h"
 
@@ -243,41 +244,66 @@ static const float *penalized(const gg_sampler *s, const gg_room *room, const fl
     return room->x;
 }
 
-static int bad_logits(void) {
-    return gg_fail(GG_FAILED, "the logits are not all numbers; look for damaged weights with: ggtui inspect --check");
-}
-
-int gg_sample(const gg_sampler *s, const float *logits, int64_t n_recent, const int64_t *recent, double random,
-              int32_t *token, double *logprob) {
+static void choose(gg_draw *d) {
+    const gg_sampler *s = d->sampler;
     const gg_kernels *kernels = gg_best_kernels();
     const gg_room room = room_of(s->work, s->n_vocab);
-    float max = maxima(kernels, s->n_vocab, logits, room.block_max);
-    if (!isfinite(max)) {
-        return bad_logits();
+    float max = maxima(kernels, s->n_vocab, d->logits, room.block_max);
+    d->status = isfinite(max) ? GG_OK : GG_FAILED;
+    if (d->status != GG_OK) {
+        return;
     }
-    const double total = log_total(kernels, s->n_vocab, logits, max);
-    const float *x = logits;
-    if (n_recent > 0) {
-        x = penalized(s, &room, logits, n_recent, recent);
+    const double total = log_total(kernels, s->n_vocab, d->logits, max);
+    const float *x = d->logits;
+    if (d->n_recent > 0) {
+        x = penalized(s, &room, d->logits, d->n_recent, d->recent);
         max = maxima(kernels, s->n_vocab, x, room.block_max);
     }
     if (s->temp == 0) {
         (void)gather(&room, s->n_vocab, x, max);
-        *token = room.candidates[0].id;
+        d->token = room.candidates[0].id;
     } else {
         const int64_t m = filter(s, kernels, &room, x, max);
         if (m > 0) {
             for (int64_t i = 0; i < m; i++) {
                 room.p[i] = gg_exp_f64(((double)room.candidates[i].x - (double)max) / s->temp);
             }
-            *token = room.candidates[draw(m, room.p, random)].id;
+            d->token = room.candidates[draw(m, room.p, d->random)].id;
         } else {
             kernels->exp_f64(s->n_vocab, room.p, x, (double)max, s->temp);
-            *token = (int32_t)draw(s->n_vocab, room.p, random);
+            d->token = (int32_t)draw(s->n_vocab, room.p, d->random);
         }
     }
-    *logprob = (double)logits[*token] - total;
-    return GG_OK;
+    d->logprob = (double)d->logits[d->token] - total;
+}
+
+typedef struct {
+    gg_draw *draws;
+    int64_t n;
+    atomic_llong next;
+} gg_draws;
+
+static void choose_some(void *arg, int ith) {
+    (void)ith;
+    gg_draws *all = arg;
+    for (int64_t i; (i = atomic_fetch_add(&all->next, 1)) < all->n;) {
+        choose(&all->draws[i]);
+    }
+}
+
+int gg_sample(gg_pool *pool, int64_t n, gg_draw *draws) {
+    gg_draws all = {.draws = draws, .n = n};
+    if (pool == NULL || n <= 1 || gg_pool_n_threads(pool) == 1) {
+        choose_some(&all, 0);
+        return GG_OK;
+    }
+    gg_nesting nesting;
+    const int status = gg_pool_take(pool, &nesting);
+    if (status == GG_OK) {
+        gg_pool_run(pool, (int)(n < gg_pool_n_threads(pool) ? n : gg_pool_n_threads(pool)), choose_some, &all);
+        gg_pool_give_back(pool, &nesting);
+    }
+    return status;
 }
 
 int gg_top(int64_t n, const float *logits, int64_t k, void *work, int32_t *tokens, double *logprobs) {
@@ -285,7 +311,7 @@ int gg_top(int64_t n, const float *logits, int64_t k, void *work, int32_t *token
     const gg_room room = room_of(work, n);
     const float max = maxima(kernels, n, logits, room.block_max);
     if (!isfinite(max)) {
-        return bad_logits();
+        return GG_FAILED;
     }
     const double total = log_total(kernels, n, logits, max);
     if (k > 0) {
