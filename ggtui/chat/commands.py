@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from ggtui.chat import modes, saved
-from ggtui.chat.settings import LIVE, SETTINGS, live_value, nearest
+from ggtui.chat.settings import ANEW, LIVE, SETTINGS, live_value, nearest
 from ggtui.core.errors import UsageError
 
 MAX_ALTERNATIVES = 100
@@ -45,10 +45,16 @@ class FrontEnd(Protocol):
         """What to tell of a word that is no command; `meant` is one that is near."""
 
     def value(self, key: str) -> object:
-        """Of a live setting."""
+        """Of a setting that can be changed."""
 
     def configure(self, key: str, value: object, told: str) -> None:
-        """Set one, and tell."""
+        """Set a live one, and tell."""
+
+    def load_anew(self, changes: Mapping[str, object]) -> None:
+        """Load the model anew, or another one, with these settings changed; the chat is kept."""
+
+    def models(self) -> None:
+        """Those that there are."""
 
     def settings(self) -> None:
         """All of them."""
@@ -155,10 +161,19 @@ def _set(front: FrontEnd, words: str, asked: str = "/set ") -> None:
         return
     value = live_value(name, text, f"{asked}{name}")
     setting = SETTINGS[name]
-    if text:
+    if text and setting.anew:
+        front.load_anew({setting.key: value})
+    elif text:
         front.configure(setting.key, value, f"{name} = {setting.text(value)}")
     else:
         front.tell(f"{name} = {setting.text(front.value(setting.key))}")
+
+
+def _model(front: FrontEnd, name: str) -> None:
+    if name:
+        front.load_anew({"model": name})
+    else:
+        front.models()
 
 
 def _perf(front: FrontEnd, words: str, *, elsewhere: str) -> None:
@@ -179,6 +194,12 @@ def _trace(front: FrontEnd, file: str, *, elsewhere: str) -> None:
 
 def _topk(front: FrontEnd, text: str) -> None:
     front.alternatives(_count("/topk", text, MAX_ALTERNATIVES))
+
+
+def _model_names() -> Iterable[str]:
+    from ggtui.core.files.places import models
+
+    return [found.name for found in models()]
 
 
 def _count(asked: str, text: str, most: int | None = None) -> int:
@@ -211,7 +232,8 @@ COMMANDS = (
             lambda front, text: _set(front, f"system {text}", "/")),
     Command(("/speed",), "N", "tokens a second to show at most; 0: as fast as it can",
             lambda front, n: _set(front, f"speed {n}", "/")),
-    Command(("/set",), "NAME VALUE", "change a setting; alone: list them", _set, lambda: LIVE),
+    Command(("/set",), "NAME VALUE", "change a setting; alone: list them", _set, lambda: (*LIVE, *ANEW)),
+    Command(("/model",), "NAME", "go on with another model; alone: list those that there are", _model, _model_names),
     Command(("/show",), "|".join(SUBJECTS), "model, settings, nodes of the graph, memory", _show, lambda: SUBJECTS),
     Command(("/stats",), "", "what everything took so far", lambda front, _: _tell(front, front.stats())),
     Command(("/perf",), "on|off|top N|save FILE", "record node times; show them; save them",

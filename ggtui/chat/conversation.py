@@ -333,6 +333,11 @@ def _before(tree: Tree[Turn], n: int) -> list[Turn]:
     return turns[::-1]
 
 
+def without_tokens(tree: Tree[Turn]) -> Tree[Turn]:
+    """The same turns for another model, whose tokens are others."""
+    return tree.map(lambda turn: Turn(turn.prompt, turn.text, turn.mode, turn.reason))
+
+
 def tokens_of(turns: Sequence[Turn]) -> list[int]:
     """Those of turns one after the other."""
     first = max((n for n, turn in enumerate(turns) if turn.anew), default=0)

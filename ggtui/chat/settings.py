@@ -22,6 +22,7 @@ class Setting(NamedTuple):
     low, high the range of a number; with `above`, low itself is outside
     many      a list of values, one each time the flag is given
     live      can be changed in a chat under way, where it begins with the next answer
+    anew      can be changed there too, and the model is loaded anew for it
     alias     a name it had before, which flags, variables and the file still know
     default   None where it depends on the machine or the model; `help` then says on what
     """
@@ -36,6 +37,7 @@ class Setting(NamedTuple):
     choices: tuple[str, ...] = ()
     many: bool = False
     live: bool = False
+    anew: bool = False
     short: str = ""
     alias: str = ""
     metavar: str = "N"
@@ -126,9 +128,9 @@ SETTINGS: dict[str, Setting] = {
                 "can be given several times", many=True, metavar="FILE"),
         Setting("threads", _I, None, "threads; without it the physical cores this process may use; chat's full screen "
                 "keeps one of them",
-                low=1, high=MAX_THREADS, short="t"),
+                low=1, high=MAX_THREADS, anew=True, short="t"),
         Setting("ctx", _I, None, "tokens of context; without it, and at most, what the model was made for",
-                low=1, short="c"),
+                low=1, anew=True, short="c"),
         Setting("seed", _I, None, "seed of the random numbers; without it another one each time",
                 high=MAX_SEED, live=True),
         Setting("device", str, "cpu", "what computes", choices=("cpu", "reference", "vulkan"), metavar="NAME",
@@ -153,7 +155,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("speed", float, 0.0, "tokens a second to show at most, to read along; 0: as fast as it can", live=True),
         Setting("batch", _I, 512, "tokens of a prompt to read at once", low=1, high=MAX_BATCH),
         Setting("kv-type", str, "f16", "type of the keys and values kept for each token",
-                choices=("f16", "f32", "q8_0"), metavar="TYPE"),
+                choices=("f16", "f32", "q8_0"), anew=True, metavar="TYPE"),
         Setting("pre", str, None, "how a vocabulary splits text before merging; without it as the model's file says",
                 metavar="NAME"),
         Setting("mode", str, None, "complete: the model goes on with your text; chat: it answers you; without it chat "
@@ -168,19 +170,20 @@ SETTINGS: dict[str, Setting] = {
 # Those of the answers to come: first how a prompt becomes text, then how an answer is drawn.
 LIVE = tuple(sorted((s.name for s in SETTINGS.values() if s.live), key=lambda name: name != "mode"))
 CHAT = (*LIVE, "template")  # what a Chat is made with
+ANEW = tuple(s.name for s in SETTINGS.values() if s.anew)
 # What a Session is made with, and what Session.generate takes, under their names there.
 LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device", "pre")
 GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift", "ignore-eos")
 
 
 def live_value(name: str, text: str, source: str) -> Any:
-    """The value of a live setting that a text stands for; "" or "default" for its default. Several texts are written
-    in quotes with commas between. Raises UsageError in the name of `source`."""
+    """The value that a text stands for, of a setting that can be changed in a chat; "" or "default" for its default.
+    Several texts are written in quotes with commas between. Raises UsageError in the name of `source`."""
     setting = SETTINGS.get(name)
     if setting is None:
-        meant = nearest(name, LIVE)
+        meant = nearest(name, (*LIVE, *ANEW))
         raise UsageError(f"{source}: no such setting; {f'did you mean {meant}?' if meant else '/set lists them'}")
-    if not setting.live:
+    if not (setting.live or setting.anew):
         raise UsageError(f"{source}: only at the start, by ggtui chat --{name} {setting.metavar}")
     if text in ("", "default", "automatic" if setting.default is None else "default"):
         return setting.default

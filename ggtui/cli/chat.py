@@ -136,11 +136,15 @@ def _converse(args: argparse.Namespace) -> int:
         from ggtui.viz.tui.app import run
 
         return run(engine, Live(), mouse=not args.no_mouse, ascii_only=args.ascii)
+    from ggtui.chat.reloading import Reloading
     from ggtui.viz.repl import Repl
 
-    session = _load(args, record="full")
-    session.recording = False  # until /perf on
-    return Repl(_chat(args, session), args.started, quiet=args.quiet).run()
+    def load() -> Chat:
+        session = _load(args, record="full")
+        session.recording = False  # until /perf on
+        return _chat(args, session)
+
+    return Repl(load(), Reloading(args, load), args.started, quiet=args.quiet).run()
 
 
 def _chat(args: argparse.Namespace, session: Session) -> Chat:

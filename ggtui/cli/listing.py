@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggtui.cli.flags import add_output
-from ggtui.core.errors import GgtuiError, ModelFileError
 from ggtui.viz.text import printable_line
 
 if TYPE_CHECKING:
     from ggtui.core.files.places import Found
 
-_TYPES = 2
 _REASON = 70  # characters of why a model is not run, as text
 _COLUMNS = ("name", "architecture", "types", "size", "place", "runs")
 
@@ -60,26 +57,20 @@ def gather() -> dict[str, Any]:
 
 def describe(found: Found) -> dict[str, Any]:
     """A model as its file describes it. Without `runs`, `problem` says why it is not run."""
-    from ggtui.core.files import open_model
-    from ggtui.core.models import check_model
+    from ggtui.core.models.overview import overview
 
-    about: dict[str, Any] = {"architecture": None, "types": [], "runs": False, "problem": None}
-    try:
-        with open_model(found.path) as file:
-            architecture = file.metadata.get("general.architecture")
-            about["architecture"] = architecture if isinstance(architecture, str) else None
-            types = defaultdict[str, int](int)
-            for info in file.tensors.values():
-                types[info.type.name] += info.n_bytes
-            about["types"] = sorted(types, key=lambda name: -types[name])[:_TYPES]
-            check_model(file)
-        about["runs"] = True
-    except ModelFileError as error:
-        about["problem"] = f"{error.field}: {error.problem}"
-    except (GgtuiError, OSError) as error:
-        about["problem"] = str(error)
-    where = {"name": found.name, "path": str(found.path), "owner": found.owner, "place": str(found.root)}
-    return {**where, "bytes": found.size, **about}
+    about = overview(found)
+    return {
+        "name": found.name,
+        "path": str(found.path),
+        "owner": found.owner,
+        "place": str(found.root),
+        "bytes": found.size,
+        "architecture": about.architecture,
+        "types": list(about.types),
+        "runs": about.problem is None,
+        "problem": about.problem,
+    }
 
 
 # ---- as text ----

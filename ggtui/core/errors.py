@@ -60,6 +60,10 @@ class ModelFileError(GgtuiError):
         super().__init__(f"{where}: {_short_line(field)}: {_short_line(problem)}")
 
 
+class UnknownModelError(ModelFileError):
+    """What was named is no file, and no model on this machine has such a name."""
+
+
 class TemplateError(GgtuiError):
     """A chat template, which comes from a model file, is damaged, takes too much, or (`refused`) does not take such
     messages."""

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,12 @@ class EngineProcess:
     """Starts the process, talks to it, and begins anew when it is gone. It lives no longer than the thread it was
     started in.
 
-    settings  attributes model and type_from, and those that settings.LOADING and CHAT name
+    settings  attributes model and type_from, and those that settings.LOADING and CHAT name; then by name those that it
+              was started with last
     """
 
     def __init__(self, settings: Any) -> None:
-        self._settings = values_of(settings, ("model", "type-from", *LOADING, *CHAT))
+        self.settings = values_of(settings, ("model", "type-from", *LOADING, *CHAT))
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
@@ -63,7 +65,7 @@ class EngineProcess:
                 raise
         assert self._process.stderr is not None
         os.set_blocking(self._process.stderr.fileno(), False)
-        self._post(self._settings)
+        self._post(self.settings)
 
     @property
     def pid(self) -> int:
@@ -145,10 +147,11 @@ class EngineProcess:
         said = self._heard.decode("utf-8", "replace").strip().rpartition("\n")[2]
         return f"the engine {how}{f': {printable_line(said)}' if said else ''}"
 
-    def restart(self) -> None:
-        """Begin anew, with the settings of the start and no turns; never raises. The process there was, if it is still
-        one, is ended."""
+    def restart(self, changes: Mapping[str, Any]) -> None:
+        """Begin anew, with the settings of the last start but for these, and no turns; never raises. The process there
+        was, if it is still one, is ended first: there may not be memory for two models."""
         self.close()
+        self.settings = {**self.settings, **changes}
         try:
             self._start()
         except OSError as error:

@@ -15,13 +15,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ggtui.chat.settings import LOADING, values_of
-from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
+from ggtui.chat.settings import ANEW, LOADING, values_of
+from ggtui.core.errors import ContextFullError, GgtuiError, UnknownModelError, UsageError
 from ggtui.viz.text import printable_line
 from ggtui.viz.wire import take_frames
 
@@ -325,8 +325,8 @@ def one_line(error: BaseException) -> str:
     return printable_line(str(error))
 
 
-def describe(chat: Chat) -> Loaded:
-    """What there is to tell of a model in memory."""
+def describe(chat: Chat, started: Mapping[str, Any]) -> Loaded:
+    """What there is to tell of a model in memory, and how it was asked for."""
     from ggtui.perf.roofline import known_limits
     from ggtui.viz.messages import Loaded, TensorFact
 
@@ -343,7 +343,7 @@ def describe(chat: Chat) -> Loaded:
         metadata={k: v for k, v in facts if len(v) <= _SHORT},
         tensors=tuple(TensorFact(t.name, t.type.name, tuple(map(int, t.ne)), t.n_bytes)
                       for t in session.weights.values()),
-        settings=chat.values, notes=chat.notes,
+        settings=chat.values, started=started, notes=chat.notes,
     )  # fmt: skip
 
 
@@ -380,10 +380,10 @@ def main(fd: int) -> None:
         ):  # the screen needs a core too; where it had none, all threads waited for one another
             options["threads"] = max(1, usable_cores() - 1)
         chat = Chat(load(settings.model, record=True, **options), settings)
-        loaded = describe(chat)
+        loaded = describe(chat, values_of(settings, ANEW))
     except (GgtuiError, OSError) as error:
         code = error.exit_code if isinstance(error, GgtuiError) else 1
-        outbox.put(Gone(one_line(error), loading=True, exit_code=code))
+        outbox.put(Gone(one_line(error), loading=True, exit_code=code, unknown=isinstance(error, UnknownModelError)))
         outbox.close()
         sys.exit(code)
     outbox.know(chat.session, len(loaded.graphs))

@@ -85,6 +85,7 @@ class Live:
         self.ahead = False
         self.likeliest: Likeliest | None = None
         self.settings: dict[str, object] = {}
+        self.started: dict[str, object] = {}
         self.graphs: tuple[GraphInfo, ...] = ()
         self.memory = MemoryUse()
         self.limits: Limits | None = None
@@ -175,9 +176,11 @@ class Live:
         self.version += 1
         match event:
             case Loaded():
+                if self.loaded is not None and self.loaded.path != event.path:
+                    self._forget_steps()
                 self.loaded, self.state, self.run = event, "idle", event.run
                 self.graphs, self.memory, self.limits = event.graphs, event.memory, event.limits
-                self.settings = dict(event.settings)
+                self.settings, self.started = dict(event.settings), dict(event.started)
                 self._prompts.clear()
                 self.evaluations.clear()  # after a restart: of graphs that are not there yet
                 self.n_past = self.unrecorded = 0
@@ -204,6 +207,14 @@ class Live:
                 self._take_back()
                 self.state = "gone"
                 self._tell(event.message)
+
+    def _forget_steps(self) -> None:
+        """Another model has other tokens and times."""
+        for spoken in self.tree.items:
+            spoken.steps = []
+        self.growth.clear()
+        self._recent.clear()
+        self.n_evaluations, self._every, self.rss, self.next, self.likeliest = 0, 1, 0, (), None
 
     def restarting(self) -> None:
         """Another engine begins; what was said stays."""

@@ -146,8 +146,8 @@ class TensorFact:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The model is in memory. `eos` is the end-of-text token, or None; `kv_bytes_per_token` of one token's keys and
-    values; `settings` the values of the live settings and `mode`, by their names in Python; `notes` what of the file is
-    not as it seems."""
+    values; `settings` the values of the live settings, by their names in Python; `started` those that it was loaded
+    with; `notes` what of the file is not as it seems."""
 
     path: str
     run: RunInfo
@@ -162,6 +162,7 @@ class Loaded:
     metadata: Mapping[str, str]
     tensors: tuple[TensorFact, ...]
     settings: Mapping[str, Any]
+    started: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -263,11 +264,12 @@ class Failed:
 @dataclass(frozen=True, slots=True)
 class Gone:
     """The process ended without being asked to; made by the side that noticed. `loading`: before it was ready, and
-    then `exit_code` is what a program that needs it ends with."""
+    then `exit_code` is what a program that needs it ends with. `unknown`: no model has the name it was given."""
 
     message: str
     loading: bool = False
     exit_code: int = 1
+    unknown: bool = False
 
 
 Event = Loaded | Began | Batch | Ended | Turns | Likeliest | Configured | Measured | Failed | Gone

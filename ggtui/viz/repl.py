@@ -12,9 +12,10 @@ from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.shortcuts import CompleteStyle
 
-from ggtui.chat import commands, modes
+from ggtui.chat import commands
 from ggtui.chat.conversation import Chat
 from ggtui.chat.history import History as Past
+from ggtui.chat.reloading import Reloading
 from ggtui.viz.shell import Shell
 from ggtui.viz.text import printable_line
 
@@ -24,10 +25,10 @@ PROMPT = "> "
 class Repl:
     """Reads lines and hands them to a Shell until the person leaves."""
 
-    def __init__(self, chat: Chat, started: int, *, quiet: bool = False, **terminal: Any) -> None:
+    def __init__(self, chat: Chat, reloading: Reloading, started: int, *, quiet: bool = False, **terminal: Any) -> None:
         """`terminal`: input and output of prompt_toolkit, where they are not the real ones."""
         self._terminal = terminal
-        self.shell = Shell(chat, self._edit, self._sure, started=started, quiet=quiet)
+        self.shell = Shell(chat, self._edit, self._sure, reloading=reloading, started=started, quiet=quiet)
         self._past = Past()
         self._editor: PromptSession[str] = PromptSession(
             PROMPT,
@@ -60,10 +61,9 @@ class Repl:
         return 0
 
     def _greet(self) -> None:
-        s = self.shell.chat.session
-        name = s.metadata.get("general.name", s.path.stem)
-        self.shell.tell(f"{name}: {s.isa}, {s.threads} threads, context {s.n_ctx}. /help says what can be typed.")
-        self.shell.tell(modes.told(self.shell.chat.mode))
+        first, *rest = self.shell.greeting()
+        for line in (f"{first} /help says what can be typed.", *rest):
+            self.shell.tell(line)
 
     def _edit(self, text: str) -> str | None:
         try:

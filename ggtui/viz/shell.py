@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 from ggtui.chat import commands
 from ggtui.chat import saved as saved_chats
 from ggtui.chat.conversation import Chat, turns_told
-from ggtui.chat.modes import MODES
+from ggtui.chat.modes import MODES, told
+from ggtui.chat.reloading import Reloading
 from ggtui.core.errors import ContextFullError, GgtuiError, UsageError
 from ggtui.viz import show, summary
 from ggtui.viz.interrupt import stop_on_signal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 class Shell:
     """A conversation without the line editor.
 
+    reloading  makes the chat anew, with other settings
     ask      lets the person edit a text; None if they would rather not
     sure     asks whether to do something
     started  when the program began, for the total time
@@ -38,9 +40,11 @@ class Shell:
         sure: Callable[[str], bool],
         out: TextIO | None = None,
         *,
+        reloading: Reloading,
         started: int = 0,
         quiet: bool = False,
     ) -> None:
+        self._reloading = reloading
         self.chat, self.ask, self.sure, self.started, self.quiet = chat, ask, sure, started, quiet
         self.out = out or sys.stdout
         self.wrapped = Wrapped(self.out)
@@ -127,11 +131,33 @@ class Shell:
         return f"{word}: no such command; {f'did you mean {meant}?' if meant else '/help lists them'}"
 
     def value(self, key: str) -> object:
-        return self.chat.values[key]
+        return self.chat.values[key] if key in self.chat.values else getattr(self._reloading.settings, key)
 
     def configure(self, key: str, value: object, told: str) -> None:
         self.chat.configure({key: value})
         self.tell(told)
+
+    def load_anew(self, changes: Mapping[str, object]) -> None:
+        recording = self.chat.session.recording
+        self.chat, error = self._reloading(self.chat, changes)
+        self.chat.session.recording = recording
+        self.profile = Profile(self.chat.session)
+        if error is not None:
+            raise error
+        self._tell_all(self.greeting())
+
+    def models(self) -> None:
+        from ggtui.viz.choices import choices
+
+        found = list(choices())
+        width = max(len(choice.name) for choice in found)
+        self._tell_all(f"{choice.name:{width}}  {choice.told}" for choice in found)
+
+    def greeting(self) -> list[str]:
+        """The model, and how it is asked."""
+        s = self.chat.session
+        name = s.metadata.get("general.name", s.path.stem)
+        return [f"{name}: {s.isa}, {s.threads} threads, context {s.n_ctx}.", told(self.chat.mode)]
 
     def settings(self) -> None:
         self._tell_all(self.params())

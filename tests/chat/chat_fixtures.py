@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ggtui.chat.conversation import Chat
-from ggtui.chat.settings import SETTINGS
+from ggtui.chat.reloading import Reloading
+from ggtui.chat.settings import SETTINGS, values_of
 from ggtui.core.engine.session import Session, load
 
 
@@ -38,7 +39,7 @@ def new_chat(sessions: dict[int | None, Session]) -> Any:
     """Makes an empty chat; answers are of 8 tokens and always the same."""
 
     def make(ctx: int | None = None, **settings: Any) -> Chat:
-        if ctx not in sessions:
+        if ctx not in sessions or sessions[ctx]._closed:  # by a test that went on with another one
             sessions[ctx] = load(threads=1, ctx=ctx, record="full")
         sessions[ctx].reset()
         sessions[ctx].recording = False
@@ -46,6 +47,18 @@ def new_chat(sessions: dict[int | None, Session]) -> Any:
         return Chat(sessions[ctx], SimpleNamespace(**{**defaults, "n_predict": 8, "seed": 1, **settings}))
 
     return make
+
+
+def made_anew(chat: Chat) -> Reloading:
+    """What makes a chat like this anew, with a session of its own."""
+    defaults = {s.key: s.default for s in SETTINGS.values()}
+    asked = SimpleNamespace(**{**defaults, "threads": 1, **chat.values})
+
+    def load_it() -> Chat:
+        options = values_of(asked, ("threads", "ctx", "kv-type"))
+        return Chat(load(asked.model, record="full", **options), asked)
+
+    return Reloading(asked, load_it)
 
 
 @pytest.fixture

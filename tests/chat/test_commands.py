@@ -13,7 +13,7 @@ from ggtui.core.errors import UsageError
 # The commands of the contract, in its order.
 NAMES = [
     *("/help", "/bye", "/clear", "/regen", "/edit", "/prev", "/next", "/undo", "/redo", "/save", "/load", "/sessions"),
-    *("/mode", "/system", "/speed", "/set", "/show", "/stats", "/perf", "/trace", "/topk"),
+    *("/mode", "/system", "/speed", "/set", "/model", "/show", "/stats", "/perf", "/trace", "/topk"),
 ]
 
 
@@ -142,7 +142,8 @@ def test_what_a_front_end_with_screens_does_itself() -> None:
         ("/mode sing", "/mode sing: must be complete or chat"),
         ("/set tmep 1", "/set tmep: no such setting; did you mean temp?"),
         ("/set xyzzy 1", "/set xyzzy: no such setting; /set lists them"),
-        ("/set threads 2", "/set threads: only at the start, by ggtui chat --threads N"),
+        ("/set batch 2", "/set batch: only at the start, by ggtui chat --batch N"),
+        ("/set threads 0", "/set threads 0: must be 1 to 512"),
         ("/set temp -1", "/set temp -1: must be 0 or more"),
         ("/speed fast", "^/speed fast: must be a number, 0 or more"),
         ("/speed -1", "^/speed -1: must be 0 or more"),

@@ -142,7 +142,7 @@ def test_a_text_stands_for_a_value(name: str, words: str, value: object) -> None
         ("stop", "'a", "a quote is missing"),
         ("stop", "'a', ''", "at least one character"),
         ("stop", "'a', 5", "at least one character"),
-        ("ctx", "5", "only at the start"),
+        ("isa", "avx2", "only at the start"),
         ("tmep", "5", "did you mean temp?"),
     ],
 )

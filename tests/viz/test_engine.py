@@ -228,7 +228,7 @@ def test_killed_and_begun_anew() -> None:
         gone = listener.until(Gone)
         assert "SIGKILL" in gone.message and not gone.loading and listener.engine.receive() == []
         listener.engine.send(Undo())  # to nobody
-        listener.engine.restart()
+        listener.engine.restart({})
         listener.engine.send(Restore(Tree((first, second))))
         turns = listener.until(Turns)
         assert turns.tree.path == [first, second] and turns.n_past == 0
@@ -251,7 +251,7 @@ def test_a_restart_that_fails_is_told_once(monkeypatch: pytest.MonkeyPatch) -> N
     try:
         listener.until(Loaded)
         monkeypatch.setattr("ggtui.viz.engine.subprocess.Popen", refuse)
-        listener.engine.restart()
+        listener.engine.restart({})
         assert [event for _ in range(3) for event in listener.engine.receive()] == [
             Gone("the engine does not start: [Errno 12] no memory")
         ]

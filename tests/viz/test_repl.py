@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from chat_fixtures import made_anew
 from on_terminal import READY, Terminal
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
@@ -35,7 +36,7 @@ def type_keys(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list
             keyboard.send_text(keys)
             if later:  # the history is read in the background
                 threading.Timer(0.3, keyboard.send_text, [later]).start()
-            repl = Repl(chat, 0, quiet=True, input=keyboard, output=DummyOutput())
+            repl = Repl(chat, made_anew(chat), 0, quiet=True, input=keyboard, output=DummyOutput())
             handle = repl.shell.handle
             monkeypatch.setattr(repl.shell, "handle", lambda line: (sent.append(line), handle(line)))
             assert repl.run() == 0
@@ -89,7 +90,7 @@ def test_completion() -> None:
     assert completions("/mode ") == ["complete", "chat"]
     assert completions("/show g") == ["graph"]
     assert "ctx-shift" in completions("/set ")
-    assert "threads" not in completions("/set ")
+    assert "threads" in completions("/set ") and "batch" not in completions("/set ")
     assert completions("/load ") == []
     save("a tale", Tree(), "m")
     assert completions("/load a") == ["a tale"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_fixtures import made_anew
 
 from ggtui.chat import saved
 from ggtui.chat.commands import COMMANDS, SUBJECTS
 from ggtui.chat.conversation import Chat, Turn
 from ggtui.chat.folders import chats
 from ggtui.chat.settings import LIVE, SETTINGS
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.viz.shell import Shell
 
 
@@ -24,7 +28,8 @@ class Typed:
         self.edited: str | None = None
         self.asked: list[str] = []
         self.sure = False
-        self.shell = Shell(chat, lambda text: self.edited, self._sure, self.out, **options)
+        reloading = made_anew(chat)
+        self.shell = Shell(chat, lambda text: self.edited, self._sure, self.out, reloading=reloading, **options)
         self.chat = chat
 
     def _sure(self, question: str) -> bool:
@@ -207,11 +212,33 @@ def test_set(typed: Typed) -> None:
     assert typed("/set temp") == "temp = 0\n"
     assert typed("/set temp -1") == "ggtui: /set temp -1: must be 0 or more\n" and typed.chat.settings.temp == 0
     assert typed("/set tmep 1") == "ggtui: /set tmep: no such setting; did you mean temp?\n"
-    assert typed("/set threads 2") == "ggtui: /set threads: only at the start, by ggtui chat --threads N\n"
+    assert typed("/set batch 2") == "ggtui: /set batch: only at the start, by ggtui chat --batch N\n"
     assert typed("/set") == typed("/show params")
     typed("/set n-predict 3")
     typed("Once upon a time")
     assert typed.chat.session.stop_reason == "n_predict" and len(typed.chat.tokens) == 7
+
+
+def test_threads_and_models_change_while_the_chat_goes_on(typed: Typed, tmp_path: Path) -> None:
+    typed("Once upon a time")
+    before = typed.chat.turns
+    assert typed("/set threads") == "threads = 1\n"
+    assert ", 2 threads, context 512.\n" in typed("/set threads 2")
+    assert typed("/set threads") == "threads = 2\n" and typed.shell.chat.turns == before
+    other = tmp_path / "other.gguf"
+    shutil.copy(BUILT_IN, other)
+    assert "tales: " in typed(f"/model {other}") and typed.shell.chat.session.path == other
+    text, figures, _ = typed("Long ago").rsplit("\n", 2)
+    assert text == typed.shell.chat.turns[-1].text.lstrip(" ").rstrip("\n") and figures.startswith("[8 tokens")
+    assert typed("/model nothing-like-it").startswith("ggtui: nothing-like-it: file: does not exist")
+    assert typed.shell.chat.session.path == other and len(typed.shell.chat.turns) == 2
+    assert typed("/perf on") and typed("The king") and "mul_mat" in typed("/perf")
+
+
+def test_models_are_listed(typed: Typed) -> None:
+    rows = typed("/model").splitlines()
+    assert rows[0].split()[:2] == ["built-in", f"{BUILT_IN.stat().st_size:,}"]
+    assert any(row.startswith("smollm2") and "to be fetched with: ggtui pull smollm2" in row for row in rows)
 
 
 def test_every_live_setting_can_be_set(typed: Typed) -> None:

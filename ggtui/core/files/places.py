@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ggtui.core.errors import GgtuiError, ModelFileError
+from ggtui.core.errors import GgtuiError, UnknownModelError
 from ggtui.core.files.catalogue import CATALOGUE
 from ggtui.core.reading import read_object
 
@@ -80,7 +80,7 @@ def find_model(asked: str) -> Path:
     """What MODEL means: a path, a name of the catalogue, a name that `models` gives, or a part of just one of these. A
     path that exists goes before all names.
 
-    Raises ModelFileError for what is none of them, and for a part of several.
+    Raises UnknownModelError for what is none of them, and for a part of several.
     """
     no_name = len(asked) > _LONGEST or "\0" in asked or asked.startswith(("/", "./", "../"))
     if no_name or os.path.lexists(asked):
@@ -88,7 +88,7 @@ def find_model(asked: str) -> Path:
     if asked in CATALOGUE:
         path = pulled_path(asked)
         if not path.exists():
-            raise ModelFileError(asked, "model", f"is not on this machine yet; fetch it with: ggtui pull {asked}")
+            raise UnknownModelError(asked, "model", f"is not on this machine yet; fetch it with: ggtui pull {asked}")
         return path
     found = list(models()) if asked else []
     wanted = asked.lower().removesuffix(".gguf")
@@ -101,8 +101,8 @@ def find_model(asked: str) -> Path:
         return fitting[0].path
     if fitting:
         several = ", ".join(model.name for model in fitting[:_SHOWN])
-        raise ModelFileError(asked, "model", f"may mean {several}{', ...' * (len(fitting) > _SHOWN)}; say which")
-    raise ModelFileError(asked, "file", f"does not exist, and no model has that name; {_advice(asked, found)}")
+        raise UnknownModelError(asked, "model", f"may mean {several}{', ...' * (len(fitting) > _SHOWN)}; say which")
+    raise UnknownModelError(asked, "file", f"does not exist, and no model has that name; {_advice(asked, found)}")
 
 
 def _fits(wanted: str, name: str) -> bool:

@@ -7,10 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib import import_module
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -22,12 +22,13 @@ from textual.theme import Theme
 
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Command, Configure, Event, Gone, MeasureLimits, Profile, Restore, Stop
+from ggtui.viz.messages import Command, Gone, MeasureLimits, Profile, Stop
 from ggtui.viz.terminal import hung_up
 from ggtui.viz.tui import screens
-from ggtui.viz.tui.base import NARROW, WIDE, RunScreen
+from ggtui.viz.tui.base import NARROW, WIDE, LoadAnew, RunScreen
 from ggtui.viz.tui.driver import LastingDriver
 from ggtui.viz.tui.help import Help
+from ggtui.viz.tui.switching import Engine, Switching
 
 STREAM_HZ, SHOW_HZ = 20, 4
 TWICE = 2.0  # seconds within which a second Ctrl+C leaves
@@ -52,22 +53,6 @@ class AsciiScrollBar(ScrollBarRender):
     BLANK_GLYPH: ClassVar[str] = " "
 
 
-class Engine(Protocol):
-    """What the app needs of the engine's process."""
-
-    def send(self, command: Command) -> None:
-        """Ask for something; never blocks."""
-
-    def receive(self) -> list[Event]:
-        """The events since the last call; never blocks. Ends with Gone when the process is no more."""
-
-    def restart(self) -> None:
-        """Begin anew after Gone, with the same settings and no turns."""
-
-    def close(self) -> None:
-        """End the process and wait for it."""
-
-
 class GgtuiApp(App[int]):
     """`engine` is None for a saved run, which begins at the first screen that needs none."""
 
@@ -80,6 +65,7 @@ class GgtuiApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "interrupt", "stop", priority=True, show=False),
         Binding("f1", "help", "help", priority=True, key_display="F1"),
+        Binding("ctrl+o", "models", "models", show=False, priority=True),
         Binding("f9", "release_mouse", "mouse", show=False, priority=True),
     ]
 
@@ -91,6 +77,7 @@ class GgtuiApp(App[int]):
             self._bindings.bind(row.key, f"tab({row.title!r})", row.title, show=False, priority=True)
             self._bindings.bind(row.digit, f"tab({row.title!r})", row.title, show=False)
         self.live, self.engine, self.ascii_only = live, engine, ascii_only
+        self._switching = None if engine is None else Switching(live, engine)
         self._interrupted = -TWICE
         self.failed: Gone | None = None  # why there was nothing to show
         self._shown = -1
@@ -138,12 +125,15 @@ class GgtuiApp(App[int]):
         """Take in what the engine said."""
         if not self.prepared.is_set():
             return
-        events = self.engine.receive() if self.engine is not None else []
+        if self.engine is None or self._switching is None:
+            return
+        events = self.engine.receive()
         for event in events:
-            self.live.take(event)
+            self._switching.take(event)
+            if self.live.loaded is not None:
+                self.failed = None
             if isinstance(event, Gone) and event.loading and self.live.loaded is None:  # there is no chat to keep
-                self.failed = event
-                self.exit(return_code=event.exit_code)
+                self._first_failed(event)
                 return
             chat = screens.first(True)
             if isinstance(event, Gone) and self.front.row is not chat:
@@ -152,6 +142,32 @@ class GgtuiApp(App[int]):
                 )
         if events:
             self.front.stream()
+
+    def _first_failed(self, event: Gone) -> None:
+        """Nothing was loaded yet. Where no model has the name that was given, or another one was chosen since, let the
+        person choose; who chooses none leaves."""
+        chosen, self.failed = self.failed is not None, event
+        if event.unknown or chosen:
+            self._pick(event.message)
+        else:
+            self.exit(return_code=event.exit_code)
+
+    def _pick(self, told: str = "") -> None:
+        from ggtui.viz.tui.dialogs.models import Models  # imports much
+
+        def closed(_: object) -> None:
+            if self.live.loaded is None and self.live.state == "gone" and self.failed is not None:
+                self.exit(return_code=self.failed.exit_code)
+
+        self.push_screen(Models(self.live, self.ask, lambda model: self.load_anew({"model": model}), told), closed)
+
+    def on_load_anew(self, asked: LoadAnew) -> None:
+        self.load_anew(asked.changes)
+
+    def load_anew(self, changes: Mapping[str, Any]) -> None:
+        """Begin anew with these settings changed, of those that the engine starts with; the chat is kept."""
+        if self._switching is not None:
+            self._switching.restart(changes)
 
     def _show(self) -> None:
         if self.prepared.is_set() and self.live.version != self._shown:
@@ -198,14 +214,13 @@ class GgtuiApp(App[int]):
 
     def action_restart_engine(self) -> None:
         """Begin anew with an engine that is gone; the chat and the settings are kept."""
-        if self.engine is None or self.live.state != "gone":
-            return
-        settings, turns = dict(self.live.settings), self.live.turns
-        self.engine.restart()
-        self.live.restarting()
-        if settings:
-            self.ask(Configure(settings))
-        self.ask(Restore(turns))
+        if self.live.state == "gone":
+            self.load_anew({})
+
+    def action_models(self) -> None:
+        """Choose another model; the chat is kept."""
+        if self.engine is not None and not isinstance(self.screen, ModalScreen):
+            self._pick()
 
     def action_release_mouse(self) -> None:
         """Let the terminal have the mouse, to select text with, or take it back."""
@@ -229,6 +244,7 @@ class GgtuiApp(App[int]):
         yield SystemCommand("Suspend", "Back to the shell; fg returns", self.action_suspend_process)
         yield SystemCommand("Quit", "Leave ggtui", self.exit)
         if self.engine is not None:
+            yield SystemCommand("Models", "Talk to another one; the chat is kept (^O)", self.action_models)
             yield SystemCommand("Profile off", "Record no node times", partial(self.ask, Profile(False)))
             yield SystemCommand("Profile on", "Record node times", partial(self.ask, Profile(True)))
             yield SystemCommand("Measure limits", "What this machine allows", partial(self.ask, MeasureLimits()))

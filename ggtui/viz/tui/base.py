@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
@@ -20,6 +21,15 @@ from ggtui.viz.tui.palette import ScreenKeys
 
 NARROW = 81  # columns below which panels stack
 WIDE = 120  # columns from which on the chat has a panel at its right
+
+
+class LoadAnew(Message):
+    """Asks the app to have the engine begin anew with these settings changed."""
+
+    def __init__(self, changes: Mapping[str, object]) -> None:
+        super().__init__()
+        self.changes = changes
+
 
 Send = Callable[[Command], None]
 STATES = {"loading": "loading", "busy": "writing", "idle": "ready", "gone": "stopped", "saved": "saved run"}

@@ -16,6 +16,7 @@ from ggtui.viz.tui import screens
 
 EVERYWHERE = (
     ("^P", "palette: everything that can be done, by name"),
+    ("^O", "models: talk to another one, the chat is kept"),
     ("^C", "copy what is selected, else stop the answer, else twice: leave"),
     ("F9", "give the mouse to the terminal, to select text with"),
     ("^Q", "leave"),

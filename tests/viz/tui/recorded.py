@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -124,6 +124,7 @@ class RecordedEngine:
         self.events = list(events)
         self.asked: list[Command] = []
         self.replies, self.closed, self.restarts = replies, False, 0
+        self.settings: dict[str, Any] = {"model": None, "threads": None, "ctx": None, "kv_type": "f16"}
 
     def say(self, *events: Event) -> None:
         self.events += events
@@ -137,8 +138,9 @@ class RecordedEngine:
         events, self.events = self.events, []
         return events
 
-    def restart(self) -> None:
+    def restart(self, changes: Mapping[str, Any]) -> None:
         self.restarts += 1
+        self.settings = {**self.settings, **changes}
 
     def close(self) -> None:
         self.closed = True

@@ -10,7 +10,7 @@ from textual.widgets import Input, Static
 
 from ggtui.chat import saved as saved_chats
 from ggtui.chat.conversation import Turn
-from ggtui.chat.settings import LIVE
+from ggtui.chat.settings import ANEW, LIVE
 from ggtui.chat.tree import Tree
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
@@ -74,7 +74,7 @@ def test_a_value_that_is_only_looked_at_stays_as_it_is() -> None:
     engine = RecordedEngine(loaded(), Configured({"temp": 0.123456789}))
 
     async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("ctrl+s", *["down"] * len(LIVE), "escape")
+        await pilot.press("ctrl+s", *["down"] * len((*LIVE, *ANEW)), "escape")
 
     drive(GgtuiApp(Live(), engine), script)
     assert not engine.asked
@@ -84,7 +84,7 @@ def test_settings_fit_a_small_terminal() -> None:
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("ctrl+s", "up")
         await told(pilot)
-        assert f"> {LIVE[-1]}" in text(pilot) and "Esc: close" in text(pilot)
+        assert f"> {ANEW[-1]}" in text(pilot) and "Esc: close" in text(pilot)
 
     drive(GgtuiApp(Live(), RecordedEngine(loaded())), script, (60, 16))
 
@@ -97,7 +97,7 @@ def test_chats_are_saved_and_loaded(tmp_path: Path) -> None:
     saved_chats.save("other", Tree([Turn("one", " two")]), "tales")
 
     async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("ctrl+o", *"mine", "ctrl+s")
+        await pilot.press("ctrl+t", *"mine", "ctrl+s")
         await settle(pilot)
         assert "Saved 1 turn:" in text(pilot) and saved_chats.names() == ["mine", "other"]
         await pilot.press("ctrl+s")
@@ -125,7 +125,7 @@ def test_an_unsaved_chat_is_not_lost_by_loading() -> None:
     saved_chats.save("other", Tree([Turn("one", " two")]), "tales")
 
     async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("ctrl+o", "down", "enter")
+        await pilot.press("ctrl+t", "down", "enter")
         await settle(pilot)
         assert "This chat is not saved" in text(pilot) and not engine.asked
         await pilot.press("enter")
@@ -137,7 +137,7 @@ def test_an_unsaved_chat_is_not_lost_by_loading() -> None:
 
 def test_bad_names_are_told() -> None:
     async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("ctrl+o", "slash", "ctrl+s")
+        await pilot.press("ctrl+t", "slash", "ctrl+s")
         await settle(pilot)
         assert "name '/': must be" in text(pilot)
         await pilot.press("backspace", "x", "enter")

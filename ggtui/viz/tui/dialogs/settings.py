@@ -10,10 +10,11 @@ from textual.containers import Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus, Resize
 from textual.widgets import Input, Static
 
-from ggtui.chat.settings import LIVE, SETTINGS, Setting, live_value
+from ggtui.chat.settings import ANEW, LIVE, SETTINGS, Setting, live_value
 from ggtui.core.errors import UsageError
 from ggtui.viz.messages import Configure
 from ggtui.viz.text import printable_line
+from ggtui.viz.tui.base import LoadAnew
 from ggtui.viz.tui.dialogs.base import Dialog
 
 
@@ -45,7 +46,7 @@ class Settings(Dialog):
 
     def content(self) -> ComposeResult:
         with Vertical(classes="fields"):
-            for name in LIVE:
+            for name in (*LIVE, *ANEW):
                 setting = SETTINGS[name]
                 with Horizontal():
                     yield Static(f"  {name}", classes="name", id=f"name-{name}", markup=False)
@@ -67,7 +68,7 @@ class Settings(Dialog):
 
     def _value(self, name: str) -> object:
         setting = SETTINGS[name]
-        return self.live.settings.get(setting.key, setting.default)
+        return (self.live.started if setting.anew else self.live.settings).get(setting.key, setting.default)
 
     def follow(self) -> None:
         for field in self.query(Input):
@@ -94,7 +95,11 @@ class Settings(Dialog):
             self._say(name, str(error))
             return
         self._say(name, "")
-        if value != self._value(name):
+        if value == self._value(name):
+            return
+        if SETTINGS[name].anew:
+            self.post_message(LoadAnew({SETTINGS[name].key: value}))
+        else:
             self.send(Configure({SETTINGS[name].key: value}))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -104,7 +109,8 @@ class Settings(Dialog):
         if isinstance(event.widget, Input):
             name = str(event.widget.id)
             self.query_one(f"#name-{name}", Static).update(f"> {name}")
-            self.query_one(".help", Static).update(SETTINGS[name].help)
+            anew = "; changed, the model is loaded anew" if SETTINGS[name].anew else ""
+            self.query_one(".help", Static).update(SETTINGS[name].help + anew)
 
     def on_descendant_blur(self, event: DescendantBlur) -> None:
         if isinstance(event.widget, Input):

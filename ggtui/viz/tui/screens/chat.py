@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -17,7 +17,7 @@ from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Branch, Clear, Command, Configure, Edit, Redo, Regen, Restore, Say, Stop, Undo
 from ggtui.viz.text import printable
-from ggtui.viz.tui.base import Send
+from ggtui.viz.tui.base import LoadAnew, Send
 from ggtui.viz.tui.dialogs.alternatives import Next
 from ggtui.viz.tui.dialogs.sessions import Sessions
 from ggtui.viz.tui.dialogs.settings import Settings
@@ -58,7 +58,7 @@ class ChatScreen(ChatView):
         Binding("alt+right", "branch(1)", "after", show=False, priority=True, tooltip="another answer that was given"),
         Binding("ctrl+y", "copy", "copy", key_display="^Y", priority=True, tooltip="copy the last answer"),
         Binding("ctrl+s", "settings", "settings", key_display="^S", priority=True, tooltip="settings"),
-        Binding("ctrl+o", "sessions", "saved chats", show=False, priority=True, tooltip="load or save a chat"),
+        Binding("ctrl+t", "sessions", "saved chats", show=False, priority=True, tooltip="load or save a chat"),
         Binding("ctrl+l", "clear", "clear", show=False, priority=True, 
                 tooltip="forget everything said so far; ^Z right after brings it back"),
         Binding("ctrl+p", "app.command_palette", "palette", key_display="^P", priority=True),
@@ -158,6 +158,15 @@ class ChatScreen(ChatView):
             self.tell(done)
         else:
             self._ready(something=False)
+
+    def load_anew(self, changes: Mapping[str, object]) -> None:
+        """Have the engine begin anew with these settings changed."""
+        self.tell("")
+        self.post_message(LoadAnew(changes))
+
+    def action_models(self) -> None:
+        """Choose another model."""
+        self.call_later(self.run_action, "app.models")
 
     # ---- keys ----
 

@@ -33,6 +33,8 @@ class Actions(Protocol):
     def action_settings(self) -> None: ...
     def action_sessions(self) -> None: ...
     def action_alternatives(self) -> None: ...
+    def action_models(self) -> None: ...
+    def load_anew(self, changes: Mapping[str, object]) -> None: ...
 
 
 class Typed:
@@ -47,6 +49,7 @@ class Typed:
         self.redo, self.branch = screen.action_redo, screen.action_branch
         self.clear, self.regen, self.edit = screen.action_clear, screen.action_regen, screen.action_edit
         self.settings, self.sessions = screen.action_settings, screen.action_sessions
+        self.load_anew, self.models = screen.load_anew, screen.action_models
 
     @property
     def keys(self) -> Mapping[str, str]:
@@ -57,7 +60,8 @@ class Typed:
         return f"{word}: no such command; {hint} A text that begins with / needs a space before it."
 
     def value(self, key: str) -> object:
-        return self._live.settings.get(key, SETTINGS[key.replace("_", "-")].default)
+        known = {**self._live.settings, **self._live.started}
+        return known.get(key, SETTINGS[key.replace("_", "-")].default)
 
     def configure(self, key: str, value: object, told: str) -> None:
         self._screen.change(Configure({key: value}), told)

@@ -1,0 +1,81 @@
+"""Another model for the chat under way, or the same one loaded otherwise: the engine's process begins anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from ggtui.chat.conversation import Turn, without_tokens
+from ggtui.chat.tree import Tree
+from ggtui.viz.live import Live
+from ggtui.viz.messages import Command, Configure, Event, Failed, Gone, Restore, Turns
+
+
+class Engine(Protocol):
+    """What the app needs of the engine's process."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What it was started with last, by names in Python."""
+
+    def send(self, command: Command) -> None:
+        """Ask for something; never blocks."""
+
+    def receive(self) -> list[Event]:
+        """The events since the last call; never blocks. Ends with Gone when the process is no more."""
+
+    def restart(self, changes: Mapping[str, Any]) -> None:
+        """Begin anew, with these settings changed and no turns."""
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+
+
+class _State(NamedTuple):
+    """What a chat goes on from."""
+
+    started: dict[str, Any]
+    settings: dict[str, object]
+    turns: Tree[Turn]
+
+
+class Switching:
+    """Begins anew with the chat as it is. Where the engine doesn't come up with the changes, or can't take the chat, it
+    goes back to how it was, and says why."""
+
+    def __init__(self, live: Live, engine: Engine) -> None:
+        self._live, self._engine = live, engine
+        self._back: _State | None = None  # from a change of which it is not known yet whether it works
+        self._why = ""  # it went back
+
+    def restart(self, changes: Mapping[str, Any]) -> None:
+        """Begin anew with these settings changed, of those that the engine starts with."""
+        live = self._live
+        now = _State(dict(self._engine.settings), dict(live.settings), live.turns)
+        new = now._replace(started=now.started | dict(changes))
+        if new.started.get("model") != now.started.get("model"):  # whose tokens are others, and the way to ask it too
+            settings = {name: value for name, value in now.settings.items() if name != "mode"}
+            new = new._replace(settings=settings, turns=without_tokens(now.turns))
+        self._back = now if changes and live.state not in ("gone", "loading") else None
+        self._why = ""
+        self._begin(new)
+
+    def _begin(self, state: _State) -> None:
+        self._engine.restart(state.started)
+        self._live.restarting()
+        if state.settings:
+            self._engine.send(Configure(state.settings))
+        self._engine.send(Restore(state.turns))
+
+    def take(self, event: Event) -> None:
+        """Bring the run up to date with an event of the engine."""
+        if self._back is not None and isinstance(event, Gone | Failed):
+            back, self._back, self._why = self._back, None, event.message
+            self._begin(back)
+            return
+        self._live.take(event)
+        if isinstance(event, Turns):  # the answer to Restore
+            self._back = None
+            if self._why:
+                self._live.take(Failed(f"{self._why}; all is as it was before"))
+                self._why = ""
