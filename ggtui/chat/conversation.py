@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from dataclasses import dataclass, field
 from itertools import takewhile
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggtui.chat.modes import MODES
 from ggtui.chat.prompting import Prompting
@@ -30,6 +30,7 @@ class Turn:
 
     reason   why the answer ended: "interrupted" or one of Session.stop_reason's
     ids      the tokens of both; the first n_prompt are the prompt's
+    marks    of each of the prompt's tokens whether the template, or the mode, wrote it
     anew     the prompt's tokens begin with all that was said before, which the template writes otherwise by now
     sampled  the tokens as they came: those of the answer, then those whose text is not part of it, as of a stop text
     """
@@ -42,6 +43,16 @@ class Turn:
     n_prompt: int = 0
     sampled: list[int] = field(default_factory=list)
     anew: bool = False
+    marks: list[bool] = field(default_factory=list)
+
+
+class Written(NamedTuple):
+    """A token of a conversation. `by`: "template" (or the mode's words), "you", "model", or "said" where the template
+    wrote again what both had said."""
+
+    id: int
+    raw: bytes
+    by: str
 
 
 class Chat:
@@ -118,7 +129,8 @@ class Chat:
     def _begin(self, turn: Turn, before: Sequence[Turn]) -> None:
         """Give a turn the tokens of its prompt."""
         read = tokens_of(before)
-        turn.ids, turn.anew = self.prompting.prompt(before, read, turn.prompt, turn.mode, self.settings.system)
+        asked = self.prompting.prompt(before, read, turn.prompt, turn.mode, self.settings.system)
+        turn.ids, turn.marks, turn.anew = asked
         turn.n_prompt = len(turn.ids)
 
     def _answer(self, turn: Turn, token: int | None = None) -> Generator[Step]:
@@ -291,6 +303,7 @@ class Chat:
         kept = turn.sampled[:keep]
         ids = [*turn.ids[: turn.n_prompt], *kept]
         made = Turn(turn.prompt, mode=turn.mode, ids=ids, n_prompt=turn.n_prompt, sampled=kept, anew=turn.anew)
+        made.marks = turn.marks
         made.text = "".join(self.pieces(made))
         return made
 
@@ -323,6 +336,17 @@ class Chat:
         """The n likeliest tokens after the last one that the model read, their text, and their probabilities under it,
         before any filter."""
         return [(id, self.session.tokenizer.decode([id]), p) for id, p in self.session.top(n)]
+
+    def written(self) -> list[Written]:
+        """The tokens of the conversation, as the model reads them."""
+        rows = []
+        turns = self.turns
+        for turn in turns[max((n for n, turn in enumerate(turns) if turn.anew), default=0) :]:
+            for n, id in enumerate(turn.ids):
+                words = "said" if turn.anew else "you"
+                by = "model" if n >= turn.n_prompt else "template" if turn.marks[n] else words
+                rows.append(Written(id, self.session.tokenizer.token_bytes(id), by))
+        return rows
 
 
 def _before(tree: Tree[Turn], n: int) -> list[Turn]:

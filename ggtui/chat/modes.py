@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ggtui.core.vocab.pieces import Piece
+
 
 class Mode(NamedTuple):
     """A row of MODES.
@@ -24,7 +26,15 @@ class Mode(NamedTuple):
     goes_on: bool = False
 
     def text(self, prompt: str, first: bool) -> str:
-        return ("" if first else self.between) + self.before + prompt + self.after
+        return "".join(piece.text for piece in self.pieces(prompt, first))
+
+    def pieces(self, prompt: str, first: bool) -> list[Piece]:
+        """The same, with marks on what is not the person's."""
+        return [
+            Piece(("" if first else self.between) + self.before, True),
+            Piece(prompt, False),
+            Piece(self.after, True),
+        ]
 
 
 MODES: dict[str, Mode] = {

@@ -29,9 +29,11 @@ class Said(Protocol):
 
 
 class Prompt(NamedTuple):
-    """Tokens of a turn before its answer. anew: what was said before is in them, and the turns before are not."""
+    """Tokens of a turn before its answer, and of each whether the template or the mode wrote it. anew: what was said
+    before is in them, and the turns before are not."""
 
     ids: list[int]
+    marks: list[bool]
     anew: bool = False
 
 
@@ -64,18 +66,25 @@ class Prompting:
         """What a turn begins with: after the turns `before`, of which the model has read the tokens `read`. Raises
         TemplateError where the template does not take them."""
         if not self.template or mode != TEMPLATED:
-            text = MODES[mode].text(words, first=not before)
-            return Prompt(self._vocabulary.begin(text) if not before else self._vocabulary.encode(text))
+            pieces = MODES[mode].pieces(words, first=not before)
+            return self._encoded(pieces) if before else self._begun(pieces)
         pieces = self._pieces(self.template, before, words, system)
         said = self._vocabulary.decode(read[1:] if read[:1] == [self._vocabulary.bos] else read)
         text = "".join(piece.text for piece in pieces)
         for beginning in (said, self.template.bos + said):
             if before and text.startswith(beginning):
-                return Prompt(self._vocabulary.encode_pieces(_after(pieces, len(beginning))))
-        ids, bos = self._vocabulary.encode_pieces(pieces), self._vocabulary.bos
-        if bos is not None and self._vocabulary.add_bos and ids[:1] != [bos]:
-            ids.insert(0, bos)
-        return Prompt(ids, anew=bool(before))
+                return self._encoded(_after(pieces, len(beginning)))
+        return self._begun(pieces)._replace(anew=bool(before))
+
+    def _encoded(self, pieces: Sequence[Piece]) -> Prompt:
+        return Prompt(*self._vocabulary.encode_marked(pieces))
+
+    def _begun(self, pieces: Sequence[Piece]) -> Prompt:
+        """With the token ahead that a text begins with, unless it is there; at least one token."""
+        made, bos = self._encoded(pieces), self._vocabulary.bos
+        if bos is not None and self._vocabulary.add_bos and made.ids[:1] != [bos]:
+            return Prompt([bos, *made.ids], [True, *made.marks])
+        return made if made.ids else Prompt(self._vocabulary.begin(""), [True])
 
     @staticmethod
     def _pieces(template: Template, before: Sequence[Said], words: str, system: str) -> list[Piece]:

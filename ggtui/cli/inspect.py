@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from ggtui.cli.flags import FILE, add_model, add_output, add_setting, resolve
 from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
 from ggtui.core.reading import read_file
-from ggtui.viz.text import printable_line, size
+from ggtui.viz.text import bytes_shown, printable_line, size
 
 if TYPE_CHECKING:
     from ggtui.core.files import ModelFile
@@ -188,17 +188,9 @@ def _tokens(file: ModelFile, text: str, pre: str | None, *, as_json: bool) -> in
         return 0
     width = max(len(str(id)) for id in ids)
     for id in ids:
-        print(printable_line(f"{id:{width}}  {_bytes_shown(tokenizer.token_bytes(id))}"))
+        print(printable_line(f"{id:{width}}  {bytes_shown(tokenizer.token_bytes(id))}"))
     print(f"{len(ids)} of {tokenizer.n_vocab:,} tokens, {len(text.encode()) / len(ids):.1f} bytes each")
     return 0
-
-
-def _bytes_shown(raw: bytes) -> str:
-    """In quotes; where they are no text, a part of a character, as bytes."""
-    try:
-        return repr(raw.decode())
-    except UnicodeDecodeError:
-        return repr(raw)
 
 
 def _token_test(file: ModelFile, path: Path, pre: str | None) -> int:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _TEXT_NS = 45_000_000  # between two batches: 20 Hz, with a little room
 _RECORDS_NS = 250_000_000  # between two with records
 _N_NEXT = 3
+_MOST_READ = 4096  # tokens that are told to have been read
 _POLL = 0.001  # seconds between two tries to stop
 _SHORT = 200  # characters of metadata that are worth a line
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -168,6 +169,9 @@ class Engine:
                 self._outbox.put(m.Configured(chat.values))
             case m.Alternatives(n, keep):
                 self._outbox.put(self._likeliest(number, n, keep))
+            case m.Tokens():
+                rows = chat.written()
+                self._outbox.put(m.AsRead(tuple(rows[-_MOST_READ:]), max(len(rows) - _MOST_READ, 0)))
             case m.Profile(on):
                 self.session.recording = on
             case m.MeasureLimits():

@@ -15,6 +15,7 @@ from ggtui.core.engine.steps import Step
 from ggtui.core.runtime.record import GraphInfo, Limits, MemoryUse, RunInfo, TokenRecord, Trace
 from ggtui.viz.messages import (
     Alternative,
+    AsRead,
     Batch,
     Began,
     Configured,
@@ -84,6 +85,7 @@ class Live:
         self.next: tuple[Alternative, ...] = ()
         self.ahead = False
         self.likeliest: Likeliest | None = None
+        self.as_read: AsRead | None = None
         self.settings: dict[str, object] = {}
         self.started: dict[str, object] = {}
         self.graphs: tuple[GraphInfo, ...] = ()
@@ -199,6 +201,8 @@ class Live:
                 self.likeliest = event
             case Configured():
                 self.settings = dict(event.values)
+            case AsRead():
+                self.as_read = event
             case Measured():
                 self.limits = event.limits
             case Failed():

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ggtui.chat.conversation import Turn
+from ggtui.chat.conversation import Turn, Written
 from ggtui.chat.tree import Tree
 from ggtui.core.engine.steps import Step
 from ggtui.core.runtime.busy import Busy
@@ -96,6 +96,11 @@ class Alternatives:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """Those of the conversation as the model reads them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """Record node times, or not."""
 
@@ -125,6 +130,7 @@ Command = (
     | Restore
     | Configure
     | Alternatives
+    | Tokens
     | Profile
     | MeasureLimits
     | Quit
@@ -262,6 +268,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class AsRead:
+    """What Tokens asked for: the newest, and how many there are before them."""
+
+    tokens: tuple[Written, ...]
+    n_before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """The process ended without being asked to; made by the side that noticed. `loading`: before it was ready, and
     then `exit_code` is what a program that needs it ends with. `unknown`: no model has the name it was given."""
@@ -272,4 +286,4 @@ class Gone:
     unknown: bool = False
 
 
-Event = Loaded | Began | Batch | Ended | Turns | Likeliest | Configured | Measured | Failed | Gone
+Event = Loaded | Began | Batch | Ended | Turns | Likeliest | Configured | Measured | AsRead | Failed | Gone

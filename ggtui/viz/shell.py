@@ -251,13 +251,16 @@ class Shell:
         return show.info(self.chat)
 
     def params(self) -> list[str]:
-        return show.params(self.chat)
+        return show.params(self.value)
 
     def graph(self) -> list[str]:
         return show.graph(self.chat)
 
     def mem(self) -> list[str]:
         return show.mem(self.chat)
+
+    def prompt(self) -> list[str]:
+        return show.prompt(self.chat)
 
     def node_times(self, top: int) -> Iterator[str]:
         return self.profile.tables(top)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 from ggtui.chat.conversation import Chat
-from ggtui.chat.settings import LIVE, SETTINGS
-from ggtui.viz.text import size
+from ggtui.chat.settings import ANEW, LIVE, SETTINGS
+from ggtui.viz.text import bytes_shown, size
 
 
 def aligned(rows: list[tuple[str, object]]) -> list[str]:
@@ -67,10 +68,17 @@ def _types(chat: Chat) -> str:
     return ", ".join(f"{n} {name}" for name, n in counts.items())
 
 
-def params(chat: Chat) -> list[str]:
-    """The settings that /set can change."""
-    values = chat.values
-    return aligned([(name, SETTINGS[name].text(values[SETTINGS[name].key])) for name in LIVE])
+def params(value: Callable[[str], object]) -> list[str]:
+    """The settings that /set can change, by what `value` says of their names in Python."""
+    return aligned([(name, SETTINGS[name].text(value(SETTINGS[name].key))) for name in (*LIVE, *ANEW)])
+
+
+def prompt(chat: Chat) -> list[str]:
+    """The tokens of the conversation as the model reads them, and who wrote them."""
+    rows = chat.written()
+    if not rows:
+        return ["nothing was said yet"]
+    return aligned([(f"{row.id:7}  {row.by:8}", bytes_shown(row.raw)) for row in rows])
 
 
 def graph(chat: Chat) -> list[str]:

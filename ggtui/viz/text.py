@@ -49,3 +49,11 @@ def size(n_bytes: int) -> str:
         if n_bytes >= 1 << shift:
             return f"{exact} ({n_bytes / (1 << shift):.1f} {unit})"
     return exact
+
+
+def bytes_shown(raw: bytes) -> str:
+    """In quotes; where they are no text, a part of a character, as bytes."""
+    try:
+        return repr(raw.decode())
+    except UnicodeDecodeError:
+        return repr(raw)

@@ -147,7 +147,7 @@ def test_what_a_front_end_with_screens_does_itself() -> None:
         ("/set temp -1", "/set temp -1: must be 0 or more"),
         ("/speed fast", "^/speed fast: must be a number, 0 or more"),
         ("/speed -1", "^/speed -1: must be 0 or more"),
-        ("/show", "/show : must be info or params or graph or mem"),
+        ("/show", "/show : must be info or params or graph or mem or prompt"),
         ("/perf sideways", "/perf sideways: must be on, off, top or save"),
         ("/perf top 0", "/perf top 0: must be a whole number, 1 or more"),
         ("/perf top many", "/perf top many: must be a whole number, 1 or more"),

@@ -50,6 +50,11 @@ class Letters:
                 text = text[len(name) or 1 :]
         return ids
 
+    def encode_marked(self, pieces: Iterable[Piece]) -> tuple[list[int], list[bool]]:
+        given = list(pieces)
+        marks = [piece.marks for piece in given for _ in self.encode_pieces([piece])]
+        return self.encode_pieces(given), marks
+
     def decode(self, ids: Sequence[int]) -> str:
         return "".join({1: "<b>", 2: "<e>"}.get(id, chr(id)) for id in ids)
 
@@ -151,7 +156,9 @@ def test_a_prompt_goes_on_behind_the_token_that_begins_the_text(tmp_path: Path) 
     read = [1, *map(ord, "[a]b")]
     assert how.prompt([Turn("a", "b")], read, "c", "chat", "").anew  # the template puts brackets around the answer
     read = [1, *map(ord, "[a][b")]
-    assert how.prompt([Turn("a", "b")], read, "c", "chat", "") == (list(map(ord, "][c]")), False)
+    assert how.prompt([Turn("a", "b")], read, "c", "chat", "") == (
+        list(map(ord, "][c]")), [True, True, False, True], False
+    )  # fmt: skip
 
 
 def test_what_no_template_takes_leaves_the_chat_as_it_was(new_chat: Any, tmp_path: Path) -> None:

@@ -254,15 +254,16 @@ def test_show(typed: Typed, subject: str) -> None:
     text = typed(f"/show {subject}")
     expected = {
         "info": ("tales.gguf", "n_vocab ", "parameters ", "of 512 tokens"),
-        "params": ("temp ", "0.9", "seed "),
+        "params": ("temp ", "0.9", "seed ", "threads "),
         "graph": ("blk.0.attn", "mul_mat", "output"),
         "mem": ("weights ", "keys and values ", "MiB", "for one token"),
+        "prompt": ("you       'Once'", "you       ' time'", "model     ' "),
     }[subject]
     assert all(word in text for word in expected)
 
 
 def test_show_what(typed: Typed) -> None:
-    assert typed("/show") == "ggtui: /show : must be info or params or graph or mem\n"
+    assert typed("/show") == "ggtui: /show : must be info or params or graph or mem or prompt\n"
 
 
 def test_stats(typed: Typed) -> None:

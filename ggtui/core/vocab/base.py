@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 from ggtui.core.errors import UsageError
 from ggtui.core.vocab.names import Names
@@ -64,26 +66,45 @@ class Vocabulary(ABC):
     def encode_pieces(self, pieces: Iterable[Piece]) -> list[int]:
         """The tokens of pieces one after the other. Text is split as if it were one: that a piece ends is seen only by
         names, which lie within pieces of one kind that are neighbours."""
-        parts: list[str | int] = []
+        return [id for ids, _, _ in self._encoded(pieces) for id in ids]
+
+    def encode_marked(self, pieces: Iterable[Piece]) -> tuple[list[int], list[bool]]:
+        """The same, and of each token whether the piece that it begins in has marks."""
+        all_ids: list[int] = []
+        found: list[bool] = []
+        for ids, parts, n_stripped in self._encoded(pieces):
+            all_ids += ids
+            lengths = [len(self.token_bytes(id)) for id in ids]
+            n_bytes = [len(text.encode()) for text, _ in parts]
+            ends = [*accumulate(n_bytes)]
+            # A vocabulary may put a space ahead of a text that has none.
+            at = n_stripped - max(sum(lengths) - (ends[-1] - n_stripped), 0)
+            for start in accumulate(lengths[:-1], initial=at):
+                found.append(parts[min(bisect_right(ends, max(start, n_stripped)), len(parts) - 1)].marks)
+        return all_ids, found
+
+    def _encoded(self, pieces: Iterable[Piece]) -> Iterator[tuple[list[int], list[Piece], int]]:
+        """Of each run of text without names, and each name: its tokens, the pieces it is of, and how many bytes at its
+        beginning became none."""
+        runs: list[tuple[str | int, list[Piece]]] = []
         for text, marks in _joined(pieces):
             names = self._all_names if marks else self._user_defined
             for part in names.split(_valid(text)):
-                if isinstance(part, str) and parts and isinstance(parts[-1], str):
-                    parts[-1] += part
+                before = runs[-1][0] if runs else None
+                if isinstance(part, str) and isinstance(before, str):
+                    runs[-1] = before + part, [*runs[-1][1], Piece(part, marks)]
                 else:
-                    parts.append(part)
-        ids: list[int] = []
-        for before, part, after in zip([None, *parts], parts, [*parts[1:], None], strict=False):
-            if isinstance(part, int):
-                ids.append(part)
+                    runs.append((part, [Piece(part if isinstance(part, str) else "", marks)]))
+        for n, (run, parts) in enumerate(runs):
+            if isinstance(run, int):
+                yield [run], parts, 0
                 continue
-            if before in self._rstrip:
-                part = part.lstrip(WHITE_SPACE)
-            if after in self._lstrip:
-                part = part.rstrip(WHITE_SPACE)
-            if part:
-                ids += self._encode_plain(part, before is None, isinstance(before, int))
-        return ids
+            before, after = (runs[i][0] if 0 <= i < len(runs) else None for i in (n - 1, n + 1))
+            left = run.lstrip(WHITE_SPACE) if before in self._rstrip else run
+            n_stripped = len(run.encode()) - len(left.encode())
+            left = left.rstrip(WHITE_SPACE) if after in self._lstrip else left
+            if left:
+                yield self._encode_plain(left, before is None, isinstance(before, int)), parts, n_stripped
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of tokens, U+FFFD for what is no UTF-8. Raises UsageError if there is no such token."""

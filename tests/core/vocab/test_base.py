@@ -4,6 +4,8 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ggtui.core import vocab
 from ggtui.core.errors import ModelFileError
@@ -54,6 +56,33 @@ def test_only_marks_name_control_tokens() -> None:
 def test_text_is_split_across_pieces() -> None:
     t = made({"ĊĊ": NORMAL}, **{"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.merges": ["Ċ Ċ"]})
     assert t.encode_pieces([Piece("\n", True), Piece("\n", False)]) == [256]
+
+
+def test_who_wrote_each_token() -> None:
+    t = made()
+    pieces = [Piece("<b>\n", True), Piece("\né<user>", False), Piece("x", True), Piece("<b>", False)]
+    ids, marks = t.encode_marked(pieces)
+    assert ids == t.encode_pieces(pieces)
+    assert spelled(t, ids) == [B, "\n\né", USER, "x<b>"]
+    assert marks == [True, True, False, False, False, False, True, False, False, False]
+    assert t.encode_marked([]) == ([], [])
+    t = made({"ĊĊ": NORMAL}, **{"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.merges": ["Ċ Ċ"]})
+    assert t.encode_marked([Piece("\n", True), Piece("\n", False)]) == ([256], [True])
+
+
+def test_whose_a_token_is_where_white_space_was_taken() -> None:
+    t = made(**{"ggtui.tokenizer.lstrip": [B], "ggtui.tokenizer.rstrip": [B]})
+    pieces = [Piece("<b> ", True), Piece("  a", False), Piece("b ", True), Piece("<b>", True)]
+    ids, marks = t.encode_marked(pieces)
+    assert spelled(t, ids) == [B, "ab", B] and marks == [True, False, True, True]
+
+
+@given(st.lists(st.tuples(st.text("ab é<>", max_size=4), st.booleans()), max_size=5))
+def test_every_byte_is_the_one_s_who_wrote_it(written: list[tuple[str, bool]]) -> None:
+    t = made()
+    ids, marks = t.encode_marked([Piece(text, by) for text, by in written])
+    assert ids == t.encode_pieces([Piece(text, by) for text, by in written])
+    assert marks == [by for text, by in written for _ in text.encode()]
 
 
 def test_tokens_that_take_white_space() -> None:

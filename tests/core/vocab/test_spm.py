@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ggtui.core import vocab
 from ggtui.core.errors import ModelFileError, UsageError
 from ggtui.core.vocab.kinds import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
+from ggtui.core.vocab.pieces import Piece
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 SPECIAL = {"<unk>": UNKNOWN, "<s>": CONTROL, "</s>": CONTROL}
@@ -169,3 +170,14 @@ def test_decode_undoes_encode(llama: vocab.Vocabulary, text: str) -> None:
 @pytest.mark.parametrize("text", ["a", " ", "\n", "é", "中", "🦙", "a "])
 def test_long_runs_are_no_trouble(llama: vocab.Vocabulary, text: str) -> None:
     assert llama.decode(llama.encode(text * 100_000)) == " " + text * 100_000
+
+
+def test_the_space_ahead_of_a_text_is_whose_the_text_is() -> None:
+    words = {"▁a": -1.0, "a": -2.0, "▁": -3.0, "b": -4.0, "▁b": -5.0}
+    t = made(words)
+    ids, marks = t.encode_marked([Piece("a", False), Piece(" b", True), Piece("a", False)])
+    assert t.decode(ids) == " a ba" and len(ids) == len(marks)
+    found = ""
+    for id, by in zip(ids, marks, strict=True):
+        found += ("T" if by else "y") * len(t.token_bytes(id))
+    assert found == "yyTTy"

@@ -30,6 +30,7 @@ from ggtui.viz.messages import (
 from ggtui.viz.text import printable
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.dialogs.alternatives import Next
+from ggtui.viz.tui.dialogs.models import Models
 from ggtui.viz.tui.dialogs.sessions import Sessions
 from ggtui.viz.tui.dialogs.settings import Settings
 from ggtui.viz.tui.dialogs.sure import Sure
@@ -108,7 +109,8 @@ def test_commands_that_ask_nothing_of_the_engine() -> None:
             ("/set temp", "temp = 0.9"),
             ("/set temp hot", "/set temp hot: must be a number"),
             ("/set tepm 1", "did you mean temp?"),
-            ("/set ctx 5", "only at the start"),
+            ("/set batch 5", "only at the start"),
+            ("/set ctx", "ctx = automatic"),
             ("/set stop 'a", "a quote is missing"),
             ("/show mem", "F6 shows it"),
             ("/show me", "must be info or params"),
@@ -128,7 +130,7 @@ def test_commands_that_ask_nothing_of_the_engine() -> None:
             await settle(pilot)
             assert told in " ".join(text(pilot).split()), line
             assert prompt.text in ("", printable(line))
-        for line, dialog in (("/set", Settings), ("/sessions", Sessions), ("/topk", Next)):
+        for line, dialog in (("/set", Settings), ("/sessions", Sessions), ("/topk", Next), ("/model", Models)):
             prompt.put(line)
             await pilot.press("enter")
             await settle(pilot)

@@ -98,6 +98,62 @@ def test_a_turn_without_tokens_has_its_text() -> None:
     assert (len(block), shown(block.answer), block.levels(0, 9)) == (2, ["there was"], [])
 
 
+def answered(block: Block) -> list[str]:
+    """The lines below the prompt."""
+    places = [block.place(line) for line in range(block.n_prompt, len(block) - 1)]
+    return [place.text.line(place.number) for place in places if place is not None]
+
+
+def test_what_a_model_thinks_is_a_line_where_it_is_folded() -> None:
+    one = spoken("<think>", "\nwell", " then", "\n</think>", "\n\nYes", ".")
+    block = Block(one, 40)
+    assert answered(block) == ["<think>", "well then", "</think>", "", "Yes."]
+    assert block.answer.text[block.thought.start : block.thought.stop] == "<think>\nwell then\n</think>"
+    block.folded = True
+    assert answered(block) == ["(thought 4 tokens; Esc t shows them)", "", "Yes."] and len(block) == 5
+    first = block.place(1)
+    assert first is not None and (first.part, first.first) == ("fold", True)
+    one.steps.append(Step(9, " It is", -0.1, TokenRecord(9, 1, 1)))
+    one.turn.text += " It is"
+    assert block.bring_up() == 3 and answered(block)[-1] == "Yes. It is"
+
+
+def test_a_thought_that_goes_on_stays_one_line() -> None:
+    one = spoken("<think>", "\nwell")
+    block = Block(one, 40, folded=True)
+    for n, piece in enumerate(("\nthen", "\nthe", "\nn")):
+        one.steps.append(Step(n, piece, -0.1, TokenRecord(n + 2, 1, 1)))
+        one.turn.text += piece
+        assert block.bring_up() == 1
+        assert answered(block) == [f"(thought {n + 3} tokens; Esc t shows them)"]
+
+
+def test_a_template_may_have_begun_the_thought() -> None:
+    block = Block(spoken("well", "\n</think>", "\nYes"), 40, folded=True)
+    assert answered(block) == ["(thought 2 tokens; Esc t shows them)", "Yes"]
+    assert answered(Block(spoken("No thought"), 40, folded=True)) == ["No thought"]
+
+
+def test_thoughts_are_folded_by_a_key_and_drawn_apart() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        transcript = pilot.app.screen.query_one(Transcript)
+
+        def text() -> str:
+            return "\n".join(lines(pilot.app))  # type: ignore[arg-type]
+
+        italic = [s.text for y in range(6) for s in transcript.render_line(y) if s.style and s.style.italic]
+        assert [part.strip() for part in italic if part.strip()] == ["<think>", "well", "</think>"]
+        await pilot.press("escape", "t")
+        await settle(pilot)
+        assert "(thought; Esc t shows it)" in text() and "well" not in text() and "Yes" in text()
+        await pilot.press("t")
+        await settle(pilot)
+        assert "well" in text()
+
+    turn = Turn("Well?", "<think>\nwell\n</think>\nYes")
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns(Tree([turn])))), script)
+
+
 def many(live: Live, first: int, n: int) -> Batch:
     steps = (step(i % 40, i % 40 + 1) for i in range(first, first + n))
     return Batch(tuple(replace(s, record=replace(s.record, n_past=0)) for s in steps))

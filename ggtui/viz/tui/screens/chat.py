@@ -22,6 +22,7 @@ from ggtui.viz.tui.dialogs.alternatives import Next
 from ggtui.viz.tui.dialogs.sessions import Sessions
 from ggtui.viz.tui.dialogs.settings import Settings
 from ggtui.viz.tui.dialogs.sure import Sure
+from ggtui.viz.tui.dialogs.tokens import TokensRead
 from ggtui.viz.tui.saving import Saving
 from ggtui.viz.tui.screens import ScreenRow
 from ggtui.viz.tui.screens.chat_commands import Typed
@@ -45,6 +46,8 @@ class ChatScreen(ChatView):
         Binding("enter", "prompt", "prompt", show=False, tooltip="back to the prompt"),
         Binding("a", "alternatives", "next", tooltip="what could come next; go another way from any token"),
         Binding("p", "probabilities", "odds", tooltip="mark tokens by their probability"),
+        Binding("k", "tokens", "tokens", show=False, tooltip="the tokens that the model reads, and who wrote them"),
+        Binding("t", "thoughts", "thoughts", show=False, tooltip="fold what the model thought into a line, or show it"),
         Binding("m", "mode", "mode", tooltip="mode: go on with your text, or answer it"),
         Binding("r", "restart", "restart", tooltip="start the engine again when it stopped"),
         Binding("ctrl+c", "app.interrupt", "stop", key_display="^C", priority=True,
@@ -250,6 +253,15 @@ class ChatScreen(ChatView):
     def action_probabilities(self) -> None:
         self.transcript.mark(not self.transcript.probabilities)
         self._draw_rule()
+
+    def action_tokens(self) -> None:
+        if self._ready(something=False):
+            self.app.push_screen(TokensRead(self.live, self.send))
+
+    def action_thoughts(self) -> None:
+        folded = not self.transcript.folded
+        some = self.transcript.fold(folded)
+        self.tell("" if some else f"What models think will be {'folded' if folded else 'shown'}; there is none yet.")
 
     def action_mode(self) -> None:
         """The next of the ways in which prompts from now on become text for the model."""

@@ -13,19 +13,25 @@ from ggtui.viz.tui.widgets.wrapping import Lines
 LEVELS = (0.5, 0.1, 0.01, 0.0)  # least probabilities of sure, likely, unlikely and rare tokens
 
 
+THINKS, THOUGHT = "<think>", "</think>"  # what models put around what they think before they answer
+
+
 class Place(NamedTuple):
-    """What stands in a line: line `number` of the `text` of a part, "prompt" or "answer"."""
+    """What stands in a line: line `number` of the `text` of a part: "prompt", "answer", or "fold" in place of what the
+    model thought."""
 
     part: str
     number: int
     text: Lines
+    first: bool  # of its part, which a name stands beside
 
 
 class Block:
-    """A turn laid out in lines of `width` columns, followed by one for `others`."""
+    """A turn laid out in lines of `width` columns, followed by one for `others`. `folded`: what the model thought is
+    one line."""
 
-    def __init__(self, spoken: Spoken, width: int) -> None:
-        self.spoken, self.width = spoken, width
+    def __init__(self, spoken: Spoken, width: int, folded: bool = False) -> None:
+        self.spoken, self.width, self.folded = spoken, width, folded
         self._place = spoken.place
         self._lay_out()
 
@@ -62,13 +68,42 @@ class Block:
         return len(self.prompt.lines) if self.prompt is not None else 0
 
     def __len__(self) -> int:
-        return self.n_prompt + len(self.answer.lines) + 1
+        hidden = self._hidden
+        return self.n_prompt + len(self.answer.lines) + 1 - max(len(hidden) - 1, 0)
+
+    @property
+    def thought(self) -> range:
+        """Where in the answer's text stands what the model thought; it may still do so. A template may have begun it,
+        and then only its end is there."""
+        text = self.answer.text
+        start, end = text.find(THINKS), text.find(THOUGHT)
+        if start < 0:
+            return range(0, end + len(THOUGHT)) if end >= 0 else range(0)
+        return range(start, end + len(THOUGHT) if end >= 0 else len(text))
+
+    @property
+    def _hidden(self) -> range:
+        """The lines of the answer that the fold stands for."""
+        thought = self.thought if self.folded else range(0)
+        if not thought:
+            return range(0)
+        begins = [start for start, _ in self.answer.lines]
+        return range(bisect_right(begins, thought.start) - 1, bisect_right(begins, thought.stop - 1))
+
+    def _fold(self) -> Lines:
+        """What stands in their place."""
+        n = bisect_right(self.ends, self.thought.stop) - bisect_right(self.ends, self.thought.start)
+        many = f" {n} tokens" if n > 1 else ""
+        return Lines(self.width, f"(thought{many}; Esc t shows them)" if many else "(thought; Esc t shows it)")
 
     def bring_up(self) -> int | None:
         """Take in what came since; returns the first line that changed, None if none did."""
         spoken, first = self.spoken, None
         if len(spoken.steps) > self._seen:
-            first = self.n_prompt + self._take_steps()
+            first = self._take_steps()
+            if (hidden := self._hidden) and first > hidden.start:
+                first = max(first - len(hidden) + 1, hidden.start)
+            first += self.n_prompt
         if spoken.turn is not self._turn:
             if (spoken.turn.prompt, spoken.turn.text) != (self._turn.prompt, self._turn.text):
                 self._lay_out()
@@ -88,9 +123,13 @@ class Block:
         """What stands in a line; None in the last one."""
         if line < self.n_prompt:
             assert self.prompt is not None
-            return Place("prompt", line, self.prompt)
+            return Place("prompt", line, self.prompt, line == 0)
         line -= self.n_prompt
-        return Place("answer", line, self.answer) if line < len(self.answer.lines) else None
+        if (hidden := self._hidden) and line >= hidden.start:
+            if line == hidden.start:
+                return Place("fold", 0, self._fold(), line == 0)
+            line += len(hidden) - 1
+        return Place("answer", line, self.answer, line == 0) if line < len(self.answer.lines) else None
 
     def levels(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """The tokens between two places of the answer: where they begin and end, and which of LEVELS they reach. Those

@@ -32,11 +32,14 @@ class Transcript(ScrollView):
     class Moved(Message):
         """What is in sight changed."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"transcript--you", "transcript--model", *LEVEL_STYLES}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "transcript--you", "transcript--model", "transcript--thought", *LEVEL_STYLES
+    }  # fmt: skip
     DEFAULT_CSS = """
     Transcript { height: 1fr; scrollbar-size: 0 0; overflow-x: hidden; background: $background; color: $foreground; }
     Transcript .transcript--you { color: $secondary; text-style: bold; }
     Transcript .transcript--model { color: $primary; text-style: bold; }
+    Transcript .transcript--thought { color: $secondary; text-style: italic; }
     Transcript .transcript--sure { color: $success; }
     Transcript .transcript--likely { color: $foreground; }
     Transcript .transcript--unlikely { color: $accent; text-style: underline; }
@@ -49,6 +52,7 @@ class Transcript(ScrollView):
         self.model_name = "model"
         self.hint: tuple[str, ...] = ()  # shown while there is no turn
         self.probabilities = False
+        self.folded = False  # what the model thought is one line
         self._blocks: list[Block] = []
         self._fork: Block | None = None  # the turn at which keys go to other answers
         self._starts: list[int] = []  # the first line of each block
@@ -81,7 +85,7 @@ class Transcript(ScrollView):
                 first = self._starts[n] + changed
         for spoken in chat[same:]:
             first = self.virtual_size.height if first is None else first
-            self._blocks.append(Block(spoken, width))
+            self._blocks.append(Block(spoken, width, self.folded))
         fork = next((block for block in reversed(self._blocks) if block.others), None)
         if fork is not self._fork:
             self._fork, first = fork, 0
@@ -92,6 +96,14 @@ class Transcript(ScrollView):
     def indent(self) -> int:
         """Columns at the left that names take, with the spaces around them."""
         return min(max(len(self.model_name), 3), NAME) + 2
+
+    def fold(self, on: bool) -> bool:
+        """Make what the model thought one line, or show it; False where there is none."""
+        self.folded = on
+        for block in self._blocks:
+            block.folded = on
+        self._changed(0)
+        return any(block.thought for block in self._blocks)
 
     def mark(self, on: bool) -> None:
         """Show the probability of tokens, or not."""
@@ -181,10 +193,16 @@ class Transcript(ScrollView):
                 text.append(f"{' ' * self.indent}{block.others}{keys}", quiet)
             return text
         name, style = ("you", "transcript--you") if place.part == "prompt" else (self.model_name, "transcript--model")
-        label = name[:NAME] if place.number == 0 else ""
+        label = name[:NAME] if place.first else ""
         text.append(f" {label:{self.indent - 1}}", self.get_component_rich_style(style) if label else Style())
         start, end = place.text.lines[place.number]
         text.append(place.text.line(place.number))
+        thought = self.get_component_rich_style("transcript--thought")
+        if place.part == "fold":
+            text.stylize(thought, self.indent)
+        elif place.part == "answer" and (among := block.thought) and among.start < end and start < among.stop:
+            first, last = max(among.start, start), min(among.stop, end)
+            text.stylize(thought, self.indent + first - start, self.indent + last - start)
         if self.probabilities and place.part == "answer":
             for begin, until, level in block.levels(start, end):
                 begin += place.text.text.startswith(" ", begin)  # no line under the space ahead of a word
