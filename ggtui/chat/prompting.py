@@ -10,6 +10,7 @@ from ggtui.chat.modes import MODES
 from ggtui.core.errors import TemplateError, UsageError
 from ggtui.core.files.places import template_of
 from ggtui.core.reading import read_file
+from ggtui.core.vocab import TEMPLATE
 from ggtui.core.vocab.pieces import Piece
 from ggtui.core.vocab.template import MOST, Template
 from ggtui.core.vocab.template_names import NAMED, named
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
 
 TEMPLATED = "chat"  # the mode that a template is for
-_KEY = "tokenizer.chat_template"
 
 
 class Said(Protocol):
@@ -47,7 +47,7 @@ class Prompting:
     def __init__(self, session: Session, asked: str | None = None) -> None:
         self._vocabulary = session.tokenizer
         asked = asked or template_of(session.path)
-        text = _template(asked) if asked else session.metadata.get(_KEY)
+        text = _template(asked) if asked else session.metadata.get(TEMPLATE)
         begin, end = (
             "" if id is None else self._vocabulary.decode([id]) for id in (self._vocabulary.bos, self._vocabulary.eos)
         )

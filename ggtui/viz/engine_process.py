@@ -383,7 +383,7 @@ def main(fd: int) -> None:
             options["threads"] is None
         ):  # the screen needs a core too; where it had none, all threads waited for one another
             options["threads"] = max(1, usable_cores() - 1)
-        chat = Chat(load(settings.model, record=True, **options), settings)
+        chat = Chat(load(settings.model, record=True, talk=settings.mode != "complete", **options), settings)
         loaded = describe(chat, values_of(settings, ANEW))
     except (GgtuiError, OSError) as error:
         code = error.exit_code if isinstance(error, GgtuiError) else 1

@@ -18,7 +18,7 @@ from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cores import usable_cores
 from ggtui.core.runtime.device import device as device_called
 from ggtui.core.runtime.room import free_memory
-from ggtui.core.vocab import vocabulary
+from ggtui.core.vocab import TEMPLATE, vocabulary
 
 BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
 
@@ -40,10 +40,12 @@ class Model:
         device: str = "cpu",
         threads: int | None = None,
         pre: str | None = None,
+        talk: bool = False,
         meanwhile: Callable[[Model], None] | None = None,
     ) -> None:
         """The built-in model without a path; an open file stays open. `threads` pack its weights, and `meanwhile` is
-        called before they are done. `pre`: see `vocabulary`. Raises ModelFileError for what is no such file."""
+        called before they are done. `pre`: see `vocabulary`. `talk`: its chat template will be rendered soon, so the
+        process for that starts now. Raises ModelFileError for what is no such file."""
         self.device = device_called(device)
         file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
         arch = architecture(file)
@@ -51,6 +53,10 @@ class Model:
         self.path, self.hparams = file.path, h
         specs = arch.specs(h, file)
         _check_room(file)
+        if talk and TEMPLATE in file.metadata:
+            from ggtui.core.vocab.template_helper import HELPER
+
+            HELPER.prepare()
         self.layers: tuple[KeysValues, ...] = tuple(arch.layers(h))
         self.metadata = {key: value for key, value in file.metadata.items() if isinstance(value, str | int | float)}
         self.weights: dict[str, Tensor] = place_weights(file, specs, Context(huge_pages=True), self.device.layout)

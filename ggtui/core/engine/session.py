@@ -44,6 +44,7 @@ class Session:
         device: str = "cpu",
         threads: int | None = None,
         pre: str | None = None,
+        talk: bool = False,
         **options: Any,
     ) -> None:
         started = time.perf_counter_ns()
@@ -54,7 +55,7 @@ class Session:
             self.engine = Engine(model, threads=threads, **options)
             self.engine.began_ns = started
 
-        self.model = Model(path, device=device, threads=threads, pre=pre, meanwhile=ready)
+        self.model = Model(path, device=device, threads=threads, pre=pre, talk=talk, meanwhile=ready)
         self.sequence = self.engine.open()
         self._generation: Generation | None = None
         self.stats, self.watch = Stats(), Watch()
@@ -243,7 +244,7 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
     which is the default), kv_type ("f16", "f32" or "q8_0"), batch (tokens read at once), isa, device, fused, record
     ("full" or True: node records in each Step; "light": only their sums, in `trace()`), rest (True: threads may, where
-    fewer are faster beside other programs), pre (how the vocabulary splits text, whatever the file says). Prints
-    nothing. Raises UsageError, ModelFileError, MissingPartError.
+    fewer are faster beside other programs), pre (how the vocabulary splits text, whatever the file says), talk (get
+    ready to render its chat template). Prints nothing. Raises UsageError, ModelFileError, MissingPartError.
     """
     return Session(path, **options)

@@ -13,7 +13,9 @@ from ggtui.core.vocab.bpe import Tokenizer
 from ggtui.core.vocab.pieces import Piece
 from ggtui.core.vocab.spm import by_merges, by_scores
 
-__all__ = ["VOCABULARIES", "Piece", "TokenStream", "Vocabulary", "vocabulary"]
+__all__ = ["TEMPLATE", "VOCABULARIES", "Piece", "TokenStream", "Vocabulary", "vocabulary"]
+
+TEMPLATE = "tokenizer.chat_template"  # where metadata has it
 
 # tokenizer.ggml.model of the file -> how to make it from the file's metadata, and the rule of splitting forced by --pre
 VOCABULARIES: dict[str, Callable[[Mapping[str, Any], str | Path, str | None], Vocabulary]] = {

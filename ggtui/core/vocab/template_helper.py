@@ -25,6 +25,7 @@ from ggtui.core.errors import MissingPartError, TemplateError
 LIMIT_S = 1.8  # so that with a start of the process it is within 2 s
 START_S = 30.0  # on a machine that has more to do
 MOST_ANSWER = 64 << 20  # bytes
+_NO_START = "the process for chat templates does not start"
 _LIBRARIES = ("jinja2", "markupsafe")
 # All that it gets of the environment: what Python itself may need, and the time zone.
 _ENVIRONMENT = ("DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TZ")
@@ -37,6 +38,13 @@ class Helper:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._ready = False  # it said so
+
+    def prepare(self) -> None:
+        """Start it, for who will soon ask, and don't wait until it is ready. Where it can't be, who asks is told."""
+        with self._lock, suppress(MissingPartError, OSError):
+            if self._process is None:
+                self._start()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """What rendering.process.answer says to it. Raises TemplateError when it does not within LIMIT_S, or ends;
@@ -45,10 +53,18 @@ class Helper:
         with self._lock:
             end = None
             while True:
-                is_new = self._process is None or self._process.poll() is not None
-                if is_new:
+                prepared = self._process is not None and self._process.poll() is None
+                if not prepared:
                     self.stop()
                     self._start()
+                is_new = not self._ready
+                try:
+                    if is_new:
+                        self._await()
+                except MissingPartError:
+                    if not prepared:
+                        raise
+                    continue  # it ended since it was prepared
                 end = end or time.monotonic() + LIMIT_S
                 try:
                     answer = self._exchange(data, end)
@@ -85,12 +101,24 @@ class Helper:
                     env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                     start_new_session=True,  # so that the terminal's Ctrl+C does not reach it
                 )
-            ours.settimeout(START_S)
-            if not ours.recv(1):
+        except OSError:
+            self.stop()
+            raise MissingPartError(_NO_START) from None
+        except BaseException:
+            self.stop()
+            raise
+
+    def _await(self) -> None:
+        """Until it is ready."""
+        assert self._socket is not None
+        try:
+            self._socket.settimeout(START_S)
+            if not self._socket.recv(1):
                 raise EOFError
+            self._ready = True
         except (EOFError, OSError):
             self.stop()
-            raise MissingPartError("the process for chat templates does not start") from None
+            raise MissingPartError(_NO_START) from None
         except BaseException:
             self.stop()
             raise
@@ -134,6 +162,7 @@ class Helper:
                 self._process.kill()
             self._process.wait()
         self._process = self._socket = None
+        self._ready = False
 
     def forget(self) -> None:
         """In a child after a fork: the process is the parent's, and the lock may be held by a thread that is not
@@ -144,6 +173,7 @@ class Helper:
             self._process.returncode = 0  # so that nobody waits for it
         self._lock = threading.Lock()
         self._process = self._socket = None
+        self._ready = False
 
 
 HELPER = Helper()

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from ggtui.core.engine.model import BUILT_IN, Model
 from ggtui.core.errors import MissingPartError, TemplateError
-from ggtui.core.vocab import template_helper
+from ggtui.core.files import open_model
+from ggtui.core.vocab import TEMPLATE, template_helper
 from ggtui.core.vocab.template import Template
 from ggtui.core.vocab.template_helper import HELPER, Helper
 
@@ -45,6 +47,36 @@ def test_time_is_bounded(text: str, helper: Helper, monkeypatch: pytest.MonkeyPa
         Template(text).render([])
     monkeypatch.undo()
     assert Template("ok").render([]) == "ok"
+
+
+def test_it_is_started_ahead_of_the_first_question(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper.prepare()
+    first = helper._process
+    assert first is not None and not helper._ready
+    helper.prepare()
+    assert helper._process is first and Template("ok").render([]) == "ok" and helper._process is first
+    helper.stop()
+    helper.prepare()
+    assert helper._process is not None
+    helper._process.kill()  # before anybody asked
+    assert Template("ok").render([]) == "ok"
+    helper.stop()
+    monkeypatch.setattr(template_helper, "_LIBRARIES", ("no_such_library",))
+    helper.prepare()
+    with pytest.raises(MissingPartError, match="need jinja2"):
+        Template("ok").render([])
+
+
+def test_a_model_that_talks_gets_it_ready(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template_helper, "HELPER", helper)
+    with open_model(BUILT_IN) as file:
+        Model(file, threads=1, talk=True)  # it has no template
+        assert helper._process is None
+        file.metadata = {**file.metadata, TEMPLATE: "{{ messages }}"}
+        Model(file, threads=1)
+        assert helper._process is None
+        Model(file, threads=1, talk=True)
+        assert helper._process is not None
 
 
 def test_it_is_kept_and_started_anew(helper: Helper) -> None:
