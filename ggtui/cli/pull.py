@@ -73,7 +73,7 @@ def _pull_from_hub(args: argparse.Namespace) -> int:
     from ggtui.core.files.hub import choose, fetch, is_here
 
     choice = choose(args.name)
-    what = f"{len(choice.files)} files" if choice.is_folder else choice.files[0].name
+    what = f"{len(choice.files)} files" if len(choice.files) > 1 else choice.files[0].name
     note(args, f"{choice.name}: {what}; {size(choice.size)}")
     note(args, f"licence, as the hub has it: {choice.licence}")
     here = not args.force and is_here(choice)

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
 
 HUB = "hf:"  # what names of its models begin with
 _NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::(.+))?", re.ASCII)
-_SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+_SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf", re.DOTALL)
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 _BESIDE = (  # what ggtui reads of a folder beside the weights
     "config.json", "generation_config.json", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
@@ -38,7 +38,8 @@ class HubFile(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What of a repository is to be fetched: one GGUF, or the files of a folder. `licence` is its short name there."""
+    """What of a repository is to be fetched: one GGUF, its first file first, or the files of a folder. `licence` is its
+    short name there."""
 
     repository: str
     revision: str
@@ -116,17 +117,16 @@ def fetch(choice: Choice, *, again: bool = False, bars: bool = False) -> Path:
 
 
 def wanted_files(repository: str, files: Sequence[HubFile], part: str | None) -> tuple[list[HubFile], bool]:
-    """The one GGUF that is meant, or the files of a folder, and whether it is that."""
-    ggufs = [file for file in files if file.name.lower().endswith(".gguf") and _is_below(file.name)]
-    whole = [file for file in ggufs if not _SHARD.search(file.name)]
-    fitting = _fitting(whole, part)
+    """The one GGUF that is meant, which may be in several files, or the files of a folder, and whether it is that."""
+    ggufs = _ggufs(files)
+    fitting = _fitting(ggufs, part)
     if len(fitting) == 1:
-        return fitting, False
-    if fitting or whole:
-        problem = f"several files fit {part or 'it'}" if fitting else f"it has no file that fits {part}"
-        raise UsageError(f"{HUB}{repository}: {problem}; add one of them: {_listed(fitting or whole)}")
+        return ggufs[fitting[0]], False
     if ggufs:
-        raise UsageError(f"{HUB}{repository}: its model is split into several GGUF files, which ggtui does not fetch")
+        problem = f"several files fit {part or 'it'}" if fitting else f"it has no file that fits {part}"
+        raise UsageError(f"{HUB}{repository}: {problem}; add one of them: {_listed(fitting or list(ggufs))}")
+    if any(_SHARD.fullmatch(file.name) for file in files):
+        raise UsageError(f"{HUB}{repository}: it lacks some of the files that its model is split into; name another")
     weights = [file for file in files if _WEIGHTS.fullmatch(file.name)]
     if part or not weights or not any(file.name == "config.json" for file in files):
         kinds = "no GGUF file" if part else "neither a GGUF file nor config.json and model.safetensors"
@@ -135,21 +135,39 @@ def wanted_files(repository: str, files: Sequence[HubFile], part: str | None) ->
     return [file for file in files if file.name in _BESIDE] + weights + templates, True
 
 
-def _fitting(files: Sequence[HubFile], part: str | None) -> list[HubFile]:
-    """The files that a name, or a type in it, fits: exactly, or else as a word of it, or else as a part."""
+def _ggufs(files: Sequence[HubFile]) -> dict[str, list[HubFile]]:
+    """Each GGUF that is whole, by its name, with the files that it is in."""
+    found: dict[str, list[HubFile]] = {}
+    for file in sorted(files, key=lambda file: file.name):
+        if not file.name.lower().endswith(".gguf") or not _is_below(file.name):
+            continue
+        split = _SHARD.fullmatch(file.name)
+        found.setdefault(split[1] if split else file.name[: -len(".gguf")], []).append(file)
+    return {name: parts for name, parts in found.items() if len(parts) == _parts_of(parts[-1])}
+
+
+def _parts_of(last: HubFile) -> int:
+    """How many files a GGUF is in."""
+    split = _SHARD.fullmatch(last.name)
+    return int(split[2]) if split else 1
+
+
+def _fitting(names: Iterable[str], part: str | None) -> list[str]:
+    """Those that a name, or a type in it, fits: exactly, or else as a word of it, or else as a part."""
     if part is None:  # what turns pictures into tokens lies beside the model that reads them
-        return [file for file in files if not file.name.rpartition("/")[2].startswith("mmproj")]
+        return [name for name in names if not name.rpartition("/")[2].startswith("mmproj")]
     wanted = part.lower().removesuffix(".gguf")
+    if split := _SHARD.fullmatch(f"{wanted}.gguf"):
+        wanted = split[1]
     word = re.compile(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9_])")
-    names = {file: file.name.lower().removesuffix(".gguf") for file in files}
-    exact = [file for file, name in names.items() if name == wanted]
-    words = [file for file, name in names.items() if word.search(name)]
-    return exact or words or [file for file, name in names.items() if wanted in name]
+    lower = {name: name.lower() for name in names}
+    exact = [name for name, low in lower.items() if low == wanted]
+    words = [name for name, low in lower.items() if word.search(low)]
+    return exact or words or [name for name, low in lower.items() if wanted in low]
 
 
-def _listed(files: Sequence[HubFile]) -> str:
-    names = ", ".join(f":{file.name.removesuffix('.gguf')}" for file in files[:_SHOWN])
-    return names + ", ..." * (len(files) > _SHOWN)
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f":{name}" for name in names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)
 
 
 def _is_below(name: str) -> bool:

@@ -39,6 +39,15 @@ def test_the_only_gguf() -> None:
     assert wanted("mmproj-f16.gguf", "it.gguf", part="f16") == (["mmproj-f16.gguf"], False)
 
 
+def test_a_gguf_in_several_files() -> None:
+    shards = [f"sub/it-Q4_K_M-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
+    mixed = ["it-Q8_0.gguf", shards[2], shards[0], shards[1], "it-f16-00001-of-00002.gguf"]
+    for part in ("Q4_K_M", "sub/it-Q4_K_M-00001-of-00003", "sub/it-q4_k_m"):
+        assert wanted(*mixed, part=part) == (shards, False)
+    assert wanted(*mixed, part="Q8_0") == (["it-Q8_0.gguf"], False)
+    assert wanted(*shards) == (shards, False)
+
+
 def test_a_folder() -> None:
     other = ("README.md", "consolidated.safetensors", "pytorch_model.bin", "sub/config.json", "onnx/model.safetensors")
     templates = ("additional_chat_templates/rag.jinja",)
@@ -52,7 +61,7 @@ def test_a_folder() -> None:
         (GGUFS, None, "several files fit it; add one of them: :it-Q4_K, :it-Q4_K_M, :it-q8_0, "),
         (GGUFS, "Q4", "several files fit Q4; add one of them: :it-Q4_K, :it-Q4_K_M"),
         (GGUFS, "Q2_K", "it has no file that fits Q2_K; add one of them: :it-Q4_K, "),
-        (("a-00001-of-00002.gguf", "a-00002-of-00002.gguf"), None, "split into several"),
+        (("a-00001-of-00003.gguf", "a-00003-of-00003.gguf"), None, "lacks some of the files"),
         (("../../a.gguf",), None, "neither a GGUF"),
         (("/a.gguf",), None, "neither a GGUF"),
         (("pytorch_model.bin", "config.json"), None, "neither a GGUF"),
