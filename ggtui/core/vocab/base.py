@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from unicodedata import normalize
 
 from ggtui.core.errors import UsageError
 from ggtui.core.vocab.names import Names
@@ -30,7 +31,7 @@ class Vocabulary(ABC):
     def __init__(self, roles: Roles, notes: Iterable[str] = ()) -> None:
         self.bos, self.eos, self.add_bos, self.ends = roles.bos, roles.eos, roles.add_bos, roles.ends
         self.notes = tuple(notes)
-        self._lstrip, self._rstrip = roles.lstrip, roles.rstrip
+        self._lstrip, self._rstrip, self._nfc = roles.lstrip, roles.rstrip, roles.nfc
         self._user_defined, self._all_names = Names(roles.user_defined), Names(roles.user_defined | roles.control)
 
     @property
@@ -89,7 +90,8 @@ class Vocabulary(ABC):
         runs: list[tuple[str | int, list[Piece]]] = []
         for text, marks in _joined(pieces):
             names = self._all_names if marks else self._user_defined
-            for part in names.split(_valid(text)):
+            text = normalize("NFC", _valid(text)) if self._nfc else _valid(text)
+            for part in names.split(text):
                 before = runs[-1][0] if runs else None
                 if isinstance(part, str) and isinstance(before, str):
                     runs[-1] = before + part, [*runs[-1][1], Piece(part, marks)]

@@ -35,6 +35,9 @@ ENDS = frozenset({
 _LATER_ENDS = ({"<|return|>", "<|call|>"}, {"<|call|>", "<|flush|>"}, {"<|calls|>", "<|flush|>"})
 
 
+NFC = "ggtui.tokenizer.nfc"  # in metadata: whether texts are brought to Unicode's form NFC first
+
+
 def truth(metadata: Mapping[str, Any], path: str | Path, key: str, default: bool | None) -> bool | None:
     """What is true or false. Raises ModelFileError, in the name of `path`, for what is neither."""
     value = metadata.get(key)
@@ -55,10 +58,11 @@ class Said:
     lstrip: frozenset[int] = frozenset()
     rstrip: frozenset[int] = frozenset()
     add_bos: bool | None = None
+    nfc: bool = False
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any], path: str | Path) -> Said:
-        """By GGUF's keys, and three of ggtui's own for what Hugging Face's folders say beyond these. Raises
+        """By GGUF's keys, and four of ggtui's own for what Hugging Face's folders say beyond these. Raises
         ModelFileError, in the name of `path`, for values of another kind."""
         fields = Fields.of(metadata, path)
 
@@ -71,13 +75,17 @@ class Said:
 
         add_bos = truth(metadata, path, "tokenizer.ggml.add_bos_token", None)
         ends = {id for id in (one("eot"), one("eom")) if id is not None}
-        return cls(one("bos"), one("eos"), several("end_ids") | ends, several("lstrip"), several("rstrip"), add_bos)
+        nfc = truth(metadata, path, NFC, False) is True
+        return cls(
+            one("bos"), one("eos"), several("end_ids") | ends, several("lstrip"), several("rstrip"), add_bos, nfc
+        )
 
 
 @dataclass(frozen=True)
 class Roles:
     """As in `Vocabulary`. user_defined, control: tokens by their names, those found in any text, and those found only
-    where names of control tokens are asked for. lstrip, rstrip: tokens that take the white space before and after."""
+    where names of control tokens are asked for. lstrip, rstrip: tokens that take the white space before and after. nfc:
+    texts are brought to Unicode's form NFC first."""
 
     bos: int | None
     eos: int | None
@@ -87,6 +95,7 @@ class Roles:
     rstrip: frozenset[int] = frozenset()
     user_defined: dict[str, int] = field(default_factory=dict)
     control: dict[str, int] = field(default_factory=dict)
+    nfc: bool = False
 
 
 class Tokens:
@@ -145,7 +154,7 @@ class Tokens:
         add_bos = bos is not None and (add_bos if said.add_bos is None else said.add_bos)
         return Roles(
             bos, eos, add_bos, frozenset(id for id in ends if id is not None), said.lstrip, said.rstrip,
-            user_defined, control,
+            user_defined, control, said.nfc,
         )  # fmt: skip
 
 

@@ -281,7 +281,7 @@ def test_rules_of_splitting_and_normal_forms(folder: Path, model: Any) -> None:
     write(folder, "tokenizer.json", tokenizer_json(model, pre_tokenizer=digits, normalizer={"type": "NFC"}))
     with open_model(folder) as file:
         assert file.metadata["tokenizer.ggml.pre"] == "smollm"
-        assert file.notes == ("its tokenizer brings texts to Unicode's form NFC first, which is not done",)
+        assert file.metadata["ggtui.tokenizer.nfc"] is True and file.notes == ()
     other = {"type": "Split", "pattern": {"Regex": "x+"}, "behavior": "Isolated", "invert": False}
     steps = {"type": "Sequence", "pretokenizers": [other, byte_level | {"use_regex": False}]}
     write(folder, "tokenizer.json", tokenizer_json(model, pre_tokenizer=steps))

@@ -143,3 +143,15 @@ def test_too_many_names_are_refused() -> None:
 def test_halves_of_surrogate_pairs() -> None:
     t = made()
     assert t.decode(t.encode("a\ud83d<user>\ude00\ud83d\ude00")) == "a\ufffd<user>\ufffd😀"
+
+
+def test_texts_are_brought_to_a_normal_form_where_the_file_says_so() -> None:
+    decomposed = "e\u0301"
+    assert made().decode(made().encode(decomposed)) == decomposed
+    t = made(**{"ggtui.tokenizer.nfc": True})
+    assert t.decode(t.encode(decomposed)) == "\u00e9"
+    ids, marks = t.encode_marked([Piece("<b>" + decomposed, True), Piece("e\u0301<user>", False)])
+    assert t.decode(ids[1:-1]) == "\u00e9\u00e9"
+    assert marks == [True, True, True, False, False, False]
+    with pytest.raises(ModelFileError, match=r"ggtui.tokenizer.nfc: is 1, not true or false"):
+        made(**{"ggtui.tokenizer.nfc": 1})

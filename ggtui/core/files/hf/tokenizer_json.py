@@ -129,11 +129,12 @@ class _TokenizerJson:
         return [Added(a["content"], a.get("id"), *(a.get(flag) is True for flag in flags)) for a in added]
 
     def _bytes(self, ignore_merges: bool) -> dict[str, Any]:
-        """GGUF's keys for byte-level BPE."""
+        """GGUF's keys for byte-level BPE, and one of ggtui's own."""
+        nfc = False
         for normalizer in parts(self.json.get("normalizer"), "normalizers"):
             if not isinstance(normalizer, dict) or normalizer.get("type") != "NFC":
                 self.refuse("normalizer", f"is {shown(normalizer)}; ggtui reads only vocabularies without one")
-            self.notes.append("its tokenizer brings texts to Unicode's form NFC first, which is not done")
+            nfc = True
         steps = list(parts(self.json.get("pre_tokenizer"), "pretokenizers"))
         if not steps:
             self.refuse("pre_tokenizer", "is missing; ggtui reads only 'ByteLevel'")
@@ -146,7 +147,11 @@ class _TokenizerJson:
             self.refuse("model.ignore_merges", f"is True; with {pre_name(steps, False)} ggtui reads only False")
         if name == UNKNOWN:
             self.notes.append(f"how its tokenizer splits text is not known: {shown(self.json['pre_tokenizer'])}")
-        return {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": name}
+        return {
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.pre": name,
+            **({"ggtui.tokenizer.nfc": True} if nfc else {}),
+        }
 
     def _characters(self) -> dict[str, Any]:
         """GGUF's keys for BPE over characters, in which a mark stands for a space."""
