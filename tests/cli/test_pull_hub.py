@@ -29,8 +29,9 @@ Pull = Callable[..., tuple[int, str, str]]
 
 @dataclass
 class Hub:
-    """A hub with the repository who/what."""
+    """A hub with one repository."""
 
+    repository: str = "who/what"
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)  # with range and token
     status: int = 200  # of who asks for the repository
@@ -47,9 +48,9 @@ class Hub:
 
             def do_GET(self) -> None:
                 hub.asked.append((self.command, self.path, self.headers["Range"], self.headers["Authorization"]))
-                if self.path.startswith("/api/models/who/what"):
+                if self.path.startswith(f"/api/models/{hub.repository}"):
                     return self.answer(json.dumps(hub.about()).encode(), hub.status, {})
-                file = re.fullmatch(f"/who/what/resolve/{SHA}/(.+)", self.path)
+                file = re.fullmatch(f"/{hub.repository}/resolve/{SHA}/(.+)", self.path)
                 if file is None or file[1] not in hub.files:
                     return self.answer(b"", 404, {"X-Error-Code": "RepoNotFound"})
                 data = hub.files[file[1]]
@@ -86,7 +87,7 @@ class Hub:
             return small if name.endswith(".json") else {**small, "lfs": lfs}
 
         siblings = [sibling(name, data) for name, data in self.files.items()]
-        return {"id": "who/what", "sha": SHA, "siblings": siblings, "tags": ["gguf", "license:mit"]}
+        return {"id": self.repository, "sha": SHA, "siblings": siblings, "tags": ["gguf", "license:mit"]}
 
 
 @pytest.fixture
@@ -142,6 +143,18 @@ def test_a_gguf_by_its_type(hub: Hub, pull: Pull, tmp_path: Path, monkeypatch: p
     assert code == 0 and out
     code, out, _ = pull("list")
     assert code == 0 and "hf:who/what:it-Q8_0  gpt2" in out
+
+
+def test_a_model_of_the_catalogue(hub: Hub, pull: Pull, tmp_path: Path) -> None:
+    hub.repository, hub.files = "Qwen/Qwen3-0.6B-GGUF", {"Qwen3-0.6B-Q8_0.gguf": DATA, "Qwen3-0.6B-f16.gguf": b"other"}
+    code, out, err = pull("pull", "qwen3-0.6b")
+    assert code == 0, err
+    assert Path(out.strip()).read_bytes() == DATA and Path(out.strip()).is_relative_to(tmp_path / "hf/hub")
+    assert "licence Apache-2.0: free for any use" in err.splitlines()[0] and downloads(hub) == ["Qwen3-0.6B-Q8_0.gguf"]
+    code, out, _ = pull("chat", "qwen3-0.6b", "-p", "Once", "-n", "3")
+    assert code == 0 and out
+    code, out, _ = pull("list")
+    assert "\nqwen3-0.6b" not in out and "\nqwen2.5-0.5b" in out
 
 
 def test_a_folder(hub: Hub, pull: Pull) -> None:

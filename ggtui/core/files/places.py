@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ggtui.core.errors import GgtuiError, UnknownModelError
-from ggtui.core.files.catalogue import CATALOGUE
+from ggtui.core.files.catalogue import CATALOGUE, Row
 from ggtui.core.reading import read_object
 
 DEEP = 6  # folders below a place's own that are looked into
@@ -68,6 +68,17 @@ def pulled_path(name: str) -> Path:
     return own_folder() / f"{name}.gguf"
 
 
+def path_of(row: Row) -> Path | None:
+    """Where a model of the catalogue lies; None where it is not on this machine. Raises GgtuiError without a home
+    folder."""
+    if row.hub is None:
+        path = pulled_path(row.name)
+        return path if path.exists() else None
+    repository, _, part = row.hub.lower().rpartition(":")
+    names = ((model.name.lower(), model.path) for model in _hub(_hub_folder(os.environ)))
+    return next((path for name, path in names if name.startswith(f"{repository}:") and part in name), None)
+
+
 def template_of(path: Path) -> str | None:
     """The name of the chat template that the catalogue has for this file: one of ggtui's own folder."""
     row = CATALOGUE.get(path.stem)
@@ -86,8 +97,8 @@ def find_model(asked: str) -> Path:
     if no_name or os.path.lexists(asked):
         return Path(asked)  # whoever opens it says what is wrong with it
     if asked in CATALOGUE:
-        path = pulled_path(asked)
-        if not path.exists():
+        path = path_of(CATALOGUE[asked])
+        if path is None:
             raise UnknownModelError(asked, "model", f"is not on this machine yet; fetch it with: ggtui pull {asked}")
         return path
     found = list(models()) if asked else []

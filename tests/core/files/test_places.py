@@ -12,7 +12,8 @@ import pytest
 from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import open_model, places
-from ggtui.core.files.places import find_model, models, own_folder, pulled_path, template_of
+from ggtui.core.files.catalogue import CATALOGUE
+from ggtui.core.files.places import find_model, models, own_folder, path_of, pulled_path, template_of
 
 DIGEST = "0123456789abcdef" * 4
 MINE = ("GGTUI_MODELS", "XDG_DATA_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "LLAMA_CACHE", "OLLAMA_MODELS")
@@ -217,10 +218,19 @@ def test_names_that_fit_several_or_none() -> None:
     assert asked("mine") == "mine: model: may mean mine0, mine1, mine2, mine3, ...; say which"
     assert "did you mean" in asked("mime1") and "mine1" in asked("mime1")
     put(pulled_path("smollm2"))
-    assert asked("smolm2").endswith("; did you mean smollm2?")
+    assert asked("smolm2").endswith("; did you mean smollm2 or smollm2-360m?")
     assert asked("hf:who/what").endswith("fetch it with: ggtui pull hf:who/what")
     assert asked("zzz").endswith("check the spelling, or see: ggtui list")
     assert "does not exist" in asked("")
+
+
+def test_a_model_of_the_catalogue_in_the_hubs_cache(home: Path) -> None:
+    assert asked("qwen3-0.6b").endswith("is not on this machine yet; fetch it with: ggtui pull qwen3-0.6b")
+    folder = home / ".cache/huggingface/hub/models--Qwen--Qwen3-0.6B-GGUF/snapshots/1"
+    put(folder / "Qwen3-0.6B-BF16.gguf")
+    assert path_of(CATALOGUE["qwen3-0.6b"]) is None
+    put(folder / "Qwen3-0.6B-Q8_0.gguf")
+    assert find_model("qwen3-0.6b") == folder / "Qwen3-0.6B-Q8_0.gguf" == path_of(CATALOGUE["qwen3-0.6b"])
 
 
 @pytest.mark.parametrize("path", ["/nowhere/x.gguf", "./x", "../x", "a\0b"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +77,9 @@ def test_what_is_there_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(opened: Opened) -> None:
         text = await opened.text()
         rows = {line.replace(">", " ").split()[0]: line for line in text.splitlines() if "iB" in line}
-        assert {"built-in", "good", "damaged\\x1b", "smollm2", "gemma3-270m"} <= set(rows) and "\x1b" not in text
+        assert {"built-in", "good", "damaged\\x1b", "smollm2", "gemma3-270m", "qwen3-0.6b"} <= set(
+            rows
+        ) and "\x1b" not in text
         assert rows["good"].split()[1:3] == ["q8_0,", "f32"] and rows["damaged\\x1b"].endswith("no")
         speed = int(rows["good"].split()[-1])
         assert 1000 < speed < 100_000  # 6.5 MB a token at tens of GB/s
@@ -122,7 +126,7 @@ def test_a_model_of_the_catalogue_is_fetched_after_a_question(monkeypatch: pytes
     monkeypatch.setattr(fetching, "fetch", fetch)
 
     async def script(opened: Opened) -> None:
-        text = await opened.keys(*"smol", "enter")
+        text = await opened.keys(*"smollm2", "enter")
         assert "Enter again fetches" in text and "Licence Apache-2.0" in text and opened.engine.restarts == 0
         text = await opened.keys("enter")
         assert "Fetching smollm2: 25%" in text
@@ -131,6 +135,33 @@ def test_a_model_of_the_catalogue_is_fetched_after_a_question(monkeypatch: pytes
         await opened.text()
         assert opened.engine.settings["model"] == "smollm2" and opened.engine.restarts == 1
         assert not isinstance(opened.pilot.app.screen, Models)
+
+    with_the_list(script)
+
+
+def test_a_model_of_the_hub_is_fetched_by_a_process_that_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    class Process(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, command: tuple[str, ...], **options: Any) -> None:
+            code = "import sys; sys.exit('ggtui: no connection')" if not started else "import time; time.sleep(60)"
+            started.append(command)
+            super().__init__((sys.executable, "-c", code), **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+
+    async def script(opened: Opened) -> None:
+        text = await opened.keys(*"qwen3", "enter")
+        assert "from the Hugging Face hub" in text
+        await opened.keys("enter")
+        for _ in range(200):
+            if "no connection" in (text := await opened.text()):
+                break
+        assert "no connection" in text and started[0][3:] == ("pull", "qwen3-0.6b", "--quiet")
+        text = await opened.keys("enter", "enter")
+        assert "Fetching qwen3-0.6b. Esc ends that." in text
+        await opened.keys("escape")
+        assert not isinstance(opened.pilot.app.screen, Models) and opened.engine.restarts == 0
 
     with_the_list(script)
 
@@ -152,7 +183,7 @@ def test_fetching_fails_or_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "fetch", fetch)
 
     async def script(opened: Opened) -> None:
-        text = await opened.keys(*"smol", "enter", "enter")
+        text = await opened.keys(*"smollm2", "enter", "enter")
         assert "there is no connection" in text and opened.engine.restarts == 0
         await opened.keys("enter", "enter")
         assert "Fetching smollm2: 0%" in await opened.text() and not ended.is_set()

