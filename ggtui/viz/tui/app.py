@@ -118,8 +118,8 @@ class GgtuiApp(App[int]):
 
     def ask(self, command: Command) -> None:
         """Ask something of the engine."""
-        if self.engine is not None:
-            self.engine.send(command)
+        if self._switching is not None:
+            self._switching.send(command)
 
     def _pump(self) -> None:
         """Take in what the engine said."""

@@ -45,27 +45,39 @@ class Switching:
 
     def __init__(self, live: Live, engine: Engine) -> None:
         self._live, self._engine = live, engine
-        self._back: _State | None = None  # from a change of which it is not known yet whether it works
+        self._begun: _State | None = None  # what an engine that still loads is to go on from
+        self._asked: list[Command] = []  # what it was asked since
+        self._back: _State | None = None  # what to go back to where that fails
         self._why = ""  # it went back
+
+    def send(self, command: Command) -> None:
+        """Ask for something. What is asked while a model loads is asked again of the one that is gone back to."""
+        if self._begun is not None:
+            self._asked.append(command)
+        self._engine.send(command)
 
     def restart(self, changes: Mapping[str, Any]) -> None:
         """Begin anew with these settings changed, of those that the engine starts with."""
         live = self._live
-        now = _State(dict(self._engine.settings), dict(live.settings), live.turns)
+        now = self._begun or _State(dict(self._engine.settings), dict(live.settings), live.turns)
         new = now._replace(started=now.started | dict(changes))
         if new.started.get("model") != now.started.get("model"):  # whose tokens are others, and the way to ask it too
             settings = {name: value for name, value in now.settings.items() if name != "mode"}
             new = new._replace(settings=settings, turns=without_tokens(now.turns))
-        self._back = now if changes and live.state not in ("gone", "loading") else None
+        if changes and live.state in ("idle", "busy"):
+            self._back = now
         self._why = ""
         self._begin(new)
 
     def _begin(self, state: _State) -> None:
+        self._begun = state
         self._engine.restart(state.started)
         self._live.restarting()
         if state.settings:
             self._engine.send(Configure(state.settings))
         self._engine.send(Restore(state.turns))
+        for command in self._asked:
+            self._engine.send(command)
 
     def take(self, event: Event) -> None:
         """Bring the run up to date with an event of the engine."""
@@ -74,8 +86,9 @@ class Switching:
             self._begin(back)
             return
         self._live.take(event)
-        if isinstance(event, Turns):  # the answer to Restore
-            self._back = None
-            if self._why:
-                self._live.take(Failed(f"{self._why}; all is as it was before"))
-                self._why = ""
+        if isinstance(event, Turns | Gone):  # the answer to Restore, or none
+            self._begun = self._back = None
+            self._asked.clear()
+        if isinstance(event, Turns) and self._why:
+            self._live.take(Failed(f"{self._why}; all is as it was before"))
+            self._why = ""

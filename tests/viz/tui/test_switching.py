@@ -14,7 +14,7 @@ from ggtui.chat.conversation import Turn
 from ggtui.chat.tree import Tree
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Configure, Event, Failed, Gone, Restore, Turns
+from ggtui.viz.messages import Configure, Event, Failed, Gone, Restore, Say, Turns
 from ggtui.viz.tui import app as the_app
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.dialogs.models import Models
@@ -102,6 +102,31 @@ def test_where_it_fails_all_is_as_it_was(bad: Event) -> None:
         engine.say(Gone("the engine was killed"))  # later, and for another reason
         await settle(pilot)
         assert engine.restarts == 2 and app.live.state == "gone"
+
+    drive(app, script)
+
+
+def test_changes_while_a_model_loads_add_up() -> None:
+    app, engine = app_with_a_chat()
+
+    async def script(pilot: Pilot[int]) -> None:
+        before: dict[str, Any] = dict(engine.settings)
+        app.load_anew({"model": "other"})
+        app.ask(Say("And then?"))
+        app.load_anew({"threads": 2})
+        *_, configured, restored_, said = engine.asked
+        assert engine.settings == before | {"model": "other", "threads": 2}
+        assert isinstance(configured, Configure) and "mode" not in configured.values
+        assert isinstance(restored_, Restore) and not restored_.tree.path[0].ids and said == Say("And then?")
+        engine.say(Gone("other.gguf: is cut off", loading=True))
+        await settle(pilot)
+        *_, restored_, said = engine.asked
+        assert engine.settings == before and isinstance(restored_, Restore) and restored_.tree.path[0].ids
+        assert said == Say("And then?")  # nothing that was typed is lost
+        engine.say(loaded(), Turns(restored_.tree.map(lambda turn: turn), 0, False))
+        await settle(pilot)
+        app.load_anew({"threads": 1})
+        assert not isinstance(engine.asked[-1], Say)
 
     drive(app, script)
 
