@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     model = random_model(args.shape, args.type)
-    print(f"GPT-2 {args.shape} {args.type}, {ggtui.load(threads=1).isa}, {args.rounds} rounds: {MEANING}\n")
+    print(f"{args.shape} {args.type}, {ggtui.load(threads=1).isa}, {args.rounds} rounds: {MEANING}\n")
     for threads in (int(n) for n in args.threads.split(",")):
         session = ggtui.load(model, threads=threads, rest=False)
         speeds: dict[Task, list[float]] = {task: [] for task in (*PROMPTS, *GENERATIONS)}

@@ -86,7 +86,7 @@ def main() -> None:
                 prompt_share = prompt / 512 * prompt_flops(session, 512) / peak
                 share = generation * generation_bytes(session, 48) / (limit["read_gb_s"] * 1e9)
                 rows.setdefault((type, n), []).append((prompt, prompt_share, generation, share))
-    print(f"GPT-2 {args.shape}, {ggtui.load().isa if not args.isa else args.isa}, {args.rounds} rounds: {MEANING}\n")
+    print(f"{args.shape}, {ggtui.load().isa if not args.isa else args.isa}, {args.rounds} rounds: {MEANING}\n")
     print("| type | threads | pp512 tok/s | of the peak | tg64 tok/s | of the read bandwidth |")
     print("| --- | --- | --- | --- | --- | --- |")
     for (type, n), values in rows.items():

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     random = parser.add_argument_group("random weights")
     random.add_argument("--type", type=_names, metavar="TYPE,...", help="tensor types or mixes (default q4_0)")
     random.add_argument("--shape", type=_names, metavar="SIZE,...",
-                        help="124M, 355M, 774M, 1558M (default 124M)")  # fmt: skip
+                        help="124M, 355M, 774M, 1558M, 1.1B (default 124M)")  # fmt: skip
     parser.add_argument("-o", "--output", choices=OUTPUTS, default="md", metavar="FORMAT",
                         help="md, csv, json, jsonl or sql (default md)")  # fmt: skip
     add_output(parser)

@@ -1,4 +1,4 @@
-"""GPT-2s of known sizes with random weights, so that speed can be measured with no model at hand."""
+"""GPT-2s and a Llama of known sizes with random weights, so that speed can be measured with no model at hand."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from ggtui.core.models import ARCHITECTURES
 from ggtui.core.models.gpt2 import Hparams
 from ggtui.core.runtime.cpu.codec import encode_rows
 from ggtui.core.vocab.bpe import BYTE_ALPHABET
+from ggtui.perf.random_llama import LlamaSizes, llama_metadata, llama_specs
 
 N_VOCAB, N_CTX = 50257, 1024
-# n_embd, n_head and n_layer of the published GPT-2s, by their parameters
-SHAPES = {
+# n_embd, n_head and n_layer of the published GPT-2s, by their parameters; 1.1B is TinyLlama
+SHAPES: dict[str, Hparams | LlamaSizes] = {
     name: Hparams(N_VOCAB, N_CTX, n_embd, n_head, n_layer, 4 * n_embd, 1e-5)
     for name, n_embd, n_head, n_layer in (
         ("124M", 768, 12, 12), ("355M", 1024, 16, 24), ("774M", 1280, 20, 36), ("1558M", 1600, 25, 48)
     )
-}  # fmt: skip
+} | {"1.1B": LlamaSizes(32000, 2048, 2048, 32, 4, 22, 5632, 1e-5)}  # fmt: skip
 _ROWS = 64  # that differ; a larger tensor repeats them
 
 
@@ -33,26 +34,31 @@ class RandomModel(ModelFile):
     """A model that is in no file: each tensor is made when it is read, always the same, from the distribution that
     GPT-2 begins its training with.
 
-    type, head: of the matrices and of the token embedding, which is the output too; a type or, for `type`, a mix. Rows
-    that are no whole number of its blocks get what stands in for it. Raises UsageError for one that holds no weights.
+    type, head: of the matrices and of the output, which in a GPT-2 is the token embedding too; a type or, for `type`, a
+    mix. Rows that are no whole number of its blocks get what stands in for it. Raises UsageError for one that holds no
+    weights.
     """
 
-    def __init__(self, name: str, h: Hparams, type: str | TensorType, head: str | TensorType | None = None) -> None:
+    def __init__(
+        self, name: str, h: Hparams | LlamaSizes, type: str | TensorType, head: str | TensorType | None = None
+    ) -> None:
         super().__init__(name)
         self._wanted = mix_or_type(type)
         self._head = self._wanted if head is None else mix_or_type(head)
         self._made: dict[tuple[str, int, bool], npt.NDArray[np.uint8]] = {}
         infos = {}
-        for tensor, spec in ARCHITECTURES["gpt2"].specs(h).items():
+        specs = llama_specs(h) if isinstance(h, LlamaSizes) else ARCHITECTURES["gpt2"].specs(h)
+        for tensor, spec in specs.items():
             is_matrix, (ne0, ne1) = spec.use == "matrix", (*spec.ne, 1)[:2]
-            kind = fitting(self._type_of(tensor, h.n_layer), ne0) if is_matrix else TYPES["f32"]
+            kind = fitting(self._type_of(tensor, h, "output.weight" not in specs), ne0) if is_matrix else TYPES["f32"]
             infos[tensor] = TensorInfo(tensor, kind, (ne0, ne1, 1, 1), 0, ne1 * kind.row_bytes(ne0))
         self.tensors = infos
         self.metadata = _metadata(name, h, self._wanted)
 
-    def _type_of(self, name: str, n_layer: int) -> TensorType:
-        wanted = self._head if name == "token_embd.weight" else self._wanted
-        return wanted.type_of(name, n_layer, tied=True) if isinstance(wanted, Mix) else wanted
+    def _type_of(self, name: str, h: Hparams | LlamaSizes, tied: bool) -> TensorType:
+        wanted = self._head if name == ("token_embd.weight" if tied else "output.weight") else self._wanted
+        shared_by = h.n_head // h.n_head_kv if isinstance(h, LlamaSizes) else 1
+        return wanted.type_of(name, h.n_layer, tied=tied, shared_by=shared_by) if isinstance(wanted, Mix) else wanted
 
     def _open_file(self) -> None:
         """There is nothing to open."""
@@ -79,18 +85,24 @@ def random_model(shape: str, type: str | TensorType, head: str | TensorType | No
     return RandomModel(f"random-{shape}-{kind}", SHAPES[shape], type, head)
 
 
-def _metadata(name: str, h: Hparams, wanted: Mix | TensorType) -> dict[str, Any]:
+def _metadata(name: str, h: Hparams | LlamaSizes, wanted: Mix | TensorType) -> dict[str, Any]:
     number = wanted.file_type if isinstance(wanted, Mix) else FILE_TYPES.get(wanted.name)
     return {
-        "general.architecture": "gpt2",
         "general.name": name,
+        **({} if number is None else {"general.file_type": number}),
+        **(llama_metadata(h) if isinstance(h, LlamaSizes) else _gpt2_metadata(h)),
+    }
+
+
+def _gpt2_metadata(h: Hparams) -> dict[str, Any]:
+    return {
+        "general.architecture": "gpt2",
         "gpt2.context_length": h.n_ctx,
         "gpt2.embedding_length": h.n_embd,
         "gpt2.feed_forward_length": h.n_ff,
         "gpt2.block_count": h.n_layer,
         "gpt2.attention.head_count": h.n_head,
         "gpt2.attention.layer_norm_epsilon": h.eps,
-        **({} if number is None else {"general.file_type": number}),
         **_vocabulary(h.n_vocab),
     }
 

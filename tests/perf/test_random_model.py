@@ -16,9 +16,11 @@ from ggtui.core.graph.types import TYPES
 from ggtui.core.models.gpt2 import Hparams
 from ggtui.core.runtime.cpu.native import lib
 from ggtui.perf.bench import model_of
+from ggtui.perf.random_llama import LlamaSizes
 from ggtui.perf.random_model import SHAPES, RandomModel, random_model
 
 SMALL = Hparams(n_vocab=300, n_ctx=32, n_embd=256, n_head=4, n_layer=2, n_ff=1024, eps=1e-5)
+LLAMA = LlamaSizes(n_vocab=400, n_ctx=32, n_embd=256, n_head=4, n_head_kv=2, n_layer=2, n_ff=512, eps=1e-5)
 
 
 @pytest.mark.parametrize("kind", [t.name for t in TYPES.values() if t.file and lib.gg_packable(t.id)])
@@ -35,6 +37,26 @@ def test_every_type_gives_logits(kind: str) -> None:
 )
 def test_the_head_has_its_own_type(type: str, head: str | None, want: str) -> None:
     assert RandomModel("small", SMALL, type, head).tensors["token_embd.weight"].type.name == want
+
+
+def test_a_llama_has_an_output_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "small.gguf"
+    convert(RandomModel("small", LLAMA, "q4_0", "q8_0"), path)
+    with open_model(path) as file:
+        assert file.tensors["output.weight"].type.name == "q8_0"
+        assert file.tensors["token_embd.weight"].type.name == "q4_0"
+    session = ggtui.load(path, threads=1)
+    logits = session.eval([1, 2, 3])
+    assert logits.shape == (400,) and np.isfinite(logits).all() and logits.std() > 0
+    assert session.tokenizer.decode(session.tokenizer.encode("ab, c")).strip() == "ab, c"
+
+
+def test_a_mix_in_a_llama_is_what_converting_to_it_gives(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.gguf"
+    convert(RandomModel("small", LLAMA, "f16"), path, "q4_k_m")
+    mixed = RandomModel("small", LLAMA, "q4_k_m").tensors
+    with open_model(path) as file:
+        assert {n: t.type.name for n, t in file.tensors.items()} == {n: t.type.name for n, t in mixed.items()}
 
 
 def test_rows_that_are_no_whole_blocks_get_another_type() -> None:
@@ -62,11 +84,15 @@ def test_sizes_are_those_of_gpt2(shape: str, n_params: int) -> None:
     assert model_of(random_model(shape, "f16"))[::2] == (f"gpt2 {shape} F16", n_params)
 
 
+def test_sizes_are_those_of_tinyllama() -> None:
+    assert model_of(random_model("1.1B", "f16"))[::2] == ("llama 1100M F16", 1100048384)
+
+
 def test_its_vocabulary_is_one() -> None:
     session = ggtui.load(RandomModel("small", SMALL, "f32"), threads=1)
     assert session.tokenizer.n_vocab == 300 and session.tokenizer.eos == 299
     assert session.tokenizer.encode("!!x") != session.tokenizer.encode("! !x")
-    assert all(h.n_vocab == 50257 for h in SHAPES.values())
+    assert {name: h.n_vocab for name, h in SHAPES.items() if h.n_vocab != 50257} == {"1.1B": 32000}
 
 
 def test_a_type_that_holds_no_weights_is_refused() -> None:
