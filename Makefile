@@ -5,7 +5,7 @@
 PYTHON ?= python3
 ARGS   ?=
 VENV   := .venv
-PEER   := build/bench-venv
+PEER   := build/bench$(if $(findstring --isa,$(ARGS)),-isa)-venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 MODELS := smollm2 gemma3-270m
@@ -58,7 +58,8 @@ sdist: $(VENV)/made
 package: wheel sdist
 	@tests/packaging/run
 
-# Against llama.cpp; its own environment, since nothing of ggtui needs it. Not a part of the continuous integration.
+# Against llama.cpp; its own environment, since nothing of ggtui needs it, and another one for --isa. Not a part of the
+# continuous integration.
 bench: $(VENV)/installed $(PEER)/made
 	@$(BIN)/python benchmarks/versus_llama_cpp.py --python $(PEER)/bin/python $(ARGS)
 
@@ -81,6 +82,12 @@ $(VENV)/made:
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 	  $(PIP) install -r /dev/stdin
 	@touch $@
+
+# For --isa llama.cpp is built as its releases are, with a library for each instruction set. pip's cache, which knows nothing
+# of such settings, must neither give the plain build nor get this one.
+build/bench-isa-venv/made: export CMAKE_ARGS := -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON \
+  -DCMAKE_INSTALL_BINDIR=llama_cpp/lib -DLLAVA_BUILD=OFF
+build/bench-isa-venv/made: export PIP_NO_CACHE_DIR := 1
 
 $(PEER)/made: | $(VENV)/made
 	@echo "ggtui: building llama.cpp into $(PEER), once; this takes 10 to 20 minutes on two cores"
