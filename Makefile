@@ -83,8 +83,8 @@ $(VENV)/made:
 	  $(PIP) install -r /dev/stdin
 	@touch $@
 
-# For --isa llama.cpp is built as its releases are, with a library for each instruction set. pip's cache, which knows nothing
-# of such settings, must neither give the plain build nor get this one.
+# For --isa llama.cpp is built as its releases are, with a library for each instruction set. pip's cache, which knows
+# nothing of such settings, must neither give the plain build nor get this one.
 build/bench-isa-venv/made: export CMAKE_ARGS := -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON \
   -DCMAKE_INSTALL_BINDIR=llama_cpp/lib -DLLAVA_BUILD=OFF
 build/bench-isa-venv/made: export PIP_NO_CACHE_DIR := 1
