@@ -28,6 +28,11 @@ _HEARD = 4096  # bytes kept of what it wrote to its stderr
 _PIECE = 1 << 18
 
 
+def python() -> tuple[str, ...]:
+    """What starts a process of ours. Like this one, it is not to take modules from the folder it happens to run in."""
+    return (sys.executable, *(() if {"", os.getcwd()}.intersection(sys.path) else ("-P",)))
+
+
 class EngineProcess:
     """Starts the process, talks to it, and begins anew when it is gone. It lives no longer than the thread it was
     started in.
@@ -49,11 +54,9 @@ class EngineProcess:
         with theirs:
             ours.setblocking(False)
             self._socket = ours
-            # Like this process, it is not to take modules from the folder it happens to run in.
-            safe = () if {"", os.getcwd()}.intersection(sys.path) else ("-P",)
             try:
                 self._process = subprocess.Popen(
-                    (sys.executable, *safe, "-m", "ggtui.viz.engine_process", str(theirs.fileno())),
+                    (*python(), "-m", "ggtui.viz.engine_process", str(theirs.fileno())),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,

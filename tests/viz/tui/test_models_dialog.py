@@ -157,7 +157,7 @@ def test_a_model_of_the_hub_is_fetched_by_a_process_that_can_be_ended(monkeypatc
         for _ in range(200):
             if "no connection" in (text := await opened.text()):
                 break
-        assert "no connection" in text and started[0][3:] == ("pull", "qwen3-0.6b", "--quiet")
+        assert "no connection" in text and started[0][-3:] == ("pull", "qwen3-0.6b", "--quiet")
         text = await opened.keys("enter", "enter")
         assert "Fetching qwen3-0.6b. Esc ends that." in text
         await opened.keys("escape")

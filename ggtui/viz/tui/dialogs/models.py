@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from ggtui.core.errors import GgtuiError
+from ggtui.viz.engine import python
 from ggtui.viz.live import Live
 from ggtui.viz.tables import size
 from ggtui.viz.text import printable_line
@@ -244,7 +244,7 @@ class _Fetching:
     def _pull(self) -> None:
         """By a process of its own, since the hub's library can't be told to stop. It goes on from there the next
         time."""
-        command = (sys.executable, "-m", "ggtui", "pull", self.choice.name, "--quiet")
+        command = (*python(), "-m", "ggtui", "pull", self.choice.name, "--quiet")
         devnull = subprocess.DEVNULL
         with subprocess.Popen(command, stdin=devnull, stdout=devnull, stderr=subprocess.PIPE, text=True) as process:
             while process.poll() is None:
