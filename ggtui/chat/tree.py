@@ -45,7 +45,8 @@ class Tree(Generic[T]):
         """One that was kept. Raises ValueError where these are none: each is to be after one that comes ahead of it."""
         tree = cls()
         for item, place in zip(items, before, strict=True):
-            tree._go(place)
+            if place != tree.end:
+                tree._go(place)
             tree.add(item)
         tree._go(end)
         return tree
@@ -59,9 +60,10 @@ class Tree(Generic[T]):
 
     def add(self, item: T) -> None:
         """Go on with it from the end."""
-        self.items.append(item)
         self.before.append(self.end)
-        self._go(len(self.items) - 1)
+        self._way[self.end] = len(self.items)  # up to the end the way is this path already
+        self.end = len(self.items)
+        self.items.append(item)
 
     def _go(self, end: int) -> None:
         """End the conversation with this one. Raises ValueError where there is no such one."""
