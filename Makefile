@@ -9,6 +9,8 @@ PEER   := build/bench$(if $(findstring --isa,$(ARGS)),-isa)-venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 MODELS := smollm2 gemma3-270m
+# All tests share the cores; a few named ones start sooner in one process. Each process takes half a gigabyte.
+SHARED := -n auto --maxprocesses 8 --dist worksteal
 CSRC   := $(shell find ggtui/csrc -name __pycache__ -prune -o -print)
 
 .PHONY: chat test test-models build lint asan tsan clang aarch64 fuzz wheel sdist package bench screenshots clean
@@ -20,7 +22,7 @@ chat: $(VENV)/installed $(VENV)/built
 	@$(BIN)/ggtui chat $(ARGS)
 
 test: $(VENV)/dev $(VENV)/built
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(or $(ARGS),$(SHARED))
 
 # Fetches models, 340 MB; `-k smollm2` does 98 MB of it.
 test-models: $(VENV)/dev $(VENV)/built

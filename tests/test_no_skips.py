@@ -1,4 +1,4 @@
-"""With GGTUI_NO_SKIPS=1 a skipped test, or a skipped file of tests, is a failure."""
+"""With GGTUI_NO_SKIPS=1 a skipped test, or a skipped file of tests, is a failure, also with several processes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ LACKS_A_MODULE = "import pytest\npytest.importorskip('no_such_module')\ndef test
 
 
 @pytest.mark.parametrize(
-    ("tests", "no_skips", "code"),
+    ("tests", "no_skips", "workers", "code"),
     [
-        ([PASSES], "1", 0),
-        ([PASSES, SKIPS], "", 0),
-        ([PASSES, SKIPS], "1", 1),
-        ([PASSES, LACKS_A_MODULE], "1", 1),
+        ([PASSES], "1", 0, 0),
+        ([PASSES, SKIPS], "", 0, 0),
+        ([PASSES, SKIPS], "1", 0, 1),
+        ([PASSES, LACKS_A_MODULE], "1", 0, 1),
+        ([PASSES, PASSES], "1", 2, 0),
+        ([PASSES, SKIPS], "1", 2, 1),
+        ([PASSES, LACKS_A_MODULE], "1", 2, 1),
     ],
 )
-def test_no_skips(tests: list[str], no_skips: str, code: int, tmp_path: Path) -> None:
+def test_no_skips(tests: list[str], no_skips: str, workers: int, code: int, tmp_path: Path) -> None:
     shutil.copy(CONFTEST, tmp_path)
     for i, test in enumerate(tests):
         (tmp_path / f"test_{i}.py").write_text(test)
@@ -35,6 +38,7 @@ def test_no_skips(tests: list[str], no_skips: str, code: int, tmp_path: Path) ->
         "pytest",
         "-p",
         "no:cacheprovider",
+        f"-n{workers}",
         "-c",
         os.devnull,
         "--rootdir",
