@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import gc
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -160,7 +161,11 @@ def drive(app: GgtuiApp, script: Callable[[Pilot[int]], Awaitable[None]], size: 
             await settle(pilot)
             await script(pilot)
 
-    asyncio.run(run())
+    gc.disable()  # a quarter of the time goes into looking for garbage among widgets that are all in use
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
 
 
 async def settle(pilot: Pilot[int]) -> None:
