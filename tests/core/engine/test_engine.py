@@ -66,7 +66,7 @@ def test_threads_share_the_positions_of_few_heads(isa: str, kv_type: str) -> Non
     for threads in (1, 2, 3):
         e = engine(threads=threads, isa=isa, kv_type=kv_type)
         s = e.open()
-        e.read(s, text(690))
+        e.read(s, text(530))
         rows.append([e.read(s, [token])[0] for token in text(8, 1)])
     assert np.array_equal(rows[0], rows[1]) and np.array_equal(rows[0], rows[2])
 
