@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ggtui.core.vocab.pieces import Piece
+if TYPE_CHECKING:
+    from ggtui.core.vocab.pieces import Piece
 
 
 class Mode(NamedTuple):
@@ -30,6 +31,8 @@ class Mode(NamedTuple):
 
     def pieces(self, prompt: str, first: bool) -> list[Piece]:
         """The same, with marks on what is not the person's."""
+        from ggtui.core.vocab.pieces import Piece  # not for who only wants the names: it brings numpy
+
         return [
             Piece(("" if first else self.between) + self.before, True),
             Piece(prompt, False),

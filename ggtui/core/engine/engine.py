@@ -161,6 +161,10 @@ class Engine:
             self._runners[capacity] = Runner(len(self._runners), graph, feed, plan, recorder, capacity, logits)
         return self._runners[capacity]
 
+    def prepare(self) -> None:
+        """Plan what reads several tokens, which is else done when they come."""
+        self._runner(self.batch)
+
     def check(self, sequence: Sequence, tokens: Seq[int] | NDArray[np.int64]) -> None:
         """Raise UsageError for no tokens or one that does not exist, ContextFullError where they don't fit."""
         n, n_vocab = len(tokens), self.model.hparams.n_vocab

@@ -54,6 +54,8 @@ class Session:
         def ready(model: Model) -> None:
             self.engine = Engine(model, threads=threads, **options)
             self.engine.began_ns = started
+            if talk:
+                self.engine.prepare()
 
         self.model = Model(path, device=device, threads=threads, pre=pre, talk=talk, meanwhile=ready)
         self.sequence = self.engine.open()
@@ -245,6 +247,7 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
     which is the default), kv_type ("f16", "f32" or "q8_0"), batch (tokens read at once), isa, device, fused, record
     ("full" or True: node records in each Step; "light": only their sums, in `trace()`), rest (True: threads may, where
     fewer are faster beside other programs), pre (how the vocabulary splits text, whatever the file says), talk (get
-    ready to render its chat template). Prints nothing. Raises UsageError, ModelFileError, MissingPartError.
+    ready for a prompt of several tokens, and to render its chat template). Prints nothing. Raises UsageError,
+    ModelFileError, MissingPartError.
     """
     return Session(path, **options)
