@@ -214,7 +214,9 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_the_screen_s_process_reads_its_flags_without_numpy() -> None:
     """The engine's process is started before anything is loaded that takes long."""
-    code = "import sys; import ggtui.cli.chat, ggtui.viz.engine; print([m for m in ('numpy', 'rich') if m in sys.modules])"
+    code = (
+        "import sys; import ggtui.cli.chat, ggtui.viz.engine; print([m for m in ('numpy', 'rich') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n"
 
