@@ -31,6 +31,7 @@ class Turn:
     reason   why the answer ended: "interrupted" or one of Session.stop_reason's
     ids      the tokens of both; the first n_prompt are the prompt's
     marks    of each of the prompt's tokens whether the template, or the mode, wrote it
+    thinks   the template began what the model thinks, so that the answer has only its end
     anew     the prompt's tokens begin with all that was said before, which the template writes otherwise by now
     sampled  the tokens as they came: those of the answer, then those whose text is not part of it, as of a stop text
     """
@@ -44,6 +45,7 @@ class Turn:
     sampled: list[int] = field(default_factory=list)
     anew: bool = False
     marks: list[bool] = field(default_factory=list)
+    thinks: bool = False
 
 
 class Written(NamedTuple):
@@ -130,7 +132,7 @@ class Chat:
         """Give a turn the tokens of its prompt."""
         read = tokens_of(before)
         asked = self.prompting.prompt(before, read, turn.prompt, turn.mode, self.settings.system)
-        turn.ids, turn.marks, turn.anew = asked
+        turn.ids, turn.marks, turn.anew, turn.thinks = asked
         turn.n_prompt = len(turn.ids)
 
     def _answer(self, turn: Turn, token: int | None = None) -> Generator[Step]:
@@ -303,7 +305,7 @@ class Chat:
         kept = turn.sampled[:keep]
         ids = [*turn.ids[: turn.n_prompt], *kept]
         made = Turn(turn.prompt, mode=turn.mode, ids=ids, n_prompt=turn.n_prompt, sampled=kept, anew=turn.anew)
-        made.marks = turn.marks
+        made.marks, made.thinks = turn.marks, turn.thinks
         made.text = "".join(self.pieces(made))
         return made
 
@@ -338,7 +340,7 @@ class Chat:
         return [(id, self.session.tokenizer.decode([id]), p) for id, p in self.session.top(n)]
 
     def written(self) -> list[Written]:
-        """The tokens of the conversation, as the model reads them."""
+        """The tokens of the conversation that the context is to hold, as the model reads them."""
         rows = []
         turns = self.turns
         for turn in turns[max((n for n, turn in enumerate(turns) if turn.anew), default=0) :]:
@@ -346,7 +348,7 @@ class Chat:
                 words = "said" if turn.anew else "you"
                 by = "model" if n >= turn.n_prompt else "template" if turn.marks[n] else words
                 rows.append(Written(id, self.session.tokenizer.token_bytes(id), by))
-        return rows
+        return rows[self._offset if self._offset < len(rows) else 0 :]
 
 
 def _before(tree: Tree[Turn], n: int) -> list[Turn]:

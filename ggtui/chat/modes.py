@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from ggtui.core.vocab.pieces import Piece
 
 
+THINKS, THOUGHT = "<think>", "</think>"  # what models put around what they think before they answer
+
+
 class Mode(NamedTuple):
     """A row of MODES.
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ggtui.chat.modes import MODES
+from ggtui.chat.modes import MODES, THINKS
 from ggtui.core.errors import TemplateError, UsageError
 from ggtui.core.files.places import template_of
 from ggtui.core.reading import read_file
@@ -30,11 +30,12 @@ class Said(Protocol):
 
 class Prompt(NamedTuple):
     """Tokens of a turn before its answer, and of each whether the template or the mode wrote it. anew: what was said
-    before is in them, and the turns before are not."""
+    before is in them, and the turns before are not. thinks: the template began what the model thinks."""
 
     ids: list[int]
     marks: list[bool]
     anew: bool = False
+    thinks: bool = False
 
 
 class Prompting:
@@ -68,13 +69,16 @@ class Prompting:
         if not self.template or mode != TEMPLATED:
             pieces = MODES[mode].pieces(words, first=not before)
             return self._encoded(pieces) if before else self._begun(pieces)
-        pieces = self._pieces(self.template, before, words, system)
+        written = self._pieces(self.template, before, words, system)
+        pieces = [Piece(self._vocabulary.normal_form(text), marks) for text, marks in written]
+        last = pieces[-1] if pieces else Piece("", False)
+        thinks = last.marks and last.text.rstrip().endswith(THINKS)
         said = self._vocabulary.decode(read[1:] if read[:1] == [self._vocabulary.bos] else read)
         text = "".join(piece.text for piece in pieces)
         for beginning in (said, self.template.bos + said):
             if before and text.startswith(beginning):
-                return self._encoded(_after(pieces, len(beginning)))
-        return self._begun(pieces)._replace(anew=bool(before))
+                return self._encoded(_after(pieces, len(beginning)))._replace(thinks=thinks)
+        return self._begun(pieces)._replace(anew=bool(before), thinks=thinks)
 
     def _encoded(self, pieces: Sequence[Piece]) -> Prompt:
         return Prompt(*self._vocabulary.encode_marked(pieces))

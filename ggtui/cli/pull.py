@@ -52,7 +52,14 @@ def run(args: argparse.Namespace) -> int:
     if row.hub is None:
         return _pull(args, row)
     note(args, f"{row.name}: {row.about}; licence {row.licence}: {row.asks}")
-    return _pull_from_hub(args, row.hub)
+    from ggtui.core.files.places import path_of
+
+    path = path_of(row)
+    if path is None or args.force:
+        return _pull_from_hub(args, row.hub)
+    note(args, "it is there already")
+    print(text_for(sys.stdout, str(path)))
+    return 0
 
 
 def _pull(args: argparse.Namespace, row: Row) -> int:

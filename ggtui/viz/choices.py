@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ggtui.chat import settings
 from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.files.catalogue import ROWS, Row
 from ggtui.core.files.places import Found, models, path_of
@@ -54,12 +55,27 @@ class Choice:
         return rate / n_bytes if rate else None
 
 
+def _overview(found: Found) -> Overview:
+    """As the last time, where the file is as it was."""
+    try:
+        changed = found.path.stat().st_mtime_ns
+    except OSError:
+        return overview(found)
+    kept = _KEPT.get(found)
+    if kept is None or kept[0] != changed:
+        kept = _KEPT[found] = changed, overview(found)
+    return kept[1]
+
+
+_KEPT: dict[Found, tuple[int, Overview]] = {}
+
+
 def choices() -> Iterator[Choice]:
     """Each as soon as its file was looked into."""
-    found = Found("built-in", BUILT_IN, "ggtui", BUILT_IN.parent, BUILT_IN.stat().st_size)
-    yield Choice(found.name, found.size, None, overview(found))
+    found = Found(settings.BUILT_IN, BUILT_IN, "ggtui", BUILT_IN.parent, BUILT_IN.stat().st_size)
+    yield Choice(found.name, found.size, None, _overview(found))
     for found in models():
-        yield Choice(found.name, found.size, str(found.path), overview(found))
+        yield Choice(found.name, found.size, str(found.path), _overview(found))
     for row in ROWS:
         if path_of(row) is None:
             yield Choice(row.name, row.size, row.name, row=row)

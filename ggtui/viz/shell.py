@@ -143,15 +143,18 @@ class Shell:
         self.chat.session.recording = recording
         self.profile = Profile(self.chat.session)
         if error is not None:
-            raise error
+            self.tell(f"ggtui: {error}; back to the model there was")
+            return
         self._tell_all(self.greeting())
 
     def models(self) -> None:
         from ggtui.viz.choices import choices
 
         found = list(choices())
-        width = max(len(choice.name) for choice in found)
-        self._tell_all(f"{choice.name:{width}}  {choice.told}" for choice in found)
+        width = min(max(len(choice.name) for choice in found), _NAME)
+        in_use = self.chat.session.path
+        told = ((c, f"{c.told}{', in use' if c.path == in_use else ''}") for c in found)
+        self._tell_all(f"{choice.name:{width}}  {line}" for choice, line in told)
 
     def greeting(self) -> list[str]:
         """The model, and how it is asked."""
@@ -272,6 +275,7 @@ class Shell:
         return [self.profile.draw(file)]
 
 
+_NAME = 40  # characters that names are brought to, where there are longer ones
 _KEYS = (
     "Enter sends, Ctrl+J begins a new line, Ctrl+C stops the model, Ctrl+D on an empty line leaves.",
     "Arrow up brings back what was typed before. A text that begins with / needs a space before it.",

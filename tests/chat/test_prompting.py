@@ -50,6 +50,9 @@ class Letters:
                 text = text[len(name) or 1 :]
         return ids
 
+    def normal_form(self, text: str) -> str:
+        return text
+
     def encode_marked(self, pieces: Iterable[Piece]) -> tuple[list[int], list[bool]]:
         given = list(pieces)
         marks = [piece.marks for piece in given for _ in self.encode_pieces([piece])]
@@ -157,7 +160,7 @@ def test_a_prompt_goes_on_behind_the_token_that_begins_the_text(tmp_path: Path) 
     assert how.prompt([Turn("a", "b")], read, "c", "chat", "").anew  # the template puts brackets around the answer
     read = [1, *map(ord, "[a][b")]
     assert how.prompt([Turn("a", "b")], read, "c", "chat", "") == (
-        list(map(ord, "][c]")), [True, True, False, True], False
+        list(map(ord, "][c]")), [True, True, False, True], False, False
     )  # fmt: skip
 
 

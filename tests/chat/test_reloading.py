@@ -11,7 +11,7 @@ from chat_fixtures import made_anew, text_of
 
 from ggtui.chat.conversation import Chat
 from ggtui.core.engine.model import BUILT_IN
-from ggtui.core.errors import GgtuiError
+from ggtui.core.errors import GgtuiError, UnknownModelError
 
 
 @pytest.fixture
@@ -52,9 +52,47 @@ def test_where_it_does_not_load_all_is_as_it_was(said: Chat, tmp_path: Path) -> 
     bad.write_bytes(BUILT_IN.read_bytes()[:5000])
     before, values = said.turns, said.values
     reloading = made_anew(said)
-    for changes in ({"model": str(bad)}, {"model": "no-such-model"}, {"model": str(BUILT_IN), "threads": 100_000}):
+    with pytest.raises(UnknownModelError):
+        reloading(said, {"model": "no-such-model"})
+    assert said.session.eval([1]).size  # it was not let go of
+    for changes in ({"model": str(bad)}, {"model": str(BUILT_IN), "threads": 100_000}):
         chat, error = reloading(said, changes)
         assert error is not None and chat.session.path == BUILT_IN and reloading.settings.model is None
         assert chat.turns == before and chat.values == values
         said = chat
     assert text_of(chat.say(""))
+
+
+def test_ctrl_c_goes_back(said: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    reloading, before = made_anew(said), said.turns
+    load, loads = reloading.load, list[int]()
+
+    def interrupted() -> Chat:
+        loads.append(1)
+        if len(loads) == 1:
+            raise KeyboardInterrupt
+        return load()
+
+    reloading.load = interrupted
+    chat, error = reloading(said, {"threads": 2})
+    assert str(error) == "interrupted" and chat.turns == before and chat.session.threads == 1
+
+
+def test_where_the_model_before_is_gone_too(said: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    reloading = made_anew(said)
+
+    def fails() -> Chat:
+        raise GgtuiError(f"{reloading.settings.threads} threads: none")
+
+    reloading.load = fails
+    with pytest.raises(GgtuiError, match=r"2 threads: none; and the model before: 1 threads: none; choose .* /model"):
+        reloading(said, {"threads": 2})
+
+
+def test_a_template_does_not_go_along(said: Chat, tmp_path: Path) -> None:
+    other = tmp_path / "other.gguf"
+    shutil.copy(BUILT_IN, other)
+    reloading = made_anew(said)
+    reloading.settings.template = "chatml"
+    chat, error = reloading(said, {"model": str(other)})
+    assert error is None and chat.prompting.template is None and reloading.settings.template is None

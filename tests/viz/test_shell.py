@@ -231,7 +231,9 @@ def test_threads_and_models_change_while_the_chat_goes_on(typed: Typed, tmp_path
     text, figures, _ = typed("Long ago").rsplit("\n", 2)
     assert text == typed.shell.chat.turns[-1].text.lstrip(" ").rstrip("\n") and figures.startswith("[8 tokens")
     assert typed("/model nothing-like-it").startswith("ggtui: nothing-like-it: file: does not exist")
+    assert typed("/set threads 99999") == "ggtui: /set threads 99999: must be 1 to 512\n"
     assert typed.shell.chat.session.path == other and len(typed.shell.chat.turns) == 2
+    assert "tales: " in typed("/model built-in") and typed.shell.chat.session.path == BUILT_IN
     assert typed("/perf on") and typed("The king") and "mul_mat" in typed("/perf")
 
 

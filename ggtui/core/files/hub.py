@@ -18,7 +18,7 @@ from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
 
 HUB = "hf:"  # what names of its models begin with
 _NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::(.+))?", re.ASCII)
-_SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf", re.DOTALL)
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 _BESIDE = (  # what ggtui reads of a folder beside the weights
     "config.json", "generation_config.json", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
@@ -138,18 +138,18 @@ def wanted_files(repository: str, files: Sequence[HubFile], part: str | None) ->
 def _ggufs(files: Sequence[HubFile]) -> dict[str, list[HubFile]]:
     """Each GGUF that is whole, by its name, with the files that it is in."""
     found: dict[str, list[HubFile]] = {}
-    for file in sorted(files, key=lambda file: file.name):
+    shards: dict[tuple[str, int], dict[int, HubFile]] = {}
+    for file in files:
         if not file.name.lower().endswith(".gguf") or not _is_below(file.name):
             continue
-        split = _SHARD.fullmatch(file.name)
-        found.setdefault(split[1] if split else file.name[: -len(".gguf")], []).append(file)
-    return {name: parts for name, parts in found.items() if len(parts) == _parts_of(parts[-1])}
-
-
-def _parts_of(last: HubFile) -> int:
-    """How many files a GGUF is in."""
-    split = _SHARD.fullmatch(last.name)
-    return int(split[2]) if split else 1
+        if split := _SHARD.fullmatch(file.name):
+            shards.setdefault((split[1], int(split[3])), {})[int(split[2])] = file
+        else:
+            found[file.name[: -len(".gguf")]] = [file]
+    for (name, count), parts in shards.items():
+        if sorted(parts) == list(range(1, count + 1)):
+            found.setdefault(name, [parts[n + 1] for n in range(count)])
+    return found
 
 
 def _fitting(names: Iterable[str], part: str | None) -> list[str]:

@@ -74,9 +74,8 @@ def path_of(row: Row) -> Path | None:
     if row.hub is None:
         path = pulled_path(row.name)
         return path if path.exists() else None
-    repository, _, part = row.hub.lower().rpartition(":")
-    names = ((model.name.lower(), model.path) for model in _hub(_hub_folder(os.environ)))
-    return next((path for name, path in names if name.startswith(f"{repository}:") and part in name), None)
+    found = (model for model in _hub(_hub_folder(os.environ)) if "mmproj" not in model.name)  # of pictures, beside it
+    return next((model.path for model in found if _fits(row.hub.lower(), model.name.lower())), None)
 
 
 def template_of(path: Path) -> str | None:

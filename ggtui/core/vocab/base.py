@@ -56,6 +56,10 @@ class Vocabulary(ABC):
         """
         return self.encode_pieces([Piece(text, special)])
 
+    def normal_form(self, text: str) -> str:
+        """The text as it is encoded."""
+        return normalize("NFC", _valid(text)) if self._nfc else _valid(text)
+
     def begin(self, text: str) -> list[int]:
         """The tokens of a text that nothing comes before: with `bos` ahead of it where the vocabulary wants that, and
         at least one."""
@@ -70,7 +74,7 @@ class Vocabulary(ABC):
         return [id for ids, _, _ in self._encoded(pieces) for id in ids]
 
     def encode_marked(self, pieces: Iterable[Piece]) -> tuple[list[int], list[bool]]:
-        """The same, and of each token whether the piece that it begins in has marks."""
+        """The same, and of each token whether the piece that it ends in has marks."""
         all_ids: list[int] = []
         found: list[bool] = []
         for ids, parts, n_stripped in self._encoded(pieces):
@@ -80,8 +84,9 @@ class Vocabulary(ABC):
             ends = [*accumulate(n_bytes)]
             # A vocabulary may put a space ahead of a text that has none.
             at = n_stripped - max(sum(lengths) - (ends[-1] - n_stripped), 0)
-            for start in accumulate(lengths[:-1], initial=at):
-                found.append(parts[min(bisect_right(ends, max(start, n_stripped)), len(parts) - 1)].marks)
+            for end in accumulate(lengths, initial=at):
+                found.append(parts[min(bisect_right(ends, max(end - 1, n_stripped)), len(parts) - 1)].marks)
+            del found[-len(lengths) - 1]  # of where the first begins
         return all_ids, found
 
     def _encoded(self, pieces: Iterable[Piece]) -> Iterator[tuple[list[int], list[Piece], int]]:
@@ -90,8 +95,7 @@ class Vocabulary(ABC):
         runs: list[tuple[str | int, list[Piece]]] = []
         for text, marks in _joined(pieces):
             names = self._all_names if marks else self._user_defined
-            text = normalize("NFC", _valid(text)) if self._nfc else _valid(text)
-            for part in names.split(text):
+            for part in names.split(self.normal_form(text)):
                 before = runs[-1][0] if runs else None
                 if isinstance(part, str) and isinstance(before, str):
                     runs[-1] = before + part, [*runs[-1][1], Piece(part, marks)]

@@ -42,7 +42,7 @@ class Helper:
 
     def prepare(self) -> None:
         """Start it, for who will soon ask, and don't wait until it is ready. Where it can't be, who asks is told."""
-        with self._lock, suppress(MissingPartError, OSError):
+        with self._lock, suppress(MissingPartError, OSError, ValueError):  # the last from find_spec
             if self._process is None:
                 self._start()
 
@@ -53,8 +53,8 @@ class Helper:
         with self._lock:
             end = None
             while True:
-                prepared = self._process is not None and self._process.poll() is None
-                if not prepared:
+                runs = self._process is not None and self._process.poll() is None
+                if not runs:
                     self.stop()
                     self._start()
                 is_new = not self._ready
@@ -62,7 +62,7 @@ class Helper:
                     if is_new:
                         self._await()
                 except MissingPartError:
-                    if not prepared:
+                    if not runs:
                         raise
                     continue  # it ended since it was prepared
                 end = end or time.monotonic() + LIMIT_S

@@ -80,6 +80,7 @@ class GgtuiApp(App[int]):
         self._switching = None if engine is None else Switching(live, engine)
         self._interrupted = -TWICE
         self.failed: Gone | None = None  # why there was nothing to show
+        self._chosen = False  # something else than what it was started with
         self._shown = -1
         self.prepared = threading.Event()
         self._mouse = mouse
@@ -146,8 +147,8 @@ class GgtuiApp(App[int]):
     def _first_failed(self, event: Gone) -> None:
         """Nothing was loaded yet. Where no model has the name that was given, or another one was chosen since, let the
         person choose; who chooses none leaves."""
-        chosen, self.failed = self.failed is not None, event
-        if event.unknown or chosen:
+        self.failed = event
+        if event.unknown or self._chosen:
             self._pick(event.message)
         else:
             self.exit(return_code=event.exit_code)
@@ -167,6 +168,7 @@ class GgtuiApp(App[int]):
     def load_anew(self, changes: Mapping[str, Any]) -> None:
         """Begin anew with these settings changed, of those that the engine starts with; the chat is kept."""
         if self._switching is not None:
+            self._chosen, self.failed = True, None
             self._switching.restart(changes)
 
     def _show(self) -> None:

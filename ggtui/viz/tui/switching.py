@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ggtui.chat.conversation import Turn, without_tokens
+from ggtui.chat.reloading import OF_ONE_MODEL
 from ggtui.chat.tree import Tree
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command, Configure, Event, Failed, Gone, Restore, Turns
@@ -45,7 +46,7 @@ class Switching:
 
     def __init__(self, live: Live, engine: Engine) -> None:
         self._live, self._engine = live, engine
-        self._begun: _State | None = None  # what an engine that still loads is to go on from
+        self._begun: _State | None = None  # what an engine that did not come up yet is to go on from
         self._asked: list[Command] = []  # what it was asked since
         self._back: _State | None = None  # what to go back to where that fails
         self._why = ""  # it went back
@@ -63,7 +64,7 @@ class Switching:
         new = now._replace(started=now.started | dict(changes))
         if new.started.get("model") != now.started.get("model"):  # whose tokens are others, and the way to ask it too
             settings = {name: value for name, value in now.settings.items() if name != "mode"}
-            new = new._replace(settings=settings, turns=without_tokens(now.turns))
+            new = _State({**new.started, **OF_ONE_MODEL}, settings, without_tokens(now.turns))
         if changes and live.state in ("idle", "busy"):
             self._back = now
         self._why = ""
@@ -86,9 +87,10 @@ class Switching:
             self._begin(back)
             return
         self._live.take(event)
-        if isinstance(event, Turns | Gone):  # the answer to Restore, or none
-            self._begun = self._back = None
-            self._asked.clear()
-        if isinstance(event, Turns) and self._why:
-            self._live.take(Failed(f"{self._why}; all is as it was before"))
+        if not isinstance(event, Turns):  # the answer to Restore
+            return
+        self._begun = self._back = None
+        self._asked.clear()
+        if self._why:
+            self._live.take(Failed(f"{self._why}; back to the model there was"))
             self._why = ""

@@ -46,6 +46,9 @@ def test_a_gguf_in_several_files() -> None:
         assert wanted(*mixed, part=part) == (shards, False)
     assert wanted(*mixed, part="Q8_0") == (["it-Q8_0.gguf"], False)
     assert wanted(*shards) == (shards, False)
+    others = ["sub/it-Q4_K_M-00001-of-00002.gguf", "sub/it-Q4_K_M.gguf"]
+    assert wanted(*shards, *others) == (others[1:], False)
+    assert wanted(*shards, others[0]) == (shards, False)
 
 
 def test_a_folder() -> None:
@@ -62,6 +65,7 @@ def test_a_folder() -> None:
         (GGUFS, "Q4", "several files fit Q4; add one of them: :it-Q4_K, :it-Q4_K_M"),
         (GGUFS, "Q2_K", "it has no file that fits Q2_K; add one of them: :it-Q4_K, "),
         (("a-00001-of-00003.gguf", "a-00003-of-00003.gguf"), None, "lacks some of the files"),
+        (("a-00001-of-00002.gguf", "a-00003-of-00002.gguf"), None, "lacks some of the files"),
         (("../../a.gguf",), None, "neither a GGUF"),
         (("/a.gguf",), None, "neither a GGUF"),
         (("pytorch_model.bin", "config.json"), None, "neither a GGUF"),

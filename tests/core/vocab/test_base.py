@@ -67,7 +67,7 @@ def test_who_wrote_each_token() -> None:
     assert marks == [True, True, False, False, False, False, True, False, False, False]
     assert t.encode_marked([]) == ([], [])
     t = made({"ĊĊ": NORMAL}, **{"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.merges": ["Ċ Ċ"]})
-    assert t.encode_marked([Piece("\n", True), Piece("\n", False)]) == ([256], [True])
+    assert t.encode_marked([Piece("\n", True), Piece("\n", False)]) == ([256], [False])  # whose end it is
 
 
 def test_whose_a_token_is_where_white_space_was_taken() -> None:

@@ -125,7 +125,14 @@ class RecordedEngine:
         self.events = list(events)
         self.asked: list[Command] = []
         self.replies, self.closed, self.restarts = replies, False, 0
-        self.settings: dict[str, Any] = {"model": None, "threads": None, "ctx": None, "kv_type": "f16"}
+        self.settings: dict[str, Any] = {
+            "model": None,
+            "threads": None,
+            "ctx": None,
+            "kv_type": "f16",
+            "template": None,
+            "pre": None,
+        }
 
     def say(self, *events: Event) -> None:
         self.events += events

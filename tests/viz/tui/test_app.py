@@ -83,7 +83,7 @@ def test_help_tells_of_the_screen_in_front() -> None:
     drive(GgtuiApp(Live(), RecordedEngine(loaded())), script)
 
 
-@pytest.mark.parametrize("keys", [["f1"], ["ctrl+s"], ["ctrl+t"], ["escape", "a"], ["ctrl+p"]])
+@pytest.mark.parametrize("keys", [["f1"], ["ctrl+s"], ["ctrl+g"], ["escape", "a"], ["ctrl+p"]])
 def test_keys_of_screens_work_over_help_and_dialogs(keys: list[str]) -> None:
     async def script(pilot: Pilot[int]) -> None:
         for row in (*SCREENS[1:], SCREENS[0]):

@@ -370,7 +370,7 @@ def test_keys_that_need_a_turn_say_so() -> None:
 
 def test_keys_open_the_dialogs() -> None:
     async def script(pilot: Pilot[int]) -> None:
-        for keys, dialog in ((["ctrl+s"], Settings), (["ctrl+t"], Sessions), (["escape", "a"], Next)):
+        for keys, dialog in ((["ctrl+s"], Settings), (["ctrl+g"], Sessions), (["escape", "a"], Next)):
             await pilot.press(*keys)
             await settle(pilot)
             assert isinstance(pilot.app.screen, dialog)

@@ -123,7 +123,7 @@ def test_names_and_text_are_data() -> None:
 def test_ascii_alone_where_that_is_asked_for(size: tuple[int, int]) -> None:
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("escape", "p")
-        for key in ("i", "ctrl+s", "ctrl+t", "a"):
+        for key in ("i", "ctrl+s", "ctrl+g", "a"):
             await settle(pilot)
             assert text(pilot).isascii()
             await pilot.press("escape", key)

@@ -97,7 +97,7 @@ def test_chats_are_saved_and_loaded(tmp_path: Path) -> None:
     saved_chats.save("other", Tree([Turn("one", " two")]), "tales")
 
     async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("ctrl+t", *"mine", "ctrl+s")
+        await pilot.press("ctrl+g", *"mine", "ctrl+s")
         await settle(pilot)
         assert "Saved 1 turn:" in text(pilot) and saved_chats.names() == ["mine", "other"]
         await pilot.press("ctrl+s")
@@ -125,7 +125,7 @@ def test_an_unsaved_chat_is_not_lost_by_loading() -> None:
     saved_chats.save("other", Tree([Turn("one", " two")]), "tales")
 
     async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("ctrl+t", "down", "enter")
+        await pilot.press("ctrl+g", "down", "enter")
         await settle(pilot)
         assert "This chat is not saved" in text(pilot) and not engine.asked
         await pilot.press("enter")
@@ -137,7 +137,7 @@ def test_an_unsaved_chat_is_not_lost_by_loading() -> None:
 
 def test_bad_names_are_told() -> None:
     async def script(pilot: Pilot[int]) -> None:
-        await pilot.press("ctrl+t", "slash", "ctrl+s")
+        await pilot.press("ctrl+g", "slash", "ctrl+s")
         await settle(pilot)
         assert "name '/': must be" in text(pilot)
         await pilot.press("backspace", "x", "enter")

@@ -95,6 +95,21 @@ def test_what_is_there_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with_the_list(script)
 
 
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (200, 60)])
+def test_it_fits_the_terminal(size: tuple[int, int]) -> None:
+    async def script(opened: Opened) -> None:
+        text = await opened.keys(*["down"] * 20)
+        assert "> gemma3-1b" in text and "Esc: close" in text and "fetch" in text
+        assert "ai.google.dev/gemma/terms" in "".join(line.strip() for line in text.splitlines())
+        assert ("types" in text) == (size[0] > 60)
+        text = await opened.keys("enter")
+        assert "Enter again fetches" in text
+        text = await opened.keys("up", "down")
+        assert "Enter again" not in text
+
+    with_the_list(script, size)
+
+
 def test_enter_goes_on_with_it() -> None:
     async def script(opened: Opened) -> None:
         await opened.text()

@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.tree import Tree
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Configure, Event, Failed, Gone, Restore, Say, Turns
@@ -41,9 +42,14 @@ def test_another_model_gets_the_chat_without_its_tokens() -> None:
     app, engine = app_with_a_chat()
 
     async def script(pilot: Pilot[int]) -> None:
-        await pilot.press(*"/model other", "enter")
+        engine.settings["template"] = "chatml"
+        await pilot.press(*f"/model {BUILT_IN}", "enter")
         await settle(pilot)
-        assert engine.settings["model"] == "other" and app.live.state == "loading"
+        assert (
+            engine.settings["model"] == str(BUILT_IN)
+            and engine.settings["template"] is None
+            and app.live.state == "loading"
+        )
         configured = engine.asked[-2]
         assert isinstance(configured, Configure) and "mode" not in configured.values
         (turn,) = restored(engine).tree.path
@@ -57,6 +63,50 @@ def test_another_model_gets_the_chat_without_its_tokens() -> None:
     drive(app, script)
 
 
+def test_a_name_that_no_model_has_changes_nothing() -> None:
+    app, engine = app_with_a_chat()
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press(*"/model nonsense", "enter")
+        await settle(pilot)
+        assert engine.restarts == 0 and "no model has that name" in "\n".join(lines(app))
+        await pilot.press(*["backspace"] * 20, *"/model built-in", "enter")
+        await settle(pilot)
+        assert engine.restarts == 1 and engine.settings["model"] is None
+
+    drive(app, script)
+
+
+def test_a_model_that_was_killed_while_it_loaded_gets_the_chat_as_text() -> None:
+    app, engine = app_with_a_chat()
+
+    async def script(pilot: Pilot[int]) -> None:
+        engine.say(Gone("the engine was killed"))
+        await settle(pilot)
+        app.load_anew({"model": "other"})
+        engine.say(Gone("the engine was killed", loading=True))
+        await settle(pilot)
+        assert app.live.state == "gone" and app.is_running
+        app.action_restart_engine()
+        assert engine.restarts == 2 and engine.settings["model"] == "other"
+        assert not restored(engine).tree.path[0].ids
+
+    drive(app, script)
+
+
+def test_what_is_chosen_while_the_first_model_loads_may_fail() -> None:
+    engine = RecordedEngine()
+    app = GgtuiApp(Live(), engine)
+
+    async def script(pilot: Pilot[int]) -> None:
+        app.load_anew({"model": "other"})
+        engine.say(Gone("other.gguf: does not exist", loading=True, exit_code=4))
+        await settle(pilot)
+        assert isinstance(app.screen, Models) and "does not exist" in "\n".join(lines(app))
+
+    drive(app, script)
+
+
 def test_other_threads_keep_the_tokens() -> None:
     app, engine = app_with_a_chat()
 
@@ -65,7 +115,7 @@ def test_other_threads_keep_the_tokens() -> None:
         field = pilot.app.screen.query_one("#threads", Input)
         field.focus()
         field.value = "3"
-        await pilot.press("enter")
+        await pilot.press("enter", "down")
         await settle(pilot)
         assert engine.settings["threads"] == 3 and engine.restarts == 1
         assert restored(engine).tree.path[0].ids
@@ -98,7 +148,7 @@ def test_where_it_fails_all_is_as_it_was(bad: Event) -> None:
         engine.say(loaded(), restored(engine))
         await settle(pilot)
         text = "\n".join(lines(app))
-        assert "all is as it was before" in text and bad.message in text and app.live.state == "idle"
+        assert "back to the model there was" in text and bad.message in text and app.live.state == "idle"
         engine.say(Gone("the engine was killed"))  # later, and for another reason
         await settle(pilot)
         assert engine.restarts == 2 and app.live.state == "gone"
@@ -143,6 +193,7 @@ def test_an_unknown_name_at_the_start_opens_the_list() -> None:
         await settle(pilot)
         assert app.is_running and "is cut off" in "\n".join(lines(app))  # to choose again
         app.screen._choose("other")
+        assert app.failed is None  # who leaves while it loads has done nothing wrong
         app.screen.dismiss()
         engine.say(other(), Turns(Tree[Turn](), 0, False))
         await settle(pilot)

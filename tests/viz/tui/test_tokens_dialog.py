@@ -26,8 +26,10 @@ TOKENS = (
 def test_lines_end_after_line_feeds_and_where_they_are_full() -> None:
     shown = [[text for _, text in line] for line in laid_out(TOKENS, 20)]
     assert shown == [["<|im_start|>", "user", "\\n"], ["Hi", " \ufffd", "\\x1b[0m\\n"], ["yes"]]
+    wide = laid_out((Written(1, ("中" * 60).encode(), "you"), Written(2, "中".encode(), "you")), 20)
+    assert [[text for _, text in line] for line in wide] == [["中" * 8 + " ..."], ["中"]]
     shown = [[text for _, text in line] for line in laid_out(TOKENS, 9)]
-    assert shown[0] == ["<|im_..."] and [n for line in laid_out(TOKENS, 9) for n, _ in line] == list(range(7))
+    assert shown[0] == ["<|im_s..."] and [n for line in laid_out(TOKENS, 9) for n, _ in line] == list(range(7))
 
 
 def test_what_is_told() -> None:

@@ -104,21 +104,33 @@ def answered(block: Block) -> list[str]:
     return [place.text.line(place.number) for place in places if place is not None]
 
 
-def test_what_a_model_thinks_is_a_line_where_it_is_folded() -> None:
+def test_what_a_model_thinks_is_a_few_words_where_it_is_folded() -> None:
     one = spoken("<think>", "\nwell", " then", "\n</think>", "\n\nYes", ".")
     block = Block(one, 40)
     assert answered(block) == ["<think>", "well then", "</think>", "", "Yes."]
-    assert block.answer.text[block.thought.start : block.thought.stop] == "<think>\nwell then\n</think>"
-    block.folded = True
+    assert block.dim == block.thoughts == [range(0, len("<think>\nwell then\n</think>"))]
+    block.fold(True)
     assert answered(block) == ["(thought 4 tokens; Esc t shows them)", "", "Yes."] and len(block) == 5
-    first = block.place(1)
-    assert first is not None and (first.part, first.first) == ("fold", True)
+    assert block.said(0, 99) == one.turn.text and block.said(36, 99) == "\n\nYes." and block.said(5, 38) == "\n\n"
+    assert [level[:2] for level in block.levels(0, 99)] == [(36, 41), (41, 42)]
     one.steps.append(Step(9, " It is", -0.1, TokenRecord(9, 1, 1)))
     one.turn.text += " It is"
     assert block.bring_up() == 3 and answered(block)[-1] == "Yes. It is"
+    block.fold(False)
+    assert answered(block) == ["<think>", "well then", "</think>", "", "Yes. It is"]
 
 
-def test_a_thought_that_goes_on_stays_one_line() -> None:
+def test_what_stands_beside_a_thought_stays() -> None:
+    one = spoken("Well. <think>two", " and two</think> It is", " four.\n<think>no</think> Yes, four. <think>but")
+    block = Block(one, 90, folded=True)
+    (first, second), note = answered(block), "(thought; Esc t shows it)"
+    assert first.startswith("Well. (thought") and first.endswith(") It is four.")
+    assert second == f"{note} Yes, four. {note}" and block.said(0, 999) == one.turn.text
+    tags = spoken("The tag </think> ends a thought.\nThat is all.")
+    assert answered(Block(tags, 90, folded=True)) == ["The tag </think> ends a thought.", "That is all."]
+
+
+def test_a_thought_that_goes_on_stays_a_few_words() -> None:
     one = spoken("<think>", "\nwell")
     block = Block(one, 40, folded=True)
     for n, piece in enumerate(("\nthen", "\nthe", "\nn")):
@@ -129,9 +141,28 @@ def test_a_thought_that_goes_on_stays_one_line() -> None:
 
 
 def test_a_template_may_have_begun_the_thought() -> None:
-    block = Block(spoken("well", "\n</think>", "\nYes"), 40, folded=True)
-    assert answered(block) == ["(thought 2 tokens; Esc t shows them)", "Yes"]
+    one = spoken("well", "\n</think>", "\nYes")
+    block = Block(one, 40, folded=True)
+    assert answered(block) == ["well", "</think>", "Yes"]
+    one.turn = replace(one.turn, thinks=True)  # which is known once it is complete
+    assert block.bring_up() == 0 and answered(block) == ["(thought 2 tokens; Esc t shows them)", "Yes"]
     assert answered(Block(spoken("No thought"), 40, folded=True)) == ["No thought"]
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", "a", " b", "\n", "c d e f g"]), max_size=9), st.integers(9, 40))
+def test_a_fold_loses_nothing(pieces: list[str], width: int) -> None:
+    """However it comes, it is laid out as if it came at once, and selecting all of it gives the answer."""
+    one = spoken()
+    grown = Block(one, width, folded=True)
+    for n, piece in enumerate(pieces):
+        before = answered(grown)
+        one.steps.append(Step(n, piece, -0.1, TokenRecord(n, 1, 1)))
+        one.turn.text += piece
+        first = grown.bring_up()
+        assert first is None or before[: first - 1] == answered(grown)[: first - 1]
+    whole = Block(one, width, folded=True)
+    assert answered(grown) == answered(whole)
+    assert whole.said(0, 999) == "".join(pieces).lstrip(" \n")
 
 
 def test_thoughts_are_folded_by_a_key_and_drawn_apart() -> None:

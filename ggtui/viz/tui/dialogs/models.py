@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from ggtui.viz.choices import Choice
 
 ROWS = 10
-_NAME, _TYPES = 28, 11
+_NAME, _TYPES = 28, 11  # columns
+_BESIDE = 38  # of a line, beside name and types, and of the box around it
+_AROUND, _AROUND_LOW = 16, 10  # lines of the box beside the models
+_LOW = 20  # lines of a terminal below which nothing stands apart
 
 
 class Models(Dialog):
@@ -36,11 +40,16 @@ class Models(Dialog):
     """
 
     TITLE_TEXT = "Models"
-    KEYS = "arrows: choose   Enter: talk to it, or fetch it   Esc: close"
+    KEYS = "arrows: choose   Enter: talk, or fetch   Esc: close"
     DEFAULT_CSS = """
     Models Input { background: $surface; margin-bottom: 1; }
-    Models .rows { height: auto; max-height: 13; }
-    Models .about { height: 2; margin-top: 1; color: $secondary; }
+    Models .rows { height: auto; text-wrap: nowrap; }
+    Models .about { height: auto; max-height: 4; margin-top: 1; color: $secondary; }
+    Models.-low > .box { padding: 0 2; }
+    Models.-low .title { display: none; }
+    Models.-low Input { margin-bottom: 0; }
+    Models.-low .about { margin-top: 0; }
+    Models.-low .keys { margin-top: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "choose(-1)", show=False),
@@ -51,7 +60,7 @@ class Models(Dialog):
         super().__init__(live, send)
         self._choose, self._told = choose, told
         self._choices: list[Choice] = []
-        self._looking = True
+        self._looking, self._gone = True, False
         self._free: int | None = None
         self._at = 0
         self._sure: Choice | None = None  # Enter, pressed once more, fetches it
@@ -69,12 +78,17 @@ class Models(Dialog):
         threading.Thread(target=self._look, name="ggtui-models", daemon=True).start()
         self.set_interval(1 / HZ, self._draw)
 
+    def on_resize(self) -> None:
+        self._drawn = None
+        self.set_class(self.size.height < _LOW, "-low")
+
     def on_unmount(self) -> None:
+        self._gone = True
         if self._fetching is not None:
             self._fetching.stop()
 
     def _look(self) -> None:
-        """Files are looked into beside the screen: a list of many takes a second."""
+        """Files are looked into beside the screen, 20 ms each the first time."""
         prepared = getattr(self.app, "prepared", None)
         if prepared is not None:
             prepared.wait()
@@ -87,6 +101,8 @@ class Models(Dialog):
             self._free = None if free is None else free + in_use  # which is let go of before
             for choice in choices():
                 self._choices.append(choice)
+                if self._gone:
+                    return
         except (GgtuiError, OSError) as error:
             self._told = str(error)
         finally:
@@ -114,13 +130,14 @@ class Models(Dialog):
         self.query_one(".note", Static).update(printable_line(self._told))
 
     def _rows(self, shown: list[Choice]) -> Text:
-        text = Text(no_wrap=True)
-        text.append(f"  {'name':{_NAME}}  {'types':{_TYPES}} {'size':>9} {'tok/s <':>8}\n", "dim")
-        top = min(max(self._at - ROWS + 1, 0), max(len(shown) - ROWS, 0))
-        for n, choice in list(enumerate(shown))[top : top + ROWS]:
+        width, n_rows = self._name_width, self._n_rows
+        types = f"{'types':{_TYPES}} " if width == _NAME else ""
+        text = Text(f"  {'name':{width}}  {types}{'size':>9} {'tok/s <':>8}\n", "dim", no_wrap=True)
+        top = min(max(self._at - n_rows + 1, 0), max(len(shown) - n_rows, 0))
+        for n, choice in list(enumerate(shown))[top : top + n_rows]:
             mark = ">" if n == self._at else " "
-            text.append(f"{mark} {self._line(choice)}\n", "bold" if n == self._at else "")
-        if len(shown) > ROWS:
+            text.append(f"{mark} {self._line(choice, width)}\n", "bold" if n == self._at else "")
+        if len(shown) > n_rows:
             text.append(f"  {len(shown)} in all\n", "dim")
         if self._looking:
             text.append("  looking ...\n", "dim")
@@ -128,12 +145,23 @@ class Models(Dialog):
             text.append("  none has such a name\n", "dim")
         return text
 
-    def _line(self, choice: Choice) -> str:
-        name = _cut(choice.name, _NAME)
-        types = _cut(", ".join(choice.about.types) if choice.about else "", _TYPES)
+    @property
+    def _n_rows(self) -> int:
+        """As many as there is room for."""
+        height = self.size.height
+        return min(max(height - (_AROUND_LOW if height < _LOW else _AROUND), 2), ROWS)
+
+    @property
+    def _name_width(self) -> int:
+        """Where there is less room than for all, the types are left out."""
+        room = self.size.width - _BESIDE
+        return _NAME if room >= _NAME + _TYPES else max(min(room, _NAME - 1), 8)
+
+    def _line(self, choice: Choice, width: int) -> str:
+        types = f"{_cut(', '.join(choice.about.types) if choice.about else '', _TYPES)} " if width == _NAME else ""
         most = choice.most(self.live.limits)
         speed = f"{most:.0f}" if most else ""
-        return f"{name:{_NAME}}  {types:{_TYPES}} {size(choice.size):>9} {speed:>8}  {self._state(choice)}"
+        return f"{_cut(choice.name, width)}  {types}{size(choice.size):>9} {speed:>8}  {self._state(choice)}"
 
     def _state(self, choice: Choice) -> str:
         if choice.row is not None:
@@ -145,7 +173,7 @@ class Models(Dialog):
         return "" if choice.room(self._free) else "big"
 
     def _about(self, choice: Choice) -> str:
-        """Two lines."""
+        """What its file says, or its licence."""
         if choice.row is not None:
             return printable_line(f"{choice.row.about}. Licence {choice.row.licence}: {choice.row.asks}.")
         assert choice.about is not None
@@ -166,11 +194,15 @@ class Models(Dialog):
     # ---- keys ----
 
     def action_choose(self, by: int) -> None:
-        self._at = min(max(self._at + by, 0), max(len(self._shown) - 1, 0))
-        self._draw()
+        self._move(min(max(self._at + by, 0), max(len(self._shown) - 1, 0)))
 
     def on_input_changed(self) -> None:
-        self._at, self._told = 0, self._told if self._fetching else ""
+        self._move(0)
+
+    def _move(self, at: int) -> None:
+        self._at = at
+        if self._fetching is None:
+            self._told, self._sure = "", None
         self._draw()
 
     def on_input_submitted(self) -> None:
@@ -178,10 +210,9 @@ class Models(Dialog):
         if not shown or self._fetching is not None:
             return
         choice = shown[self._at]
-        problem = self._problem(choice)
-        if problem:
-            self._told = problem
-        elif choice.row is None:
+        if self._problem(choice):
+            return  # it stands there
+        if choice.row is None:
             self._take(choice.model)
         elif self._sure is not choice:
             self._sure = choice
@@ -262,6 +293,6 @@ class _Fetching:
 
 
 def _cut(text: str, width: int) -> str:
-    """At most so many characters, of what a terminal can show."""
+    """In so many columns, as a terminal can show it."""
     shown = printable_line(text)
-    return shown if len(shown) <= width else f"{shown[: width - 3]}..."
+    return set_cell_size(shown if cell_len(shown) <= width else f"{set_cell_size(shown, width - 3)}...", width)

@@ -98,6 +98,7 @@ class Settings(Dialog):
         if value == self._value(name):
             return
         if SETTINGS[name].anew:
+            self.live.started = {**self.live.started, SETTINGS[name].key: value}  # so that it is asked for once
             self.post_message(LoadAnew({SETTINGS[name].key: value}))
         else:
             self.send(Configure({SETTINGS[name].key: value}))

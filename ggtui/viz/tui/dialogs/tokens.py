@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import ClassVar
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,7 +19,13 @@ from ggtui.viz.text import bytes_shown, printable_line
 from ggtui.viz.tui.base import Send
 from ggtui.viz.tui.dialogs.base import Dialog
 
-WRITERS = {"template": "tokens--template", "you": "tokens--you", "said": "tokens--you", "model": "tokens--model"}
+# Of each writer the style, and who that is
+WRITERS = {
+    "template": ("tokens--template", "the template"),
+    "you": ("tokens--you", "you"),
+    "said": ("tokens--you", "you or the model, written anew"),
+    "model": ("tokens--model", "the model"),
+}
 _AROUND = 12  # lines that the box has around those of the tokens
 
 
@@ -30,8 +36,8 @@ def laid_out(tokens: tuple[Written, ...], width: int) -> list[list[tuple[int, st
     room = width
     for n, token in enumerate(tokens):
         text = printable_line(token.raw.decode("utf-8", "replace"))
-        while cell_len(text) > width:
-            text = f"{text[: width - 4]}..."
+        if cell_len(text) > width:
+            text = f"{set_cell_size(text, width - 3)}..."
         if cell_len(text) > room:
             lines.append([])
             room = width
@@ -48,7 +54,11 @@ class TokensRead(Dialog):
 
     TITLE_TEXT = "What the model reads"
     KEYS = "arrows: choose   home, end: first, last   Esc: close"
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*WRITERS.values(), "tokens--other", "tokens--chosen"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(style for style, _ in WRITERS.values()),
+        "tokens--other",
+        "tokens--chosen",
+    }
     DEFAULT_CSS = """
     TokensRead > .box { width: 96; }
     TokensRead .tokens { height: auto; }
@@ -117,7 +127,7 @@ class TokensRead(Dialog):
         self.query_one(".about", Static).update(self._about(tokens))
 
     def _style(self, n: int, token: Written) -> str:
-        names = [WRITERS[token.by], *["tokens--other"] * (n % 2), *["tokens--chosen"] * (n == self._at)]
+        names = [WRITERS[token.by][0], *["tokens--other"] * (n % 2), *["tokens--chosen"] * (n == self._at)]
         return " ".join(str(self.get_component_rich_style(name, partial=True)) for name in names)
 
     def _about(self, tokens: tuple[Written, ...]) -> Text:
@@ -125,10 +135,12 @@ class TokensRead(Dialog):
         assert self._read is not None
         token, before = tokens[self._at], self._read.n_before
         text = Text(f"{before + self._at + 1} of {before + len(tokens)}: token {token.id} ", no_wrap=True, end="")
-        text.append(printable_line(bytes_shown(token.raw))[:40], "bold").append(f", by {WHO[token.by]}\n")
+        text.append(printable_line(bytes_shown(token.raw))[:40], "bold").append(f", by {WRITERS[token.by][1]}\n")
+        if before:
+            text.append(f"of the newest {len(tokens)}: ")
         for by in dict.fromkeys(token.by for token in tokens):
             n = sum(token.by == by for token in tokens)
-            text.append(f"{WHO[by]} {n}", self._style(0 if self._at else 2, Written(0, b"", by))).append("   ")
+            text.append(f"{WRITERS[by][1]} {n}", self._style(0 if self._at else 2, Written(0, b"", by))).append("   ")
         return text
 
     def action_choose(self, by: int) -> None:
@@ -141,6 +153,3 @@ class TokensRead(Dialog):
         if starts:
             line = min(max(bisect_right(starts, self._at) - 1 + by, 0), len(starts) - 1)
             self.action_choose(starts[line] - self._at)
-
-
-WHO = {"template": "the template", "you": "you", "said": "you or the model, written anew", "model": "the model"}

@@ -61,7 +61,7 @@ class ChatScreen(ChatView):
         Binding("alt+right", "branch(1)", "after", show=False, priority=True, tooltip="another answer that was given"),
         Binding("ctrl+y", "copy", "copy", key_display="^Y", priority=True, tooltip="copy the last answer"),
         Binding("ctrl+s", "settings", "settings", key_display="^S", priority=True, tooltip="settings"),
-        Binding("ctrl+t", "sessions", "saved chats", show=False, priority=True, tooltip="load or save a chat"),
+        Binding("ctrl+g", "sessions", "saved chats", show=False, priority=True, tooltip="load or save a chat"),
         Binding("ctrl+l", "clear", "clear", show=False, priority=True, 
                 tooltip="forget everything said so far; ^Z right after brings it back"),
         Binding("ctrl+p", "app.command_palette", "palette", key_display="^P", priority=True),
@@ -163,7 +163,12 @@ class ChatScreen(ChatView):
             self._ready(something=False)
 
     def load_anew(self, changes: Mapping[str, object]) -> None:
-        """Have the engine begin anew with these settings changed."""
+        """Have the engine begin anew with these settings changed. Raises UnknownModelError, and leaves it as it is, for
+        a name that no model has."""
+        from ggtui.core.files.places import find_model
+
+        if (model := changes.get("model")) is not None:
+            find_model(str(model))
         self.tell("")
         self.post_message(LoadAnew(changes))
 

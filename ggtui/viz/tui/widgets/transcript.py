@@ -101,9 +101,9 @@ class Transcript(ScrollView):
         """Make what the model thought one line, or show it; False where there is none."""
         self.folded = on
         for block in self._blocks:
-            block.folded = on
+            block.fold(on)
         self._changed(0)
-        return any(block.thought for block in self._blocks)
+        return any(block.thoughts for block in self._blocks)
 
     def mark(self, on: bool) -> None:
         """Show the probability of tokens, or not."""
@@ -193,16 +193,16 @@ class Transcript(ScrollView):
                 text.append(f"{' ' * self.indent}{block.others}{keys}", quiet)
             return text
         name, style = ("you", "transcript--you") if place.part == "prompt" else (self.model_name, "transcript--model")
-        label = name[:NAME] if place.first else ""
+        label = name[:NAME] if place.number == 0 else ""
         text.append(f" {label:{self.indent - 1}}", self.get_component_rich_style(style) if label else Style())
         start, end = place.text.lines[place.number]
         text.append(place.text.line(place.number))
-        thought = self.get_component_rich_style("transcript--thought")
-        if place.part == "fold":
-            text.stylize(thought, self.indent)
-        elif place.part == "answer" and (among := block.thought) and among.start < end and start < among.stop:
-            first, last = max(among.start, start), min(among.stop, end)
-            text.stylize(thought, self.indent + first - start, self.indent + last - start)
+        if place.part == "answer":
+            quiet = self.get_component_rich_style("transcript--thought")
+            for dim in block.dim:
+                if dim.start < end and start < dim.stop:
+                    first, last = max(dim.start, start), min(dim.stop, end)
+                    text.stylize(quiet, self.indent + first - start, self.indent + last - start)
         if self.probabilities and place.part == "answer":
             for begin, until, level in block.levels(start, end):
                 begin += place.text.text.startswith(" ", begin)  # no line under the space ahead of a word
@@ -238,7 +238,9 @@ class Transcript(ScrollView):
                 continue
             start, end = place.text.lines[place.number]
             until = end if span[1] == -1 else min(start + max(span[1] - self.indent, 0), end)
-            pieces.append(place.text.text[min(start + max(span[0] - self.indent, 0), end) : until])
+            begin = min(start + max(span[0] - self.indent, 0), end)
+            assert found is not None
+            pieces.append(found[0].said(begin, until) if place.part == "answer" else place.text.text[begin:until])
             if span[1] == -1:
                 is_last = place.number + 1 == len(place.text.lines)
                 pieces.append("\n" if is_last else place.text.text[end : place.text.lines[place.number + 1][0]])
