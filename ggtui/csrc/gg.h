@@ -28,6 +28,9 @@ enum gg_status {
     GG_TOLD = 6,      /* done, and of a run that was recorded n_asked or n_dropped say more */
 };
 
+/* Lets the system have what is free of the heap, of every thread's part of it. Does nothing where that can't be asked for. */
+void gg_trim_heap(void);
+
 /* ---- tables: the rows of types.def and ops.def ---- */
 typedef struct {
     const char *name;

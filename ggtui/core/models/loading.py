@@ -15,6 +15,7 @@ from ggtui.core.models.base import TensorSpec
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.buffer import TileBuffer
 from ggtui.core.runtime.cpu.codec import decode_rows
+from ggtui.core.runtime.cpu.native import lib
 
 _SHARE = 1 << 20  # bytes of a matrix that a thread reads at a time
 
@@ -78,6 +79,7 @@ class Packing:
     def __exit__(self, type: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._shares.clear()
         self._pool.shutdown()
+        lib.gg_trim_heap()  # a file that was read, and what became a vocabulary, leave megabytes there
 
     def finish(self) -> None:
         """Pack what is left, together with the other threads. Raises what they raised."""
