@@ -64,7 +64,8 @@ def _speed(speed: float) -> str:
 def context_full(session: Session, *, in_chat: bool = False) -> str:
     """What to say when the context is full: what to do depends on whether it can be larger."""
     largest = session.hparams.n_ctx
-    larger = f", or a larger --ctx: this model's largest is {largest}" if session.n_ctx < largest else ""
+    ctx = "/set ctx" if in_chat else "--ctx"
+    larger = f", or a larger {ctx}: this model's largest is {largest}" if session.n_ctx < largest else ""
     shift = "/set ctx-shift on" if in_chat else "--ctx-shift"
     clear = "; /clear begins anew" if in_chat else ""
     return f"the context of {session.n_ctx} tokens is full; to go on use {shift}{larger}{clear}"

@@ -81,9 +81,9 @@ class TokensRead(Dialog):
     def __init__(self, live: Live, send: Send) -> None:
         super().__init__(live, send)
         self._read: AsRead | None = None
+        self._older = live.as_read  # which answers another question
         self._lines: list[list[tuple[int, str]]] = []
         self._at = 0
-        live.as_read = None
         send(Tokens())
 
     def content(self) -> ComposeResult:
@@ -94,8 +94,9 @@ class TokensRead(Dialog):
         self._lay_out()
 
     def follow(self) -> None:
-        if self.live.as_read is not None and self.live.as_read is not self._read:
-            self._read = self.live.as_read
+        new = self.live.as_read
+        if new is not None and new is not self._read and new is not self._older:
+            self._read = new
             self._at = max(len(self._read.tokens) - 1, 0)
             self._lay_out()
 
