@@ -18,7 +18,7 @@ from ggtui.core.files.fields import Fields, shown
 from ggtui.core.files.texts import LENGTH_BYTES, Texts
 from ggtui.core.runtime.cpu.native import ffi, last_error, lib
 from ggtui.core.vocab.base import Vocabulary
-from ggtui.core.vocab.kinds import BYTE, MAX_MERGES, NORMAL, UNUSED, USER_DEFINED
+from ggtui.core.vocab.kinds import BYTE, CONTROL, MAX_MERGES, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 from ggtui.core.vocab.roles import ENDS, Said, Tokens, truth
 
 SPACE = "\u2581"  # stands for a space
@@ -99,6 +99,10 @@ class SentencePiece(Vocabulary):
         return ids.tolist()
 
 
+# What the first tokens are where a file does not say it, as in llama.cpp, if they are of that kind
+_USUAL = (("unknown", UNKNOWN), ("bos", CONTROL), ("eos", CONTROL))
+
+
 def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:
     """From GGUF's `tokenizer.ggml.*` keys of the kind "llama", where the scores say what is merged first. pre: of no
     use here. Raises ModelFileError, in the name of `path`, for damaged ones."""
@@ -106,7 +110,10 @@ def by_scores(metadata: Mapping[str, Any], path: str | Path, pre: str | None = N
     scores = _scores(metadata, tokens)
     scores[np.isneginf(scores)] = np.finfo(np.float64).min
     split = lib.GG_WHOLE if _has_space_within(tokens) else lib.GG_BY_WORDS
-    return _made(metadata, tokens, scores, split, add_space_prefix=True, pre=pre)
+    kinds = tokens.kinds[: len(_USUAL)].tolist()
+    known = zip(_USUAL, kinds, strict=False)
+    usual = {f"tokenizer.ggml.{key}_token_id": id for id, ((key, kind), own) in enumerate(known) if own == kind}
+    return _made({**usual, **metadata}, tokens, scores, split, add_space_prefix=True, pre=pre)
 
 
 def by_merges(metadata: Mapping[str, Any], path: str | Path, pre: str | None = None) -> SentencePiece:

@@ -106,6 +106,8 @@ def test_what_has_no_token_is_bytes() -> None:
     assert t.decode(t.encode("\n🦙é")) == "\n🦙é"
     without = metadata({"a": -1.0}, tokens=[*SPECIAL, "a"], token_type=[*SPECIAL.values(), NORMAL], scores=[0] * 4)
     assert vocab.vocabulary(without | {"tokenizer.ggml.unknown_token_id": 0}, "").encode("aa") == [0, 0, 0, 3, 3]
+    assert vocab.vocabulary(without, "").encode("aa") == [0, 0, 0, 3, 3]  # the first token, if it is of that kind
+    without["tokenizer.ggml.token_type"][0] = CONTROL
     with pytest.raises(ModelFileError, match="has no token <0x00>, and there is none for what is unknown"):
         vocab.vocabulary(without, "some.gguf")
 
@@ -120,6 +122,15 @@ def test_the_kinds_of_tokens() -> None:
     with pytest.raises(UsageError, match=f"token {FIRST + 6}: the vocabulary has 0 to {FIRST + 5}"):
         t.token_bytes(FIRST + 6)
     assert t.decode(t.encode("a\ud83db")) == "▁a\ufffdb"  # there is no token for a space
+
+
+def test_what_begins_and_ends_a_text_where_the_file_does_not_say_it() -> None:
+    t = made({"a": -1.0}, bos_token_id=None, eos_token_id=None)
+    assert (t.bos, t.eos, t.add_bos) == (1, 2, True) and t.begin("a")[0] == 1
+    parts = metadata({"a": -1.0}, bos_token_id=None, eos_token_id=None)
+    parts["tokenizer.ggml.token_type"][1:3] = [NORMAL, NORMAL]
+    t = vocab.vocabulary(parts, "some.gguf")
+    assert (t.bos, t.eos, t.add_bos) == (None, None, False)
 
 
 def test_merges_in_their_order() -> None:
