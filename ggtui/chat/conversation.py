@@ -342,8 +342,7 @@ class Chat:
     def written(self) -> list[Written]:
         """The tokens of the conversation that the context is to hold, as the model reads them."""
         rows = []
-        turns = self.turns
-        for turn in turns[max((n for n, turn in enumerate(turns) if turn.anew), default=0) :]:
+        for turn in _in_context(self.turns):
             for n, id in enumerate(turn.ids):
                 words = "said" if turn.anew else "you"
                 by = "model" if n >= turn.n_prompt else "template" if turn.marks[n] else words
@@ -366,8 +365,12 @@ def without_tokens(tree: Tree[Turn]) -> Tree[Turn]:
 
 def tokens_of(turns: Sequence[Turn]) -> list[int]:
     """Those of turns one after the other."""
-    first = max((n for n, turn in enumerate(turns) if turn.anew), default=0)
-    return [id for turn in turns[first:] for id in turn.ids]
+    return [id for turn in _in_context(turns) for id in turn.ids]
+
+
+def _in_context(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """From the last one on that has all that was said before in its own tokens."""
+    return turns[max((n for n, turn in enumerate(turns) if turn.anew), default=0) :]
 
 
 def turns_told(turns: Sequence[Turn]) -> str:
