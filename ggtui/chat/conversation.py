@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggtui.chat.modes import MODES
-from ggtui.chat.prompting import Prompting
 from ggtui.chat.settings import GENERATION, LIVE, MAX_SEED, SETTINGS, values_of
 from ggtui.chat.tree import Tree
 from ggtui.core.errors import GgtuiError, UsageError
@@ -70,6 +69,8 @@ class Chat:
     def __init__(self, session: Session, settings: Any) -> None:
         self.session = session
         self.settings = SimpleNamespace(**values_of(settings, (name for name in LIVE if name != "mode")))
+        from ggtui.chat.prompting import Prompting  # brings numpy, and the screen imports this file before it is drawn
+
         self.prompting = Prompting(session, settings.template)
         self.mode: str = settings.mode or self.prompting.mode
         self.pause: Callable[[float], object] = time.sleep

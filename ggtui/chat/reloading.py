@@ -7,7 +7,6 @@ from typing import Any
 
 from ggtui.chat.conversation import Chat, without_tokens
 from ggtui.core.errors import GgtuiError
-from ggtui.core.files.places import find_model
 
 OF_ONE_MODEL: Mapping[str, object] = {"template": None, "pre": None}  # settings that another one has not
 
@@ -31,6 +30,8 @@ class Reloading:
         """
         other = "model" in changes and changes["model"] != self.settings.model
         if other and changes["model"] is not None:
+            from ggtui.core.files.places import find_model
+
             find_model(str(changes["model"]))
         if other:
             changes = {**changes, **OF_ONE_MODEL}

@@ -212,11 +212,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr == "[]\n"
 
 
-def test_the_screen_s_process_reads_its_flags_without_numpy() -> None:
-    """The engine's process is started before anything is loaded that takes long."""
-    code = (
-        "import sys; import ggtui.cli.chat, ggtui.viz.engine; print([m for m in ('numpy', 'rich') if m in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("ggtui.cli.chat, ggtui.viz.engine", ["numpy", "rich"]),  # what the engine's process waits for
+        ("ggtui.viz.live, ggtui.viz.tui.app", ["numpy"]),  # ... and the first frame
+    ],
+)
+def test_the_screen_begins_without_what_takes_long(modules: str, heavy: list[str]) -> None:
+    code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n"
 
