@@ -33,6 +33,7 @@ class Turn:
     thinks   the template began what the model thinks, so that the answer has only its end
     anew     the prompt's tokens begin with all that was said before, which the template writes otherwise by now
     sampled  the tokens as they came: those of the answer, then those whose text is not part of it, as of a stop text
+    by       the file of the model that answered; "" where that is not known
     """
 
     prompt: str
@@ -45,6 +46,7 @@ class Turn:
     anew: bool = False
     marks: list[bool] = field(default_factory=list)
     thinks: bool = False
+    by: str = ""
 
 
 class Written(NamedTuple):
@@ -125,7 +127,7 @@ class Chat:
         return self._say(prompt, self.mode)
 
     def _say(self, prompt: str, mode_name: str) -> Generator[Step]:
-        turn = Turn(prompt, mode=mode_name)
+        turn = Turn(prompt, mode=mode_name, by=self.session.path.name)
         self._begin(turn, self.turns)
         return self._answer(turn)
 
@@ -306,7 +308,7 @@ class Chat:
         kept = turn.sampled[:keep]
         ids = [*turn.ids[: turn.n_prompt], *kept]
         made = Turn(turn.prompt, mode=turn.mode, ids=ids, n_prompt=turn.n_prompt, sampled=kept, anew=turn.anew)
-        made.marks, made.thinks = turn.marks, turn.thinks
+        made.marks, made.thinks, made.by = turn.marks, turn.thinks, self.session.path.name
         made.text = "".join(self.pieces(made))
         return made
 
@@ -361,7 +363,7 @@ def _before(tree: Tree[Turn], n: int) -> list[Turn]:
 
 def without_tokens(tree: Tree[Turn]) -> Tree[Turn]:
     """The same turns for another model, whose tokens are others."""
-    return tree.map(lambda turn: Turn(turn.prompt, turn.text, turn.mode, turn.reason))
+    return tree.map(lambda turn: Turn(turn.prompt, turn.text, turn.mode, turn.reason, by=turn.by))
 
 
 def tokens_of(turns: Sequence[Turn]) -> list[int]:

@@ -40,12 +40,13 @@ def save(name: str, tree: Tree[Turn], model: str) -> Path:
     """Write all turns under `name`, over what was there. Raises UsageError for a bad name, GgtuiError, OSError.
 
     after  of each turn which one it follows, by its number from 0; -1 where it is a first
+    by     the file of the model that answered; files of before have none
     end    the last turn of the conversation; -1 where it has none
     """
     path = _path(name)
     make_private(path.parent)
     rows = [
-        {"after": after, "prompt": t.prompt, "text": t.text, "mode": t.mode, "reason": t.reason}
+        {"after": after, "prompt": t.prompt, "text": t.text, "mode": t.mode, "reason": t.reason, "by": t.by}
         for t, after in zip(tree.items, tree.before, strict=True)
     ]
     data = {"schema": SCHEMA, "version": VERSION, "model": model, "turns": rows, "end": tree.end}
@@ -70,7 +71,7 @@ def load(name: str) -> Tree[Turn]:
     if version not in range(1, VERSION + 1):
         raise GgtuiError(f"{path}: version {version!r}; this ggtui reads 1 to {VERSION}; use a newer one")
     try:
-        turns = [Turn(t["prompt"], t["text"], t["mode"], t["reason"]) for t in data["turns"]]
+        turns = [Turn(t["prompt"], t["text"], t["mode"], t["reason"], by=t.get("by", "")) for t in data["turns"]]
         if version == 1:
             tree = Tree(turns)
         else:
@@ -78,7 +79,7 @@ def load(name: str) -> Tree[Turn]:
     except (KeyError, TypeError, ValueError) as error:
         raise GgtuiError(f"{path}: a damaged chat: {error!r}") from error
     for turn in turns:
-        texts = (turn.prompt, turn.text, turn.mode, turn.reason)
+        texts = (turn.prompt, turn.text, turn.mode, turn.reason, turn.by)
         if not all(isinstance(t, str) for t in texts) or turn.mode not in MODES:
             raise GgtuiError(f"{path}: a damaged chat: {turn.mode!r} is no mode, or a text is none")
     return tree

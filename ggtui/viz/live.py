@@ -241,7 +241,7 @@ class Live:
                 steps[i] = replace(old, text=step.text)
         text = "".join(step.text for step in steps)
         number = len(self.tree.siblings(self.tree.end)) + 1
-        turn = Turn(event.prompt, text, event.mode, sampled=[s.token for s in steps])
+        turn = Turn(event.prompt, text, event.mode, sampled=[s.token for s in steps], by=self.run.model)
         self._begun = Spoken(turn, steps, (number, number))
 
     def _batch(self, event: Batch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_fixtures import text_of
 
 from ggtui.chat.conversation import Turn
 from ggtui.chat.folders import chats
@@ -147,3 +148,18 @@ def test_a_file_that_is_no_text() -> None:
     save("x", Tree(), "m").write_bytes(b"\xff\xfe")
     with pytest.raises(GgtuiError, match="not a saved chat"):
         load("x")
+
+
+def test_who_answered_is_kept(new_chat: Any) -> None:
+    chat = new_chat()
+    text_of(chat.say("Once"))
+    path = save("one", chat.tree, "m")
+    assert [turn.by for turn in load("one").path] == [chat.session.path.name]
+    data = json.loads(path.read_text())
+    del data["turns"][0]["by"]  # as it was before
+    path.write_text(json.dumps(data))
+    assert [turn.by for turn in load("one").path] == [""]
+    data["turns"][0]["by"] = 5
+    path.write_text(json.dumps(data))
+    with pytest.raises(GgtuiError, match="a damaged chat"):
+        load("one")

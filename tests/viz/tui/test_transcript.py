@@ -185,6 +185,20 @@ def test_thoughts_are_folded_by_a_key_and_drawn_apart() -> None:
     drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns(Tree([turn])))), script)
 
 
+def test_each_answer_is_under_the_name_of_the_model_that_gave_it() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        text = lines(pilot.app)  # type: ignore[arg-type]
+        assert any(line.startswith(" another-mode two") for line in text)  # at most 12 columns
+        assert any(line.startswith(" tales        four") for line in text)
+        live = pilot.app.live  # type: ignore[attr-defined]
+        live.take(Turns(Tree([Turn("three", " four")])))
+        await settle(pilot)
+        assert any(line.startswith(" tales four") for line in lines(pilot.app))  # type: ignore[arg-type]
+
+    turns = [Turn("one", " two", by="another-model-of-mine.gguf"), Turn("three", " four")]
+    drive(GgtuiApp(Live(), RecordedEngine(loaded(), Turns(Tree(turns)))), script)
+
+
 def many(live: Live, first: int, n: int) -> Batch:
     steps = (step(i % 40, i % 40 + 1) for i in range(first, first + n))
     return Batch(tuple(replace(s, record=replace(s.record, n_past=0)) for s in steps))

@@ -16,7 +16,7 @@ from ggtui.viz.tui.screens import ScreenRow
 from ggtui.viz.tui.widgets.hot import Hot, hot_line, hottest
 from ggtui.viz.tui.widgets.prompt import Prompt
 from ggtui.viz.tui.widgets.status import kv_line, panel
-from ggtui.viz.tui.widgets.transcript import LEVEL_STYLES, NAME, Transcript
+from ggtui.viz.tui.widgets.transcript import LEVEL_STYLES, Transcript
 
 LEGEND = ("50%+", "10%+", "1%+ underlined", "rarer bold underlined")
 
@@ -83,15 +83,11 @@ class ChatView(RunScreen):
     def ascii_only(self) -> bool:
         return bool(getattr(self.app, "ascii_only", False))
 
-    @property
-    def name_of_model(self) -> str:
-        return printable_line(self.live.run.model.rsplit(".", 1)[0])[:NAME] or "model"
-
     # ---- drawing ----
 
     def stream(self) -> None:
         live = self.live
-        self.transcript.say(live.chat, self.name_of_model, self._hint())
+        self.transcript.say(live.chat, live.run.model, self._hint())
         if live.state != self._state:
             self._state, before = live.state, self._state
             self.refresh_bindings()

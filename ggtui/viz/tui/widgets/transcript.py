@@ -19,11 +19,17 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ggtui.viz.live import Spoken
+from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets.blocks import Block, Place
 
 NAME = 12  # columns at most of a name at the left
 WIDEST = 100  # columns of text, since longer lines are hard to read
 LEVEL_STYLES = ("transcript--sure", "transcript--likely", "transcript--unlikely", "transcript--rare")
+
+
+def label(model: str) -> str:
+    """What stands beside the answers of a model, by its file."""
+    return printable_line(model.rsplit(".", 1)[0])[:NAME] or "model"
 
 
 class Transcript(ScrollView):
@@ -49,7 +55,8 @@ class Transcript(ScrollView):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model_name = "model"
+        self.model = ""  # the file of the one that answers now
+        self._labels = {label("")}
         self.hint: tuple[str, ...] = ()  # shown while there is no turn
         self.probabilities = False
         self.folded = False  # what the model thought is one line
@@ -62,10 +69,11 @@ class Transcript(ScrollView):
 
     # ---- content ----
 
-    def say(self, chat: Sequence[Spoken], model_name: str, hint: tuple[str, ...] = ()) -> None:
+    def say(self, chat: Sequence[Spoken], model: str, hint: tuple[str, ...] = ()) -> None:
         """Bring it in line with the chat."""
-        if (model_name, hint) != (self.model_name, self.hint):
-            self.model_name, self.hint = model_name, hint
+        labels = {label(spoken.turn.by or model) for spoken in chat} or {label(model)}
+        if (model, hint, labels) != (self.model, self.hint, self._labels):
+            self.model, self.hint, self._labels = model, hint, labels
             self._blocks.clear()
             self._changed(0)
         width = min(self.size.width - self.indent - 1, WIDEST)
@@ -95,7 +103,7 @@ class Transcript(ScrollView):
     @property
     def indent(self) -> int:
         """Columns at the left that names take, with the spaces around them."""
-        return min(max(len(self.model_name), 3), NAME) + 2
+        return max(3, *map(len, self._labels)) + 2
 
     def fold(self, on: bool) -> bool:
         """Make what the model thought one line, or show it; False where there is none."""
@@ -151,7 +159,7 @@ class Transcript(ScrollView):
     def on_resize(self, event: events.Resize) -> None:
         following = self._following
         self._strips.clear()
-        self.say([block.spoken for block in self._blocks], self.model_name, self.hint)
+        self.say([block.spoken for block in self._blocks], self.model, self.hint)
         if following:
             self._go(self.max_scroll_y)
         self._following = following
@@ -192,9 +200,10 @@ class Transcript(ScrollView):
                 quiet = self.get_component_rich_style("transcript--you")
                 text.append(f"{' ' * self.indent}{block.others}{keys}", quiet)
             return text
-        name, style = ("you", "transcript--you") if place.part == "prompt" else (self.model_name, "transcript--model")
-        label = name[:NAME] if place.number == 0 else ""
-        text.append(f" {label:{self.indent - 1}}", self.get_component_rich_style(style) if label else Style())
+        said = label(block.spoken.turn.by or self.model)
+        name, style = ("you", "transcript--you") if place.part == "prompt" else (said, "transcript--model")
+        name = name if place.number == 0 else ""
+        text.append(f" {name:{self.indent - 1}}", self.get_component_rich_style(style) if name else Style())
         start, end = place.text.lines[place.number]
         text.append(place.text.line(place.number))
         if place.part == "answer":
