@@ -161,7 +161,10 @@ def test_variables() -> None:
 
 BOUND = [
     ("{% for i in range(10**9) %}{% endfor %}", "Range too big"),
-    ("{% for i in range(99999) %}{% for j in range(99999) %}{{ 'abcdefgh' * 99 }}{% endfor %}{% endfor %}", "more than 4 MB"),
+    (
+        "{% for i in range(99999) %}{% for j in range(99999) %}{{ 'abcdefgh' * 99 }}{% endfor %}{% endfor %}",
+        "more than 4 MB",
+    ),
     ("{{ 'a' * 5000000 }}", "more than 4 MB"),
     ("{{ 'é' * 2500000 }}", "more than 4 MB"),
     ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end"),
