@@ -12,7 +12,7 @@ import pytest
 from ggtui.core.engine.perplexity import perplexity
 from ggtui.core.engine.session import load
 from ggtui.core.files import open_model
-from ggtui.core.files.catalogue import CATALOGUE
+from ggtui.core.files.catalogue import CATALOGUE, ROWS
 from ggtui.core.files.convert import convert
 from ggtui.core.files.fetching import fetch
 
@@ -20,7 +20,7 @@ TESTS = Path(__file__).parents[2]
 
 if os.environ.get("GGTUI_TEST_MODELS") == "1":
 
-    @pytest.fixture(scope="module", params=sorted(CATALOGUE))
+    @pytest.fixture(scope="module", params=sorted(row.name for row in ROWS if row.parts))
     def name(request: pytest.FixtureRequest) -> str:
         return str(request.param)
 
