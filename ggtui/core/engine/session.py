@@ -23,7 +23,7 @@ from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models.store import Store
 from ggtui.core.runtime.busy import Watch
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, RunInfo, TokenRecord, Trace
-from ggtui.core.vocab import Vocabulary
+from ggtui.core.vocab import TEMPLATE, Vocabulary
 
 
 class Session:
@@ -54,7 +54,7 @@ class Session:
         def ready(model: Model) -> None:
             self.engine = Engine(model, threads=threads, **options)
             self.engine.began_ns = started
-            if talk:
+            if talk and TEMPLATE in model.metadata:  # its prompts are never a single token
                 self.engine.prepare()
 
         self.model = Model(path, device=device, threads=threads, pre=pre, talk=talk, meanwhile=ready)
@@ -247,7 +247,7 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
     which is the default), kv_type ("f16", "f32" or "q8_0"), batch (tokens read at once), isa, device, fused, record
     ("full" or True: node records in each Step; "light": only their sums, in `trace()`), rest (True: threads may, where
     fewer are faster beside other programs), pre (how the vocabulary splits text, whatever the file says), talk (get
-    ready for a prompt of several tokens, and to render its chat template). Prints nothing. Raises UsageError,
+    ready for prompts by its chat template). Prints nothing. Raises UsageError,
     ModelFileError, MissingPartError.
     """
     return Session(path, **options)
