@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from ggtui.chat import modes, saved
-from ggtui.chat.settings import ANEW, BUILT_IN, LIVE, SETTINGS, live_value, nearest
+from ggtui.chat.settings import ANEW, LIVE, SETTINGS, live_value, nearest
 from ggtui.core.errors import UsageError
 
 MAX_ALTERNATIVES = 100
@@ -173,7 +173,7 @@ def _set(front: FrontEnd, words: str, asked: str = "/set ") -> None:
 
 def _model(front: FrontEnd, name: str) -> None:
     if name:
-        front.load_anew({"model": None if name == BUILT_IN else name})
+        front.load_anew({"model": name})
     else:
         front.models()
 
@@ -199,9 +199,9 @@ def _topk(front: FrontEnd, text: str) -> None:
 
 
 def _model_names() -> Iterable[str]:
-    from ggtui.core.files.places import models
+    from ggtui.core.files.places import BUILT_IN_NAME, models
 
-    return [BUILT_IN, *(found.name for found in models())]
+    return [BUILT_IN_NAME, *(found.name for found in models())]
 
 
 def _count(asked: str, text: str, most: int | None = None) -> int:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from ggtui.chat.modes import MODES
 from ggtui.core.errors import UsageError
 
-BUILT_IN = "built-in"  # the name of the model that comes with ggtui, whose setting is None
 MAX_THREADS = 512
 MAX_BATCH = 4096
 MAX_SEED = (1 << 64) - 1

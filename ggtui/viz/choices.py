@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggtui.chat import settings
-from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.files.catalogue import ROWS, Row
-from ggtui.core.files.places import Found, models, path_of
+from ggtui.core.files.places import BUILT_IN, BUILT_IN_NAME, Found, models, path_of
 from ggtui.core.models.overview import Overview, overview
 from ggtui.core.runtime.record import Limits
 from ggtui.perf.bounds import read_rate
@@ -20,13 +18,13 @@ from ggtui.viz.text import size
 class Choice:
     """A model to choose.
 
-    model  what to load, as a setting; None for the built-in one
+    model  what to load, as a setting
     about  what its file says of it; None where it is to be fetched, by its `row`
     """
 
     name: str
     size: int  # bytes
-    model: str | None
+    model: str
     about: Overview | None = None
     row: Row | None = None
 
@@ -72,8 +70,8 @@ _KEPT: dict[Found, tuple[int, Overview]] = {}
 
 def choices() -> Iterator[Choice]:
     """Each as soon as its file was looked into."""
-    found = Found(settings.BUILT_IN, BUILT_IN, "ggtui", BUILT_IN.parent, BUILT_IN.stat().st_size)
-    yield Choice(found.name, found.size, None, _overview(found))
+    found = Found(BUILT_IN_NAME, BUILT_IN, "ggtui", BUILT_IN.parent, BUILT_IN.stat().st_size)
+    yield Choice(found.name, found.size, found.name, _overview(found))
     for found in models():
         yield Choice(found.name, found.size, str(found.path), _overview(found))
     for row in ROWS:

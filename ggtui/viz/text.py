@@ -51,6 +51,11 @@ def size(n_bytes: int) -> str:
     return exact
 
 
+def model_name(file: str) -> str:
+    """Of a model, by its file or folder, as it is shown: a folder's name may have a dot that ends nothing."""
+    return printable_line(file.removesuffix(".gguf").removesuffix(".bin"))
+
+
 def bytes_shown(raw: bytes) -> str:
     """In quotes; where they are no text, a part of a character, as bytes."""
     try:

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from ggtui.viz.text import color_wanted, printable, printable_line, size, text_for
+from ggtui.viz.text import color_wanted, model_name, printable, printable_line, size, text_for
 
 
 def test_no_control_character_is_left() -> None:
@@ -63,3 +63,8 @@ def test_size() -> None:
     assert size(1023) == "1,023 bytes"
     assert size(3_981_312) == "3,981,312 bytes (3.8 MiB)"
     assert size(5 << 30) == "5,368,709,120 bytes (5.0 GiB)"
+
+
+def test_names_of_models_are_without_what_a_file_ends_with() -> None:
+    names = ("a.gguf", "b.bin", "Qwen2.5-0.5B", "c.q4_0.gguf", "x\x1b.gguf")
+    assert [model_name(name) for name in names] == ["a", "b", "Qwen2.5-0.5B", "c.q4_0", "x\\x1b"]

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from ggtui.core.errors import GgtuiError, ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
+from ggtui.core.files.places import BUILT_IN
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models import architecture
 from ggtui.core.models.base import Inputs, ModelGraph, Placed
@@ -20,7 +21,7 @@ from ggtui.core.runtime.device import device as device_called
 from ggtui.core.runtime.room import free_memory
 from ggtui.core.vocab import TEMPLATE, vocabulary
 
-BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"
+__all__ = ["BUILT_IN", "Model"]
 
 
 class Model:

@@ -18,6 +18,8 @@ from ggtui.core.reading import read_object
 
 DEEP = 6  # folders below a place's own that are looked into
 MOST = 20_000  # entries of a place that are looked at
+BUILT_IN = Path(__file__).parents[2] / "data" / "tales.gguf"  # the model that comes with ggtui
+BUILT_IN_NAME = "built-in"
 OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")  # of its service on Linux
 _MANIFEST = 1 << 20  # bytes of one of ollama's
 _OLLAMA_MODEL = "application/vnd.ollama.image.model"
@@ -87,14 +89,16 @@ def template_of(path: Path) -> str | None:
 
 
 def find_model(asked: str) -> Path:
-    """What MODEL means: a path, a name of the catalogue, a name that `models` gives, or a part of just one of these. A
-    path that exists goes before all names.
+    """What MODEL means: a path, "built-in", a name of the catalogue, a name that `models` gives, or a part of just one
+    of these. A path that exists goes before all names.
 
     Raises UnknownModelError for what is none of them, and for a part of several.
     """
     no_name = len(asked) > _LONGEST or "\0" in asked or asked.startswith(("/", "./", "../"))
     if no_name or os.path.lexists(asked):
         return Path(asked)  # whoever opens it says what is wrong with it
+    if asked == BUILT_IN_NAME:
+        return BUILT_IN
     if asked in CATALOGUE:
         path = path_of(CATALOGUE[asked])
         if path is None:
@@ -127,7 +131,7 @@ def _advice(asked: str, found: Iterable[Found]) -> str:
 
     if asked.startswith("hf:"):
         return f"fetch it with: ggtui pull {asked}"
-    known = dict.fromkeys((*CATALOGUE, *(model.name for model in found)))
+    known = dict.fromkeys((BUILT_IN_NAME, *CATALOGUE, *(model.name for model in found)))
     near = get_close_matches(asked, list(known), 3, 0.6)
     return f"did you mean {' or '.join(near)}?" if near else "check the spelling, or see: ggtui list"
 

@@ -15,7 +15,7 @@ from ggtui.core.runtime.busy import BUSY
 from ggtui.viz import summary
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command
-from ggtui.viz.text import printable_line
+from ggtui.viz.text import model_name, printable_line
 from ggtui.viz.tui import screens
 from ggtui.viz.tui.palette import ScreenKeys
 
@@ -62,7 +62,7 @@ def bar(live: Live, name: str, width: int) -> Text:
     """The text of the bar, `width` columns wide; `name` is the tab in front."""
     run = live.run
     heaviest = max(run.types, key=run.types.__getitem__) if run.types else ""
-    model = printable_line(run.model.rsplit(".", 1)[0]) or "ggtui"
+    model = model_name(run.model) or "ggtui"
     computes = f"{run.device}/{run.threads}t" if run.threads else ""
     told = [model, printable_line(heaviest), printable_line(computes)]
     named = ((row.title, f"{row.digit} {row.title}") for row in screens.SCREENS)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from ggtui.chat.conversation import Turn, without_tokens
-from ggtui.chat.reloading import OF_ONE_MODEL
-from ggtui.chat.tree import Tree
+from ggtui.chat.reloading import State
 from ggtui.viz.live import Live
 from ggtui.viz.messages import Command, Configure, Event, Failed, Gone, Restore, Turns
 
@@ -32,23 +30,15 @@ class Engine(Protocol):
         """End the process and wait for it."""
 
 
-class _State(NamedTuple):
-    """What a chat goes on from."""
-
-    started: dict[str, Any]
-    settings: dict[str, object]
-    turns: Tree[Turn]
-
-
 class Switching:
     """Begins anew with the chat as it is. Where the engine doesn't come up with the changes, or can't take the chat, it
     goes back to how it was, and says why."""
 
     def __init__(self, live: Live, engine: Engine) -> None:
         self._live, self._engine = live, engine
-        self._begun: _State | None = None  # what an engine that did not come up yet is to go on from
+        self._begun: State | None = None  # what an engine that did not come up yet is to go on from
         self._asked: list[Command] = []  # what it was asked since
-        self._back: _State | None = None  # what to go back to where that fails
+        self._back: State | None = None  # what to go back to where that fails
         self._why = ""  # it went back
 
     def send(self, command: Command) -> None:
@@ -60,17 +50,13 @@ class Switching:
     def restart(self, changes: Mapping[str, Any]) -> None:
         """Begin anew with these settings changed, of those that the engine starts with."""
         live = self._live
-        now = self._begun or _State(dict(self._engine.settings), dict(live.settings), live.turns)
-        new = now._replace(started=now.started | dict(changes))
-        if new.started.get("model") != now.started.get("model"):  # whose tokens are others, and the way to ask it too
-            settings = {name: value for name, value in now.settings.items() if name != "mode"}
-            new = _State({**new.started, **OF_ONE_MODEL}, settings, without_tokens(now.turns))
+        now = self._begun or State(dict(self._engine.settings), dict(live.settings), live.turns)
         if changes and live.state in ("idle", "busy"):
             self._back = now
         self._why = ""
-        self._begin(new)
+        self._begin(now.changed(changes))
 
-    def _begin(self, state: _State) -> None:
+    def _begin(self, state: State) -> None:
         self._begun = state
         self._engine.restart(state.started)
         self._live.restarting()

@@ -224,6 +224,10 @@ def test_names_that_fit_several_or_none() -> None:
     assert "does not exist" in asked("")
 
 
+def test_the_built_in_model_has_a_name() -> None:
+    assert find_model("built-in") == BUILT_IN and "did you mean built-in?" in asked("builtin")
+
+
 def test_a_model_of_the_catalogue_in_the_hubs_cache(home: Path) -> None:
     assert asked("qwen3-0.6b").endswith("is not on this machine yet; fetch it with: ggtui pull qwen3-0.6b")
     folder = home / ".cache/huggingface/hub/models--Qwen--Qwen3-0.6B-GGUF/snapshots/1"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from recorded import RecordedEngine, answer, drive, lines, loaded, settle
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.errors import GgtuiError
@@ -108,6 +109,17 @@ def test_it_fits_the_terminal(size: tuple[int, int]) -> None:
         assert "Enter again" not in text
 
     with_the_list(script, size)
+
+
+def test_each_name_that_is_typed_shows_its_own_rows() -> None:
+    async def script(opened: Opened) -> None:
+        text = await opened.keys(*"qwen3")
+        assert "> qwen3-0.6b" in text
+        opened.pilot.app.screen.query_one(Input).value = "llama3"  # at once: as many rows, the same chosen
+        text = await opened.text()
+        assert "> llama3.2-1b" in text and "qwen3" not in text.replace("> llama3", "")
+
+    with_the_list(script)
 
 
 def test_enter_goes_on_with_it() -> None:

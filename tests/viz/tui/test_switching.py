@@ -72,7 +72,7 @@ def test_a_name_that_no_model_has_changes_nothing() -> None:
         assert engine.restarts == 0 and "no model has that name" in "\n".join(lines(app))
         await pilot.press(*["backspace"] * 20, *"/model built-in", "enter")
         await settle(pilot)
-        assert engine.restarts == 1 and engine.settings["model"] is None
+        assert engine.restarts == 1 and engine.settings["model"] == "built-in"
 
     drive(app, script)
 

@@ -16,7 +16,7 @@ from ggtui.core.runtime.record import Trace
 from ggtui.perf.export import EXPORTERS, Exporter
 from ggtui.viz import tables
 from ggtui.viz.live import Live
-from ggtui.viz.text import printable_line
+from ggtui.viz.text import model_name, printable_line
 from ggtui.viz.tui.base import Send
 from ggtui.viz.tui.dialogs.base import Dialog
 
@@ -25,7 +25,7 @@ _ENDINGS = {"chrome": ".chrome.json", "speedscope": ".speedscope.json", "sqlite"
 
 def file_name(exporter: Exporter, trace: Trace) -> str:
     """A name for the file, after the model."""
-    model = printable_line(Path(trace.run.model).stem) or "ggtui"
+    model = model_name(trace.run.model) or "ggtui"
     return f"{model}-perf{_ENDINGS.get(exporter.name, f'.{exporter.name}')}"
 
 

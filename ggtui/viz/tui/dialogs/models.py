@@ -56,7 +56,7 @@ class Models(Dialog):
         Binding("down", "choose(1)", show=False),
     ]
 
-    def __init__(self, live: Live, send: Send, choose: Callable[[str | None], None], told: str = "") -> None:
+    def __init__(self, live: Live, send: Send, choose: Callable[[str], None], told: str = "") -> None:
         super().__init__(live, send)
         self._choose, self._told = choose, told
         self._choices: list[Choice] = []
@@ -121,7 +121,7 @@ class Models(Dialog):
         self._at = min(self._at, max(len(shown) - 1, 0))
         if self._fetching is not None:
             self._follow_fetching(self._fetching)
-        state = (len(self._choices), len(shown), self._at, self._looking, self.live.version, self._told)
+        state = ([id(choice) for choice in shown], self._at, self._looking, self.live.version, self._told)
         if state == self._drawn:
             return
         self._drawn = state
@@ -222,7 +222,7 @@ class Models(Dialog):
             self._fetching = _Fetching(choice)
         self._draw()
 
-    def _take(self, model: str | None) -> None:
+    def _take(self, model: str) -> None:
         self._choose(model)
         self.dismiss()
 

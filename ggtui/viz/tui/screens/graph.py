@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
 from ggtui.core.errors import GgtuiError
-from ggtui.viz.text import printable_line
+from ggtui.viz.text import model_name, printable_line
 from ggtui.viz.tui.base import RunScreen
 from ggtui.viz.tui.screens import nothing_ran
 
@@ -327,7 +327,7 @@ class GraphScreen(RunScreen):
         if self._graph is None:
             self.app.notify(self.lacking)
             return
-        model = printable_line(Path(self.live.run.model).stem) or "graph"
+        model = model_name(self.live.run.model) or "graph"
         name = self._graph_name()
         self.app.push_screen(SaveGraph(f"A picture of the {name} graph", f"{model}-{name}.svg"), self._save)
 

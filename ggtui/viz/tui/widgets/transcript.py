@@ -19,7 +19,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ggtui.viz.live import Spoken
-from ggtui.viz.text import printable_line
+from ggtui.viz.text import model_name
 from ggtui.viz.tui.widgets.blocks import Block, Place
 
 NAME = 12  # columns at most of a name at the left
@@ -29,7 +29,7 @@ LEVEL_STYLES = ("transcript--sure", "transcript--likely", "transcript--unlikely"
 
 def label(model: str) -> str:
     """What stands beside the answers of a model, by its file."""
-    return printable_line(model.rsplit(".", 1)[0])[:NAME] or "model"
+    return model_name(model)[:NAME] or "model"
 
 
 class Transcript(ScrollView):
