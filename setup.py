@@ -1,19 +1,21 @@
 """Compiles ggtui._native. pyproject.toml has the rest; ggtui/csrc/build_ffi.py says what to compile and how.
 
 Objects are kept under build/obj, apart for each compiler, and compiled anew only when their source, a header or the
-command changed.
+command changed. So are shaders, under build/obj/shaders: one SPIR-V serves every machine and compiler of C.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -39,11 +41,15 @@ class BuildNative(build_ext):
         kind = os.environ.get("GGTUI_SANITIZE", "").replace(",", "-") or "plain"
         objects = Path("build/obj", Path(self.compiler.compiler_so[0]).name, kind)
         units = [*build_ffi.units(machine, objects, os.environ, accepts=self.accepts), self.generated_unit(objects)]
-        changed = [unit for unit in units if not fresh(unit.object, self.command(unit))]
         with ThreadPoolExecutor(int(self.parallel or os.cpu_count() or 1)) as pool:
-            failed = [
-                unit.object for unit, done in zip(changed, pool.map(self.compile, changed), strict=True) if not done
-            ]
+            shaders = Shaders(pool)
+            jobs = start(pool, units, self.command, self.compile)
+            failed = failed_of(shaders.jobs)
+            if not failed:
+                flags = (*build_ffi.c_flags(os.environ), *build_ffi.LAST_FLAGS)
+                units.append(build_ffi.Unit(shaders.write_table(), objects / "_shaders.o", flags))
+                jobs += start(pool, units[-1:], self.command, self.compile)
+            failed += failed_of(jobs)
         if failed:
             raise CompileError("these did not compile: " + ", ".join(map(str, failed)))
 
@@ -53,7 +59,7 @@ class BuildNative(build_ext):
         self.compiler.link_shared_object(
             [str(unit.object) for unit in units],
             str(target),
-            libraries=["m"],
+            libraries=["m", "dl"],  # dl: of older glibcs it is a library apart
             # Linked with fast math, a module makes denormal numbers 0 in the whole process.
             extra_postargs=["-pthread", *sanitize, *build_ffi.LAST_FLAGS],
         )
@@ -89,21 +95,78 @@ class BuildNative(build_ext):
         return [*self.compiler.compiler_so, *unit.flags, "-c", str(unit.source)]
 
     def compile(self, unit: build_ffi.Unit) -> bool:
-        """Besides the object, leaves its headers in .d and its command in .cmd, for `fresh`."""
-        unit.object.parent.mkdir(parents=True, exist_ok=True)
-        unit.object.unlink(missing_ok=True)
-        command = self.command(unit)
-        # Written before the source is read: a file that changes while it is compiled is newer than this one.
-        unit.object.with_suffix(".cmd").write_text(shlex.join(command))
-        unfinished = unit.object.with_suffix(".o.tmp")
-        outputs = ["-MMD", "-MF", str(unit.object.with_suffix(".d")), "-o", str(unfinished)]
-        done = subprocess.run([*command, *outputs], stderr=subprocess.PIPE, text=True)
-        sys.stdout.write(f"  cc {unit.object}\n{done.stderr}")  # in one piece: others write too
-        sys.stdout.flush()
-        if done.returncode != 0:
-            return False
-        unfinished.replace(unit.object)
-        return True
+        return make("cc", unit.object, self.command(unit), ("-MMD", "-MF"))
+
+
+class Shaders:
+    """The shaders, which `pool` begins to compile at once. Without a compiler of shaders there are none."""
+
+    def __init__(self, pool: Executor) -> None:
+        found = next(build_ffi.shader_compilers(os.environ, sys.path), None)
+        if found is None:
+            leave_out_shaders()
+        self.compiler = found or build_ffi.ShaderCompiler("none", (), (), ())
+        self.objects = Path("build/obj/shaders", self.compiler.name)
+        self.units = build_ffi.shader_units(self.compiler, self.objects) if found else []
+        self.jobs = start(pool, self.units, self.command, self.compile)
+
+    def command(self, unit: build_ffi.Unit) -> list[str]:
+        return [*self.compiler.program, *unit.flags, str(unit.source)]
+
+    def compile(self, unit: build_ffi.Unit) -> bool:
+        return make(self.compiler.name, unit.object, self.command(unit), self.compiler.depfile)
+
+    def write_table(self) -> Path:
+        """The C source with all modules, once they are compiled; leaves an equal file alone."""
+        table = build_ffi.shader_table({unit.source.stem: unit.object.read_bytes() for unit in self.units})
+        source = self.objects / "_shaders.c"
+        if not source.exists() or source.read_text() != table:
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_text(table)
+        return source
+
+
+def leave_out_shaders() -> None:
+    """Says that no compiler of shaders was found. Where one was named, or all must be built, that is an error."""
+    named = os.environ.get("GGTUI_GLSL")
+    if named:
+        raise SystemExit(f"ggtui: GGTUI_GLSL={named} does not start; name a glslc or glslangValidator, or unset it")
+    if os.environ.get("GGTUI_WERROR") == "1":
+        raise SystemExit(build_ffi.NO_SHADER_COMPILER)
+    print(build_ffi.NO_SHADER_COMPILER, file=sys.stderr, flush=True)
+
+
+def start(
+    pool: Executor,
+    units: Sequence[build_ffi.Unit],
+    command: Callable[[build_ffi.Unit], list[str]],
+    compile: Callable[[build_ffi.Unit], bool],
+) -> list[tuple[Path, Future[bool]]]:
+    """Lets `pool` compile the units that changed: their objects, and whether they got compiled."""
+    return [(unit.object, pool.submit(compile, unit)) for unit in units if not fresh(unit.object, command(unit))]
+
+
+def failed_of(jobs: list[tuple[Path, Future[bool]]]) -> list[Path]:
+    """The objects that did not get compiled, once all were tried."""
+    return [obj for obj, done in jobs if not done.result()]
+
+
+def make(name: str, obj: Path, command: list[str], depfile: tuple[str, ...]) -> bool:
+    """Whether the command made the object. Leaves its headers in .d and the command in .cmd besides, for `fresh`."""
+    obj.parent.mkdir(parents=True, exist_ok=True)
+    obj.unlink(missing_ok=True)
+    # Written before the source is read: a file that changes while it is compiled is newer than this one.
+    obj.with_suffix(".cmd").write_text(shlex.join(command))
+    unfinished = obj.with_name(f"{obj.name}.tmp")
+    outputs = [*depfile, str(obj.with_suffix(".d")), "-o", str(unfinished)]
+    done = subprocess.run([*command, *outputs], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    sys.stdout.write(f"  {name} {obj}\n{done.stdout}")  # in one piece: others write too
+    sys.stdout.flush()
+    # glslangValidator cannot be told that warnings are errors.
+    if done.returncode != 0 or re.search("^WARNING:", done.stdout, re.MULTILINE):
+        return False
+    unfinished.replace(obj)
+    return True
 
 
 def fresh(obj: Path, command: list[str]) -> bool:

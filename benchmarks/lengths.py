@@ -19,7 +19,7 @@ import ggtui
 from ggtui.perf.bench import Task, bench
 from ggtui.perf.bounds import read_rate
 from ggtui.perf.random_model import SHAPES, random_model
-from ggtui.perf.roofline import measure
+from ggtui.perf.roofline import measure, runs_on
 
 PROMPTS = (Task(64, 0), Task(512, 0))
 GENERATIONS = (Task(0, 24, 10), Task(0, 24, 1000))
@@ -41,7 +41,7 @@ def main() -> None:
         shares: dict[Task, list[float]] = {task: [] for task in GENERATIONS}
         n_bytes: dict[Task, float] = {}
         for _ in range(args.rounds):
-            limits = measure(session.pool, session.isa)
+            limits = measure(*runs_on(session))
             for task, found in speeds.items():
                 result = bench(session, model, task, limits, 3)
                 found.append(result.avg_ts)

@@ -22,12 +22,13 @@ from itertools import combinations
 SESSION = """
 import json, sys, time
 from dataclasses import asdict
-from ggtui.core.runtime.cpu.pool import Pool
+from ggtui.core.runtime.device import one_device
 from ggtui.perf.roofline import joined, keep, measure
-pool = Pool(int(sys.argv[1]))
-before = measure(pool)
+cpu, threads = one_device("cpu"), int(sys.argv[1])
+pool = cpu.pool(threads)
+before = measure(cpu, pool)
 time.sleep(2)
-print(json.dumps(asdict(keep(joined(before, measure(pool))))))
+print(json.dumps(asdict(keep(joined(before, measure(cpu, pool)), cpu.limits_key(threads, None)))))
 """
 
 

@@ -3,7 +3,7 @@
     python benchmarks/random_model.py 124M q4_0 model.gguf [--head q8_0]
 
 The vocabulary is made up: the 256 bytes and then what can be made of them; its texts mean nothing. 1.1B is a Llama in
-TinyLlama's shape, the others are GPT-2s.
+TinyLlama's shape, 7B one in the first Llama's, the others are GPT-2s.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ggtui.core.graph.tensor import Tensor as Tensor
     from ggtui.core.runtime.compute import Graph as Graph
     from ggtui.core.runtime.context import Context as Context
+    from ggtui.core.training.trainer import Trainer as Trainer
     from ggtui.core.vocab.template import Template as Template
 
 __version__ = "0.1.0"
@@ -40,14 +41,15 @@ _HOMES = {
     "Session": "ggtui.core.engine.session",
     "Template": "ggtui.core.vocab.template",
     "Tensor": "ggtui.core.graph.tensor",
+    "Trainer": "ggtui.core.training.trainer",
     "load": "ggtui.core.engine.session",
     "register_type": "ggtui.core.graph.own_types",
 }
 _MODULES = {"ops": "ggtui.core.graph.ops", "perf": "ggtui.perf"}
 
 __all__ = [
-    "Context", "Dim", "Engine", "GgtuiError", "Graph", "Model", "Session", "Template", "Tensor", "__version__", "load",
-    "ops", "perf", "register_type",
+    "Context", "Dim", "Engine", "GgtuiError", "Graph", "Model", "Session", "Template", "Tensor", "Trainer",
+    "__version__", "load", "ops", "perf", "register_type",
 ]  # fmt: skip
 
 

@@ -20,6 +20,8 @@ OUTPUT = {
     "06_own_model.py": "soft_max       f32 (22, 1)",
     "07_custom_quant.py": "6,733,824 bytes became 5,003,264",
     "08_many_texts.py": "pages of each: [[0], [0], [0]]",
+    "09_gradients.py": "w:grad: 20 numbers, as moving each weight says",
+    "10_character_model.py": "step 300: loss ",
 }
 
 

@@ -25,6 +25,7 @@ FLOORS = (
     ("core.files", "core.vocab"),
     ("core.models",),
     ("core.engine",),
+    ("core.training",),
     ("perf", "chat"),
     ("viz",),
     ("cli", "__init__", "__main__"),
@@ -40,6 +41,7 @@ HOMES = {
     "tiktoken": ("core.vocab.merging",),
     "regex": ("core.vocab.splitting",),
     "huggingface_hub": ("core.files.hub",),
+    "tokenizers": ("core.training.vocabulary",),
     "jinja2": ("core.vocab.rendering",),
     "cffi": ("core.runtime.cpu.native", "csrc.build_ffi"),
     "_cffi_backend": ("core.runtime.cpu.native",),
@@ -49,8 +51,8 @@ HOMES = {
 # What draws and compares saved traces sees nothing of ours but the traces (and its own kind), so that a saved
 # trace opens without the compiled module.
 TRACE_READERS = (
-    "perf.bounds", "perf.compare", "perf.costs", "perf.export", "perf.figures", "perf.intervals", "perf.scheduling",
-    "perf.stage", "perf.table", "perf.words",
+    "perf.bounds", "perf.compare", "perf.costs", "perf.export", "perf.figures", "perf.intervals", "perf.lanes",
+    "perf.scheduling", "perf.stage", "perf.table", "perf.words",
     "viz.dot", "viz.labels", "viz.tables",
 )  # fmt: skip
 SEEN_BY_TRACE_READERS = ("core.runtime.record", "core.engine.trace_file", "core.errors", "core.saving", "viz.text")
@@ -58,7 +60,7 @@ SEEN_BY_TRACE_READERS += ("core.runtime.busy", *TRACE_READERS)
 
 MAX_LINES = 420
 SOURCES = ("ggtui", "tests", "examples", "benchmarks")
-ENDINGS = (".py", ".c", ".h", ".def", ".comp")
+ENDINGS = (".py", ".c", ".h", ".def", ".comp", ".glsl")
 
 
 class Module(NamedTuple):
@@ -232,6 +234,17 @@ def test_imports_of_ggtui() -> None:
             "if TYPE_CHECKING:\n    from ggtui.core.models.base import Inputs",
             "core.graph.tensor:2: imports core.models.base",
         ),
+        (
+            "core.training.data",
+            "from ggtui.perf.random_model import SHAPES",
+            "core.training.data:1: imports perf.random_model, which lies on a higher floor",
+        ),
+        (
+            "core.engine.session",
+            "from ggtui.core.training.data import Batches",
+            "core.engine.session:1: imports core.training.data, which lies on a higher floor",
+        ),
+        ("core.training.data", "import tokenizers", "which only core.training.vocabulary may"),
         ("core.graph.tensor", "from ggtui import load", "imports __init__, which lies on a higher floor"),
         ("core", "from ggtui.core import runtime", "imports core.runtime, which lies on a higher floor"),
         ("core.thing", "", "core.thing: has no floor"),
@@ -310,8 +323,9 @@ def test_circles_are_found() -> None:
 
 
 # Of C, lowest first: a file includes headers of its own floor and of those below. Kernels see pointers and counts: of
-# the CPU's they know only each other and the numbers of the ops.
-C_FLOORS = ("base", "codec", "cpu", "text", "testing")
+# the CPU's they know only each other and the numbers of the ops; of it Vulkan knows nothing.
+C_FLOORS = ("base", "codec", "cpu", "vulkan", "text", "testing")
+VULKAN_SEES = ("vulkan/", "codec/", "base/")
 KERNELS_SEE = ("cpu/kernels/", "cpu/op_numbers.h", "cpu/ops.def", "codec/", "base/")
 
 
@@ -335,6 +349,8 @@ def c_problems(sources: dict[str, str]) -> list[str]:
                 found.append(f"{path}: includes {target}, which lies on a higher floor")
             if path.startswith("cpu/kernels/") and there >= 0 and not target.startswith(KERNELS_SEE):
                 found.append(f"{path}: includes {target}, but kernels see only {', '.join(KERNELS_SEE)}")
+            if path.startswith("vulkan/") and there >= 0 and not target.startswith(VULKAN_SEES):
+                found.append(f"{path}: includes {target}, but Vulkan sees only {', '.join(VULKAN_SEES)}")
     return found + [f"includes in a circle: {' -> '.join(circle)}" for circle in circles(edges)]
 
 
@@ -351,6 +367,7 @@ def test_includes_of_c() -> None:
         ("codec/pack.c", "cpu/ops.h", "codec/pack.c: includes cpu/ops.h, which lies on a higher floor"),
         ("base/pool.c", "codec/types.h", "base/pool.c: includes codec/types.h, which lies on a higher floor"),
         ("cpu/kernels/reduce.c", "cpu/ops.h", "but kernels see only"),
+        ("vulkan/loader.c", "cpu/ops.h", "but Vulkan sees only"),
         ("codec/types.h", "codec/types.h", "includes in a circle: codec/types.h -> codec/types.h"),
     ],
 )

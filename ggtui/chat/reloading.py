@@ -9,7 +9,7 @@ from ggtui.chat.conversation import Chat, Turn, without_tokens
 from ggtui.chat.tree import Tree
 from ggtui.core.errors import GgtuiError
 
-_OF_ONE_MODEL: Mapping[str, Any] = {"template": None, "pre": None}  # settings that another one has not
+_OF_ONE_MODEL: Mapping[str, Any] = {"template": None, "pre": None, "adapter": None}  # settings that another one has not
 
 
 class State(NamedTuple):

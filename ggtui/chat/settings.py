@@ -133,8 +133,10 @@ SETTINGS: dict[str, Setting] = {
                 low=1, anew=True, short="c"),
         Setting("seed", _I, None, "seed of the random numbers; without it another one each time",
                 high=MAX_SEED, live=True),
-        Setting("device", str, "cpu", "what computes", choices=("cpu", "reference", "vulkan"), metavar="NAME",
-                alias="backend"),
+        Setting("device", str, "cpu", "what computes: cpu, reference (numpy), vulkan or vulkan:N (a GPU, see ggtui "
+                "info); single ops on another one: cpu,reference:soft_max", metavar="NAME", alias="backend"),
+        Setting("layers-on", str, None, "the first N layers on another device, where a model does not fit: vulkan=20",
+                metavar="DEVICE=N"),
         Setting("isa", str, None, "instruction set; without it the best one of this machine",
                 choices=("scalar", "avx2", "avxvnni", "avx512", "neon"), metavar="NAME"),
         Setting("n-predict", _I, 200, "tokens to generate at most; -1: no limit", low=-1, live=True, short="n"),
@@ -158,6 +160,8 @@ SETTINGS: dict[str, Setting] = {
                 choices=("f16", "f32", "q8_0"), anew=True, metavar="TYPE"),
         Setting("pre", str, None, "how a vocabulary splits text before merging; without it as the model's file says",
                 metavar="NAME"),
+        Setting("adapter", str, None, "a LoRA adapter of the model, in GGUF, as ggtui train --rank makes them",
+                metavar="FILE"),
         Setting("mode", str, None, "complete: the model goes on with your text; chat: it answers you; without it chat "
                 "where the model has a template for that", choices=tuple(MODES), metavar="MODE", live=True),
         Setting("system", str, "", "what the model is told before a chat, where it has a template", metavar="TEXT",
@@ -172,7 +176,7 @@ LIVE = tuple(sorted((s.name for s in SETTINGS.values() if s.live), key=lambda na
 CHAT = (*LIVE, "template")  # what a Chat is made with
 ANEW = tuple(s.name for s in SETTINGS.values() if s.anew)
 # What a Session is made with, and what Session.generate takes, under their names there.
-LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device", "pre")
+LOADING = ("threads", "ctx", "kv-type", "batch", "isa", "device", "layers-on", "pre", "adapter")
 GENERATION = ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "stop", "ctx-shift", "ignore-eos")
 
 

@@ -37,6 +37,7 @@ COMMANDS = (
     Command("list", "the models on this machine, and whether ggtui runs them", "ggtui.cli.listing"),
     Command("convert", "write a model in another format or with other tensor types", "ggtui.cli.convert"),
     Command("inspect", "what is in a model file: metadata, tensors, where the bytes go", "ggtui.cli.inspect"),
+    Command("train", "train a model on texts, from nothing or from another one", "ggtui.cli.train"),
     Command("perplexity", "how well a model predicts a text", "ggtui.cli.perplexity"),
     Command("trace", "run a prompt and draw the graph that ran, with its times and values", "ggtui.cli.trace"),
     Command("perf", "where the time goes, node by node, against what this machine allows", "ggtui.cli.perf"),

@@ -6,8 +6,8 @@ binds, memory or compute, and the part reached of what this machine allowed righ
 faster than memory came from a cache, and is held against that. Where other programs, or other virtual machines, used 5%
 or more of the cores, a line after the table says so.
 
-With --type or --shape the model is a GPT-2 of that size with random weights, made in memory. Where a flag takes a list
-there are commas in it, and each combination is measured.
+With --type or --shape the model is a GPT-2 or a Llama of that size with random weights, made in memory. Where a flag
+takes a list there are commas in it, and each combination is measured.
 
 The other outputs have more than the table: all fields of llama-bench in its order, with what ggtui has no choice of as
 it is (no GPU layers), then the instruction set, bytes and operations a token, the limit, and what parts of the cores
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ggtui.core.files import ModelFile
     from ggtui.perf.bench import Result, Task
 
-_LOADING = ("batch", "kv-type", "device")
+_LOADING = ("batch", "kv-type", "device", "layers-on")
 _COUNTS = {"n-prompt": (512,), "n-gen": (128,), "n-depth": (0,)}
 _MOST = 1 << 20  # tokens of a test
 _NAMED = 5  # rows named that were measured while others used the cores
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     random = parser.add_argument_group("random weights")
     random.add_argument("--type", type=_names, metavar="TYPE,...", help="tensor types or mixes (default q4_0)")
     random.add_argument("--shape", type=_names, metavar="SIZE,...",
-                        help="124M, 355M, 774M, 1558M, 1.1B (default 124M)")  # fmt: skip
+                        help="124M, 355M, 774M, 1558M, 1.1B, 7B (default 124M)")  # fmt: skip
     parser.add_argument("-o", "--output", choices=OUTPUTS, default="md", metavar="FORMAT",
                         help="md, csv, json, jsonl or sql (default md)")  # fmt: skip
     add_output(parser)
@@ -155,20 +155,21 @@ def _models(args: argparse.Namespace) -> Iterator[ModelFile]:
 
 
 def _results(args: argparse.Namespace, models: Sequence[ModelFile], tasks: Sequence[Task]) -> Iterator[Result]:
-    from ggtui.core.engine.session import load
+    from ggtui.cli.loading import load
     from ggtui.perf.bench import bench
-    from ggtui.perf.roofline import cpu_of, measure
+    from ggtui.perf.roofline import measure, runs_on
     from ggtui.viz.progress import progress_bar
 
     for file in models:
         for isa in args.isa:
             for threads in args.threads:
-                session = load(file, threads=threads, isa=isa, rest=False, **values_of(args, _LOADING))
+                options = {"threads": threads, "isa": isa, "rest": False, **values_of(args, _LOADING)}
+                session = load(file, quiet=args.quiet, **options)
                 for task in tasks:
                     what = f"{task.name}, {threads} thread{'s' * (threads > 1)}"
                     with progress_bar(what, quiet=args.quiet) as progress:
                         session.watch.begin()
-                        limits = measure(*cpu_of(session))
+                        limits = measure(*runs_on(session))
                         result = bench(session, file, task, limits, args.repetitions, progress)
                     yield result
 
@@ -228,7 +229,7 @@ def _md_row(result: Result, with_isa: bool, first: bool) -> str:
         "threads": str(result.n_threads),
         "test": result.task.name,
         "t/s": f"{result.avg_ts:.2f} ± {result.stddev_ts:.2f}",
-        "limit": f"{result.limit} {result.of_limit:.0%}",
+        "limit": f"{result.limit} {result.of_limit:.0%}" if result.limit else "",
     }
     return _md_line(cells, with_isa) + "\n"
 

@@ -104,9 +104,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace, **options: Any) -> Session:
-    from ggtui.core.engine.session import load
+    from ggtui.cli.loading import load
 
-    session = load(args.model, talk=args.mode != "complete", **values_of(args, LOADING), **options)
+    loading = {"talk": args.mode != "complete", **values_of(args, LOADING), **options}
+    session = load(args.model, quiet=args.quiet, **loading)
     largest = session.hparams.n_ctx
     if args.ctx is not None and args.ctx > largest:
         note(args, f"--ctx {args.ctx}: this model was made for {largest} tokens; using {session.n_ctx}")

@@ -4,6 +4,11 @@ SRC is any model ggtui reads. With --type its matrices are stored in that tensor
 Q4_K_M; without it they keep theirs. Vectors, norms and position embeddings become f32. Rows that are no whole number
 of a type's blocks take the nearest type that fits, and the summary says how many.
 
+With --budget each matrix gets the type by which the model says least otherwise for the bytes, as its gradients tell;
+that takes the memory of a training.
+
+With --adapter the matrices that a LoRA adapter is of become what both are together, f32 unless --type says otherwise.
+
 The source is checked first, and weights that are not finite are refused (exit code 4). DST gets its name when it is
 complete. A file that exists is left alone (exit code 2) unless --force is given; DST can also be a pipe.
 
@@ -12,12 +17,15 @@ examples:
   ggtui convert gpt2.gguf small.gguf --type Q4_K_M   make it smaller
   ggtui convert gpt2.gguf q8.gguf --type q8_0 --report
   ggtui convert gpt2.gguf ggml-model.bin             for older programs
+  ggtui convert gpt2.gguf small.gguf --budget 90MB   types of its own choice
+  ggtui convert smollm2 merged.gguf --adapter story-adapter.gguf
   ggtui convert gpt2.gguf own.gguf --type row6 --type-from row6.py
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import defaultdict
 from math import prod
@@ -29,7 +37,9 @@ from ggtui.core.errors import UsageError
 from ggtui.viz.text import printable_line, size
 
 if TYPE_CHECKING:
+    from ggtui.core.files import ModelFile
     from ggtui.core.files.convert import Conversion
+    from ggtui.core.graph.types import TensorType
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         argument = parser.add_argument(name, metavar=name.upper(), help=text)
         argument.complete = FILE  # type: ignore[attr-defined]
     parser.add_argument("--type", metavar="T", help="tensor type or mix of the matrices, such as q8_0 or Q4_K_M")
+    parser.add_argument(
+        "--budget",
+        type=n_bytes_of,
+        metavar="SIZE",
+        help="choose a type for each matrix, so that all tensors take at most so much: 90MB",
+    )
+    asked = parser.add_argument(
+        "--text", metavar="FILE", help="what --budget asks the model about; without it what the model says by itself"
+    )
+    asked.complete = FILE  # type: ignore[attr-defined]
+    adapter = parser.add_argument("--adapter", metavar="FILE", help="add this LoRA adapter to the matrices it is of")
+    adapter.complete = FILE  # type: ignore[attr-defined]
     parser.add_argument("--force", action="store_true", help="overwrite DST if it exists")
     parser.add_argument("--report", action="store_true", help="print the error of each tensor")
     add_setting(parser, "type-from")
@@ -44,8 +66,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
+def n_bytes_of(text: str) -> int:
+    """What a size such as 90MB, 1.5GiB or 90000000 says. Raises ArgumentTypeError."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(|[kKMG]i?B?)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 90MB or 1.5GiB")
+    unit = found[2].rstrip("B")
+    power = " KMG".index(unit[0].upper()) if unit else 0
+    return int(float(found[1]) * (1024 if unit.endswith("i") else 1000) ** power)
+
+
 def run(args: argparse.Namespace) -> int:
     resolve(args, ("threads", "type-from"))
+    if args.budget is not None and args.type is not None:
+        raise UsageError("--budget and --type: give one of the two")
+    if args.text is not None and args.budget is None:
+        raise UsageError("--text: is for --budget")
     dst = Path(args.dst)
     if dst.is_file() and not args.force:
         raise UsageError(f"{dst}: exists; choose another name, or give --force to overwrite it")
@@ -57,14 +93,48 @@ def run(args: argparse.Namespace) -> int:
 
     with open_model(args.src) as src, progress_bar(f"writing {printable_line(dst.name)}", quiet=args.quiet) as progress:
         check_model(src)
+        model = _with_adapter(src, args.adapter)
         done = convert(
-            src, dst, args.type, errors=args.report, overwrite=args.force, threads=args.threads, progress=progress
+            model,
+            dst,
+            args.type,
+            types=_within(model, args) if args.budget is not None else None,
+            errors=args.report,
+            overwrite=args.force,
+            threads=args.threads,
+            progress=progress,
         )
     if args.report:
         print(*_report(done), sep="\n")
     if not args.quiet and sys.stderr is not None:
         print(*_summary(done, dst), sep="\n", file=sys.stderr)
     return 0
+
+
+def _with_adapter(src: ModelFile, adapter: str | None) -> ModelFile:
+    """Its matrices with what an adapter adds, in f32 unless --type says otherwise."""
+    if adapter is None:
+        return src
+    from ggtui.core.models import architecture
+    from ggtui.core.models.adapters import Merged, check_adapter, read_adapter
+
+    found, arch = read_adapter(adapter), architecture(src)
+    check_adapter(found, src.path.name, src.metadata, arch.specs(arch.hparams(src), src))
+    return Merged(src, found)
+
+
+def _within(src: ModelFile, args: argparse.Namespace) -> dict[str, TensorType]:
+    """The type of each matrix, for all tensors to fit into the budget."""
+    from ggtui.cli.perplexity import read_text
+    from ggtui.core.training.sensitivity import choose, fisher, sensitivities, texts_of
+    from ggtui.core.training.trainer import Trainer
+
+    batches = texts_of(src, None if args.text is None else read_text(args.text), args.threads)
+    trainer = Trainer(src, threads=args.threads)
+    found = sensitivities(trainer.weights(), fisher(trainer, batches))
+    matrices = {s.name for s in found}
+    others = sum(4 * prod(info.ne) for name, info in src.tensors.items() if name not in matrices)
+    return choose(found, args.budget - others)
 
 
 def _report(done: Conversion) -> list[str]:

@@ -22,7 +22,7 @@ from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.cores import processor
 from ggtui.viz.text import printable_line, size
 
-_SIZES = ("total", "available", "cgroup limit", "size")
+_SIZES = ("total", "available", "cgroup limit", "size", "memory")
 _LIBRARIES = ("numpy", "tiktoken", "prompt_toolkit", "rich", "cffi")
 
 
@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{k} {size(v) if k in _SIZES and v else _text(v)}" for k, v in value.items()) or "none"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return " / ".join(map(_text, value))
     if isinstance(value, list):
         return ", ".join(map(_text, value)) or "none"
     if isinstance(value, bool) or value is None:
@@ -73,7 +75,7 @@ def gather(threads: int | None = None, isa: str | None = None, root: Path = Path
         **_compute(threads, isa, root),
         "memory": memory(root),
         "built-in model": _built_in(),
-        "vulkan": None,
+        "vulkan": _vulkan(),
         "dot": which("dot"),
         "terminal": _terminal(),
         "config": _config(),
@@ -128,9 +130,10 @@ def _compute(threads: int | None, isa: str | None, root: Path) -> dict[str, Any]
 
 def _limits(isa: str, threads: int) -> dict[str, str] | str:
     """What was measured of this machine for so many threads."""
+    from ggtui.core.runtime.device import one_device
     from ggtui.perf.roofline import known_limits
 
-    found = known_limits(isa, threads)
+    found = known_limits(one_device("cpu"), threads, isa)
     if found is None:
         return f"not measured for {isa} and {threads} threads; ggtui perf does it"
     now = [found.int8, found.f32, *(rate for _, rate in found.read)]
@@ -144,6 +147,29 @@ def _limits(isa: str, threads: int) -> dict[str, str] | str:
         "f32, GFLOP/s": f32,
         "barrier of the threads": f"{found.barrier_ns:.0f} ns",
     }
+
+
+def _vulkan() -> list[dict[str, Any]] | str:
+    """Its devices by number, or what is missing."""
+    try:
+        from ggtui.core.runtime.vulkan.devices import vulkan_devices
+
+        found = vulkan_devices()
+    except GgtuiError as error:
+        return str(error)
+    return [
+        {
+            "device": device.index,
+            "name": device.name,
+            "driver": device.driver,
+            "kind": device.kind,
+            "version": device.version,
+            "memory": device.heap,
+            "subgroup": device.subgroup,
+            "state": f"lacks {device.missing}" if device.missing else "ready",
+        }
+        for device in found
+    ]
 
 
 def _range(least: float, most: float) -> str:

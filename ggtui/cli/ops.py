@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from ggtui.core.runtime.check import Result
 
 OUT_OF_BOUNDS = 1
-_NAME = 16  # columns of an op's name
+_NAME = 19  # columns of an op's name
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
-_HEADING = f"{'op':<15} {'types':<12} {'cases':>5}  {'worst NMSE':>10}  {'bound':>7}  speed"
+_HEADING = f"{'op':<18} {'types':<12} {'cases':>5}  {'worst NMSE':>10}  {'bound':>7}  speed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +140,7 @@ def _check(args: argparse.Namespace) -> int:
 
     cases = select(args.op, "*" if args.case is None else args.case)
     device, threads = "cpu" if args.device is None else args.device, args.threads or usable_cores()
+    main = device.split(",")[0]
     results = check(cases, device, threads=threads, isa=args.isa)
     if args.json:
         found = list(results)
@@ -155,7 +156,7 @@ def _check(args: argparse.Namespace) -> int:
                 rows.append(result)
                 if args.verbose:
                     print(_case_line(result))
-            print(_op_line(op, rows), flush=True)
+            print(_op_line(op, rows, main), flush=True)
             for result in rows:
                 if result.problem:
                     print(_failure(result, f"{again} -t {threads}"))
@@ -163,16 +164,20 @@ def _check(args: argparse.Namespace) -> int:
     n_bad = sum(bool(result.problem) for result in found)
     if not (args.quiet or args.json):
         told = "all within their bounds" if not n_bad else f"{n_bad:,} out of bounds"
+        elsewhere = sum(result.device not in ("", main) for result in found)
+        told += f"; {elsewhere:,} ran on other devices, {device} having nothing for them" if elsewhere else ""
         print(f"{len(found):,} case{'s' * (len(found) > 1)} on {device}, {threads} thread{'s' * (threads > 1)}: {told}")
     return OUT_OF_BOUNDS if n_bad else 0
 
 
-def _op_line(op: str, results: Sequence[Result]) -> str:
+def _op_line(op: str, results: Sequence[Result], device: str) -> str:
+    """Speeds are those of the device: what others did for it is not told by it."""
     worst = max(results, key=lambda result: result.share)
     types = sorted({given.type for result in results for given in result.case.given.values()})
     told = " ".join(types) if len(" ".join(types)) <= 12 else f"{len(types)} types"
     figures = f"{_number(worst.nmse):>10}  {_bound(worst):>7}"
-    return f"{op:<15} {told:<12} {len(results):>5,}  {figures}  {_best_speeds(results)}".rstrip()
+    speeds = _best_speeds(r for r in results if r.device in ("", device))
+    return f"{op:<18} {told:<12} {len(results):>5,}  {figures}  {speeds}".rstrip()
 
 
 def _case_line(result: Result) -> str:
@@ -219,6 +224,7 @@ def _as_data(result: Result) -> dict[str, Any]:
         "nmse": result.nmse if result.nmse is not None and math.isfinite(result.nmse) else None,
         "bound": case.bound,
         "problem": result.problem,
+        "device": result.device,
         "us": result.ns / 1e3,
         "speed": {"value": speed[0], "unit": speed[1]} if speed else None,
     }

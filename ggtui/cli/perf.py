@@ -2,10 +2,11 @@
 
 A session reads a prompt and generates tokens, several times over, after a round to warm up; each round is also run
 without the profile, to tell what profiling costs. Then it prints a table for generation and one for the prompt, the
-mean over the evaluations that nothing interrupted: the time of a node is that of its slowest thread at work, its share
-is of the time of all threads, and its shape that of a full batch. The limit is the part reached of what memory (mem),
-arithmetic (com) or a cache nearer by (cac) of this machine allow, probed before and after. What threads wait for each
-other, and what the system did not schedule them for, is told apart.
+mean over the evaluations that nothing interrupted: the time of a node is that of its slowest lane (a thread, or what
+else does one thing after the other) at work, its share is of the time of all lanes, and its shape that of a full batch.
+The limit is the part reached of what memory (mem), arithmetic (com) or a cache nearer by (cac) of the device allow,
+probed before and after. What lanes wait for each other, and what the system did not schedule them for, is told
+apart.
 
 --open shows a saved run: in the full screen on a terminal, else, or with --plain, as these tables.
 
@@ -15,6 +16,7 @@ more than that, its interval shows it, and the machine itself did not. What may 
 
 --against runs MODEL and another quantization of it on the same tokens, every op by itself, and shows where precision is
 lost: NMSE is the squared error over the squared values of MODEL, added what a node has more of it than what it reads.
+--on says on which device MODEL2 runs; without --against it is MODEL that runs on both devices, --device and --on.
 
 examples:
   ggtui perf                                   the built-in model
@@ -24,24 +26,25 @@ examples:
   ggtui perf --open base.json                  look at a saved one again
   ggtui perf --chrome timeline.json            a timeline for Perfetto
   ggtui perf f16.gguf --against q4.gguf        what quantizing costs, by node
+  ggtui perf --on vulkan                       what another device makes of it
   ggtui perf --kernels --isa avx2              each kernel alone
+  ggtui perf --kernels --device vulkan         ... those of a GPU
   ggtui perf --disasm mul_mat_q8_0             the machine code of its hot loop
+  ggtui perf --device vulkan --disasm output   the shader of a node
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import LOADING, Setting, values_of
 from ggtui.cli.flags import CONFIG_NOTE, FILE, add_loading, add_model, add_output, resolve, without
-from ggtui.core import saving
 from ggtui.core.errors import UsageError
 from ggtui.viz.terminal import full_screen
 from ggtui.viz.text import printable_line, text_for
@@ -90,8 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--force", action="store_true", help="with --compare: also compare what differs in kind")
     other = parser.add_argument_group("other measurements")
     _file(other, "--against", "another quantization of MODEL, on the same tokens", metavar="MODEL2")
-    other.add_argument("--kernels", action="store_true", help="each kernel alone: every type and instruction set")
-    other.add_argument("--disasm", metavar="KERNEL", help="the hot loop of a kernel, such as mul_mat_q4_0")
+    other.add_argument("--on", metavar="DEVICE", help="the device of MODEL2, such as vulkan; without --against MODEL "
+                       "itself runs on it too, on the same tokens")  # fmt: skip
+    other.add_argument("--kernels", action="store_true", help="each kernel alone: every type, and on the CPU every "
+                       "instruction set")  # fmt: skip
+    other.add_argument("--disasm", metavar="KERNEL", help="the hot loop of a kernel, such as mul_mat_q4_0; "
+                       "with --device vulkan the shader of a node, and what its driver tells of it")  # fmt: skip
     _file(other, "--py-spy", "the flame graph of the Python side, as SVG")
     saved = parser.add_argument_group("what to save", "FILE can be a pipe; - is standard output, but not for SQLite.")
     for exporter in EXPORTERS:
@@ -125,7 +132,9 @@ def _percent(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     if args.fail_above is not None and args.compare is None:
         raise UsageError("--fail-above: needs --compare BASE.json to compare with")
-    modes = ("open", "against", "kernels", "disasm", "py_spy")
+    if args.on == "":
+        raise UsageError("--on: name a device, such as vulkan")
+    modes = ("open", "on" if args.against is None else "against", "kernels", "disasm", "py_spy")
     chosen = [f"--{name.replace('_', '-')}" for name in modes if getattr(args, name)]
     if len(chosen) > 1:
         raise UsageError(f"{chosen[1]}: not together with {chosen[0]}")
@@ -139,12 +148,14 @@ def run(args: argparse.Namespace) -> int:
         from ggtui.perf.pyspy import record
 
         return record(without(args.words, "--py-spy"), args.py_spy)
+    from ggtui.cli import perf_modes
+
     if args.disasm is not None:
-        return _disasm(args)
+        return perf_modes.shaders(args, _session(args)) if args.device != "cpu" else perf_modes.disasm(args)
     if args.kernels:
-        return _kernels(args)
-    if args.against is not None:
-        return _against(args)
+        return perf_modes.kernels(args)
+    if args.against is not None or args.on is not None:
+        return perf_modes.against(args)
     return _profile(args)
 
 
@@ -179,60 +190,6 @@ def _screens(args: argparse.Namespace) -> int:
     return run(None, live, ascii_only=args.ascii)
 
 
-def _disasm(args: argparse.Namespace) -> int:
-    from ggtui.core.runtime.cpu.native import ISAS, isa_index
-    from ggtui.perf.disasm import hot_loop
-
-    loop = hot_loop(args.disasm, ISAS[isa_index(args.isa)])
-    print(f"{args.disasm}: the hot loop, {len(loop.lines)} of {loop.n_instructions} instructions, in {loop.symbol}")
-    print(*loop.lines, sep="\n")
-    return 0
-
-
-def _kernels(args: argparse.Namespace) -> int:
-    from ggtui.core.runtime.cpu.native import ISAS, isa_index, usable_isas
-    from ggtui.core.runtime.cpu.pool import Pool
-    from ggtui.perf.kernels import kernel_times
-    from ggtui.perf.roofline import limits
-    from ggtui.viz import measured_tables, tables
-    from ggtui.viz.progress import progress_bar
-
-    isas = (ISAS[isa_index(args.isa)],) if args.isa is not None else usable_isas()
-    pool = Pool(1)
-    with progress_bar("measuring", quiet=args.quiet):
-        found = list(kernel_times(isas, lambda isa: limits(pool, isa)))
-    if args.json is not None:
-        return _save_data(args.json, [asdict(f) for f in found])
-    tables.write(sys.stdout, *measured_tables.kernel_table(found), ascii_only=args.ascii)
-    return 0
-
-
-def _against(args: argparse.Namespace) -> int:
-    from ggtui.core.engine.session import load
-    from ggtui.perf.against import against
-    from ggtui.perf.measure import made_up_prompt
-    from ggtui.viz import measured_tables, tables
-
-    options = values_of(args, LOADING)
-    first, second = load(args.model, **options), load(args.against, **options)
-    prompt = first.tokenizer.begin(args.prompt) if args.prompt else made_up_prompt(first, args.n_prompt)
-    found = against(first, second, prompt)
-    if args.json is not None:
-        return _save_data(args.json, asdict(found))
-    tables.write(sys.stdout, *measured_tables.blame_table(found, args.top), ascii_only=args.ascii)
-    print(*measured_tables.blame_notes(found), sep="\n")
-    return 0
-
-
-def _save_data(path: str, data: object) -> int:
-    text = json.dumps(data, indent=1)
-    if path == "-":
-        print(text)
-        return 0
-    saving.write(path, text + "\n")
-    return 0
-
-
 def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
     from ggtui.perf.compare import refuse, run_differences, undecided
     from ggtui.perf.measure import made_up_prompt
@@ -247,28 +204,31 @@ def _measured(args: argparse.Namespace, base: Trace | None) -> Trace:
         for _ in range(ATTEMPTS - 1):  # the machine changes its pace, and moves threads, mostly for seconds
             if base is None or not undecided(base, trace, args.fail_above):
                 break
-            trace = _measure(args, _session(args), prompt, progress)
+            trace = _measure(args, _session(args, quiet=True), prompt, progress)
     return trace
 
 
 def _measure(args: argparse.Namespace, session: Session, prompt: list[int], progress: Any) -> Trace:
     """The machine may change its pace meanwhile, so it is asked before and after, and of just what was read."""
     from ggtui.perf.measure import measure
-    from ggtui.perf.roofline import cpu_of, joined, keep
+    from ggtui.perf.roofline import joined, keep, runs_on
     from ggtui.perf.roofline import measure as measure_limits
     from ggtui.perf.stage import stages
 
-    cpu = cpu_of(session)
-    before = measure_limits(*cpu)
-    trace = measure(session, prompt, args.n_predict, args.repeat, progress, again=partial(_session, args))
+    device, pool, isa = runs_on(session)
+    before = measure_limits(device, pool, isa)
+    trace = measure(session, prompt, args.n_predict, args.repeat, progress, again=partial(_session, args, quiet=True))
     read = [round(float(stage.traffic.sum())) for stage in stages(trace)]
-    return replace(trace, limits=keep(joined(before, measure_limits(*cpu, read))))
+    found = joined(before, measure_limits(device, pool, isa, read))
+    return replace(trace, limits=keep(found, device.limits_key(pool.threads, isa)))
 
 
-def _session(args: argparse.Namespace) -> Session:
-    from ggtui.core.engine.session import load
+def _session(args: argparse.Namespace, *, quiet: bool = False) -> Session:
+    """`quiet`: while another bar is drawn."""
+    from ggtui.cli.loading import load
 
-    return load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record=args.profile, rest=False)
+    options = {**values_of(args, LOADING), "fused": not args.no_fuse, "record": args.profile, "rest": False}
+    return load(args.model, quiet=quiet or args.quiet, **options)
 
 
 def _exports(args: argparse.Namespace) -> list[tuple[Any, str]]:
@@ -311,8 +271,8 @@ def _print(args: argparse.Namespace, trace: Trace) -> None:
         raise UsageError(f"{name}there is no record of a node in this trace; record it with: ggtui perf --json FILE")
     for stage in found:
         tables.write(sys.stdout, *tables.node_table(stage, args.by, args.top), ascii_only=args.ascii)
-        if stage.graph.threads > 1:
-            tables.write(sys.stdout, *tables.thread_table(stage), ascii_only=args.ascii)
+        if len(stage.graph.lanes) > 1:
+            tables.write(sys.stdout, *tables.lane_table(stage), ascii_only=args.ascii)
     for line in tables.notes(trace):
         print(printable_line(line))
 

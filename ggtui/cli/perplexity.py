@@ -8,11 +8,15 @@ error.
 With --base the predictions are also compared with those of another model of the same vocabulary: the mean
 Kullback-Leibler divergence from it in nats, and how often both find the same token likeliest.
 
+With --sensitivity it says instead, of each matrix, by how many nats a token the model would say otherwise if it were
+stored in fewer bits, as gradients tell (see ggtui convert --budget), and how long a token waits for it today.
+
 With one argument that is the text, and the model the built-in one.
 
 examples:
   ggtui perplexity story.txt                            the built-in model
   ggtui perplexity model.gguf story.txt --chunks 20     a quick look
+  ggtui perplexity model.gguf story.txt --sensitivity   what to quantize
   ggtui perplexity q4.gguf story.txt --base f16.gguf    what a conversion cost
 """
 
@@ -49,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for setting in (_STRIDE, _CHUNKS):
         flag = f"--{setting.name}"
         parser.add_argument(flag, type=partial(setting.parse, source=flag), metavar="N", help=setting.help)
+    parser.add_argument("--sensitivity", action="store_true", help="what each matrix costs in fewer bits, and its time")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     add_loading(parser)
     add_output(parser)
@@ -56,17 +61,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     resolve(args, ("model", *LOADING))
-    text = _text(args.file)
+    text = read_text(args.file)
+    if args.sensitivity:
+        return _sensitivity(args, text)
+    from ggtui.cli.loading import load
     from ggtui.core.engine.perplexity import perplexity
-    from ggtui.core.engine.session import load
     from ggtui.viz.interrupt import stop_on_signal
     from ggtui.viz.progress import progress_bar
 
-    session = load(args.model, **values_of(args, LOADING))
+    options = values_of(args, LOADING)
+    session = load(args.model, quiet=args.quiet, **options)
     if args.ctx is not None and args.ctx > session.n_ctx:
         raise UsageError(f"--ctx {args.ctx}: the model was made for {session.n_ctx} tokens")
     ctx = args.ctx or min(_CTX, session.n_ctx)
-    base = load(args.base, **{**values_of(args, LOADING), "ctx": ctx}) if args.base is not None else None
+    base = load(args.base, quiet=args.quiet, **{**options, "ctx": ctx}) if args.base is not None else None
     tokens = session.tokenizer.begin(text)
     started = time.perf_counter_ns()
     with progress_bar("reading", quiet=args.quiet) as progress, stop_on_signal(partial(_stop, session, base)):
@@ -81,13 +89,69 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+_SHOWN = ("q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k")  # types whose costs are told
+
+
+def _sensitivity(args: argparse.Namespace, text: str) -> int:
+    from ggtui.core.files import open_model
+    from ggtui.core.files.places import BUILT_IN
+    from ggtui.core.training.sensitivity import fisher, sensitivities, texts_of
+    from ggtui.core.training.trainer import Trainer
+    from ggtui.viz.text import printable_line, size
+
+    if args.base is not None or args.stride is not None:
+        raise UsageError("--sensitivity: compares with no other model, and knows no stride")
+    with open_model(args.model or BUILT_IN) as model:
+        now = {name: (info.type.name, info.n_bytes) for name, info in model.tensors.items()}
+        batches = texts_of(model, text, args.threads, args.ctx or 256, args.chunks or 16)
+        trainer = Trainer(model, threads=args.threads)
+        times = _times(args)
+    found = sensitivities(trainer.weights(), fisher(trainer, batches), _SHOWN)
+    found.sort(key=lambda s: -s.fisher)
+    if args.json:
+        rows = [
+            {"name": s.name, "type": now[s.name][0], "bytes": now[s.name][1], "ms": times.get(s.name),
+             "fisher": s.fisher, "kl": {t.name: kl for t, _, kl in s.costs}} for s in found
+        ]  # fmt: skip
+        print(json.dumps({"tensors": rows}))
+        return 0
+    width = max(len(printable_line(s.name)) for s in found)
+    print(f"{'':{width}}  {'':6}  {'':9}  {'':6}  nats a token that it would cost as")
+    print(f"{'tensor':{width}}  {'type':>6}  {'size':>9}  {'ms':>6}  {' '.join(f'{t:>8}' for t in _SHOWN)}")
+    for s in found:
+        type, n_bytes = now[s.name]
+        costs = {t.name: kl for t, _, kl in s.costs}
+        told = " ".join(f"{costs[t]:8.1e}" if t in costs else f"{'-':>8}" for t in _SHOWN)
+        ms = f"{times[s.name]:6.3f}" if s.name in times else f"{'-':>6}"
+        short = size(n_bytes).partition("(")[2].rstrip(")") or size(n_bytes)
+        print(f"{printable_line(s.name):{width}}  {type:>6}  {short:>9}  {ms}  {told}")
+    return 0
+
+
+def _times(args: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds of a token that each matrix takes, by its name: the mean of some tokens."""
+    from ggtui.cli.loading import load
+    from ggtui.perf.stage import stages
+
+    with load(args.model, quiet=args.quiet, **{**values_of(args, LOADING), "record": "full"}) as session:
+        first = session.tokenizer.eos or 0
+        records = [step.record for step in session.generate([first], 24, temp=0, ignore_eos=True)]
+        stage = next(s for s in stages(session.trace(records)) if s.name == "generation")
+        times: dict[str, float] = {}
+        for node, ns in zip(stage.graph.nodes, stage.node_times.mean(axis=0), strict=True):
+            for read in node.inputs[:1]:
+                times[read.name] = times.get(read.name, 0.0) + float(ns) / 1e6
+    return times
+
+
 def _stop(*sessions: Session | None) -> None:
     for session in sessions:
         if session is not None:
             session.stop()
 
 
-def _text(name: str) -> str:
+def read_text(name: str) -> str:
+    """Of a file in UTF-8, or a pipe. Raises UsageError."""
     try:
         return read_file(name, pipe=True).decode("utf-8")
     except OSError as error:

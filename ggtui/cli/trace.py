@@ -2,8 +2,8 @@
 
 The model goes on with the prompt, always with the likeliest token; what is drawn and printed is the graph that makes
 one token, with the mean times over all tokens but the prompt's and those that something interrupted. With -n 1 it is
-the graph that reads the prompt. The time of a node is that of its slowest thread, and its share is of the work of all
-nodes; what threads wait is told apart. Without a flag that says what to do, the graph is printed.
+the graph that reads the prompt. The time of a node is that of its slowest thread or queue, and its share is of the work
+of all nodes; what these wait is told apart. Without a flag that says what to do, the graph is printed.
 
 --dot draws with Graphviz's dot, or SVG also with the extra ggtui[dot]; without either the DOT text is left beside FILE
 and the exit code is 5. --values runs the prompt without fusion and looks at what every node made; where there is a NaN
@@ -95,9 +95,10 @@ def run(args: argparse.Namespace) -> int:
         from ggtui.viz.picture import check_ending
 
         check_ending(Path(args.dot))
-    from ggtui.core.engine.session import load
+    from ggtui.cli.loading import load
 
-    session = load(args.model, **values_of(args, LOADING), fused=not args.no_fuse, record="full", rest=False)
+    options = {**values_of(args, LOADING), "fused": not args.no_fuse, "record": "full", "rest": False}
+    session = load(args.model, quiet=args.quiet, **options)
     ids = session.tokenizer.begin(args.prompt)
     if args.layers is not None and min(args.layers) >= session.hparams.n_layer:
         raise UsageError(f"--layers: this model has layers 0 to {session.hparams.n_layer - 1}")

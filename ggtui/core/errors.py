@@ -27,6 +27,10 @@ class GgtuiError(Exception):
     exit_code = 1
 
 
+class NoKernelError(GgtuiError):
+    """A device has nothing that runs a node, and no other one may."""
+
+
 class UsageError(GgtuiError):
     """A flag, an argument or a parameter of the API has a value outside its range."""
 

@@ -1,22 +1,25 @@
 """What the compiled module `ggtui._native` is made of: its declarations, its sources, its flags.
 
-`setup.py` compiles what `units()` lists. The C declarations come from the headers alone, so C and Python cannot
-disagree. Paths are relative to the root of the project.
+`setup.py` compiles what `units()` and `shader_units()` list. The C declarations come from the headers alone, so C and
+Python cannot disagree. Paths are relative to the root of the project.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import cffi
 
 CSRC = Path("ggtui/csrc")
-FOLDERS = ("base", "codec", "cpu", "text", "testing")  # compiled once; each includes only of those before it
-HEADERS = ("gg.h", "testing/testing.h")  # what Python sees, and what only tests do
+FOLDERS = ("base", "codec", "cpu", "vulkan", "text", "testing")  # compiled once; each includes only of those before it
+HEADERS = ("gg.h", "gg_vk.h", "testing/testing.h")  # what Python sees, and what only tests do
 KERNELS = CSRC / "cpu/kernels"  # compiled once for each instruction set
+SHADERS = CSRC / "vulkan/shaders"  # compiled once for all machines; includes *.glsl beside them
 MODULE = "ggtui._native"
 
 X86_64 = ("x86_64", "amd64")
@@ -66,6 +69,21 @@ extern "Python" int gg_py_decode(void *, int, int64_t, int64_t, const void *, fl
 """
 
 
+NO_SHADER_COMPILER = (
+    "ggtui: no compiler of shaders found, so Vulkan is left out; install one with: apt-get install glslc "
+    "(Debian, Ubuntu), dnf install glslc (Fedora), brew install shaderc (macOS)"
+)
+
+
+class ShaderCompiler(NamedTuple):
+    """What compiles *.comp to SPIR-V: glslc or, with the same front end but perhaps no optimizer, glslangValidator."""
+
+    name: str  # glslc or glslang
+    program: tuple[str, ...]
+    flags: tuple[str, ...]
+    depfile: tuple[str, ...]  # what comes before the name of a file for the includes
+
+
 class Unit(NamedTuple):
     """One call of the compiler."""
 
@@ -100,10 +118,7 @@ def units(
     accepts: Callable[[tuple[str, ...]], bool] = every_flag,
 ) -> list[Unit]:
     """Every C file of ours with its object file under `objects` and its flags."""
-    flags: tuple[str, ...] = (*FLAGS, f"-I{CSRC}")
-    if environ.get("GGTUI_WERROR") == "1":
-        flags += ("-Werror",)
-    flags += sanitize_flags(environ)
+    flags = c_flags(environ)
     isas = instruction_sets(machine, root, accepts)
     have = tuple(f"-DGG_HAVE_{isa.name.upper()}" for isa in isas)
 
@@ -123,6 +138,65 @@ def units(
             for source in sources(KERNELS, *isa.sources)
         ]
     return found
+
+
+def shader_compilers(environ: Mapping[str, str], packages: Iterable[str]) -> Iterator[ShaderCompiler]:
+    """Those that start, best first; with GGTUI_GLSL, a program, only that one.
+
+    They are looked for on PATH and, as pyproject.toml asks for one, in the folders of `packages`.
+    """
+    own = environ.get("GGTUI_GLSL")
+    places: list[tuple[tuple[str, ...], str]] = [
+        ((), name) for name in ([own] if own else ["glslc", "glslangValidator", "glslang"])
+    ]
+    if not own:
+        for prefix in (Path(folder) / "cmeel.prefix" for folder in packages):
+            # Its programs do not know where their libraries are.
+            paths = [f"{name}={prefix / 'lib'}" for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")]
+            places += [(("env", *paths), str(prefix / "bin/glslangValidator"))]
+    for before, name in places:
+        found = shutil.which(name, path=environ.get("PATH"))
+        if found is None:
+            continue
+        program = (*before, found)
+        try:
+            works = subprocess.run([*program, "--version"], capture_output=True).returncode == 0
+        except OSError:
+            works = False
+        if not works:
+            continue
+        if Path(name).name.startswith("glslc"):
+            yield ShaderCompiler("glslc", program, ("-O", "--target-env=vulkan1.2", "-Werror"), ("-MD", "-MF"))
+        else:  # it has no flag by which warnings are errors: setup.py looks for them
+            yield ShaderCompiler("glslang", program, ("--quiet", "-V", "--target-env", "vulkan1.2"), ("--depfile",))
+
+
+def shader_units(compiler: ShaderCompiler, objects: Path, root: Path = Path()) -> list[Unit]:
+    """Every shader with its module under `objects` and its flags."""
+    sources = sorted(path.relative_to(root) for path in (root / SHADERS).glob("*.comp"))
+    return [Unit(source, objects / f"{source.stem}.spv", compiler.flags) for source in sources]
+
+
+def shader_table(modules: Mapping[str, bytes]) -> str:
+    """The C source that has these modules of SPIR-V, in the order of this machine, under their names."""
+    lines = ["/* Written by the build. */", '#include "vulkan/shaders.h"', ""]
+    rows = []
+    for i, (name, module) in enumerate(modules.items()):
+        words = [f"{word:#010x}," for word in memoryview(module).cast("I")]
+        lines += [f"static const uint32_t words_{i}[] = {{"]
+        lines += [f"    {' '.join(words[at : at + 8])}" for at in range(0, len(words), 8)]
+        lines += ["};"]
+        rows += [f'    {{"{name}", words_{i}, sizeof words_{i}}},']
+    # The last row, since C has no empty arrays.
+    lines += ["const gg_vk_shader gg_vk_shaders[] = {", *rows, "    {NULL, NULL, 0},", "};"]
+    lines += [f"const int gg_vk_n_shaders = {len(rows)};"]
+    return "\n".join(lines) + "\n"
+
+
+def c_flags(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Of every C file of ours; LAST_FLAGS come after them."""
+    werror = ("-Werror",) if environ.get("GGTUI_WERROR") == "1" else ()
+    return (*FLAGS, f"-I{CSRC}", *werror, *sanitize_flags(environ))
 
 
 def sanitize_flags(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ enum gg_status {
     GG_CUSTOM = 3,    /* a function of Python's that C called raised; Python holds its exception */
     GG_NO_MEMORY = 4,
     GG_NO_THREAD = 5,
+    GG_LOST = 7,      /* a device that graphs run on is gone */
     GG_TOLD = 6,      /* done, and of a run that was recorded n_asked or n_dropped say more */
 };
 
@@ -67,6 +68,8 @@ int gg_quantize(int type, int64_t n, const float *src, void *dst);
  * quants and Q6_K's scales are stored + 128. */
 int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst);
 int gg_packable(int type);
+/* The rows that were packed, as they were: blocks whose bytes have a meaning each come back to the bit. */
+int gg_unpack(int type, int64_t ne0, int64_t ne1, const void *packed, void *dst);
 /* Row i1 of a packed matrix, as floats. */
 int gg_unpack_row(int type, int64_t ne0, int64_t i1, const void *packed, float *dst);
 

@@ -1,4 +1,4 @@
-"""Two quantizations of one model on the same tokens: which nodes lose precision, and what comes of it.
+"""Two quantizations of one model, or two devices, on the same tokens: which nodes lose precision, and what comes of it.
 
 Both run every op by itself and keep its result, so that each node of one can be held against that of the other.
 """
@@ -6,7 +6,7 @@ Both run every op by itself and keep its result, so that each node of one can be
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from ggtui.core.engine.batch import Piece
 from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
-from ggtui.core.runtime.record import GraphInfo, MemoryUse, TokenRecord, Trace
+from ggtui.core.graph.dag import Node
+from ggtui.core.graph.tensor import Tensor
+from ggtui.core.runtime.record import MemoryUse, NodeInfo, TokenRecord, Trace
 from ggtui.perf.stage import stages
 from ggtui.perf.table import rows
 
@@ -24,7 +26,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class NodeBlame:
-    """A node of the second model held against that of the first.
+    """A node of the second run held against that of the first.
 
     nmse    sum of squared differences over the sum of squares of the first
     added   how much more that is than the worst of the nodes it reads: what this node itself brings in
@@ -45,10 +47,12 @@ class NodeBlame:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """nodes: what brings in most first. kl: mean over tokens of the Kullback-Leibler divergence of the second model's
-    next-token distribution from the first's, in nats; same_top: for what part of them the likeliest token is the same.
-    ns, ns2: the median time of a whole evaluation."""
+    """first, second: what ran, and on which device. nodes: what brings in most first. kl: mean over tokens of the
+    Kullback-Leibler divergence of the second's next-token distribution from the first's, in nats; same_top: for what
+    part of them the likeliest token is the same. ns, ns2: the median time of a whole evaluation."""
 
+    first: str
+    second: str
     n_tokens: int
     nodes: tuple[NodeBlame, ...]
     kl: float
@@ -57,12 +61,22 @@ class Blame:
     ns2: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a run made of a node of the graph. value: None of what is written into the cache; ns: its time. reads: the
+    nodes that made its sources, by their place."""
+
+    op: str
+    info: NodeInfo
+    reads: tuple[int, ...]
+    value: NDArray[np.float64] | None
+    ns: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
-    graph: GraphInfo
-    values: dict[str, NDArray[np.float64]]
+    nodes: tuple[_Made, ...]
     logits: NDArray[np.float64]
-    times: dict[str, float]
     ns: float
 
 
@@ -74,24 +88,31 @@ def against(first: Session, second: Session, tokens: Sequence[int]) -> Blame:
     if not 1 <= len(tokens) <= min(first.batch, second.batch):
         raise UsageError(f"--against: {len(tokens)} tokens; must be 1 to {min(first.batch, second.batch)}")
     a, b = _run(first, tokens), _run(second, tokens)
-    others = {n.key: n for n in b.graph.nodes}
-    nmse = {key: _nmse(value, b.values[key]) for key, value in a.values.items()}
+    if [(m.op, m.reads) for m in a.nodes] != [(m.op, m.reads) for m in b.nodes]:
+        raise UsageError("--against: another graph than the first model's")
     nodes = []
-    for n in a.graph.nodes:
-        if n.key not in nmse:
+    nmse: list[float] = []
+    for m, m2 in zip(a.nodes, b.nodes, strict=True):
+        read = max((nmse[i] for i in m.reads), default=0.0)
+        if m.value is None or m2.value is None:
+            nmse.append(read)
             continue
-        read = max((nmse.get(a.graph.nodes[i].key, 0.0) for i in n.src), default=0.0)
+        nmse.append(_nmse(m.value, m2.value))
         nodes.append(
             NodeBlame(
-                n.key, n.op, n.type, others[n.key].type, nmse[n.key], max(nmse[n.key] - read, 0.0),
-                _cosine(a.values[n.key], b.values[n.key]), a.times[n.key], b.times[n.key],
+                m.info.key, m.op, m.info.type, m2.info.type, nmse[-1], max(nmse[-1] - read, 0.0),
+                _cosine(m.value, m2.value), m.ns, m2.ns,
             )
         )  # fmt: skip
     nodes.sort(key=lambda n: -n.added)
     log_p, log_q = (_log_softmax(r.logits) for r in (a, b))
     kl = float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean())
     same_top = float((log_p.argmax(axis=1) == log_q.argmax(axis=1)).mean())
-    return Blame(len(tokens), tuple(nodes), max(kl, 0.0), same_top, a.ns, b.ns)
+    return Blame(_name(first), _name(second), len(tokens), tuple(nodes), max(kl, 0.0), same_top, a.ns, b.ns)
+
+
+def _name(session: Session) -> str:
+    return f"{session.path.name} on {session.device}"
 
 
 def _first_difference(first: Session, second: Session) -> str:
@@ -107,10 +128,11 @@ def _first_difference(first: Session, second: Session) -> str:
 def _run(session: Session, tokens: Sequence[int]) -> _Run:
     """One graph of its own, every op a node that keeps its result, timed over a few runs."""
     n = len(tokens)
+    session.reset()
     graph, feed = session.engine.new_graph(n)
-    kept = {node.dst for node in graph.dag().nodes}  # not what a device makes besides
-    for t in kept:
-        graph.keep(t)
+    written = graph.dag().nodes  # the same for every device, whatever each makes besides
+    for node in written:
+        graph.keep(node.dst)
     plan = graph.plan(fused=False, **session.options)
     session.sequence.make_room(n)
     sizes = feed.fill([Piece(session.sequence, tokens)])
@@ -124,13 +146,26 @@ def _run(session: Session, tokens: Sequence[int]) -> _Run:
     info = plan.info(session.threads)
     stage = stages(Trace((info,), tuple(records), MemoryUse()))[0]
     times = {row.key: row.time.mean for row in rows(stage)}
-    values = {
-        described.key: np.array(node.dst.numpy(), np.float64)
-        for described, node in zip(info.nodes, plan.dag.nodes, strict=True)
-        if node.dst in kept and node.dst.view_src is None  # what is written into the cache was computed before
-    }
+    told = {t: described for t, described in zip(plan.results, info.nodes, strict=True) if t is not None}
+    nodes = tuple(
+        _Made(node.op, told[node.dst], reads, _value(node.dst), times[told[node.dst].key])
+        for node, reads in zip(written, _reads(written), strict=True)
+    )
     logits = np.array(graph.logits.numpy(), np.float64).reshape(n, -1)
-    return _Run(info, values, logits, times, stage.evals.mean)
+    return _Run(nodes, logits, stage.evals.mean)
+
+
+def _value(t: Tensor) -> NDArray[np.float64] | None:
+    return np.array(t.numpy(), np.float64) if t.view_src is None else None  # else it was computed before
+
+
+def _reads(nodes: Sequence[Node]) -> Iterator[tuple[int, ...]]:
+    """Of each node those that wrote its sources last, but for what it writes into itself."""
+    writers: dict[Tensor, int] = {}
+    for i, node in enumerate(nodes):
+        roots = dict.fromkeys(s.root for s in node.src if s is not None and s.root is not node.dst.root)
+        yield tuple(writers[root] for root in roots if root in writers)
+        writers[node.dst.root] = i
 
 
 def _nmse(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -19,7 +19,7 @@ from ggtui.core.files import ModelFile
 from ggtui.core.files.mixes import FILE_TYPES, MIXES
 from ggtui.core.models import architecture
 from ggtui.core.runtime.record import Limits, TokenRecord, Trace
-from ggtui.perf.bounds import binding, peak
+from ggtui.perf.bounds import binding, limited, peak
 from ggtui.perf.costs import Costs
 from ggtui.perf.measure import made_up_prompt
 
@@ -58,7 +58,7 @@ class Result:
     avg_ns, avg_ts   mean of the samples: nanoseconds of a repetition, and tokens a second
     bytes_per_token, flops_per_token  what the nodes of the graph read and write, and their operations
     limit, of_limit  what binds, memory, cache or compute, and the part reached of what was measured just before, see
-                     bounds.binding
+                     bounds.binding; "" and 0 where another device ran a node
     others, stolen   parts of the cores that other programs used meanwhile, and other virtual machines, 0 to 1
     use_mmap         what load_mode was in older versions of llama-bench, and what its script compares by
     """
@@ -132,7 +132,7 @@ def bench(
     session: Session,
     file: ModelFile,
     task: Task,
-    limits: Limits,
+    limits: Limits | None,
     repeat: int = 5,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
@@ -182,7 +182,7 @@ def _result(
     session: Session,
     file: ModelFile,
     task: Task,
-    limits: Limits,
+    limits: Limits | None,
     trace: Trace,
     samples: Sequence[int],
     started: datetime,
@@ -194,10 +194,12 @@ def _result(
     for token in trace.tokens:
         flops, traffic = costs[token.graph].at(token.sizes)
         nodes = trace.graphs[token.graph].nodes
-        compute += scale * sum(f / peak(limits, node) for f, node in zip(flops.tolist(), nodes, strict=True))
+        if limits is not None:
+            compute += scale * sum(f / peak(limits, node) for f, node in zip(flops.tolist(), nodes, strict=True))
         total_flops, total_bytes = total_flops + float(flops.sum()), total_bytes + float(traffic.sum())
-    limit, reached = binding(limits, scale * total_bytes, total_bytes / len(trace.tokens), compute, fmean(samples))
-    assert reached is not None  # of limits that were measured
+    own = limits is not None and all(limited(limits, node) for graph in trace.graphs for node in graph.nodes)
+    known = limits if own else None
+    limit, reached = binding(known, scale * total_bytes, total_bytes / len(trace.tokens), compute, fmean(samples))
     speeds = [task.n_tokens * 1e9 / ns for ns in samples]
     several = len(samples) > 1
     run, (kind, n_bytes, n_params) = session.run_info(), model_of(file)
@@ -228,7 +230,7 @@ def _result(
         bytes_per_token=scale * total_bytes / task.n_tokens,
         flops_per_token=scale * total_flops / task.n_tokens,
         limit=limit,
-        of_limit=reached,
+        of_limit=reached or 0.0,
         others=run.others,
         stolen=run.stolen,
         samples_ns=tuple(samples),

@@ -12,9 +12,15 @@ from ggtui.core.runtime.record import Limits, NodeInfo
 _FLOATS = ("f32", "f16", "bf16", "i32")
 
 
+def limited(limits: Limits, node: NodeInfo) -> bool:
+    """Whether the limits are those of the device that runs the node; of what costs nothing they say nothing either."""
+    return node.device in ("", limits.device) or not (node.flops.terms or node.traffic.terms)
+
+
 def peak(limits: Limits, node: NodeInfo) -> float:
-    """Operations a second that the machine allows a node: 8-bit products for quantized weights, else f32."""
-    return limits.int8 if "product" in node.kinds and node.type not in _FLOATS else limits.f32
+    """Operations a second that the machine allows a node: 8-bit products for quantized weights where its device has
+    them, else f32."""
+    return limits.int8 or limits.f32 if "product" in node.kinds and node.type not in _FLOATS else limits.f32
 
 
 def read_rate(limits: Limits, n_bytes: float) -> float | None:

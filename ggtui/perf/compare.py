@@ -17,6 +17,7 @@ from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import RunInfo, Trace
 from ggtui.perf.bounds import read_rate
 from ggtui.perf.intervals import BUSY_ERROR, BUSY_WHOLE_ERROR, PACE_ERROR, RUN_ERROR, Estimate, Interval, ratio
+from ggtui.perf.lanes import in_words, whose
 from ggtui.perf.scheduling import Floats
 from ggtui.perf.stage import STAGES, Stage, stages
 from ggtui.perf.table import rows
@@ -69,7 +70,7 @@ class Comparison:
     long the machine itself takes now in a stage, where its limits say so: that much is no reason to fail.
     handoff: nanoseconds before and now from one thread to another, where these are far from each other: the threads ran
     on cores closer together or farther apart, or busy, and so many times as long may all take that one thread hands to
-    another."""
+    another. whose: whose time the changes are of."""
 
     whole: tuple[Change, ...]
     changes: tuple[Change, ...]
@@ -79,6 +80,7 @@ class Comparison:
     new: tuple[str, ...]
     slower_machine: Mapping[str, float] = field(default_factory=dict)
     handoff: tuple[float, float] | None = None
+    whose: str = "the threads' time"
 
 
 def run_differences(base: RunInfo, now: RunInfo) -> list[str]:
@@ -129,7 +131,10 @@ def _graph_differences(base: Trace, now: Trace) -> list[str]:
     found = [f"stage: {name} was measured in the base only" for name in old if name not in new]
     found += [f"stage: {name} was not measured in the base" for name in new if name not in old]
     for name in old.keys() & new.keys():
-        a, b = _shape(old[name]), _shape(new[name])
+        first, second = (in_words(s[name].graph.lanes) for s in (old, new))
+        if first != second:
+            found.append(f"lanes: {name} ran on {first} in the base, on {second} now")
+        a, b = _shape(old[name], base.run), _shape(new[name], now.run)
         if a != b:
             key = next(k for k in [*a, *b] if a.get(k) != b.get(k))
             found.append(
@@ -141,13 +146,17 @@ def _graph_differences(base: Trace, now: Trace) -> list[str]:
     return found
 
 
-def _shape(stage: Stage) -> dict[str, str]:
-    nodes = stage.graph.nodes
-    return {n.key: f"{n.op} {n.type} {'x'.join(map(str, n.result.ne))} [{' '.join(n.parts)}]" for n in nodes}
+def _shape(stage: Stage, run: RunInfo) -> dict[str, str]:
+    """What each node is, and where it ran if that was not on the run's device."""
+    found = {}
+    for n in stage.graph.nodes:
+        where = "" if n.device in ("", run.device) else f" on {n.device}"
+        found[n.key] = f"{n.op} {n.type} {'x'.join(map(str, n.result.ne))} [{' '.join(n.parts)}]{where}"
+    return found
 
 
 def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: bool = False) -> Comparison:
-    """The time that threads spend on each node, each change with its interval; all intervals of a kind hold together.
+    """The time that lanes spend on each node, each change with its interval; all intervals of a kind hold together.
 
     fail_above  what is judged is worse when it takes longer by more than this part of its time and its interval shows
                 that it does; None: nothing is
@@ -187,7 +196,8 @@ def compare(base: Trace, now: Trace, fail_above: float | None = None, *, force: 
     unclear = tuple(c for c in [*whole, *largest] if c not in worse and _may_be_worse(c, above))
     told = {name: pace for name, pace in paces.items() if pace != 1}
     handoff = next((pair.handoff for pair in both if pair.handoff), None)
-    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told, handoff)
+    of = whose([lane for pair in both for lane in pair.second.graph.lanes])
+    return Comparison(tuple(whole), tuple(changes), worse, unclear, tuple(missing), tuple(new_keys), told, handoff, of)
 
 
 def _is_worse(change: Change, above: float, pace: float) -> bool:
@@ -208,10 +218,10 @@ def _pace(base: Stage, now: Stage) -> float:
     is about the same, or was not measured."""
     rates = []
     for stage in (base, now):
-        read = read_rate(stage.limits, float(base.traffic.sum())) if stage.limits else None
+        read = read_rate(stage.limits, base.limited_traffic) if stage.limits else None
         if stage.limits is None or read is None:
             return 1.0
-        rates.append(stage.limits.int8 if base.bound[0] == "compute" else read)
+        rates.append(stage.limits.int8 or stage.limits.f32 if base.bound[0] == "compute" else read)
     pace = rates[0] / rates[1]
     return pace if pace > 1 + _OTHER_PACE else 1.0
 
@@ -258,7 +268,7 @@ def _alike(first: Stage, second: Stage) -> tuple[tuple[_Blocks, _Blocks], tuple[
     threads may have moved between two of them."""
     blocks = _blocks(first), _blocks(second)
     if first.handoffs is None or second.handoffs is None:
-        if first.limits is None or second.limits is None:
+        if first.limits is None or second.limits is None or not (_of_threads(first) and _of_threads(second)):
             return blocks, None
         probed = first.limits.barrier_ns, max(second.limits.barrier_ns, second.limits.barrier_most_ns)
         far = min(probed) > 0 and max(probed) > _PROBED_FARTHER * min(probed)
@@ -270,6 +280,12 @@ def _alike(first: Stage, second: Stage) -> tuple[tuple[_Blocks, _Blocks], tuple[
     if min(len(a), len(b)) < min(_FEW, len(old), len(new)):
         return blocks, (float(np.median(old)), float(np.median(new)))
     return (a, b), None
+
+
+def _of_threads(stage: Stage) -> bool:
+    """Whether its limits are those of threads, which can be farther apart from each other."""
+    device = stage.limits.device if stage.limits else ""
+    return any(lane.is_thread for lane in stage.graph.lanes if lane.device == device)
 
 
 def _medians(values: Floats, blocks: _Blocks) -> Floats:
@@ -302,7 +318,7 @@ class _Node:
 
 
 def _estimates(stage: Stage, blocks: _Blocks) -> dict[str, _Node]:
-    """Of each node the work of all threads, as the mean over them: how they share it differs from run to run."""
+    """Of each node the work of all lanes, as the mean over them: how they share it differs from run to run."""
     work = stage.work.sum(axis=2).mean(axis=2)
     keys = [node.key or node.name for node in stage.graph.nodes]
     if stage.light is not None:

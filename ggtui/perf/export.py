@@ -18,13 +18,14 @@ from ggtui.core.engine.trace_file import dumps
 from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.record import WAKE, NodeInfo, Records, TokenRecord, Trace
 from ggtui.perf.costs import Costs
+from ggtui.perf.lanes import calling, lanes_of
 from ggtui.perf.stage import stage_of, stages
 from ggtui.perf.table import rows
 from ggtui.perf.words import in_words
 
 CSV_COLUMNS = (
     "stage", "key", "op", "type", "shape", "layer", "calls", "mean_ns", "sd_ns", "p95_ns", "median_ns", "least_ns",
-    "most_ns", "share", "wait_ns", "flops", "bytes", "flops_per_s", "bytes_per_s", "limit", "of_limit",
+    "most_ns", "share", "wait_ns", "flops", "bytes", "flops_per_s", "bytes_per_s", "limit", "of_limit", "device",
 )  # fmt: skip
 
 
@@ -52,13 +53,13 @@ class Exporter:
 def _table(trace: Trace) -> Iterator[dict[str, Any]]:
     """A line for each node of each stage, with the columns of CSV_COLUMNS."""
     for stage in stages(trace):
-        layers = {n.key: n.layer for n in stage.graph.nodes}
+        nodes = {n.key: n for n in stage.graph.nodes}
         for row in rows(stage):
-            t = row.time
+            t, node = row.time, nodes[row.key]
             values = (
-                row.stage, row.key, row.op, row.type, "x".join(map(str, row.shape)), layers[row.key], row.calls,
+                row.stage, row.key, row.op, row.type, "x".join(map(str, row.shape)), node.layer, row.calls,
                 t.mean, t.sd, t.p95, t.median, t.least, t.most, row.share, row.wait_ns, row.flops, row.traffic,
-                row.flops_per_s, row.bytes_per_s, row.limit, row.of_limit,
+                row.flops_per_s, row.bytes_per_s, row.limit, row.of_limit, node.device,
             )  # fmt: skip
             yield dict(zip(CSV_COLUMNS, values, strict=True))
 
@@ -93,8 +94,8 @@ def _cell(text: str) -> str:
 
 
 def to_sqlite(trace: Trace) -> bytes:
-    """A database of the tables run (name, value), nodes, edges, tokens, records, totals and table_rows (the columns of
-    the CSV). Raises GgtuiError where SQLite can't make it."""
+    """A database of the tables run (name, value), lanes, nodes, edges, tokens, records, totals and table_rows (the
+    columns of the CSV). Raises GgtuiError where SQLite can't make it."""
     with TemporaryDirectory() as folder:  # SQLite knows files by their names alone
         made = Path(folder, "trace.db")
         try:
@@ -110,23 +111,16 @@ def _fill_tables(db: sqlite3.Connection, trace: Trace) -> None:
     run = [*asdict(trace.run).items(), *((f"memory.{k}", v) for k, v in asdict(trace.memory).items())]
     run += [(f"limits.{k}", v) for k, v in asdict(trace.limits).items()] if trace.limits else []
     _fill(db, "run", ("name", "value"), ((k, v if isinstance(v, str) else json.dumps(v)) for k, v in run))
+    _fill(db, "lanes", ("graph", "id", "name", "device", "error_ns"), (
+        (g, i, lane.name, lane.device, lane.error_ns)
+        for g, graph in enumerate(trace.graphs) for i, lane in enumerate(graph.lanes)
+    ))  # fmt: skip
     columns = (
-        "graph",
-        "id",
-        "key",
-        "name",
-        "op",
-        "type",
-        "layer",
-        "phase",
-        "result_type",
-        "ne",
-        "flops",
-        "traffic",
-    )
+        "graph", "id", "key", "name", "op", "type", "layer", "phase", "result_type", "ne", "flops", "traffic", "device",
+    )  # fmt: skip
     _fill(db, "nodes", columns, (
         (g, n.id, n.key, n.name, n.op, n.type, n.layer, n.phase, n.result.type, "x".join(map(str, n.result.ne)),
-         flops, traffic)
+         flops, traffic, n.device)
         for g, graph in enumerate(trace.graphs)
         for n, flops, traffic in zip(graph.nodes, *_costs(trace, g), strict=True)
     ))  # fmt: skip
@@ -137,10 +131,10 @@ def _fill_tables(db: sqlite3.Connection, trace: Trace) -> None:
         (i, t.graph, t.n_past, t.n_tokens, t.eval_ns, t.sample_ns, t.kv_bytes, t.dropped)
         for i, t in enumerate(trace.tokens)
     ))  # fmt: skip
-    _fill(db, "records", ("token", "node", "part", "thread", "start_ns", "end_ns", "done_ns"), (
+    _fill(db, "records", ("token", "node", "part", "lane", "start_ns", "end_ns", "done_ns"), (
         (i, *row) for i, t in enumerate(trace.tokens) for row in Records.of(t.records).table.tolist()
     ))  # fmt: skip
-    names = ("graph", "node", "part", "thread", "count", "work", "least", "most", "wait", "work_squared")
+    names = ("graph", "node", "part", "lane", "count", "work", "least", "most", "wait", "work_squared")
     _fill(db, "totals", names, ([getattr(t, name) for name in names] for t in trace.totals))
     _fill(db, "table_rows", CSV_COLUMNS, (list(row.values()) for row in _table(trace)))
 
@@ -156,10 +150,10 @@ def _fill(db: sqlite3.Connection, name: str, columns: Iterable[str], lines: Iter
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a thread's timeline, in nanoseconds of a clock that runs through the whole trace; `parent` spans
-    contain those of depth one more."""
+    """A piece of a lane's timeline, in nanoseconds of a clock that runs through the whole trace; `lane` is its number
+    among those of all graphs (lanes_of), and spans contain those of depth one more."""
 
-    thread: int
+    lane: int
     depth: int
     name: str
     start: int
@@ -169,31 +163,32 @@ class Span:
 
 
 def spans(trace: Trace) -> Iterator[Span]:
-    """The evaluations of each thread, and in them waking or resting, work and waiting; strictly nested, in the order
+    """The evaluations of each lane, and in them waking or resting, work and waiting; strictly nested, in the order
     of starting.
 
     Evaluations are laid one after the other with the choosing of tokens between; what else passed is left out.
     """
     at = 0
+    lanes, numbers = lanes_of(trace.graphs)
     for token in trace.tokens:
-        nodes = trace.graphs[token.graph].nodes
+        graph, number = trace.graphs[token.graph], numbers[token.graph]
         table = Records.of(token.records).table
         stage = stage_of(token)
-        threads = sorted(set(table[:, 2].tolist())) or [0]
         length = max(token.eval_ns, int(table[:, 5].max()) if len(table) else 0)
-        for thread in threads:
-            yield Span(thread, 0, f"{stage}, {token.n_past + token.n_tokens} tokens", at, at + length, token)
-            mine = table[table[:, 2] == thread].tolist()
-            waking = "wake" if len(mine) > 1 else "rest"  # see record.rested
+        for own in sorted(set(table[:, 2].tolist())) or [calling(graph.lanes)]:
+            lane = number[own]
+            yield Span(lane, 0, f"{stage}, {token.n_past + token.n_tokens} tokens", at, at + length, token)
+            mine = table[table[:, 2] == own].tolist()
+            waking = "rest" if len(mine) == 1 and graph.lanes[own].is_thread else "wake"  # see record.rested
             for node, part, _, start, end, done in mine:
-                name = waking if node == WAKE else _part_name(nodes[node], part)
+                name = waking if node == WAKE else _part_name(graph.nodes[node], part)
                 if end > start:
-                    yield Span(thread, 1, name, at + start, at + end, token, None if node == WAKE else nodes[node])
+                    yield Span(lane, 1, name, at + start, at + end, token, None if node == WAKE else graph.nodes[node])
                 if done > end:
-                    yield Span(thread, 1, "wait", at + end, at + done, token)
+                    yield Span(lane, 1, "wait", at + end, at + done, token)
         at += length
         if token.sample_ns:
-            yield Span(0, 0, "sample", at, at + token.sample_ns, token)
+            yield Span(calling(lanes), 0, "sample", at, at + token.sample_ns, token)
             at += token.sample_ns
 
 
@@ -203,20 +198,27 @@ def _part_name(node: NodeInfo, part: int) -> str:
 
 
 def to_chrome(trace: Trace) -> str:
-    """Trace events as chrome://tracing and Perfetto read them: a track for each thread, counters for speed and memory.
+    """Trace events as chrome://tracing and Perfetto read them: a process for each device, in it a track for each lane,
+    and counters for speed and memory.
 
     Times are microseconds with three digits.
     """
-    run = trace.run
-    events: list[dict[str, Any]] = [_meta("process_name", 0, {"name": f"ggtui {run.model} {run.isa}".strip()})]
-    threads: set[int] = set()
+    run, lanes = trace.run, lanes_of(trace.graphs)[0]
+    devices = list(dict.fromkeys(lane.device for lane in lanes))
+    events: list[dict[str, Any]] = []
+    for pid, device in enumerate(devices, start=1):
+        name = f"ggtui {run.model} {run.isa if device == 'cpu' else device}".strip()
+        events.append(_meta("process_name", pid, 0, {"name": name}))
+    named: set[int] = set()
     counted: set[int] = set()
     for span in spans(trace):
-        if span.thread not in threads:
-            threads.add(span.thread)
-            events.append(_meta("thread_name", span.thread, {"name": f"thread {span.thread}"}))
+        lane = lanes[span.lane]
+        pid = devices.index(lane.device) + 1
+        if span.lane not in named:
+            named.add(span.lane)
+            events.append(_meta("thread_name", pid, span.lane, {"name": lane.name}))
         event: dict[str, Any] = {
-            "name": span.name, "cat": "node" if span.node else "run", "ph": "X", "pid": 1, "tid": span.thread,
+            "name": span.name, "cat": "node" if span.node else "run", "ph": "X", "pid": pid, "tid": span.lane,
             "ts": span.start / 1e3, "dur": (span.end - span.start) / 1e3,
         }  # fmt: skip
         if span.node is not None:
@@ -229,8 +231,8 @@ def to_chrome(trace: Trace) -> str:
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ns", "otherData": asdict(run)})
 
 
-def _meta(name: str, thread: int, args: dict[str, str]) -> dict[str, Any]:
-    return {"name": name, "ph": "M", "pid": 1, "tid": thread, "args": args}
+def _meta(name: str, pid: int, tid: int, args: dict[str, str]) -> dict[str, Any]:
+    return {"name": name, "ph": "M", "pid": pid, "tid": tid, "args": args}
 
 
 def _counters(span: Span, trace: Trace) -> list[dict[str, Any]]:
@@ -246,30 +248,30 @@ def _counters(span: Span, trace: Trace) -> list[dict[str, Any]]:
 
 
 def to_speedscope(trace: Trace) -> str:
-    """The file format of speedscope.app: a profile of events for each thread, in nanoseconds."""
+    """The file format of speedscope.app: a profile of events for each lane, in nanoseconds."""
     frames: dict[str, int] = {}
     events: dict[int, list[dict[str, Any]]] = {}
     open_spans: dict[int, list[Span]] = {}
 
-    def close(thread: int, until: int | None) -> None:
-        """Close the spans of a thread that have ended by then; all for None."""
-        stack = open_spans[thread]
+    def close(lane: int, until: int | None) -> None:
+        """Close the spans of a lane that have ended by then; all for None."""
+        stack = open_spans[lane]
         while stack and (until is None or stack[-1].end <= until):
             span = stack.pop()
-            events[thread].append({"type": "C", "frame": frames[span.name], "at": span.end})
+            events[lane].append({"type": "C", "frame": frames[span.name], "at": span.end})
 
     for span in spans(trace):
-        events.setdefault(span.thread, [])
-        open_spans.setdefault(span.thread, [])
-        close(span.thread, span.start)
+        events.setdefault(span.lane, [])
+        open_spans.setdefault(span.lane, [])
+        close(span.lane, span.start)
         frame = frames.setdefault(span.name, len(frames))
-        events[span.thread].append({"type": "O", "frame": frame, "at": span.start})
-        open_spans[span.thread].append(span)
-    profiles = []
-    for thread in sorted(events):
-        close(thread, None)
-        mine = events[thread]
-        profiles.append({"type": "evented", "name": f"thread {thread}", "unit": "nanoseconds",
+        events[span.lane].append({"type": "O", "frame": frame, "at": span.start})
+        open_spans[span.lane].append(span)
+    profiles, lanes = [], lanes_of(trace.graphs)[0]
+    for lane in sorted(events):
+        close(lane, None)
+        mine = events[lane]
+        profiles.append({"type": "evented", "name": lanes[lane].name, "unit": "nanoseconds",
                          "startValue": 0, "endValue": mine[-1]["at"], "events": mine})  # fmt: skip
     return json.dumps({
         "$schema": "https://www.speedscope.app/file-format-schema.json", "name": f"ggtui {trace.run.model}",

@@ -10,8 +10,8 @@ from ggtui.perf.table import rows
 
 
 def summary(trace: Trace) -> dict[str, dict[str, Any]]:
-    """Of "generation", "prompt" and of runs of several sequences "batch" (a token of each) and "mixed", those that ran
-    and were recorded, a dict:
+    """Of "generation", "prompt" and of runs of several sequences "batch" (a token of each) and "mixed", and
+    "training", those that ran and were recorded, a dict:
 
     nodes    the largest first, each a dict: node, op, type, time_ns (of one evaluation), share (of an evaluation),
              work_share (of the work of all nodes), gb_s, limit ("memory", "cache", "compute", "") and limit_share (None

@@ -55,14 +55,16 @@ def kernel_times(isas: Iterable[str], limits: Callable[[str], Limits | None]) ->
                 yield from (_mul_mat(index, kind, n, allowed) for n in COLUMNS)
         yield _attention(index, allowed)
         for row in _rows(index):
-            yield _judged(row, allowed, "f32")
+            yield judged(row, allowed, "f32")
 
 
-def _judged(row: KernelTime, limits: Limits | None, peak: str) -> KernelTime:
+def judged(row: KernelTime, limits: Limits | None, peak: str) -> KernelTime:
+    """The same with what binds it, where limits were measured. `peak`: which of them its operations are held against;
+    f32 where that one is not known."""
     rate = read_rate(limits, row.traffic) if limits else None
     if limits is None or not rate:
         return row
-    memory, compute = row.traffic / rate, row.flops / getattr(limits, peak)
+    memory, compute = row.traffic / rate, row.flops / (getattr(limits, peak) or limits.f32)
     limit = "memory" if memory >= compute else "compute"
     of_limit = max(memory, compute) * 1e9 / row.ns
     return KernelTime(row.isa, row.kernel, row.type, row.shape, row.ns, row.flops, row.traffic, limit, of_limit)
@@ -124,7 +126,7 @@ def _mul_mat(isa: int, kind: TensorType, n: int, limits: Limits | None) -> Kerne
     traffic = float(weights.n_bytes + x_row * n + y.nbytes)
     row = KernelTime(ISAS[isa], f"mul_mat_{kind.name}", kind.name, f"{K} x {N_ROWS} . {K} x {n}", _time(call),
                      2.0 * K * N_ROWS * n, traffic)  # fmt: skip
-    return _judged(row, limits, "int8" if quantized else "f32")
+    return judged(row, limits, "int8" if quantized else "f32")
 
 
 def _attention(isa: int, limits: Limits | None) -> KernelTime:
@@ -144,7 +146,7 @@ def _attention(isa: int, limits: Limits | None) -> KernelTime:
 
     flops, traffic = float((4 * D_HEAD + 8) * N_KV), float(k.nbytes + v.nbytes + 8 * D_HEAD)
     row = KernelTime(ISAS[isa], "attention", "f16", f"{D_HEAD} x {N_KV}, 1 query", _time(call), flops, traffic)
-    return _judged(row, limits, "f32")
+    return judged(row, limits, "f32")
 
 
 def _rows(isa: int) -> Iterator[KernelTime]:

@@ -89,7 +89,8 @@ def _middle_mean(times: Sequence[float]) -> float:
 
 def _check_same(first: Trace, session: Session) -> None:
     """Raise UsageError where the model is not what it was."""
-    if session.graphs() != first.graphs or session.run_info().types != first.run.types:
+    ran, runs = ([(graph.isa, graph.nodes) for graph in graphs] for graphs in (first.graphs, session.graphs()))
+    if ran != runs or session.run_info().types != first.run.types:
         raise UsageError(f"{session.path}: it is another model than when the measurement began; measure again")
 
 
@@ -102,14 +103,14 @@ def _joined(traces: Sequence[Trace], *, loaded_again: bool) -> Trace:
         return replace(last, tokens=tokens)
     sums: dict[tuple[int, ...], NodeTotal] = {}
     for t in (total for trace in traces for total in trace.totals):
-        place = t.graph, t.node, t.part, t.thread
+        place = t.graph, t.node, t.part, t.lane
         sums[place] = _added(sums[place], t) if place in sums else t
     return replace(last, tokens=tokens, totals=tuple(sums.values()), run=replace(last.run, loads=loads))
 
 
 def _added(a: NodeTotal, b: NodeTotal) -> NodeTotal:
     return NodeTotal(
-        a.graph, a.node, a.part, a.thread, a.count + b.count, a.work + b.work, min(a.least, b.least),
+        a.graph, a.node, a.part, a.lane, a.count + b.count, a.work + b.work, min(a.least, b.least),
         max(a.most, b.most), a.wait + b.wait, a.work_squared + b.work_squared,
     )  # fmt: skip
 

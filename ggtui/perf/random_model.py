@@ -1,8 +1,8 @@
-"""GPT-2s and a Llama of known sizes with random weights, so that speed can be measured with no model at hand."""
+"""GPT-2s and Llamas of known sizes with random weights, so that speed can be measured with no model at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice, product
 from math import prod
 from typing import Any
@@ -13,20 +13,23 @@ import numpy.typing as npt
 from ggtui.core.files import ModelFile, TensorInfo
 from ggtui.core.files.mixes import FILE_TYPES, Mix, fitting, mix_or_type
 from ggtui.core.graph.types import TYPES, TensorType
-from ggtui.core.models import ARCHITECTURES
-from ggtui.core.models.gpt2 import Hparams
 from ggtui.core.runtime.cpu.codec import encode_rows
+from ggtui.core.training.shapes import Shape
 from ggtui.core.vocab.bpe import BYTE_ALPHABET
-from ggtui.perf.random_llama import LlamaSizes, llama_metadata, llama_specs
+from ggtui.perf.random_llama import llama_vocabulary
 
-N_VOCAB, N_CTX = 50257, 1024
-# n_embd, n_head and n_layer of the published GPT-2s, by their parameters; 1.1B is TinyLlama
-SHAPES: dict[str, Hparams | LlamaSizes] = {
-    name: Hparams(N_VOCAB, N_CTX, n_embd, n_head, n_layer, 4 * n_embd, 1e-5)
-    for name, n_embd, n_head, n_layer in (
-        ("124M", 768, 12, 12), ("355M", 1024, 16, 24), ("774M", 1280, 20, 36), ("1558M", 1600, 25, 48)
+# The published GPT-2s by their parameters; 1.1B is TinyLlama, 7B the first Llama; and the sizes of their vocabularies
+SHAPES: dict[str, tuple[Shape, int]] = {
+    name: (Shape.parse(text), n_vocab)
+    for name, text, n_vocab in (
+        ("124M", "gpt2:embd=768,layer=12,head=12,ctx=1024", 50257),
+        ("355M", "gpt2:embd=1024,layer=24,head=16,ctx=1024", 50257),
+        ("774M", "gpt2:embd=1280,layer=36,head=20,ctx=1024", 50257),
+        ("1558M", "gpt2:embd=1600,layer=48,head=25,ctx=1024", 50257),
+        ("1.1B", "llama:embd=2048,layer=22,head=32,kv=4,ff=5632,ctx=2048,tied=0", 32000),
+        ("7B", "llama:embd=4096,layer=32,head=32,ff=11008,ctx=2048,tied=0", 32000),
     )
-} | {"1.1B": LlamaSizes(32000, 2048, 2048, 32, 4, 22, 5632, 1e-5)}  # fmt: skip
+}
 _ROWS = 64  # that differ; a larger tensor repeats them
 
 
@@ -34,31 +37,38 @@ class RandomModel(ModelFile):
     """A model that is in no file: each tensor is made when it is read, always the same, from the distribution that
     GPT-2 begins its training with.
 
-    type, head: of the matrices and of the output, which in a GPT-2 is the token embedding too; a type or, for `type`, a
-    mix. Rows that are no whole number of its blocks get what stands in for it. Raises UsageError for one that holds no
+    type, head: of the matrices and of the output, which is the token embedding where these are tied; a type or a mix.
+    Rows that are no whole number of its blocks get what stands in for it. Raises UsageError for one that holds no
     weights.
     """
 
     def __init__(
-        self, name: str, h: Hparams | LlamaSizes, type: str | TensorType, head: str | TensorType | None = None
+        self, name: str, shape: Shape, n_vocab: int, type: str | TensorType, head: str | TensorType | None = None
     ) -> None:
         super().__init__(name)
         self._wanted = mix_or_type(type)
         self._head = self._wanted if head is None else mix_or_type(head)
         self._made: dict[tuple[str, int, bool], npt.NDArray[np.uint8]] = {}
         infos = {}
-        specs = llama_specs(h) if isinstance(h, LlamaSizes) else ARCHITECTURES["gpt2"].specs(h)
-        for tensor, spec in specs.items():
+        for tensor, spec in shape.specs(n_vocab).items():
             is_matrix, (ne0, ne1) = spec.use == "matrix", (*spec.ne, 1)[:2]
-            kind = fitting(self._type_of(tensor, h, "output.weight" not in specs), ne0) if is_matrix else TYPES["f32"]
+            kind = fitting(self._type_of(tensor, shape), ne0) if is_matrix else TYPES["f32"]
             infos[tensor] = TensorInfo(tensor, kind, (ne0, ne1, 1, 1), 0, ne1 * kind.row_bytes(ne0))
         self.tensors = infos
-        self.metadata = _metadata(name, h, self._wanted)
+        wanted = self._wanted
+        number = wanted.file_type if isinstance(wanted, Mix) else FILE_TYPES.get(wanted.name)
+        self.metadata = {
+            "general.name": name,
+            **({} if number is None else {"general.file_type": number}),
+            **shape.metadata(n_vocab),
+            **_VOCABULARIES[shape.arch](n_vocab),
+        }
 
-    def _type_of(self, name: str, h: Hparams | LlamaSizes, tied: bool) -> TensorType:
-        wanted = self._head if name == ("token_embd.weight" if tied else "output.weight") else self._wanted
-        shared_by = h.n_head // h.n_head_kv if isinstance(h, LlamaSizes) else 1
-        return wanted.type_of(name, h.n_layer, tied=tied, shared_by=shared_by) if isinstance(wanted, Mix) else wanted
+    def _type_of(self, name: str, shape: Shape) -> TensorType:
+        wanted = self._head if name == ("token_embd.weight" if shape.tied else "output.weight") else self._wanted
+        if not isinstance(wanted, Mix):
+            return wanted
+        return wanted.type_of(name, shape.n_layer, tied=shape.tied, shared_by=shape.n_head // shape.n_head_kv)
 
     def _open_file(self) -> None:
         """There is nothing to open."""
@@ -82,32 +92,10 @@ class RandomModel(ModelFile):
 def random_model(shape: str, type: str | TensorType, head: str | TensorType | None = None) -> RandomModel:
     """A model of a row of SHAPES."""
     kind = type.lower() if isinstance(type, str) else type.name
-    return RandomModel(f"random-{shape}-{kind}", SHAPES[shape], type, head)
+    return RandomModel(f"random-{shape}-{kind}", *SHAPES[shape], type, head)
 
 
-def _metadata(name: str, h: Hparams | LlamaSizes, wanted: Mix | TensorType) -> dict[str, Any]:
-    number = wanted.file_type if isinstance(wanted, Mix) else FILE_TYPES.get(wanted.name)
-    return {
-        "general.name": name,
-        **({} if number is None else {"general.file_type": number}),
-        **(llama_metadata(h) if isinstance(h, LlamaSizes) else _gpt2_metadata(h)),
-    }
-
-
-def _gpt2_metadata(h: Hparams) -> dict[str, Any]:
-    return {
-        "general.architecture": "gpt2",
-        "gpt2.context_length": h.n_ctx,
-        "gpt2.embedding_length": h.n_embd,
-        "gpt2.feed_forward_length": h.n_ff,
-        "gpt2.block_count": h.n_layer,
-        "gpt2.attention.head_count": h.n_head,
-        "gpt2.attention.layer_norm_epsilon": h.eps,
-        **_vocabulary(h.n_vocab),
-    }
-
-
-def _vocabulary(n: int) -> Mapping[str, Any]:
+def _gpt2_vocabulary(n: int) -> Mapping[str, Any]:
     """256 byte tokens, merges of two of them until it is full, and the end of text; its texts mean nothing."""
     pairs = list(islice(product(BYTE_ALPHABET, repeat=2), n - 257))
     tokens = [*BYTE_ALPHABET, *map("".join, pairs), "<|endoftext|>"]
@@ -120,3 +108,7 @@ def _vocabulary(n: int) -> Mapping[str, Any]:
         "tokenizer.ggml.bos_token_id": n - 1,
         "tokenizer.ggml.eos_token_id": n - 1,
     }
+
+
+# by the architecture: how to make one of so many tokens
+_VOCABULARIES: dict[str, Callable[[int], Mapping[str, Any]]] = {"gpt2": _gpt2_vocabulary, "llama": llama_vocabulary}

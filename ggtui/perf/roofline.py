@@ -9,15 +9,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ggtui.core import saving
 from ggtui.core.engine.trace_file import limits_of
 from ggtui.core.errors import GgtuiError
 from ggtui.core.reading import read_object
 from ggtui.core.runtime.cores import here
-from ggtui.core.runtime.cpu.native import ISAS, isa_index, last_error, lib
-from ggtui.core.runtime.cpu.pool import Pool
+from ggtui.core.runtime.device import Device
 from ggtui.core.runtime.record import Limits
 from ggtui.perf.bounds import read_least, read_rate
 
@@ -25,41 +24,28 @@ if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
 
 VERSION = 5  # of the measurement; a file of another one is measured anew
-# Bytes that all threads read together, over and over: from the innermost caches to far beyond them.
-READ_SIZES = tuple((1 << 18) << shift for shift in range(0, 11, 2))
 PROBES = 3
-KEPT = 16  # measurements of so many threads with an instruction set
-_MIN_STEP = 512
+KEPT = 16  # measurements of a device with so many threads and an instruction set
 _MOST = 1 << 20  # bytes of the file that keeps them
 
 
-def measure(pool: Pool, isa: str | None = None, more_sizes: Sequence[int] = ()) -> Limits:
-    """The limits of a pool's threads together, of PROBES one after the other. Takes half a second. `more_sizes`: bytes
-    to read beside READ_SIZES, such as those of a model. Raises GgtuiError where it can't be measured."""
-    index = isa_index(isa)
-    sizes = sorted(size for size in {*READ_SIZES, *more_sizes} if size >= pool.threads * _MIN_STEP)
-    found = [_probe(pool, index, sizes) for _ in range(PROBES)]
-    return joined(*found)
+def measure(device: Device, pool: Any, isa: str | None = None, more_sizes: Sequence[int] = ()) -> Limits | None:
+    """What a device allows a pool of its own, by PROBES one after the other; None where that is not known. Takes a
+    second at most. `more_sizes`: bytes to read beside those that the device chooses, such as those of a model. Raises
+    GgtuiError where it can't be measured."""
+    return joined(*(device.limits(pool, isa, more_sizes) for _ in range(PROBES)))
 
 
-def _probe(pool: Pool, isa: int, sizes: Sequence[int]) -> Limits:
-    return Limits(
-        isa=ISAS[isa],
-        threads=pool.threads,
-        read=tuple((size, _limit(pool, lib.GG_LIMIT_READ, isa, size)) for size in sizes),
-        int8=_limit(pool, lib.GG_LIMIT_INT8, isa),
-        f32=_limit(pool, lib.GG_LIMIT_F32, isa),
-        barrier_ns=_limit(pool, lib.GG_LIMIT_BARRIER, isa),
-    )
-
-
-def joined(*probes: Limits) -> Limits:
-    """What all of them together say: the most that any reached, and the least that one did."""
+def joined(*found: Limits | None) -> Limits | None:
+    """What all probes together say, the most that any reached and the least that one did; None where there are none."""
+    probes = [probe for probe in found if probe is not None]
+    if not probes:
+        return None
     most: dict[int, float] = {}
     least: dict[int, float] = {}
-    for found in probes:
-        lows = found.least[2:] or [rate for _, rate in found.read]
-        for (size, rate), low in zip(found.read, lows, strict=True):
+    for probe in probes:
+        lows = probe.least[2:] or [rate for _, rate in probe.read]
+        for (size, rate), low in zip(probe.read, lows, strict=True):
             most[size] = max(rate, most.get(size, rate))
             least[size] = min(low, least.get(size, low))
     slowest = [min(p.least[i] if p.least else (p.int8, p.f32)[i] for p in probes) for i in range(2)]
@@ -72,32 +58,27 @@ def joined(*probes: Limits) -> Limits:
         barrier_ns=min(p.barrier_ns for p in probes),
         least=(*slowest, *(least[size] for size in sorted(least))),
         barrier_most_ns=max(max(p.barrier_ns, p.barrier_most_ns) for p in probes),
+        device=probes[0].device,
+        f16=max(p.f16 for p in probes),
+        submit_ns=min(p.submit_ns for p in probes),
     )
 
 
-def _limit(pool: Pool, kind: int, isa: int, n_bytes: int = 0) -> float:
-    value = float(lib.gg_limit(pool.handle, kind, isa, n_bytes))
-    if value < 0:
-        raise GgtuiError(last_error())
-    return value
+def limits(device: Device, pool: Any, isa: str | None = None) -> Limits | None:
+    """The limits, measured now and kept, beside what earlier measurements said; None where they are not known."""
+    return keep(measure(device, pool, isa), device.limits_key(pool.threads, isa))
 
 
-def limits(pool: Pool, isa: str | None = None) -> Limits:
-    """The limits, measured now and kept, beside what earlier measurements said."""
-    return keep(measure(pool, isa))
-
-
-def keep(found: Limits) -> Limits:
-    """Keep them for `known_limits`, and return them beside what was kept before."""
-    path, key = cache_file(), _key(found.isa, found.threads)
+def keep(found: Limits | None, key: str) -> Limits | None:
+    """Keep them for `known_limits`, by the key that their device has for them, and return them beside what was kept
+    before."""
+    if found is None:
+        return None
+    path = cache_file()
     known = _read(path)
     *before, found = [*known.get(key, []), found][-KEPT:]
     _write(path, known | {key: [*before, found]})
     return _beside(found, before)
-
-
-def _key(isa: str, threads: int) -> str:
-    return f"{isa} {threads}"
 
 
 def _beside(found: Limits, earlier: Sequence[Limits]) -> Limits:
@@ -116,17 +97,14 @@ def _beside(found: Limits, earlier: Sequence[Limits]) -> Limits:
     return replace(found, earlier=tuple(zip(map(min, lows), map(max, highs), strict=True)), n_earlier=len(earlier))
 
 
-def cpu_of(session: Session) -> tuple[Pool, str]:
-    """The threads and the instruction set whose limits a session is held against: its own; as many threads and the best
-    set for one on another device, of which no limits are known."""
-    if session.device == "cpu":
-        return session.pool, session.isa
-    return Pool(session.threads), ISAS[isa_index(None)]
+def runs_on(session: Session) -> tuple[Device, Any, str | None]:
+    """The device of a session, its pool and the instruction set that was asked for: what its limits hang on."""
+    return session.engine.device, session.pool, session.options["isa"]
 
 
-def known_limits(isa: str, threads: int) -> Limits | None:
+def known_limits(device: Device, threads: int, isa: str | None) -> Limits | None:
     """What was measured last, beside what was before; None if nothing was. Measures nothing."""
-    found = _read(cache_file()).get(_key(isa, threads))
+    found = _read(cache_file()).get(device.limits_key(threads, isa))
     return _beside(found[-1], found[:-1]) if found else None
 
 

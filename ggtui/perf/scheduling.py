@@ -8,6 +8,7 @@ these milliseconds took longer than such records do. So the lost time is given t
 - what a thread took to come back from a barrier that was already open, or from the caller's call, to work.
 
 And where a thread lost time before a barrier, the others waited for it longer than for its work: they were held up.
+Lanes that are no threads neither lose time nor are held up: what they wait for a late thread stays waiting.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ _WAKE_NS = 5e3  # that waking a thread takes where there is a core for it
 
 @dataclass(frozen=True)
 class Times:
-    """Nanoseconds; what fills the time of a graph on each of its threads, (evaluations, nodes, parts, threads) or
-    (evaluations, threads).
+    """Nanoseconds; what fills the time of a graph on each of its lanes, (evaluations, nodes, parts, lanes) or
+    (evaluations, lanes).
 
-    work   at a node; wait: for others at work, at the barrier after it
-    wake   until the thread began; rest: of an evaluation in which others did without it, all of the time
+    work   at a node; wait: for others at work, at the barrier after it or until the lane's next node
+    wake   until the lane began; rest: of an evaluation in which others did without it, all of the time
     lost   it was not scheduled, by what the system says; held: it waited for threads that were not
-    lost_at  where it was lost: in waking up (evaluations, threads), at work and, after it, in coming late, both like
+    first  it waited for others before its first node
+    lost_at  where it was lost: in waking up (evaluations, lanes), at work and, after it, in coming late, both like
              work; None where nothing was
     """
 
@@ -48,13 +50,14 @@ class Times:
     rest: Floats
     lost: Floats
     held: Floats
+    first: Floats
     lost_at: tuple[Floats, Floats, Floats] | None = None
 
     @classmethod
-    def of(cls, work: Floats, wait: Floats, wake: Floats, rested: NDArray[np.bool_]) -> Times:
-        """Where the system said nothing. Threads that `rested` (evaluations, threads) woke up when all was done."""
+    def of(cls, work: Floats, wait: Floats, wake: Floats, first: Floats, rested: NDArray[np.bool_]) -> Times:
+        """Where the system said nothing. Threads that `rested` (evaluations, lanes) woke up when all was done."""
         rest = np.where(rested, wake, 0.0)
-        return cls(work, wait, wake - rest, rest, np.zeros_like(wake), np.zeros_like(wake))
+        return cls(work, wait, wake - rest, rest, np.zeros_like(wake), np.zeros_like(wake), first)
 
 
 @dataclass
@@ -82,12 +85,13 @@ def said_of(tokens: Iterable[TokenRecord]) -> list[Said]:
 def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: Floats, said: Sequence[Said]) -> Times:
     """The times with what was lost and held apart. `late` is the part of each wait after the barrier had opened. What
     evaluations take of `said` is taken off there."""
-    if not said:
+    threads = [i for i, lane in enumerate(graph.lanes) if lane.is_thread]
+    if not said or not threads:
         return times
-    n_evals, threads, shape = len(tokens), graph.threads, times.work.shape
-    work, wait, late = (a.reshape(n_evals, -1, threads) for a in (times.work, times.wait, late))
+    n_evals, lanes, shape = len(tokens), len(graph.lanes), times.work.shape
+    work, wait, late = (a.reshape(n_evals, -1, lanes) for a in (times.work, times.wait, late))
     wake = times.wake[:, np.newaxis]
-    # All that may have been lost, of each thread: in waking up, at work and in coming late.
+    # All that may have been lost, of each lane: in waking up, at work and in coming late.
     together = work.sum(axis=2)
     working = _excess(together, _typical(together, _kinds(graph, shape[2])))
     working = working[..., np.newaxis] * work / np.maximum(together, 1.0)[..., np.newaxis]
@@ -95,10 +99,12 @@ def settle(graph: GraphInfo, tokens: Sequence[TokenRecord], times: Times, late: 
     excess = np.concatenate((np.maximum(wake - _WAKE_NS, 0.0), working, coming), axis=1)
     lost = _lost(excess, tokens, said)
     lost_wake, lost_work, lost_late = np.split(lost, [1, 1 + work.shape[1]], axis=1)
-    held = _held(wait - late, lost_wake, lost_work, lost_late, times.rest > 0)
+    held = np.zeros_like(wait)
+    waking, at_work, coming = (a[..., threads] for a in (lost_wake, lost_work, lost_late))
+    held[..., threads] = _held((wait - late)[..., threads], waking, at_work, coming, times.rest[:, threads] > 0)
     return Times(
         (work - lost_work).reshape(shape), (wait - lost_late - held).reshape(shape), times.wake - lost_wake[:, 0],
-        times.rest, lost.sum(axis=1), held.sum(axis=1),
+        times.rest, lost.sum(axis=1), held.sum(axis=1), times.first,
         (lost_wake[:, 0], lost_work.reshape(shape), lost_late.reshape(shape)),
     )  # fmt: skip
 
@@ -162,6 +168,9 @@ def _held(wait: Floats, lost_wake: Floats, lost_work: Floats, lost_late: Floats,
     since[:, 0] += lost_wake[:, 0]
     since[:, 1:] += lost_late[:, barriers[:-1]]
     waited = wait[:, barriers]
+    # What all of them waited was for another device, and no thread's fault.
+    together = np.where(rested[:, np.newaxis], np.inf, waited).min(axis=2, keepdims=True)
+    waited = waited - np.where(np.isinf(together), 0.0, together)
     # A thread came at `-waited`, counted from the opening, and would have come at `-waited - since`.
     came = np.where(rested[:, np.newaxis], -np.inf, -waited - since)
     alone = np.maximum(came.max(axis=2, keepdims=True) + waited + since, 0.0)

@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.runtime.record import DISTURBED, WAKE, GraphInfo, Limits, NodeTotal, Records, TokenRecord, Trace, rested
-from ggtui.perf.bounds import binding, peak, read_rate
+from ggtui.perf.bounds import binding, limited, peak, read_rate
 from ggtui.perf.costs import Costs
+from ggtui.perf.lanes import calling
 from ggtui.perf.scheduling import NEAR, Floats, Times, said_of, settle
 
 # The stages of figures, and what an evaluation of each is called. A run of several sequences that read a token each has
 # another graph than one of a single token.
-EACH = {"generation": "token", "batch": "batch", "prompt": "prompt", "mixed": "mixed batch"}
+EACH = {
+    "generation": "token", "batch": "batch", "prompt": "prompt", "mixed": "mixed batch", "training": "step"
+}  # fmt: skip
 STAGES = tuple(EACH)
 _DISTURBED = 1.1  # times as long as undisturbed: from there on the difference is said
 
@@ -45,8 +48,8 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadTime:
-    """Mean nanoseconds of an evaluation that a thread worked, waited for others at work, took to wake up, rested since
+class LaneTime:
+    """Mean nanoseconds of an evaluation that a lane worked, waited for others at work, took to wake up, rested since
     fewer threads were faster beside other programs, was not scheduled, was held up by others that were not, and in
     which the caller got into C and out again."""
 
@@ -77,8 +80,9 @@ class Stage:
     """The evaluations of one graph that are of one stage.
 
     tokens   all of them; times: of each, see Times. Of a light profile there is one "evaluation", the mean over the
-             typical ones, and `light` has the deviation, least and most of the work (nodes, parts, threads)
-    late     of each wait (evaluations, nodes, parts, threads) the nanoseconds after the last thread had come
+             typical ones, and `light` has the deviation, least and most of the work (nodes, parts, lanes)
+    late     of each wait of a thread for other threads (evaluations, nodes, parts, lanes) the nanoseconds after the
+             last one had come
     """
 
     name: str
@@ -96,7 +100,8 @@ class Stage:
         took = np.array([float(t.eval_ns) for t in self.tokens])
         if self.light:
             return took
-        took_part = np.maximum((self.times.rest == 0).sum(axis=1), 1)
+        threads = [lane.is_thread for lane in self.graph.lanes]
+        took_part = np.maximum((self.times.rest == 0)[:, threads].sum(axis=1), 1)
         return np.asarray(took - (self.times.lost + self.times.held).sum(axis=1) / took_part)
 
     @cached_property
@@ -158,17 +163,17 @@ class Stage:
 
     @cached_property
     def work(self) -> Floats:
-        """(typical evaluations, nodes, parts, threads)"""
+        """(typical evaluations, nodes, parts, lanes)"""
         return self.of_typical(self.times.work)
 
     @cached_property
     def wait(self) -> Floats:
-        """(typical evaluations, nodes, parts, threads)"""
+        """(typical evaluations, nodes, parts, lanes)"""
         return self.of_typical(self.times.wait)
 
     @cached_property
     def node_times(self) -> Floats:
-        """(typical evaluations, nodes): the work of each node's slowest thread."""
+        """(typical evaluations, nodes): the work of each node's slowest lane."""
         found: Floats = self.work.sum(axis=2).max(axis=2)
         return found
 
@@ -188,43 +193,59 @@ class Stage:
         return self._costs[1]
 
     @cached_property
+    def limited(self) -> NDArray[np.bool_]:
+        """(nodes,) which of them run on the device whose limits were measured; all where none were."""
+        return np.array([self.limits is None or limited(self.limits, n) for n in self.graph.nodes], np.bool_)
+
+    @cached_property
+    def limited_traffic(self) -> float:
+        """Bytes that an evaluation touches on that device."""
+        return float((self.traffic * self.limited).sum())
+
+    @cached_property
     def read_limit(self) -> float | None:
         """Bytes a second that memory gives for as many bytes as an evaluation touches; None if not measured."""
-        return read_rate(self.limits, float(self.traffic.sum())) if self.limits else None
+        return read_rate(self.limits, self.limited_traffic) if self.limits else None
 
     @cached_property
     def compute_seconds(self) -> Floats:
-        """What arithmetic of the machine needs at least for each node; 0 if not measured."""
+        """What arithmetic of the machine needs at least for each node; 0 if not measured, or on another device."""
         if self.limits is None:
             return np.zeros(len(self.graph.nodes))
-        return np.asarray(self.flops / np.array([peak(self.limits, n) for n in self.graph.nodes]))
+        return np.asarray(self.limited * self.flops / np.array([peak(self.limits, n) for n in self.graph.nodes]))
+
+    def limit(self, nodes: Sequence[int], n_bytes: float, seconds: float, ns: float) -> tuple[str, float | None]:
+        """What binds the work of `ns` of these nodes, on n_bytes and with so many seconds of arithmetic, and what part
+        of it was reached, see bounds.binding. Not known where another device runs one of them."""
+        limits = self.limits if self.limited[list(nodes)].all() else None
+        return binding(limits, n_bytes, self.limited_traffic, seconds, ns)
 
     @property
     def bound(self) -> tuple[str, float | None]:
-        """What binds a whole evaluation, and what part of it was reached, see bounds.binding."""
-        in_all = float(self.traffic.sum())
-        return binding(self.limits, in_all, in_all, float(self.compute_seconds.sum()), self.evals.mean)
+        """The same of a whole evaluation."""
+        nodes = range(len(self.graph.nodes))
+        return self.limit(nodes, self.limited_traffic, float(self.compute_seconds.sum()), self.evals.mean)
 
     @property
     def compute_limit(self) -> float:
         """Operations a second that the machine allows this mixture of nodes; 0 if not known."""
         seconds = float(self.compute_seconds.sum())
-        return float(self.flops.sum()) / seconds if seconds else 0.0
+        return float((self.flops * self.limited).sum()) / seconds if seconds else 0.0
 
     @cached_property
-    def threads(self) -> tuple[ThreadTime, ...]:
-        """Of each thread, the mean over all evaluations, those too that were interrupted."""
+    def lanes(self) -> tuple[LaneTime, ...]:
+        """Of each lane, the mean over all evaluations, those too that were interrupted."""
         t = self.times
-        columns = (t.work.sum(axis=(1, 2)), t.wait.sum(axis=(1, 2)), t.wake, t.rest, t.lost, t.held)
+        columns = (t.work.sum(axis=(1, 2)), t.wait.sum(axis=(1, 2)) + t.first, t.wake, t.rest, t.lost, t.held)
         means = np.stack([column.mean(axis=0) for column in columns], axis=1)
         call = np.maximum(np.mean([t.eval_ns for t in self.tokens]) - means.sum(axis=1), 0.0)
-        return tuple(ThreadTime(*row) for row in np.column_stack((means, call)).tolist())
+        return tuple(LaneTime(*row) for row in np.column_stack((means, call)).tolist())
 
     @cached_property
     def handoffs(self) -> Floats | None:
         """Nanoseconds (typical evaluations,) from the last thread's coming to a barrier until another one went on, half
         of the times: how far apart the threads' cores are. None where that is not known."""
-        if self.late is None or self.graph.threads == 1:
+        if self.late is None or self.graph.n_threads < 2:
             return None
         late = self.of_typical(self.late)
         flat = np.sort(late.reshape(len(late), -1), axis=1)
@@ -234,25 +255,29 @@ class Stage:
         return np.asarray(found) if found.all() else None
 
     def part(self, name: str) -> float:
-        """What part of the threads' time goes into one of ThreadTime's."""
-        total = sum(t.total for t in self.threads)
-        return sum(getattr(t, name) for t in self.threads) / total if total else 0.0
+        """What part of the lanes' time goes into one of LaneTime's."""
+        total = sum(t.total for t in self.lanes)
+        return sum(getattr(t, name) for t in self.lanes) / total if total else 0.0
 
 
 def stage_name(graph: GraphInfo) -> str:
     """One of STAGES: what the graph is for."""
+    if any("backward" in node.kinds for node in graph.nodes):
+        return "training"
     return "generation" if graph.n_tokens == 1 else "prompt"
 
 
 def stage_of(token: TokenRecord) -> str:
     """One of STAGES: that of an evaluation."""
+    if token.training:
+        return "training"
     if token.stage != "token":
         return token.stage
     return "generation" if token.n_tokens == 1 else "batch"
 
 
 def stages(trace: Trace) -> tuple[Stage, ...]:
-    """Generation, batches, prompts and what is mixed of these: those that ran and were recorded."""
+    """Generation, batches, prompts, what is mixed of these, and steps of a training: what ran and was recorded."""
     found = []
     said = said_of(trace.tokens)
     for index, name, numbers in _groups(trace.graphs, trace.tokens):
@@ -300,61 +325,79 @@ def lost_in_records(graphs: Sequence[GraphInfo], tokens: Sequence[TokenRecord]) 
             continue
         wake, work, late = lost_at
         for e, i in enumerate(mine):
-            node, part, thread = Records.of(tokens[i].records).table.T[:3]
-            found[i] = np.where(node == WAKE, wake[e, thread], work[e, node, part, thread]), late[e, node, part, thread]
+            node, part, lane = Records.of(tokens[i].records).table.T[:3]
+            waking, at = node == WAKE, (e, node, part, lane)
+            found[i] = np.where(waking, wake[e, lane], work[at]), np.where(waking, 0.0, late[at])
     return found
 
 
 def _size(graph: GraphInfo) -> tuple[int, int, int]:
-    return len(graph.nodes), max((len(n.parts) for n in graph.nodes), default=1), graph.threads
+    return len(graph.nodes), max((len(n.parts) for n in graph.nodes), default=1), len(graph.lanes)
 
 
 def _arrays(graph: GraphInfo, tokens: Sequence[TokenRecord]) -> tuple[Times, Floats]:
-    """Times, and of each wait the part after the last thread had come."""
+    """Times, and `late` of a Stage."""
     tables = [Records.of(token.records).table for token in tokens]
-    node, part, thread, start, end, done = np.concatenate(tables).T
+    node, part, lane, start, end, done = np.concatenate(tables).T
     evaluation = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-    n_nodes, n_parts, threads = _size(graph)
-    # Parts and threads lie outermost, since sums over so few values are slow where they lie innermost, and waking up
+    n_nodes, n_parts, lanes = _size(graph)
+    # Parts and lanes lie outermost, since sums over so few values are slow where they lie innermost, and waking up
     # before the nodes; one flat index is much faster than four.
-    size = (n_parts, threads, len(tables), n_nodes + 1)
-    at = ((part * threads + thread) * len(tables) + evaluation) * (n_nodes + 1) + node - WAKE
+    size = (n_parts, lanes, len(tables), n_nodes + 1)
+    at = ((part * lanes + lane) * len(tables) + evaluation) * (n_nodes + 1) + node - WAKE
     work, wait, ends, late = (np.zeros(size) for _ in range(4))
     work.reshape(-1)[at] = end - start
     wait.reshape(-1)[at] = done - end
     ends.reshape(-1)[at] = end
     np.minimum(wait, np.maximum(ends + wait - ends.max(axis=1, keepdims=True), 0.0), out=late)
     work, wait, late = (a.transpose(2, 3, 0, 1) for a in (work, wait, late))
-    without = rested(evaluation, thread, len(tables), threads)
-    return Times.of(work[:, 1:], wait[:, 1:], work[:, 0, 0], without), late[:, 1:]
+    if graph.n_threads < lanes:
+        late[:, 1:] *= _meeting(graph)
+    without = rested(evaluation, lane, len(tables), graph.lanes)
+    return Times.of(work[:, 1:], wait[:, 1:], work[:, 0, 0], wait[:, 0, 0], without), late[:, 1:]
+
+
+def _meeting(graph: GraphInfo) -> NDArray[np.bool_]:
+    """(nodes, 1, lanes) where a thread that waits waits for other threads, and so may come late from it: not behind the
+    nodes before which another device has its turn."""
+    own = [node.device in ("", "cpu") for node in graph.nodes]
+    followed = np.array([*own[1:], True], np.bool_) & own
+    return np.asarray(followed[:, np.newaxis, np.newaxis] & [lane.is_thread for lane in graph.lanes])
 
 
 def _means(
     graph: GraphInfo, tokens: Sequence[TokenRecord], totals: Sequence[NodeTotal]
 ) -> tuple[Times, tuple[Floats, Floats, Floats]]:
     work, wait = np.zeros((1, *_size(graph))), np.zeros((1, *_size(graph)))
-    wake, lost = (np.zeros((1, graph.threads)) for _ in range(2))
+    wake, lost, first = (np.zeros((1, len(graph.lanes))) for _ in range(3))
     sd, least, most = (np.zeros(_size(graph)) for _ in range(3))
-    runs: dict[tuple[int, int], int] = {}  # of a thread that rested in some of them there are fewer
+    runs: dict[tuple[int, int, str], int] = {}  # of a thread that rested in some of them there are fewer
+    for t, place in ((t, _place(graph, t)) for t in totals):
+        runs[place] = max(runs.get(place, 1), t.count)
+    short = ~np.isin(np.arange(len(graph.lanes)), [t.lane for t in totals])
     for t in totals:
-        runs[t.node, t.part] = max(runs.get((t.node, t.part), 1), t.count)
-    for t in totals:
-        n = runs[t.node, t.part]
+        n = runs[_place(graph, t)]
         mean = t.work / n
+        short[t.lane] |= t.count < n
         if t.node == WAKE:
-            wake[0, t.thread] = mean
+            wake[0, t.lane], first[0, t.lane] = mean, t.wait / n
             continue
-        at = t.node, t.part, t.thread
+        at = t.node, t.part, t.lane
         work[0][at], wait[0][at], least[at], most[at] = mean, t.wait / n, t.least, t.most
         own = t.work / t.count
         sd[at] = sqrt(max(t.work_squared - t.count * own * own, 0.0) / (t.count - 1)) if t.count > 1 else 0.0
     for said in (u for token in tokens for u in token.unscheduled):
         lost[0, said.thread] += said.lost_ns / len(tokens)
     # Sums fill the runs that they are of, and the first thread, the caller's, never rests.
-    filled = wake + (work + wait).sum(axis=(1, 2))
-    counts = np.bincount([t.thread for t in totals], [t.count for t in totals], minlength=graph.threads)
-    rest = np.where(counts < counts[0], np.maximum(filled[:, :1] - filled, 0.0), 0.0)
-    return Times(work, wait, wake, rest, lost, np.zeros_like(lost)), (sd, least, most)
+    filled, caller = wake + first + (work + wait).sum(axis=(1, 2)), calling(graph.lanes)
+    resting = short & [lane.is_thread for lane in graph.lanes]
+    rest = np.where(resting, np.maximum(filled[:, [caller]] - filled, 0.0), 0.0)
+    return Times(work, wait, wake, rest, lost, np.zeros_like(lost), first), (sd, least, most)
+
+
+def _place(graph: GraphInfo, total: NodeTotal) -> tuple[int, int, str]:
+    """What a total is of, and on which device: each chooses for itself which runs it records."""
+    return total.node, total.part, graph.lanes[total.lane].device
 
 
 def spreads(times: Floats) -> list[Spread]:

@@ -1,12 +1,14 @@
 """The lines of a stage's table: a node, or all nodes of an op, a layer or a type.
 
-A node's time is that of its slowest thread at work, so it is what the node takes of the run, and rates are bytes or
-operations over that time. Its share is of the time of all threads: on a busy machine one thread does what another has
-no core for, and only their sum stays as it is. What threads wait for each other is told apart, the mean over threads.
+A node's time is that of its slowest lane at work, so it is what the node takes of the run, and rates are bytes or
+operations over that time. Its share is of the time of all lanes of its device: on a busy machine one thread does what
+another has no core for, and only their sum stays as it is. What lanes wait for each other is told apart, the mean over
+the lanes of a device.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -14,7 +16,6 @@ from math import sqrt
 import numpy as np
 
 from ggtui.core.runtime.record import NodeInfo
-from ggtui.perf.bounds import binding
 from ggtui.perf.scheduling import Floats
 from ggtui.perf.stage import Spread, Stage, spreads
 
@@ -27,11 +28,11 @@ class Row:
 
     key      what it is joined on with another trace: the node's key, the op, the layer, the type
     calls    how often one of its nodes ran
-    time     of one evaluation, all its nodes together; wait_ns: waiting after them, the mean over threads
-    share    of the threads' time in an evaluation: with those of other rows and all that is no work it comes to 1;
-             work_share: of the work of all nodes
+    time     of one evaluation, all its nodes together; wait_ns: waiting after them, the mean over a device's lanes
+    share    of its device's lanes' time in an evaluation: with those of other rows and all that is no work it comes to
+             1 for each device; work_share: of the work of all nodes
     flops, traffic   operations and bytes of one evaluation
-    limit, of_limit  what binds it and what part of that was reached, see bounds.binding
+    limit, of_limit  what binds it and what part of that was reached, see Stage.limit
     parts    the loops of a node and the mean time of each
     """
 
@@ -65,7 +66,7 @@ class Groups:
 
     keys, members  of the groups, and the items of each; of: the group of each item, nodes: its node, parts: its part
                    (None where it is a whole node), paid: whether the costs of the node are its own
-    times    (typical evaluations, groups) nanoseconds, each item's that of its slowest thread
+    times    (typical evaluations, groups) nanoseconds, each item's that of its slowest lane
     """
 
     def __init__(self, stage: Stage, by: str) -> None:
@@ -88,7 +89,7 @@ class Groups:
         self.times: Floats = np.add.reduceat(slowest[:, order], starts, axis=1) if names else slowest
 
     def items(self, values: Floats) -> Floats:
-        """(evaluations, items, threads) of a stage's array."""
+        """(evaluations, items, lanes) of a stage's array."""
         found: Floats = values.sum(axis=2) if self.parts is None else values[:, self.nodes, self.parts]
         return found
 
@@ -98,17 +99,19 @@ class Groups:
 
 
 def rows(stage: Stage, by: str = "node") -> list[Row]:
-    """The table of a stage, what takes most of the threads' time first. `by` is one of BY.
+    """The table of a stage, what takes most of the lanes' time first. `by` is one of BY.
 
     By op the parts of a node count for themselves: preparing activations is not the product.
     """
     groups, nodes = Groups(stage, by), stage.graph.nodes
     times = spreads(groups.times) if stage.light is None else _light_spreads(stage, groups)
-    waits, works = (groups.sums(groups.items(a).mean(axis=(0, 2))) for a in (stage.wait, stage.work))
+    devices = Counter(lane.device for lane in stage.graph.lanes)
+    part = np.array([1 / devices[lane.device] for lane in stage.graph.lanes])  # of its device's time
+    waits, works = (groups.sums(groups.items(a).mean(axis=0) @ part) for a in (stage.wait, stage.work))
     flops, traffic = (groups.sums(costs[groups.nodes] * groups.paid) for costs in (stage.flops, stage.traffic))
     compute = groups.sums(stage.compute_seconds[groups.nodes] * groups.paid)
     parts = stage.work.max(axis=3).mean(axis=0).tolist() if by == "node" else []
-    evaluation, calls, in_all = stage.evals.mean, len(stage.tokens), float(stage.traffic.sum())
+    evaluation, calls = stage.evals.mean, len(stage.tokens)
     work = sum(works)
     made = []
     of_node = groups.nodes.tolist()
@@ -120,7 +123,7 @@ def rows(stage: Stage, by: str = "node") -> list[Row]:
         made.append(Row(
             stage.name, key, key if by == "op" else op, type, shape, calls * len(mine), spread,
             works[g] / evaluation if evaluation else 0.0, works[g] / work if work else 0.0, waits[g], flops[g],
-            traffic[g], *binding(stage.limits, traffic[g], in_all, compute[g], spread.mean),
+            traffic[g], *stage.limit([n.id for n in mine], traffic[g], compute[g], spread.mean),
             tuple(zip(first.parts, parts[first.id], strict=False)) if parts and len(first.parts) > 1 else (),
         ))  # fmt: skip
     return sorted(made, key=lambda row: -row.share)

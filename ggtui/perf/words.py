@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ggtui.core.runtime.busy import BUSY
-from ggtui.core.runtime.record import Limits, RunInfo, Trace
+from ggtui.core.runtime.record import Lane, Limits, RunInfo, Trace
 from ggtui.perf.bounds import read_earlier, read_least, read_rate
+from ggtui.perf.lanes import calling
+from ggtui.perf.lanes import in_words as lanes_in_words
 from ggtui.perf.stage import EACH, Interruption, Stage, stages
 
 
@@ -28,8 +30,8 @@ def in_words(trace: Trace) -> list[str]:
 
 
 def stage_in_words(stage: Stage) -> list[str]:
-    """A stage: how fast it is, what binds it, where its threads' time goes, and what interrupted it."""
-    lines = [_speed(stage), *_bound(stage), _threads(stage), *_interruptions(stage)]
+    """A stage: how fast it is, what binds it, where its lanes' time goes, what interrupted it, what clocks were off."""
+    lines = [_speed(stage), *_bound(stage), *_launches(stage), _lanes(stage), *_interruptions(stage), *_clocks(stage)]
     if stage.dropped:
         lines.append(f"{stage.name}: {stage.dropped} records did not fit and are missing")
     return lines
@@ -87,6 +89,19 @@ def _bound(stage: Stage) -> list[str]:
     return [f"{stage.name} is {bound}{share}"]
 
 
+def _launches(stage: Stage) -> list[str]:
+    """What a GPU takes for its nodes one behind the other, whatever they compute."""
+    limits = stage.limits
+    if limits is None or not limits.submit_ns:
+        return []
+    n = sum(node.device == limits.device for node in stage.graph.nodes)
+    ns = n * limits.barrier_ns + limits.submit_ns
+    share = ns / stage.evals.mean if stage.evals.mean else 0.0
+    return [
+        f"{stage.name}: {n} launch{'es' * (n > 1)} and a submit by themselves take {ns / 1e6:.2f} ms, {share:.0%} of it"
+    ]
+
+
 def _read_limit(limits: Limits, n_bytes: float) -> str:
     """How fast so many bytes are read, by probes of now, and by earlier ones."""
     high, low = (f"{(rate(limits, n_bytes) or 0.0) / 1e9:.1f}" for rate in (read_rate, read_least))
@@ -97,20 +112,36 @@ def _read_limit(limits: Limits, n_bytes: float) -> str:
     return f"{high} GB/s ({'; '.join(said)})" if said else f"{high} GB/s"
 
 
-def _threads(stage: Stage) -> str:
-    """All of the threads' time, in parts that add up."""
-    if not any(t.total for t in stage.threads):
+def _lanes(stage: Stage) -> str:
+    """All of the lanes' time, in parts that add up."""
+    if not any(t.total for t in stage.lanes):
         return f"{stage.name}: nothing was recorded"
+    alone = len(stage.lanes) == 1
     parts = [
         f"{stage.part(name):.1%} {what}"
         for name, what in (
-            ("work", "work"), ("wait", "waiting for each other"), ("wake", "waking up"), ("lost", "not scheduled"),
-            ("held", "waiting for a thread that was not scheduled"),
+            ("work", "work"), ("wait", "waiting" if alone else "waiting for each other"), ("wake", "waking up"),
+            ("lost", "not scheduled"), ("held", "waiting for a thread that was not scheduled"),
             ("rest", "resting, since fewer are faster beside other programs"), ("call", "calling it"),
         )
-        if name in ("work", "wait", "wake") or stage.part(name) >= 0.005
+        if name in ("work", "wake") or (name == "wait" and not alone) or stage.part(name) >= 0.005
     ]  # fmt: skip
-    return f"{stage.name}: the threads' time is {', '.join(parts)}"
+    return f"{stage.name}: {_whose(stage.graph.lanes)} is {', '.join(parts)}"
+
+
+def _whose(lanes: Sequence[Lane]) -> str:
+    """Whose time it is."""
+    if len(lanes) == 1:
+        return "its time"
+    told = " and ".join(lanes_in_words(lanes).rsplit(", ", 1))
+    return "the threads' time" if all(lane.is_thread for lane in lanes) else f"the time of {told}"
+
+
+def _clocks(stage: Stage) -> list[str]:
+    """By how much the times of some lanes may be off."""
+    off = [f"{lane.name} by {lane.error_ns / 1e3:.1f} us" for lane in stage.graph.lanes if lane.error_ns]
+    first = stage.graph.lanes[0].name
+    return [f"{stage.name}: beside {first}, times may be off: {', '.join(off)}"] if off else []
 
 
 def _interruptions(stage: Stage) -> list[str]:
@@ -134,7 +165,7 @@ def interruptions(found: Sequence[Interruption], n: int) -> str:
 
 
 def overhead(trace: Trace) -> dict[str, Any]:
-    """What profiling cost the generation: stamps taken in one evaluation by one thread, what part of the evaluations
+    """What profiling cost the generation: stamps taken in one evaluation by its caller, what part of the evaluations
     was recorded, what stamps take of the time, and the time of a token against one without a profile (None where that
     was not measured)."""
     run = trace.run
@@ -144,8 +175,9 @@ def overhead(trace: Trace) -> dict[str, Any]:
         counts = [t.count for t in trace.totals if trace.graphs[t.graph] is stage.graph]
         recorded = min(max(counts) / len(stage.tokens), 1.0)  # a trace may be of fewer tokens than its sums
     if stage is not None:
-        steps = sum(len(n.parts) for n in stage.graph.nodes)
-        barriers = max(n.phase for n in stage.graph.nodes) + 1 if stage.graph.threads > 1 else 0
+        mine = [n for n in stage.graph.nodes if n.device in ("", stage.graph.lanes[calling(stage.graph.lanes)].device)]
+        steps = sum(len(n.parts) for n in mine)
+        barriers = len({n.phase for n in mine}) if stage.graph.n_threads > 1 else 0
         stamps = float(steps + barriers + 1)
     share = recorded * stamps * run.stamp_ns / stage.evals.mean if stage is not None and stage.evals.mean else 0.0
     measured = run.token_ns / run.plain_token_ns - 1 if run.plain_token_ns and run.token_ns else None

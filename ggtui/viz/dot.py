@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ggtui.core.errors import UsageError
 from ggtui.core.runtime.record import GraphInfo, NodeInfo, TensorInfo
+from ggtui.perf.lanes import in_words, on_device, others, whose
 from ggtui.perf.stage import Stage
 from ggtui.perf.table import rows
 from ggtui.perf.words import each_of
@@ -44,9 +45,9 @@ _HEAT = (
     ("#ec6f47", INK, 14),
     ("#b3203a", "#ffffff", 17),
 )
-# What a thread's time goes into beside the nodes, and the least part of it that is drawn.
+# What a lane's time goes into beside the nodes, and the least part of it that is drawn.
 _REST = {
-    "wait": "waiting for other threads", "wake": "waking up", "lost": "not scheduled",
+    "wait": "waiting for {others}", "wake": "waking up", "lost": "not scheduled",
     "held": "waiting for a thread that was not scheduled", "rest": "resting beside other programs",
 }  # fmt: skip
 _LEAST_REST = 0.005
@@ -237,14 +238,15 @@ class _Drawing:
         self._place(rows, first, end)
 
     def draw_rest(self, stage: Stage | None) -> None:
-        """The time of the threads that is no node's: a box each beside the rest."""
-        for name, what in _REST.items():
-            part = stage.part(name) if stage is not None and stage.graph.threads > 1 else 0.0
+        """The time of the lanes that is no node's: a box each beside the rest."""
+        lanes = self.graph.lanes
+        for name, kind in _REST.items():
+            part = stage.part(name) if stage is not None and len(lanes) > 1 else 0.0
             if stage is None or part < _LEAST_REST:
                 continue
-            ns = fmean(getattr(t, name) for t in stage.threads)
+            what, ns = kind.format(others=others(lanes)), fmean(getattr(t, name) for t in stage.lanes)
             ground, ink, points = self.times.heat(ns)
-            told = f"{duration(ns)} · {percent(part)} of the threads' time"
+            told = f"{duration(ns)} · {percent(part)} of {whose(lanes)}"
             lines = [(what, points, True), (told, 9, True)]
             self.dot.node(
                 f"rest {name}", fillcolor=ground, tooltip=plain(f"{what}: {told}"), **self.labels.box(lines, ink)
@@ -347,7 +349,7 @@ class _Drawing:
     def _facts(self, n: NodeInfo) -> list[str]:
         """What there is to know about a node, line by line."""
         facts = [
-            f"{n.name} (node {n.id}, phase {n.phase})",
+            f"{n.name} (node {n.id}, phase {n.phase}{on_device(n)})",
             f"computes: {', '.join(f'{o.op} {o.name}'.rstrip() for o in n.originals) or n.op}",
             f"result: {tensor_text(n.result)}",
             *(f"reads: {t.name + ' ' if t.name else ''}{tensor_text(t)}" for t in n.inputs),
@@ -355,7 +357,7 @@ class _Drawing:
         ]
         if ns := self.times.work.get(n.id, 0.0):
             told, wait = self.times.told([n]), duration(self.times.wait[n.id])
-            facts.append(f"time: {told}, then {wait} waiting for other threads")
+            facts.append(f"time: {told}, then {wait} waiting for {others(self.graph.lanes)}")
             facts.append(f"speed: {self.times.traffic[n.id] / ns:.3g} GB/s, {self.times.flops[n.id] / ns:.3g} GFLOP/s")
         return facts
 
@@ -394,7 +396,7 @@ def _wrapped(ops: list[str], width: int = 26) -> list[str]:
 
 def _said(graph: GraphInfo, stage: Stage | None, title: str) -> list[Line]:
     """What was run, and what an evaluation took."""
-    said = f"{graph.isa}, {graph.threads} thread{'s' * (graph.threads != 1)}"
+    said = f"{graph.isa}, {in_words(graph.lanes)}"
     if stage is not None:
         said += f"; a {each_of(stage)} takes {duration(stage.evals.mean)}, the mean of {int(stage.typical.sum())}"
         said += "; shares are of the work"

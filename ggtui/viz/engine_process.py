@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ggtui.chat.settings import ANEW, LOADING, values_of
 from ggtui.core.errors import ContextFullError, GgtuiError, UnknownModelError, UsageError
-from ggtui.viz.text import printable_line
+from ggtui.viz.text import asked_name, printable_line
 from ggtui.viz.wire import take_frames
 
 if TYPE_CHECKING:
@@ -175,9 +175,11 @@ class Engine:
             case m.Profile(on):
                 self.session.recording = on
             case m.MeasureLimits():
-                from ggtui.perf.roofline import cpu_of, limits
+                from ggtui.perf.roofline import limits, runs_on
 
-                self._outbox.put(m.Measured(limits(*cpu_of(self.session))))
+                found = limits(*runs_on(self.session))
+                unknown = m.Failed(f"device {self.session.device}: what it allows is not measured")
+                self._outbox.put(unknown if found is None else m.Measured(found))
 
     def _fail(self, error: GgtuiError | OSError) -> None:
         from ggtui.viz import summary
@@ -336,7 +338,7 @@ def describe(chat: Chat, started: Mapping[str, Any]) -> Loaded:
 
     session = chat.session
     try:
-        limits = known_limits(session.isa, session.threads)
+        limits = known_limits(session.engine.device, session.threads, session.options["isa"])
     except GgtuiError:  # no home folder to look in
         limits = None
     facts = ((k, str(v)) for k, v in session.metadata.items() if isinstance(v, str | int | float | bool))
@@ -383,7 +385,8 @@ def main(fd: int) -> None:
             options["threads"] is None
         ):  # the screen needs a core too; where it had none, all threads waited for one another
             options["threads"] = max(1, usable_cores() - 1)
-        chat = Chat(load(settings.model, record=True, talk=settings.mode != "complete", **options), settings)
+        options |= {"talk": settings.mode != "complete", "progress": outbox.loading(asked_name(settings.model))}
+        chat = Chat(load(settings.model, record=True, **options), settings)
         loaded = describe(chat, values_of(settings, ANEW))
     except (GgtuiError, OSError) as error:
         code = error.exit_code if isinstance(error, GgtuiError) else 1

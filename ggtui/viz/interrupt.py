@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 _SOON = 0.05  # seconds
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
@@ -80,3 +81,26 @@ def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
         os.close(write_end)
         if watcher.is_alive():
             watcher.join()
+
+
+@contextmanager
+def finish_first(finish: Callable[[], None]) -> Iterator[None]:
+    """While inside, the first Ctrl+C or SIGTERM calls `finish`, which is to have the work come to a good end soon; the
+    next one ends the program as ever."""
+    if not _in_main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def first(number: int, frame: FrameType | None) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        finish()
+
+    for number in before:
+        signal.signal(number, first)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -25,6 +25,7 @@ from ggtui.viz.messages import (
     Gone,
     Likeliest,
     Loaded,
+    Loading,
     Measured,
     Turns,
 )
@@ -68,6 +69,7 @@ class Live:
     tree     all turns; those of the conversation, the one under way among them, are the chat
     replaced whether Undo brings back what was there before the chat was cleared or loaded
     next     the likeliest tokens: with `ahead` those that may follow the last one shown, else those it was chosen from
+    loading  how much of the model is in memory, while it loads, once that is known
     state    "loading", "idle", "busy" (the model speaks) or "gone" (no engine); "saved" for a trace from a file
     version  grows with every event, so that who draws can tell whether there is anything new
     message  the last thing to tell the person, one line
@@ -79,6 +81,7 @@ class Live:
         self.version = 0
         self.message = ""
         self.n_told = 0
+        self.loading: Loading | None = None
         self.loaded: Loaded | None = None
         self.tree: Tree[Spoken] = Tree()
         self.replaced = False
@@ -177,10 +180,12 @@ class Live:
         """Bring the state up to date."""
         self.version += 1
         match event:
+            case Loading():
+                self.loading = event
             case Loaded():
                 if self.loaded is not None and self.loaded.path != event.path:
                     self._forget_steps()
-                self.loaded, self.state, self.run = event, "idle", event.run
+                self.loading, self.loaded, self.state, self.run = None, event, "idle", event.run
                 self.graphs, self.memory, self.limits = event.graphs, event.memory, event.limits
                 self.settings, self.started = dict(event.settings), dict(event.started)
                 self._prompts.clear()
@@ -209,7 +214,7 @@ class Live:
                 self._tell(event.message)
             case Gone():
                 self._take_back()
-                self.state = "gone"
+                self.state, self.loading = "gone", None
                 self._tell(event.message)
 
     def _forget_steps(self) -> None:
@@ -222,7 +227,7 @@ class Live:
 
     def restarting(self) -> None:
         """Another engine begins; what was said stays."""
-        self.state = "loading"
+        self.state, self.loading = "loading", None
         self._tell("")
         self.version += 1
 

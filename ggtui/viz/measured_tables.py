@@ -1,4 +1,4 @@
-"""Tables of what is measured beside traces: kernels alone, and one quantization against another."""
+"""Tables of what is measured beside traces: kernels alone, and one quantization or device against another."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from ggtui.perf.against import Blame
 from ggtui.perf.kernels import KernelTime
 from ggtui.viz.tables import DASH, Columns, duration, rate
+from ggtui.viz.text import printable_line
 
 Table = tuple[str, Columns, list[list[str]]]
 
 
-def kernel_table(kernels: Sequence[KernelTime]) -> Table:
+def kernel_table(kernels: Sequence[KernelTime], where: str) -> Table:
+    """`where`: what each ran on."""
     columns = [("kernel", "left"), ("isa", "left"), ("shape", "left")]
     columns += [(name, "right") for name in ("time", "GB/s", "GFLOP/s", "limit")]
     lines = []
@@ -20,7 +22,7 @@ def kernel_table(kernels: Sequence[KernelTime]) -> Table:
         lines.append(
             [k.kernel, k.isa, k.shape, duration(k.ns), rate(k.traffic / k.ns * 1e9), rate(k.flops / k.ns * 1e9), limit]
         )
-    return "kernels, each alone on one thread", columns, lines
+    return f"kernels, each alone on {where}", columns, lines
 
 
 def blame_table(blame: Blame, top: int | None = None) -> Table:
@@ -44,13 +46,15 @@ def blame_table(blame: Blame, top: int | None = None) -> Table:
                 change,
             ]
         )
-    return f"the second model against the first on {blame.n_tokens} tokens, most error added first", columns, lines
+    title = f"{blame.second} against {blame.first}: {blame.n_tokens} tokens, most error added first"
+    return title, columns, lines
 
 
 def blame_notes(blame: Blame) -> list[str]:
     """What comes of it, in plain words."""
     change = f" ({blame.ns2 / blame.ns - 1:+.0%})" if blame.ns else ""
+    times = f"{blame.first} {duration(blame.ns)}, {blame.second} {duration(blame.ns2)}{change}"
     return [
         f"logits: KL divergence {blame.kl:.3e} nats a token; the likeliest token is the same for {blame.same_top:.1%}",
-        f"time, every op by itself: {duration(blame.ns)}, the second model {duration(blame.ns2)}{change}",
+        printable_line(f"time, every op by itself: {times}"),
     ]

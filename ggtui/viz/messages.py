@@ -1,7 +1,8 @@
 """What the screen and the engine's process say to each other: plain records.
 
 Commands go in, one at a time; events come out. A command that fails is answered by `Failed`, one that changed the chat
-by `Turns`, one that makes the model speak by `Began`, any number of `Batch`es and `Ended`.
+by `Turns`, one that makes the model speak by `Began`, any number of `Batch`es and `Ended`. Before all of them come any
+number of `Loading`s and `Loaded`.
 """
 
 from __future__ import annotations
@@ -150,6 +151,15 @@ class TensorFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """The model is on its way into memory: `part` of its weights is there, 0 to 1. A few times a second, where that
+    takes so long; `model` is what it was asked for as."""
+
+    model: str
+    part: float
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """The model is in memory. `eos` is the end-of-text token, or None; `kv_bytes_per_token` of one token's keys and
     values; `settings` the values of the live settings, by their names in Python; `started` those that it was loaded
@@ -286,4 +296,4 @@ class Gone:
     unknown: bool = False
 
 
-Event = Loaded | Began | Batch | Ended | Turns | Likeliest | Configured | Measured | AsRead | Failed | Gone
+Event = Loading | Loaded | Began | Batch | Ended | Turns | Likeliest | Configured | Measured | AsRead | Failed | Gone

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 from ggtui.core.runtime.busy import Busy, Watch
 from ggtui.core.runtime.record import GraphInfo, TokenRecord
-from ggtui.viz.messages import Alternative, Batch
+from ggtui.viz.messages import Alternative, Batch, Loading
 from ggtui.viz.packed import PackedSteps
 from ggtui.viz.wire import frame
 
 if TYPE_CHECKING:
     from ggtui.core.engine.session import Session
     from ggtui.core.engine.steps import Step
+    from ggtui.core.models.loading import Progress
 
 KEPT = 32  # evaluations of a batch: four times a second, so many are as much as a screen can show
 PROMPTS = 4  # of prompts
+LOADING_SECONDS = 0.25  # between two times that the screen is told how much of the model is loaded
 _BUSY_SECONDS = 1.0  # between two looks at what else uses the cores
 
 
@@ -103,6 +105,19 @@ class Outbox:
             if next:
                 last.next, last.ahead = next, ahead
             self._ready.notify()
+
+    def loading(self, model: str) -> Progress:
+        """What to call with how much of the weights is loaded, as often as one likes."""
+        told_at = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told_at
+            now = time.monotonic()
+            if now - told_at >= LOADING_SECONDS:
+                told_at = now
+                self.put(Loading(model, done / total))
+
+        return tell
 
     def close(self) -> None:
         """Wait until all is sent."""

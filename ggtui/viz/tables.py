@@ -91,17 +91,19 @@ def cells(row: Row) -> dict[str, str]:
     }
 
 
-def thread_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:
-    """What each thread did, on the mean, in an evaluation: times that add up to it."""
+def lane_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:
+    """What each lane did, on the mean, in an evaluation: times that add up to it."""
     names = {"work": "work", "wait": "wait", "wake": "wake", "lost": "not scheduled", "held": "held up"}
     if stage.part("rest"):
         names["rest"] = "rest"
-    columns = [("thread", "left"), *[(name, "right") for name in (*names.values(), "waiting")]]
+    lanes = stage.graph.lanes
+    kind = "thread" if all(lane.is_thread for lane in lanes) else "lane"
+    columns = [(kind, "left"), *[(name, "right") for name in (*names.values(), "waiting")]]
     lines = []
-    for i, t in enumerate(stage.threads):
+    for lane, t in zip(lanes, stage.lanes, strict=True):
         times = [duration(getattr(t, name)) for name in names]
-        lines.append([str(i), *times, percent(t.wait / max(t.total, 1.0))])
-    return f"{stage.name}: threads, the mean of all evaluations, with what was lost", columns, lines
+        lines.append([lane.name.removeprefix(f"{kind} "), *times, percent(t.wait / max(t.total, 1.0))])
+    return f"{stage.name}: {kind}s, the mean of all evaluations, with what was lost", columns, lines
 
 
 def comparison_table(comparison: Comparison, top: int | None = 20) -> tuple[str, Columns, list[list[str]]]:
@@ -116,7 +118,7 @@ def comparison_table(comparison: Comparison, top: int | None = 20) -> tuple[str,
         told = [change, f"{c.ratio.value - 1:+.1%}{mark}"] if c.shown else ["", "~"]
         to_others = interval(c.to_others) if c.to_others else ""
         lines.append([c.key, c.stage, duration(c.base), duration(c.now), *told, interval(c.ratio), to_others])
-    return "changes of the threads' time, the largest that is shown first", columns, lines
+    return f"changes of {comparison.whose}, the largest that is shown first", columns, lines
 
 
 def interval(ratio: Interval) -> str:
@@ -131,7 +133,8 @@ def notes(trace: Trace) -> list[str]:
     m = trace.memory
     owners = (
         ("weights", m.weights), ("KV cache", m.kv), ("activations of a token", m.activations),
-        ("activations of a batch", m.batch_activations), ("scratch", m.scratch), ("records", m.records),
+        ("activations of a batch", m.batch_activations), ("optimizer", m.optimizer), ("scratch", m.scratch),
+        ("records", m.records),
     )  # fmt: skip
     memory = ", ".join(f"{name} {size(n)}" for name, n in owners if n)
     return [*in_words(trace), *([f"memory: {memory}"] if memory else []), overhead_line(trace)]

@@ -56,6 +56,11 @@ def model_name(file: str) -> str:
     return printable_line(file.removesuffix(".gguf").removesuffix(".bin"))
 
 
+def asked_name(model: str | None) -> str:
+    """Of a model that was asked for by a file or a name, None for the built-in one, before it is known what it is."""
+    return "the built-in model" if model is None else model_name(os.path.basename(os.path.abspath(model)))
+
+
 def bytes_shown(raw: bytes) -> str:
     """In quotes; where they are no text, a part of a character, as bytes."""
     try:

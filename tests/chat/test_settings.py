@@ -15,7 +15,6 @@ from ggtui.core.errors import UsageError
 from ggtui.core.models.store import KV_TYPES
 from ggtui.core.runtime.cpu.native import ISAS
 from ggtui.core.runtime.cpu.pool import MAX_THREADS
-from ggtui.core.runtime.device import DEVICES, PLANNED
 
 
 def test_the_table_says_what_the_runtime_says() -> None:
@@ -25,7 +24,6 @@ def test_the_table_says_what_the_runtime_says() -> None:
         sampler.MAX_SEED,
     )
     assert SETTINGS["kv-type"].choices == KV_TYPES
-    assert set(SETTINGS["device"].choices) == {*DEVICES, *PLANNED}
     assert SETTINGS["isa"].choices == ISAS
     assert SETTINGS["mode"].choices == tuple(MODES)
 

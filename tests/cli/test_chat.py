@@ -293,7 +293,7 @@ def test_ctrl_c_is_heard_while_a_prompt_is_read(start: Run, tmp_path: Path) -> N
         assert line
     program.send_signal(signal.SIGINT)
     _, err = program.communicate(timeout=20)
-    assert program.returncode == 130
+    assert program.returncode == 130, err
     assert b"was stopped" not in err and b"Traceback" not in err
 
 

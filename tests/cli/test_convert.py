@@ -145,3 +145,49 @@ def test_a_type_of_ones_own(ggtui: Run, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("GGTUI_TYPE_FROM", str(tmp_path / "none.py"))
     code, _, err = ggtui("inspect", dst)
     assert code == 2 and "none.py: is no file" in err
+
+
+def test_types_within_a_budget(ggtui: Run, tmp_path: Path) -> None:
+    dst, text = tmp_path / "small.gguf", tmp_path / "text.txt"
+    text.write_text("Once upon a time there was a king who had three daughters. " * 60)
+    assert ggtui("convert", SRC, str(dst), "--budget", "4.2MB", "--text", str(text), "-q").code == 0
+    with open_model(dst) as file:
+        types = {t.type.name for t in file.tensors.values()}
+        assert 3_900_000 < sum(t.n_bytes for t in file.tensors.values()) <= 4_200_000
+    assert len(types) > 2  # not all matrices have the same
+    assert ggtui("chat", str(dst), "-p", "Once", "-n", "3", "-q").code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--budget", "much"), "'much' is no size; write 90MB or 1.5GiB"),
+        (("--budget", "1kB", "--text", "{text}"), "budget: the matrices take at least"),
+        (("--budget", "9MB", "--type", "q8_0"), "--budget and --type: give one of the two"),
+        (("--text", "x.txt"), "--text: is for --budget"),
+    ],
+)
+def test_budgets_that_are_none(args: tuple[str, ...], said: str, ggtui: Run, tmp_path: Path) -> None:
+    text, dst = tmp_path / "text.txt", tmp_path / "dst.gguf"
+    text.write_text("Once upon a time there was a king who had three daughters. " * 60)
+    code, out, err = ggtui("convert", SRC, str(dst), *(a.format(text=text) for a in args))
+    assert (code, out) == (2, "") and said in err and not dst.exists()
+
+
+def test_an_adapter_is_merged(ggtui: Run, tmp_path: Path) -> None:
+    """What is trained beside a model says the same within it."""
+    text, out, dst = tmp_path / "text.txt", tmp_path / "adapter.gguf", tmp_path / "merged.gguf"
+    text.write_text("The letters of the alphabet are A B C D E F G. " * 100)
+    sizes = ("--batch", "2", "--ctx", "32", "--sample", "0", "--eval-windows", "2", "--warm-up", "1", "--lr", "0.01")
+    args = ("train", str(text), "--rank", "4", "--steps", "6", *sizes, "--out", str(out), "--plain", "-q")
+    assert ggtui(*args).code == 0
+    assert ggtui("convert", SRC, str(dst), "--adapter", str(out), "-q").code == 0
+
+    def said(model: str, *flags: str) -> float:
+        found = ggtui("perplexity", model, str(text), "-c", "64", "--chunks", "2", "--json", *flags)
+        return float(re.findall(r'"perplexity": ([\d.]+)', found.out)[0])
+
+    beside, within, before = said(SRC, "--adapter", str(out)), said(str(dst)), said(SRC)
+    assert beside == pytest.approx(within, rel=1e-2) and beside < 0.9 * before
+    code, _, err = ggtui("chat", SRC, "--adapter", str(dst), "-p", "x")
+    assert code == 4 and err.count("\n") == 1 and "general.type: is no adapter" in err

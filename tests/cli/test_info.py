@@ -37,17 +37,47 @@ def test_json(ggtui: Run) -> None:
     assert facts["terminal"]["stdout"] == "no terminal"
 
 
+@pytest.mark.bare
+def test_vulkan_devices(ggtui: Run) -> None:
+    found = json.loads(ggtui("info", "--json").out)["vulkan"]
+    if isinstance(found, str):
+        pytest.skip(f"{found}: install mesa-vulkan-drivers")
+    assert [device["device"] for device in found] == list(range(len(found)))
+    for device in found:
+        ready = device["state"] == "ready"
+        assert (device["memory"] > 0 and device["subgroup"] > 0) if ready else device["state"].startswith("lacks ")
+    (line,) = (line for line in ggtui("info").out.splitlines() if line.startswith("vulkan "))
+    assert line.count(" name ") == len(found)
+    assert f"name {found[0]['name']}; driver {found[0]['driver']}; kind {found[0]['kind']};" in line
+    assert found[0]["memory"] == 0 or f"memory {found[0]['memory']:,} bytes (" in line
+
+
+@pytest.mark.bare
+def test_a_machine_without_vulkan(start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VK_ICD_FILENAMES", "VK_DRIVER_FILES"):
+        monkeypatch.setenv(name, "/nonexistent.json")
+    for flags in ((), ("--json",)):
+        process = start("info", *flags)
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, b"")
+        said = json.loads(out)["vulkan"] if flags else out.decode()
+        assert "no Vulkan: " in said and "; install " in said
+
+
 def test_limits(ggtui: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ggtui.core.runtime.cpu.plan import Pool
+    from ggtui.core.runtime.cpu import limits
+    from ggtui.core.runtime.device import one_device
     from ggtui.perf import roofline
 
+    cpu = one_device("cpu")
+
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(roofline, "READ_SIZES", (1 << 20,))
+    monkeypatch.setattr(limits, "READ_SIZES", (1 << 20,))
     assert "not measured for scalar and 1 threads; ggtui perf does it" in ggtui("info", "--isa", "scalar").out
-    roofline.limits(Pool(1), "scalar")
+    roofline.limits(cpu, cpu.pool(1), "scalar")
     assert "reading, GB/s of 1 MiB" in ggtui("info", "--isa", "scalar").out
     assert "earlier" not in ggtui("info", "--isa", "scalar").out
-    roofline.limits(Pool(1), "scalar")
+    roofline.limits(cpu, cpu.pool(1), "scalar")
     assert ggtui("info", "--isa", "scalar").out.count("(earlier ") == 3  # of the one size, int8 and f32
 
 

@@ -88,7 +88,7 @@ def test_a_case_out_of_bounds(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> No
     [
         (["--op", "gelo"], "op gelo: there is none; did you mean gelu?"),
         (["--check", "--op", "xyz"], "op xyz: there is none; see ggtui ops"),
-        (["--check", "--device", "tpu"], "'tpu': choose one of cpu"),
+        (["--check", "--device", "tpu"], "'tpu' is none of cpu"),
         (["--check", "--op", "add", "--case", "q*"], "case q*: none of add matches"),
         (["--case", "x"], "--case: only with --check"),
         (["--device", "cpu"], "--device: only with --check"),

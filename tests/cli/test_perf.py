@@ -30,9 +30,9 @@ def limits(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A cache of its own, filled once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        from ggtui.perf import roofline
+        from ggtui.core.runtime.cpu import limits
 
-        patch.setattr(roofline, "READ_SIZES", (1 << 20,))
+        patch.setattr(limits, "READ_SIZES", (1 << 20,))
         yield
 
 
@@ -214,6 +214,12 @@ def test_another_instruction_set_is_refused_by_name(ggtui: Callable[..., Any], b
         (("--json", "a/x", "--csv", "a/../a/x"), "--csv: a/../a/x is the file of --json too; name another one"),
         (("--json", "-", "--csv", "-"), "--csv: - is the file of --json too"),
         (("-n", "100000"), "don't fit into the context"),
+        (("--on", "cpu"), "--on cpu: MODEL runs there already"),
+        (("--on", "gpu"), "device 'gpu': 'gpu' is none of cpu"),
+        (("--on=",), "--on: name a device"),
+        (("--on", "reference", "--kernels"), "--kernels: not together with --on"),
+        (("--on", "reference", "--open", "x.json"), "--on: not together with --open"),
+        (("--kernels", "--device", "cpu,reference:norm"), "device 'cpu,reference:norm' is several; name one"),
     ],
 )
 def test_bad_usage(ggtui: Callable[..., Any], flags: tuple[str, ...], said: str) -> None:
@@ -260,9 +266,41 @@ def test_against(ggtui: Callable[..., Any], tmp_path: Path) -> None:
     assert ggtui("perf", "--against", str(tmp_path / "a.json")).code == 4
 
 
+def test_on_another_device(ggtui: Callable[..., Any], tmp_path: Path) -> None:
+    result = ggtui("perf", "--on", "reference", "-p", "Once", "--top", "2")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^tales.gguf on reference against tales.gguf on cpu: \d+ tokens, ", result.out, re.M)
+    assert re.search(r"^time, every op by itself: tales.gguf on cpu .*, tales.gguf on reference ", result.out, re.M)
+    model = str(Path(package.__file__).parent / "data" / "tales.gguf")
+    path = str(tmp_path / "a.json")
+    flags = ("--device", "reference", "--isa", "scalar", "--n-prompt", "2", "--json", path)
+    assert ggtui("perf", "--against", model, "--on", "cpu", *flags).code == 0
+    data = json.loads(Path(path).read_text())
+    assert (data["first"], data["second"]) == ("tales.gguf on reference", "tales.gguf on cpu")
+    gpu = ggtui("perf", "--on", "vulkan", "-p", "Once", "--ctx", "64", "--top", "2")
+    assert (gpu.code == 0 and "tales.gguf on vulkan against" in gpu.out) or gpu.code == 5
+
+
+def test_kernels_of_another_device(ggtui: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from ggtui.perf import device_kernels
+
+    product = ((256, 32, 1), (256, 32, 2))
+    for name, value in (("_SECONDS", 0.0), ("_RUNS", 1), ("PRODUCTS", (product,)), ("N_ROWS", (2,))):
+        monkeypatch.setattr(device_kernels, name, value)
+    result = ggtui("perf", "--kernels", "--device", "reference")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("kernels, each alone on reference\n")
+    assert re.search(r"^mul_mat_q8_0 +numpy +256 x 32 \. 256 x 1 .* -$", result.out, re.M)
+    gpu = ggtui("perf", "--kernels", "--device", "vulkan", "--json", "-")
+    assert gpu.code == 5 or {"mul_mat_q4_0", "set_rows"} <= {row["kernel"] for row in json.loads(gpu.out)}
+
+
 def test_disasm_and_modes(ggtui: Callable[..., Any]) -> None:
     result = ggtui("perf", "--disasm", "gelu", "--isa", "scalar")
     assert result.code in (0, 5) and (result.code == 5 or result.out.startswith("gelu: the hot loop, "))
+    shader = ggtui("perf", "--disasm", "output", "--device", "vulkan", "--ctx", "64")
+    assert shader.code in (0, 5), shader.err
+    assert shader.code == 5 or shader.out.startswith("output (of 1 token at most): shader ")
     both = ggtui("perf", "--kernels", "--disasm", "gelu")
     assert both.code == 2 and "--disasm: not together with --kernels" in both.err
 

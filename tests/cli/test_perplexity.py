@@ -52,3 +52,18 @@ def test_refusals(ggtui: Run, tmp_path: Path, args: tuple[str, ...], code: int, 
     (tmp_path / "short.txt").write_text("Once upon a time")
     result = ggtui("perplexity", *(arg.format(tmp=tmp_path) for arg in args))
     assert result.code == code and problem in result.err and result.err.count("\n") == 1
+
+
+def test_what_to_quantize(ggtui: Run) -> None:
+    args = ("perplexity", TEXT, "--sensitivity", "-c", "64", "--chunks", "2")
+    lines = ggtui(*args).out.splitlines()
+    assert lines[1].split() == ["tensor", "type", "size", "ms", "q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k"]
+    assert len(lines) == 2 + 25 and max(map(len, lines)) < 120
+    tensors = json.loads(ggtui(*args, "--json").out)["tensors"]
+    assert {t["name"] for t in tensors} == {line.split()[0] for line in lines[2:]}
+    for t in tensors:
+        assert t["type"] == "q8_0" and t["ms"] > 0 and t["bytes"] > 0
+        costs = [t["kl"][name] for name in ("q6_k", "q5_k", "q4_k", "q3_k", "q2_k")]
+        assert 0 <= t["kl"]["q8_0"] <= costs[0] and costs == sorted(costs)
+    code, _, err = ggtui(*args, "--base", str(BUILT_IN))
+    assert code == 2 and "--sensitivity: compares with no other model" in err

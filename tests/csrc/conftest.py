@@ -82,11 +82,22 @@ class Kernels:
         t: float = 0.0,
         out: int | None = None,
         dtype: Any = np.float32,
+        n: int | None = None,
+        before: Array | None = None,
     ) -> Array:
-        """The kernel over len(a) values, into an array of `out` values, len(a) by default."""
-        y = at_end(np.full(len(a) if out is None else out, 77, dtype))
+        """The kernel over n values, len(a) by default, into an array of `out` values, len(a) by default, or into what
+        was there before."""
+        y = at_end(np.full(len(a) if out is None else out, 77, dtype) if before is None else before)
+        n = len(a) if n is None else n
         a, b, c = (at_end(x) if x is not None else None for x in (a, b, c))  # type: ignore[assignment]
         arguments = (pointer(y), pointer(a), pointer(b), pointer(c, "float *"), s, t)
+        native.check(native.lib.gg_call_row(self.isa, native.ROW_KERNELS[kernel], n, *arguments))
+        return y
+
+    def row_in_place(self, kernel: str, a: Array, b: Array, s: float) -> Array:
+        """The kernel over len(a) values, whose result takes the place of a."""
+        y, b = at_end(a), at_end(b)
+        arguments = (pointer(y), pointer(y), pointer(b), native.ffi.NULL, s, 0.0)
         native.check(native.lib.gg_call_row(self.isa, native.ROW_KERNELS[kernel], len(a), *arguments))
         return y
 

@@ -159,3 +159,15 @@ def test_what_is_no_number_stays_so(kernels: Any, name: str) -> None:
     x[1, 40] = np.nan
     y = kernels.mul_mat(kind, k, 20, packed, activations(kernels, kind, x)[0])
     assert np.isnan(y[1]).all() and np.isfinite(y[[0, 2]]).all()
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+def test_rows_as_a_tile(kernels: Any, gap: int) -> None:
+    """What products of weights that are not packed make of 32 rows, or of fewer: those that are missing are zeros."""
+    for n in (0, 1, 3, 4, 15, 16, 17, 33, 512):
+        for n_rows in (1, 2, 3, 4, 5, 15, 16, 17, 31, 32):
+            rows = np.random.default_rng(n).normal(size=(n_rows, n + gap)).astype(np.float32)
+            flat = rows.reshape(-1)[: rows.size - gap]
+            y = kernels.row("pack_rows", flat, s=4 * (n + gap), t=n_rows, n=n, out=32 * n).reshape(n, 32)
+            np.testing.assert_array_equal(y[:, :n_rows], rows[:, :n].T)
+            assert not y[:, n_rows:].any()

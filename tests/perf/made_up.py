@@ -20,6 +20,7 @@ from ggtui.core.runtime.record import (
     TensorInfo,
     TokenRecord,
     Trace,
+    thread_lanes,
 )
 
 # Of the three nodes, each token later of the last one an operation more.
@@ -47,7 +48,7 @@ NODES = (
     node(1, "blk.0.ffn_up", parts=("quantize", "mul_mat")),
     node(2, "output", type="f16"),
 )
-GRAPH = GraphInfo(NODES, "avx2", threads=2, n_tokens=1)
+GRAPH = GraphInfo(NODES, "avx2", thread_lanes(2), n_tokens=1)
 RUN = RunInfo(
     ggtui="1", system="Linux x86_64", processor="a processor", cores=2, device="cpu", isa="avx2", threads=2,
     model="model.gguf", architecture="gpt2", types={"q8_0": 1000}, kv_type="f16", n_ctx=64, batch=32,
@@ -77,7 +78,7 @@ def records(scale: float = 1.0, node_scale: dict[int, float] | None = None) -> l
         ends = [clock[t] + round(work[t] * factor) for t in (0, 1)]
         clock = [max(ends)] * 2 if meets else ends
         made += [NodeRecord(n, part, t, starts[t], ends[t], clock[t]) for t in (0, 1)]
-    return sorted(made, key=lambda r: r.thread)
+    return sorted(made, key=lambda r: r.lane)
 
 
 def trace(scale: float = 1.0, node_scale: dict[int, float] | None = None, n: int = 5) -> Trace:
@@ -114,4 +115,4 @@ def with_a_third_that_rests(t: Trace) -> Trace:
         table = Records.of(token.records).table
         rest = np.array([[WAKE, 0, 2, 0, token.eval_ns, token.eval_ns]], np.int64)
         tokens.append(replace(token, records=Records(np.concatenate([table, rest]))))
-    return replace(t, graphs=tuple(replace(g, threads=3) for g in t.graphs), tokens=tuple(tokens))
+    return replace(t, graphs=tuple(replace(g, lanes=thread_lanes(3)) for g in t.graphs), tokens=tuple(tokens))

@@ -1,4 +1,4 @@
-"""One quantization against another: the errors are what numpy says they are, and are laid at the right door."""
+"""One quantization or device against another: the errors are what numpy says, and are laid at the right door."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pytest
 import ggtui
 from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.engine.session import Session
-from ggtui.core.errors import UsageError
+from ggtui.core.errors import MissingPartError, UsageError
 from ggtui.core.files import open_model
 from ggtui.core.files.convert import convert
+from ggtui.core.training.shapes import Shape
 from ggtui.perf.against import against
+from ggtui.perf.random_model import RandomModel
 
 TOKENS = [5, 17, 300, 42, 8, 99, 1000, 7]
 
@@ -79,3 +81,45 @@ def test_what_can_not_be_held_together_is_refused(q8: Session, tmp_path: Path) -
     other.model.hparams = replace(other.hparams, n_head=2)
     with pytest.raises(UsageError, match=r"other sizes than the first model's: \w+ is \d+ and not \d+"):
         against(q8, other, TOKENS)
+
+
+def on(device: str, model: RandomModel | None = None) -> Session:
+    try:
+        return ggtui.load(model, device=device, threads=1, ctx=64)
+    except MissingPartError as error:
+        pytest.skip(str(error))
+
+
+def test_devices_differ_by_what_they_round(q8: Session) -> None:
+    """The CPU rounds activations to 8 bits where weights are quantized, and numpy nothing."""
+    found = against(q8, on("reference"), TOKENS[:4])
+    assert (found.first, found.second) == ("tales.gguf on cpu", "tales.gguf on reference")
+    by_key = {n.key: n for n in found.nodes}
+    assert by_key["embd"].nmse == 0 and 0 < by_key["output"].nmse < 1e-3 and found.kl < 1e-3
+    assert all(n.nmse < 1e-3 and n.ns > 0 and n.ns2 > 0 for n in found.nodes)
+    stores = {n.key for n in found.nodes if n.op == "set_rows"}
+    assert not stores, "what is stored was computed by another node"
+
+
+def test_copies_between_devices_are_no_nodes_of_the_model(q8: Session) -> None:
+    alone, together = against(q8, q8, TOKENS[:4]), against(q8, on("cpu,reference:gelu:add"), TOKENS[:4])
+    assert {n.key for n in together.nodes} == {n.key for n in alone.nodes}
+    assert max(n.nmse for n in together.nodes) < 1e-3
+
+
+def test_a_llama_on_two_devices() -> None:
+    """Rotations, gates and shared heads."""
+    shape = Shape.parse("llama:embd=256,layer=2,head=4,kv=2,ff=512,ctx=64,tied=0")
+    model = RandomModel("small", shape, 400, "q8_0")
+    found = against(on("cpu", model), on("reference", model), [1, 2, 3])
+    assert 0 < max(n.nmse for n in found.nodes) < 1e-2
+    assert {"rope", "mul", "rms_norm"} <= {n.op for n in found.nodes}
+
+
+@pytest.mark.vulkan
+def test_a_gpu(q8: Session) -> None:
+    gpu = on("vulkan")
+    found = against(q8, gpu, TOKENS[:4])
+    assert found.second == "tales.gguf on vulkan"
+    assert 0 < max(n.nmse for n in found.nodes) < 1e-3
+    assert max(n.nmse for n in against(on("reference"), gpu, TOKENS[:4]).nodes) < 1e-8

@@ -11,7 +11,7 @@ import pytest
 import ggtui
 from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.engine.session import Session
-from ggtui.core.errors import UsageError
+from ggtui.core.errors import MissingPartError, UsageError
 from ggtui.core.files import open_model
 from ggtui.core.runtime.busy import Busy, Watch
 from ggtui.core.runtime.record import Limits
@@ -102,6 +102,17 @@ def test_what_a_token_costs_and_what_part_of_the_limit_that_is(session: Session)
     assert prompt.limit == "compute"
     assert prompt.of_limit == pytest.approx(32 * prompt.flops_per_token / RATE * 1e9 / prompt.samples_ns[0])
     assert prompt.bytes_per_token < near.bytes_per_token / 16
+
+
+@pytest.mark.vulkan
+def test_that_work_is_handed_to_a_queue_hides_no_limit() -> None:
+    try:
+        gpu = ggtui.load(device="vulkan", threads=1, ctx=64)
+    except MissingPartError as error:
+        pytest.skip(str(error))
+    with gpu, open_model(BUILT_IN) as file:
+        assert bench(gpu, file, Task(0, 1), replace(MEMORY, device="vulkan"), 1).limit == "memory"
+        assert bench(gpu, file, Task(0, 1), replace(MEMORY, device="reference"), 1).limit == ""
 
 
 def test_what_is_faster_than_memory_came_from_a_cache_and_no_part_is_above_1(session: Session) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from made_up import LIMITS
+from made_up import LIMITS, NODES
 
-from ggtui.perf.bounds import binding, read_rate
+from ggtui.perf.bounds import binding, peak, read_rate
 
 
 def test_read_rate_lies_between_what_was_measured() -> None:
@@ -31,3 +31,9 @@ def test_what_is_faster_than_memory_came_from_a_cache() -> None:
 def test_no_share_is_above_its_limit() -> None:
     assert binding(LIMITS, 20e6, 1e6, 0.0, 1e6) == ("cache", 1.0)
     assert binding(LIMITS, 1.0, 1e6, 3e-3, 2e6) == ("compute", 1.0)
+
+
+def test_a_device_without_8_bit_products_has_its_f32_ones() -> None:
+    product = replace(NODES[1], kinds=("product",), type="q8_0")
+    assert peak(LIMITS, product) == LIMITS.int8 != LIMITS.f32
+    assert peak(replace(LIMITS, int8=0.0), product) == LIMITS.f32 == peak(LIMITS, replace(product, type="f16"))

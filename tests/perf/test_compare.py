@@ -95,6 +95,16 @@ def test_probes_of_a_barrier_may_differ_and_may_say_nothing() -> None:
         assert found.handoff is None and [c.key for c in found.worse] == ["whole evaluation"]
 
 
+def test_a_gpu_has_no_threads_that_meet() -> None:
+    """What its launches cost tells nothing of where threads ran."""
+    base, slower = measured(), measured({0: 1.5, 1: 1.5, 2: 1.5}, seed=1)
+    assert base.limits is not None
+    gpu = replace(base.limits, device="vulkan", int8=0.0)
+    apart = replace(gpu, barrier_most_ns=3 * gpu.barrier_ns)
+    found = compare(replace(base, limits=gpu), replace(slower, limits=apart), 0.05)
+    assert found.handoff is None and [c.key for c in found.worse] == ["whole evaluation"]
+
+
 def handed_over_later(trace: Trace, *each: int) -> Trace:
     """The same, with so much more after each barrier until threads go on: in the first part of the run, in the next."""
     tokens = []
@@ -152,8 +162,8 @@ def test_busy_programs_make_whole_evaluations_unclear() -> None:
 def test_light_profiles_are_compared_too() -> None:
     def light(t: Trace) -> Trace:
         totals = []
-        for node, part, thread in {(r.node, r.part, r.thread) for r in t.tokens[0].records}:
-            rows = [r for k in t.tokens for r in k.records if (r.node, r.part, r.thread) == (node, part, thread)]
+        for node, part, thread in {(r.node, r.part, r.lane) for r in t.tokens[0].records}:
+            rows = [r for k in t.tokens for r in k.records if (r.node, r.part, r.lane) == (node, part, thread)]
             work = [r.end - r.start for r in rows]
             squared = float(sum(w * w for w in work))
             wait = sum(r.done - r.end for r in rows)

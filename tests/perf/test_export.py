@@ -152,12 +152,12 @@ def test_names_of_a_model_do_no_harm() -> None:
 
 def test_a_thread_that_rested_is_called_so() -> None:
     t = rested(trace(n=2))
-    mine = [span for span in spans(t) if span.thread == 1 and span.depth]
+    mine = [span for span in spans(t) if span.lane == 1 and span.depth]
     assert [(span.name, span.end - span.start) for span in mine] == [("rest", token.eval_ns) for token in t.tokens]
 
 
 def test_spans_of_an_evaluation() -> None:
-    found = [s for s in spans(trace(n=1)) if s.thread == 0]
+    found = [s for s in spans(trace(n=1)) if s.lane == 0]
     assert [s.name for s in found] == [
         "generation, 1 tokens", "wake", "token_embd", "blk.0.ffn_up (quantize)", "blk.0.ffn_up", "wait", "output",
         "sample",

@@ -50,10 +50,10 @@ def test_the_parts_add_up_to_the_wall_time(name: str) -> None:
         told = ggtui.perf.summary(trace)[stage.name]
         assert sum(told[part] for part in PARTS) == pytest.approx(1, abs=1e-9)
         wall = sum(t.eval_ns for t in stage.tokens) / len(stage.tokens)
-        for thread in stage.threads:
+        for thread in stage.lanes:
             assert thread.total == pytest.approx(wall, rel=0.01)
             assert 0 <= thread.call < max(10_000, 0.1 * wall)
-        assert min(min(t.work, t.wait, t.wake, t.lost, t.held) for t in stage.threads) >= 0
+        assert min(min(t.work, t.wait, t.wake, t.lost, t.held) for t in stage.lanes) >= 0
 
 
 @pytest.mark.parametrize("name", NOISY)

@@ -12,7 +12,7 @@ from ggtui.core.runtime.record import Records, TokenRecord, Trace, Unscheduled
 from ggtui.perf.stage import Stage, stages
 from ggtui.perf.table import rows
 from ggtui.perf.words import stage_in_words
-from ggtui.viz.tables import thread_table
+from ggtui.viz.tables import lane_table
 
 LOST = 4_000_000
 
@@ -123,7 +123,7 @@ def test_a_thread_that_rests_loses_nothing() -> None:
     assert stage.alone.tolist() == took and stage.typical.all()
     assert stage.part("rest") == pytest.approx(0.5, rel=0.01) and not stage.part("lost") and not stage.part("held")
     assert "50.0% resting, since fewer are faster" in "\n".join(stage_in_words(stage))
-    _, columns, lines = thread_table(stage)
+    _, columns, lines = lane_table(stage)
     assert columns[-2:] == [("rest", "right"), ("waiting", "right")] and lines[0][-2] == "0 ns" != lines[1][-2]
 
 

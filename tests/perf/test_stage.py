@@ -42,16 +42,16 @@ def test_the_limit_of_a_whole_evaluation() -> None:
 def test_threads_fill_the_evaluation() -> None:
     t = trace(n=3)
     wall = np.mean([max(r.done for r in token.records) for token in t.tokens])
-    for thread in stages(t)[0].threads:
+    for thread in stages(t)[0].lanes:
         assert thread.total == thread.work + thread.wait + thread.wake == pytest.approx(wall)
 
 
 def added_up(full: Trace) -> Trace:
     """The same as a light profile keeps it: a thread that rested has no part in the sums."""
     totals = []
-    for node, part, thread in {(r.node, r.part, r.thread) for t in full.tokens for r in t.records}:
-        working = [t for t in full.tokens if sum(r.thread == thread for r in t.records) > 1]
-        mine = [r for t in working for r in t.records if (r.node, r.part, r.thread) == (node, part, thread)]
+    for node, part, thread in {(r.node, r.part, r.lane) for t in full.tokens for r in t.records}:
+        working = [t for t in full.tokens if sum(r.lane == thread for r in t.records) > 1]
+        mine = [r for t in working for r in t.records if (r.node, r.part, r.lane) == (node, part, thread)]
         if not mine:
             continue
         work = [r.end - r.start for r in mine]
@@ -78,8 +78,8 @@ def test_sums_of_a_thread_that_rested(n_rested: int) -> None:
     """In evaluations of other length than the rest: that is why it did."""
     slow, fast = trace(n=4, scale=3.0), rested(trace(n=4))
     mixed = replace(slow, tokens=fast.tokens[:n_rested] + slow.tokens[n_rested:])
-    light = stages(added_up(mixed))[0].threads
-    for a, b in zip(stages(mixed)[0].threads, light, strict=True):
+    light = stages(added_up(mixed))[0].lanes
+    for a, b in zip(stages(mixed)[0].lanes, light, strict=True):
         for name in ("work", "wait", "wake", "rest"):
             assert getattr(b, name) == pytest.approx(getattr(a, name)), name
     assert (light[1].rest > 0) == (n_rested > 0) and not light[0].rest
@@ -89,7 +89,7 @@ def test_without_sums_of_waking_nobody_rests() -> None:
     """As other devices have it."""
     light = added_up(trace(n=4))
     light = replace(light, totals=tuple(t for t in light.totals if t.node != WAKE))
-    assert not any(thread.rest for thread in stages(light)[0].threads)
+    assert not any(thread.rest for thread in stages(light)[0].lanes)
 
 
 def test_what_was_dropped_is_told_and_left_out() -> None:
@@ -130,7 +130,7 @@ def interrupted(ns: int, at: int = 20, n: int = 40) -> Trace:
     """A node of one evaluation takes `ns` longer, for whatever reason."""
     t = trace(n=n)
     mine = t.tokens[at]
-    first = next(r for r in mine.records if r.node == 1 and r.part == 1 and r.thread == 0)
+    first = next(r for r in mine.records if r.node == 1 and r.part == 1 and r.lane == 0)
     later = [r for r in mine.records if r.start >= first.start]
     moved = {id(r): replace(r, start=r.start + (r is not first) * ns, end=r.end + ns, done=r.done + ns) for r in later}
     records = tuple(moved.get(id(r), r) for r in mine.records)

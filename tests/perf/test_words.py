@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import two_devices
 from made_up import LIMITS, trace
 
 from ggtui.perf.stage import Interruption
@@ -38,6 +39,16 @@ def test_a_limit_is_told_with_what_its_probes_and_earlier_measurements_said() ->
     assert "of 1000.0 GB/s (probes: 900.0 to 1000.0))" in bound(least=least)
     told = bound(least=least, earlier=earlier, n_earlier=3)
     assert "of 1000.0 GB/s (probes: 900.0 to 1000.0; earlier: 500.0 to 2000.0))" in told
+
+
+def test_what_launches_take() -> None:
+    """Of the one node that runs where limits were measured."""
+    made = two_devices.trace()
+    assert not any("launch" in line for line in in_words(made))
+    found = replace(LIMITS, device="vulkan", barrier_ns=1500.0, submit_ns=4000.0)
+    assert "generation: 1 launch and a submit by themselves take 0.01 ms, 55% of it" in in_words(
+        replace(made, limits=found)
+    )
 
 
 def test_overhead() -> None:

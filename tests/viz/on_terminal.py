@@ -8,7 +8,6 @@ import subprocess
 import sys
 import termios
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +60,3 @@ class Terminal:
         """The terminal is gone."""
         os.close(self.theirs)
         os.close(self.keyboard)
-
-
-def children(pid: int) -> list[int]:
-    """All the processes that a process started, and those that they did."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has ended
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(stat.parent.name))
-    return [*found, *(grandchild for child in found for grandchild in children(child))]
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"

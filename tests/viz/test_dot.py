@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import two_devices
 
 import ggtui
 from ggtui.core.errors import UsageError
@@ -23,6 +24,7 @@ from ggtui.core.runtime.record import (
     TensorInfo,
     TokenRecord,
     Trace,
+    thread_lanes,
 )
 from ggtui.perf.stage import Stage, stages
 from ggtui.viz import picture
@@ -52,7 +54,7 @@ def made_up(n_layer: int, per_layer: int = 7, name: str = "") -> GraphInfo:
             last = len(nodes) - 1
             add(f"{name}blk.{il}.n{i}", il, (last, first) if i == per_layer - 1 and last != first else (last,))
     add(f"{name}output", None, (len(nodes) - 1,))
-    return GraphInfo(tuple(nodes), "avx2", 2)
+    return GraphInfo(tuple(nodes), "avx2", thread_lanes(2))
 
 
 def stage_of(graph: GraphInfo) -> Stage:
@@ -60,7 +62,7 @@ def stage_of(graph: GraphInfo) -> Stage:
     records = []
     at = 0
     for n in graph.nodes:
-        for thread in range(graph.threads):
+        for thread in range(len(graph.lanes)):
             records.append(NodeRecord(n.id, 0, thread, at, at + 1000 * (n.id + 1), at + 1000 * (n.id + 1)))
         at += 1000 * (n.id + 1)
     trace = Trace((graph,), (TokenRecord(0, 1, at, records=tuple(records)),), MemoryUse())
@@ -213,3 +215,10 @@ def test_twelve_layers_are_drawn_within_five_seconds(tmp_path: Path) -> None:
     svg = (tmp_path / "a.svg").read_text()
     assert len(re.findall(r"<title>n\d+</title>", svg)) == len(graph.nodes)
     assert "layer 11" in svg and "a box takes at most" in svg and "xlink:title" in svg
+
+
+def test_lanes_of_two_devices() -> None:
+    found = stages(two_devices.trace())[0]
+    text = dot_text(found.graph, found, title="x")
+    assert "avx2, 2 threads, vulkan queue; a token takes" in text and "waiting for other lanes" in text
+    assert "of the lanes' time" in text and "phase 1, on vulkan" in text and "phase 2)" in text

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from chat_fixtures import text_of
 from engines import LIMIT, Listener, N, started
+from processes import alive
 
 from ggtui.chat.conversation import Chat, Turn
 from ggtui.chat.tree import Tree
+from ggtui.core.engine.model import BUILT_IN
 from ggtui.core.runtime.cores import usable_cores
 from ggtui.viz.live import Live
 from ggtui.viz.messages import (
@@ -32,6 +34,8 @@ from ggtui.viz.messages import (
     Gone,
     Likeliest,
     Loaded,
+    Loading,
+    MeasureLimits,
     Profile,
     Redo,
     Regen,
@@ -243,6 +247,16 @@ def test_killed_and_begun_anew() -> None:
         listener.engine.close()
 
 
+def test_a_device_without_known_limits_says_so() -> None:
+    listener = started(device="reference")
+    try:
+        assert listener.until(Loaded).limits is None
+        told = listener.ask(MeasureLimits(), Failed)
+        assert told.message == "device reference: what it allows is not measured"
+    finally:
+        listener.engine.close()
+
+
 def test_a_restart_that_fails_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(12, "no memory")
@@ -282,6 +296,30 @@ def test_a_bad_model_file(tmp_path: Path, content: bytes | None) -> None:
     listener.engine.close()
 
 
+TELLS_EACH_SHARE = """
+from ggtui import register_type
+from ggtui.viz import outbox
+
+outbox.LOADING_SECONDS = 0.0
+
+@register_type
+class Bytes:
+    name, block, bytes, head = "bytes", 1, 1, 0
+"""
+
+
+def test_it_tells_how_much_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "each.py").write_text(TELLS_EACH_SHARE)
+    (tmp_path / "king.gguf").symlink_to(BUILT_IN)
+    listener = started(model=str(tmp_path / "king.gguf"), type_from=(str(tmp_path / "each.py"),))
+    listener.until(Loaded)
+    told = [event for event in listener.before if isinstance(event, Loading)]
+    assert len(told) == len(listener.before) > 2 and {event.model for event in told} == {"king"}
+    parts = [event.part for event in told]
+    assert parts == sorted(parts) and 0 <= parts[0] < 1 and parts[-1] == 1
+    listener.engine.close()
+
+
 def test_ended_while_it_loads() -> None:
     listener = started()
     os.kill(listener.engine.pid, signal.SIGKILL)
@@ -317,12 +355,6 @@ def test_it_dies_with_its_parent(when: str) -> None:
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not alive(pid)
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs: not as a zombie that nobody has taken notice of."""
-    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip()[:1] not in ("", "Z")
 
 
 def test_without_a_number_one_core_is_the_screens() -> None:

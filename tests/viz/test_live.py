@@ -21,6 +21,7 @@ from ggtui.viz.messages import (
     Failed,
     Gone,
     Likeliest,
+    Loading,
     Measured,
     Turns,
 )
@@ -155,6 +156,19 @@ def test_an_engine_that_ends_and_begins_anew(live: Live) -> None:
     assert (live.state, live.message, len(live.chat)) == ("loading", "", 2)
     tell(live, loaded())
     assert not live.evaluations and live.n_past == 0 and live.state == "idle"
+
+
+def test_how_much_is_loaded(live: Live) -> None:
+    for ends in (loaded(), Gone("killed", loading=True)):
+        live.restarting()
+        assert live.loading is None
+        tell(live, Loading("king", 0.25), Loading("king", 0.5))
+        assert live.loading == Loading("king", 0.5) and live.state == "loading"
+        tell(live, ends)
+        assert live.loading is None
+    live.take(Loading("king", 0.5))
+    live.restarting()
+    assert live.loading is None, "of another one nothing is known yet"
 
 
 def test_what_is_only_told(live: Live) -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from ggtui.core.engine.session import load
 from ggtui.core.engine.steps import Step
 from ggtui.core.runtime.record import NodeRecord, Records, TokenRecord, Unscheduled
-from ggtui.viz.messages import Alternative, Batch, Began, Clear, Say
+from ggtui.viz.messages import Alternative, Batch, Began, Clear, Loading, Say
 from ggtui.viz.outbox import KEPT, Newest, Outbox, resident_bytes
 from ggtui.viz.packed import PackedSteps
 from ggtui.viz.wire import frame, take_frames
@@ -73,6 +74,22 @@ def test_batches_that_wait_become_one(session: Any) -> None:
     assert found[3] == Batch()
 
 
+def test_what_is_loaded_is_told_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("ggtui.viz.outbox.time", SimpleNamespace(monotonic=lambda: now))
+    ours, theirs = socket.socketpair()
+    outbox = Outbox(theirs)
+    tell = outbox.loading("king")
+    for i in range(101):
+        now = i / 100  # 101 times in a second
+        tell(i, 200)
+    outbox.close()
+    found = list(take_frames(bytearray(ours.recv(1 << 20))))
+    ours.close()
+    theirs.close()
+    assert found == [Loading("king", part) for part in (0.125, 0.25, 0.375, 0.5)]
+
+
 def test_a_batch_arrives_as_it_was(session: Any) -> None:
     """With the records and the costs that a trace of the session has, and the graphs that were not told before. Node
     records come with evaluations, never with steps."""
@@ -101,7 +118,7 @@ def test_a_batch_arrives_as_it_was(session: Any) -> None:
 
 def test_steps_travel_with_all_fields_of_their_records_but_those_of_nodes() -> None:
     nodes, said = (NodeRecord(0, 0, 0, 1, 2, 3),), (Unscheduled(1, 20, 5),)
-    record = TokenRecord(3, 9, 100, 5, 1, nodes, 7, 4096, 11, said, 2, ((0, 3, 4), (1, 0, 5)), 1)
+    record = TokenRecord(3, 9, 100, 5, 1, nodes, 7, 4096, 11, said, 2, ((0, 3, 4), (1, 0, 5)), 1, True)
     unlike = TokenRecord(0, 0, 0, n_outputs=0)
     assert all(getattr(record, f.name) != getattr(unlike, f.name) for f in fields(TokenRecord)), "each says something"
     step = Step(5, " a", -1.5, record, (record, record))

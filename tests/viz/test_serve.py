@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("textual_serve")
 from aiohttp import ClientSession, ClientWebSocketResponse, CookieJar, WSCloseCode, WSMsgType, WSServerHandshakeError
-from on_terminal import alive
+from processes import alive
 
 from ggtui.core.errors import GgtuiError, MissingPartError, UsageError
 from ggtui.viz import serve

@@ -75,7 +75,7 @@ def test_names_are_data(out: io.StringIO) -> None:
 
 
 def test_threads_and_changes() -> None:
-    _, columns, lines = tables.thread_table(stages(trace())[0])
+    _, columns, lines = tables.lane_table(stages(trace())[0])
     assert len(lines) == 2 and len(lines[0]) == len(columns)
     found = compare(trace(n=8), trace(node_scale={1: 1.5}, n=8), 0.05)
     _, columns, lines = tables.comparison_table(found)

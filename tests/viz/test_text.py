@@ -3,10 +3,11 @@ from __future__ import annotations
 import io
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
-from ggtui.viz.text import color_wanted, model_name, printable, printable_line, size, text_for
+from ggtui.viz.text import asked_name, color_wanted, model_name, printable, printable_line, size, text_for
 
 
 def test_no_control_character_is_left() -> None:
@@ -68,3 +69,10 @@ def test_size() -> None:
 def test_names_of_models_are_without_what_a_file_ends_with() -> None:
     names = ("a.gguf", "b.bin", "Qwen2.5-0.5B", "c.q4_0.gguf", "x\x1b.gguf")
     assert [model_name(name) for name in names] == ["a", "b", "Qwen2.5-0.5B", "c.q4_0", "x\\x1b"]
+
+
+def test_names_of_models_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ("/a/king.gguf", "smollm2", "a folder/", ".", "hf:USER/REPO:q4_0", "x\x1b", None)
+    names = ["king", "smollm2", "a folder", tmp_path.name, "REPO:q4_0", "x\\x1b", "the built-in model"]
+    assert list(map(asked_name, asked)) == names

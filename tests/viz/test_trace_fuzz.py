@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import two_devices
 
 import ggtui
 from ggtui.core.engine.trace_file import dumps
@@ -30,7 +31,7 @@ from ggtui.viz import tables
 from ggtui.viz.dot import COLLAPSE, dot_text
 from ggtui.viz.live import Live
 from ggtui.viz.tui.widgets.spans import spans
-from ggtui.viz.tui.widgets.timeline_rows import readout, ruler, status, thread_rows, token_bars, totals
+from ggtui.viz.tui.widgets.timeline_rows import lane_rows, readout, ruler, status, token_bars, totals
 from ggtui.viz.tui.widgets.window import Window
 
 SECONDS = float(os.environ.get("GGTUI_FUZZ_SECONDS", "2"))
@@ -78,6 +79,10 @@ OTHERS: tuple[Any, ...] = (
 def of_version_1(trace: Trace) -> dict[str, Any]:
     data = json.loads(dumps(trace))
     data["version"] = 1
+    for graph in data["graphs"]:
+        graph["threads"] = len(graph.pop("lanes"))
+        for node in graph["nodes"]:
+            del node["device"]
     data["run"]["backend"] = data["run"].pop("device")
     for graph in data["graphs"]:
         for node in graph["nodes"]:
@@ -90,7 +95,8 @@ def of_version_1(trace: Trace) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def originals() -> list[str]:
-    """A full and a light profile of the built-in model, and the full one as an older version had it."""
+    """A full and a light profile of the built-in model, the full one as an older version had it, and
+    both of two devices."""
     made = []
     for record in ("full", "light"):
         session = ggtui.load(threads=2, record=record)
@@ -98,7 +104,8 @@ def originals() -> list[str]:
         made.append(session.trace(run for step in steps for run in step.runs))
     limits = Limits("scalar", 2, ((1024, 1e9), (1 << 20, 1e8)), 1e9, 2e9, 50.0)
     full, light = (dumps(replace(trace, limits=limits)) for trace in made)
-    return [full, light, json.dumps(of_version_1(made[0]))]
+    devices = (dumps(trace) for trace in (two_devices.trace(), two_devices.light()))
+    return [full, light, json.dumps(of_version_1(made[0])), *devices]
 
 
 def damage(value: Any, chance: random.Random) -> Any:
@@ -131,7 +138,7 @@ def use(trace: Trace) -> None:
     for stage in found:
         for by in table.BY:
             tables.write(out, *tables.node_table(stage, by, 5), ascii_only=True)
-        tables.write(out, *tables.thread_table(stage))
+        tables.write(out, *tables.lane_table(stage))
         for collapse in COLLAPSE:
             dot_text(stage.graph, stage, collapse=collapse, edges=True)
     out.write("\n".join(tables.notes(trace)))
@@ -156,11 +163,11 @@ def draw(live: Live) -> None:
     for _ in range(2):
         ruler(laid, window)
         readout(laid, window, 0)
-        status(laid, window, True, range(laid.n_threads))
-        totals(laid, window, range(laid.n_threads))
+        status(laid, window, True, range(len(laid.lanes)))
+        totals(laid, window, range(len(laid.lanes)))
         token_bars(laid, laid.slowest, 80, 5, ascii_only=True)
-        for thread in range(min(laid.n_threads, 3)):
-            thread_rows(laid, window, thread, 3, True)
+        for thread in range(min(len(laid.lanes), 3)):
+            lane_rows(laid, window, thread, 3, True)
         laid.next_wait(0.0, 0, 1)
         window.whole()
 

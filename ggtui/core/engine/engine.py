@@ -18,8 +18,10 @@ from ggtui.core.engine.locks import ForkedLock
 from ggtui.core.engine.memory import UNKNOWN, Memory, Sequence
 from ggtui.core.engine.model import Model
 from ggtui.core.errors import ContextFullError, UsageError
+from ggtui.core.models.attending import Paged
 from ggtui.core.models.base import ModelGraph, make_inputs
 from ggtui.core.runtime.cores import usable_cores
+from ggtui.core.runtime.device import Executable
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeRecord, NodeTotal, TokenRecord
 
 MAX_BATCH = 4096
@@ -137,9 +139,7 @@ class Engine:
 
     def new_memory(self, kv_type: str, n_sequences: int = 1) -> Memory:
         """Room for the keys and values of so many sequences."""
-        return Memory(
-            self.model.layers, self.n_ctx, kv_type, self.device.layout, batch=self.batch, n_sequences=n_sequences
-        )
+        return Memory(self.model.layers, self.n_ctx, kv_type, self.device, batch=self.batch, n_sequences=n_sequences)
 
     def new_graph(
         self, n_tokens: int, n_outputs: int | None = None, memory: Memory | None = None
@@ -147,8 +147,8 @@ class Engine:
         """The model's graph for up to n_tokens tokens, of which up to n_outputs (None: all) give logits, over this
         engine's memory or another one, and what fills its inputs; not planned yet."""
         memory = memory or self.memory
-        inputs = make_inputs(n_tokens, n_outputs, memory.store.group_of, memory.tables)
-        return self._build(memory.store, inputs), Feed(inputs, memory)
+        inputs = make_inputs(n_tokens, n_outputs, memory.store.group_of, memory.tables, self.device.context())
+        return self._build(Paged(memory.store, inputs.layers), inputs), Feed(inputs, memory)
 
     def _runner(self, n_tokens: int) -> Runner:
         """The runner for so many tokens: one for a single token and one for all larger batches."""
@@ -256,8 +256,9 @@ class Engine:
 
     def logits_of(self, sequence: Sequence) -> NDArray[np.float32]:
         """A copy of the logits of the last token that a sequence has read, float32 (n_vocab,); empty before there is
-        one. Where they are not known that token is read again: its logits have the same bits. Where that is stopped,
-        it counts as still to be read. Raises UsageError where another thread reads tokens of the sequence then."""
+        one. Where they are not known that token is read again; on the CPU its logits have the same bits. Where that is
+        stopped, it counts as still to be read. Raises UsageError where another thread reads tokens of the sequence
+        then."""
         with self.alone:
             if not len(sequence.logits) and sequence.n_past:
                 self._read_last_again(sequence)
@@ -391,6 +392,10 @@ class Engine:
         records = sum(r.recorder.n_bytes for r in runners if r.recorder)
         scratch = sum(r.plan.scratch_bytes(self.threads) for r in runners)
         return MemoryUse(weights, self.memory.store.n_bytes, self.one.plan.arena_bytes, batch, scratch, records)
+
+    def plans(self) -> tuple[Executable, ...]:
+        """What ran so far, in the order of `graphs`."""
+        return tuple(r.plan for r in list(self._runners.values()))
 
     def graphs(self) -> tuple[GraphInfo, ...]:
         """The graphs that token records point at by `graph`."""

@@ -1,7 +1,8 @@
 """Looking into a token that was read before: it is evaluated again, on a plan that keeps inner results.
 
-Keys and values of the tokens before it still lie in their pages, and a plan that keeps more gives the same bits, so it
-is the same run: what it writes to the pages is what lies there, and its logits are those it had.
+Keys and values of the tokens before it still lie in their pages, and on the CPU a plan that keeps more gives the same
+bits, so it is the same run: what it writes to the pages is what lies there, and its logits are those it had. On a GPU a
+token alone is added up in another order than in a prompt, so both may differ in their last bits.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from ggtui.core.engine.locks import ForkedLock, OneReader
 from ggtui.core.errors import ContextFullError, UsageError
 from ggtui.core.graph.ops import PAGE
 from ggtui.core.models.base import values
-from ggtui.core.models.store import KeysValues, Layout, Store
-from ggtui.core.runtime.context import Context
+from ggtui.core.models.store import KeysValues, Store
+from ggtui.core.runtime.device import Device
 
 Spans = tuple[tuple[int, int], ...]  # of each group the first page, and behind the last
 UNKNOWN: NDArray[np.float32] = np.empty(0, np.float32)  # logits
@@ -31,11 +31,11 @@ class Memory:
     """
 
     def __init__(
-        self, layers: Seq[KeysValues], n_ctx: int, type: str, layout: Layout, *, batch: int, n_sequences: int = 1
+        self, layers: Seq[KeysValues], n_ctx: int, type: str, device: Device, *, batch: int, n_sequences: int = 1
     ) -> None:
         self.n_ctx, self.n_sequences, self.closed = n_ctx, n_sequences, False
-        self.store = Store(layers, n_ctx, type, layout, batch=batch, n_sequences=n_sequences)
-        context, ne = Context(), (-(-n_ctx // PAGE), n_sequences)
+        self.store = Store(layers, n_ctx, type, device, batch=batch, n_sequences=n_sequences)
+        context, ne = device.context(), (-(-n_ctx // PAGE), n_sequences)
         self.tables = [context.new_tensor("i32", ne, "pages") for _ in self.store.groups]
         self.rows = [values(table).reshape(n_sequences, -1) for table in self.tables]
         self.lock = ForkedLock()  # held while pages change hands; sequences of several threads share them

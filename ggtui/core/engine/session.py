@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from ggtui.core.engine.steps import Stats
 from ggtui.core.errors import LogitsError, UsageError
 from ggtui.core.files import ModelFile
 from ggtui.core.graph.tensor import Tensor
+from ggtui.core.models.loading import Progress
 from ggtui.core.models.store import Store
 from ggtui.core.runtime.busy import Watch
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, RunInfo, TokenRecord, Trace
@@ -42,9 +44,12 @@ class Session:
         path: str | Path | ModelFile | None = None,
         *,
         device: str = "cpu",
+        layers_on: str | None = None,
         threads: int | None = None,
         pre: str | None = None,
+        adapter: str | Path | None = None,
         talk: bool = False,
+        progress: Progress | None = None,
         **options: Any,
     ) -> None:
         started = time.perf_counter_ns()
@@ -57,7 +62,20 @@ class Session:
             if talk and TEMPLATE in model.metadata:  # its prompts are never a single token
                 self.engine.prepare()
 
-        self.model = Model(path, device=device, threads=threads, pre=pre, talk=talk, meanwhile=ready)
+        if layers_on is not None:
+            if not re.fullmatch(r"[a-z]+(:[0-9]+)?=[0-9]+", layers_on):
+                raise UsageError(f"layers-on {layers_on!r}: say DEVICE=N, for example vulkan=20")
+            device = f"{device},{layers_on}"
+        self.model = Model(
+            path,
+            device=device,
+            threads=threads,
+            pre=pre,
+            adapter=adapter,
+            talk=talk,
+            meanwhile=ready,
+            progress=progress,
+        )
         self.sequence = self.engine.open()
         self._generation: Generation | None = None
         self.stats, self.watch = Stats(), Watch()
@@ -235,7 +253,7 @@ class Session:
         return run_info(self)
 
     def stop(self) -> None:
-        """End the evaluation under way, if there is one, at its next node; from any thread."""
+        """End the evaluation under way, if there is one, at its next node, or layer on a GPU; from any thread."""
         if not self._closed:
             self.engine.stop()
 
@@ -244,10 +262,13 @@ def load(path: str | Path | ModelFile | None = None, **options: Any) -> Session:
     """Load a model, or without a path the built-in one. An open file stays open.
 
     Options: threads (default: the cores this process may use), ctx (tokens of context, at most the model's own,
-    which is the default), kv_type ("f16", "f32" or "q8_0"), batch (tokens read at once), isa, device, fused, record
+    which is the default), kv_type ("f16", "f32" or "q8_0"), batch (tokens read at once), isa, device (a name as
+    runtime/several.py has it), layers_on (another device for the first layers: "vulkan=20"), fused, record
     ("full" or True: node records in each Step; "light": only their sums, in `trace()`), rest (True: threads may, where
-    fewer are faster beside other programs), pre (how the vocabulary splits text, whatever the file says), talk (get
-    ready for prompts by its chat template). Prints nothing. Raises UsageError,
-    ModelFileError, MissingPartError.
+    fewer are faster beside other programs), pre (how the vocabulary splits text, whatever the file says),
+    adapter (a LoRA adapter's file), talk (get
+    ready for prompts by its chat template), progress (called with the bytes of the weights that are in memory, and of
+    all, from the threads that fill it; see Filling). Prints nothing. Raises UsageError, ModelFileError,
+    MissingPartError.
     """
     return Session(path, **options)

@@ -12,7 +12,8 @@ from ggtui.core.runtime.record import WAKE, GraphInfo, NodeTotal, Records, Token
 
 # Of a trace that can be true.
 MAX_THREADS, MAX_GRAPHS, MAX_PARTS = 512, 64, 64
-# Tables of a trace have a place for each part of each node on each thread: at most so many for each that is filled, or
+MAX_LANES = MAX_THREADS + 64
+# Tables of a trace have a place for each part of each node on each lane: at most so many for each that is filled, or
 # as many as cost nothing.
 _EMPTY, _FREE = 64, 1 << 20
 # An evaluation and its records are timed by different clocks.
@@ -42,8 +43,10 @@ def check(trace: Trace) -> None:
 
 
 def _check_graph(name: str, graph: GraphInfo) -> None:
-    if not 0 < graph.threads <= MAX_THREADS:
-        raise ValueError(f"{name} is on {graph.threads} threads; 1 to {MAX_THREADS} can be")
+    if not 0 < len(graph.lanes) <= MAX_LANES:
+        raise ValueError(f"{name} is on {len(graph.lanes)} lanes; 1 to {MAX_LANES} can be")
+    if len({(lane.device, lane.name) for lane in graph.lanes}) < len(graph.lanes):
+        raise ValueError(f"{name} has two lanes of one device and name")
     if not graph.nodes:
         raise ValueError(f"{name} has no nodes")
     keys: set[str] = set()
@@ -73,8 +76,8 @@ def _check_tokens(name: str, graph: GraphInfo, tokens: Sequence[TokenRecord]) ->
         if len({sequence for sequence, _, _ in token.parts}) < len(counts):
             raise ValueError(f"an evaluation of {name} has two parts of one sequence")
     for said in (said for token in tokens for said in token.unscheduled):
-        if said.thread >= graph.threads:
-            raise ValueError(f"the system said something of thread {said.thread} of {name}, which has {graph.threads}")
+        if said.thread >= len(graph.lanes) or not graph.lanes[said.thread].is_thread:
+            raise ValueError(f"the system said something of lane {said.thread} of {name}, which is no thread of it")
         if said.lost_ns > said.span_ns:
             raise ValueError(f"a thread of {name} lost {said.lost_ns} of {said.span_ns} ns")
     whole = [not token.dropped for token in tokens if len(token.records)]
@@ -97,13 +100,13 @@ def _check_totals(name: str, graph: GraphInfo, totals: Sequence[NodeTotal]) -> N
         fits = t.least <= t.most and t.least * t.count <= t.work + t.count and t.work <= (t.most + 1) * t.count
         if not fits or t.work_squared > 1.01 * t.count * (t.most + 1) ** 2:
             raise ValueError(f"a total of {name} contradicts itself: {t}")
-    places = np.array([(t.node, t.part, t.thread) for t in totals], np.int64)
+    places = np.array([(t.node, t.part, t.lane) for t in totals], np.int64)
     _check_places(f"a total of {name}", graph, *places.T)
     _check_room(name, _room(graph), len(totals))
 
 
 def _room(graph: GraphInfo) -> int:
-    return (len(graph.nodes) + 1) * _most_parts(graph) * graph.threads
+    return (len(graph.nodes) + 1) * _most_parts(graph) * len(graph.lanes)
 
 
 def _check_room(name: str, places: int, filled: int) -> None:
@@ -114,13 +117,13 @@ def _check_room(name: str, places: int, filled: int) -> None:
 Column = NDArray[np.int64]
 
 
-def _check_places(what: str, graph: GraphInfo, node: Column, part: Column, thread: Column) -> None:
+def _check_places(what: str, graph: GraphInfo, node: Column, part: Column, lane: Column) -> None:
     n_nodes = len(graph.nodes)
     bad = (node < WAKE) | (node >= n_nodes)
     if bad.any():
         raise ValueError(f"{what} is of node {node[bad][0]}, outside of the graph's {n_nodes}")
     n_parts = np.array([*(len(n.parts) for n in graph.nodes), 1])[node]  # the last is that of waking up
-    for values, word, limits in ((part, "part", n_parts), (thread, "thread", np.full(len(node), graph.threads))):
+    for values, word, limits in ((part, "part", n_parts), (lane, "lane", np.full(len(node), len(graph.lanes)))):
         bad = (values < 0) | (values >= limits)
         if bad.any():
             raise ValueError(f"{what} is of {word} {values[bad][0]} of node {node[bad][0]}, which has {limits[bad][0]}")

@@ -12,12 +12,13 @@ from reprlib import repr as shown
 from typing import Any
 
 from ggtui.core import saving
-from ggtui.core.engine.trace_check import check
+from ggtui.core.engine.trace_check import MAX_GRAPHS, MAX_THREADS, check
 from ggtui.core.engine.trace_fields import read_records, read_rows
 from ggtui.core.reading import read_object
 from ggtui.core.runtime.record import (
     COLUMNS,
     GraphInfo,
+    Lane,
     Limits,
     MemoryUse,
     NodeTotal,
@@ -25,11 +26,12 @@ from ggtui.core.runtime.record import (
     RunInfo,
     TokenRecord,
     Trace,
+    thread_lanes,
 )
 
 SCHEMA = "ggtui-trace"
-VERSION = 4
-READABLE = (1, 2, 3, 4)  # version 2 did not say when an evaluation began, nor what the system said of threads
+VERSION = 6
+READABLE = (1, 2, 3, 4, 5, 6)  # version 2 did not say when an evaluation began, nor what the system said of threads
 
 
 def dumps(trace: Trace) -> str:
@@ -76,12 +78,14 @@ def _load(path: str | Path) -> Trace:
             _bring_up_to_date(data)
         if version == 3:
             _number_sequences(data)
+        if version < 5:
+            _name_lanes(data)
         trace = _trace(data)
         check(trace)
     except ValueError as error:
         raise ValueError(f"{path}: a damaged trace: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        if version not in (1, 3):
+        if version == VERSION:
             raise
         raise ValueError(f"{path}: a damaged trace: something is not as version {version} has it: {error!r}") from error
     return trace
@@ -180,6 +184,18 @@ def _number_sequences(data: Any) -> None:
     for token in data["tokens"]:
         if token.get("parts"):
             token["parts"] = [[i, *part] for i, part in enumerate(token["parts"])]
+
+
+def _name_lanes(data: Any) -> None:
+    """Version 4, whose graphs had only a number of threads, as version 5."""
+    if len(data["graphs"]) > MAX_GRAPHS:  # each of them gets many lanes
+        raise ValueError(f"there are {len(data['graphs'])} graphs, over the limit of {MAX_GRAPHS}")
+    for graph in data["graphs"]:
+        n = graph.pop("threads")
+        if type(n) is not int or not 0 < n <= MAX_THREADS:
+            raise ValueError(f"a graph is on {shown(n)} threads; 1 to {MAX_THREADS} can be")
+        alone = data["run"].get("device") == "reference"
+        graph["lanes"] = [asdict(lane) for lane in ([Lane("reference", "reference")] if alone else thread_lanes(n))]
 
 
 def _kind(op: str) -> str:

@@ -76,6 +76,7 @@ def convert(
     dst: str | Path,
     type: str | TensorType | None = None,
     *,
+    types: Mapping[str, TensorType] | None = None,
     metadata: Mapping[str, Any] | None = None,
     errors: bool = False,
     overwrite: bool = False,
@@ -85,7 +86,7 @@ def convert(
     """Write `src` as GGUF or, where `dst` ends in .bin, as a legacy ggml file.
 
     Matrices become `type`, or what the mix of that name says (see ggtui.core.files.mixes), or keep theirs without one;
-    vectors, norms and position embeddings become f32.
+    vectors, norms and position embeddings become f32. types: of matrices by name, before all that.
     metadata: keys to add or to replace. errors: measure those of each tensor. progress: called with the number of
     weights that are done and of all. Raises UsageError for a file `dst` that exists (unless `overwrite`) and for what
     the type or the format cannot hold, ModelFileError for weights that are not finite, GgtuiError if writing fails.
@@ -96,7 +97,7 @@ def convert(
     wanted = None if type is None else mix_or_type(type)
     n_threads = usable_cores() if threads is None else threads
     with ThreadPoolExecutor(n_threads) as pool:
-        converter = _Converter(src, wanted, errors, progress, partial(_in_order, pool, 2 * n_threads))
+        converter = _Converter(src, wanted, types or {}, errors, progress, partial(_in_order, pool, 2 * n_threads))
         about = {**src.metadata, **converter.about(), **(metadata or {})}
         about = {key: value for key, value in about.items() if value is not None}
         if dst.suffix == ".bin":
@@ -115,8 +116,9 @@ def _shared_by(src: ModelFile) -> int:
     return int(counts[0].max() // counts[1].min()) if fits else 1
 
 
-def _is_matrix(info: TensorInfo) -> bool:
-    return info.ne[1] > 1 and "norm" not in info.name and not info.name.startswith("position_embd")
+def is_matrix(name: str, n_rows: int) -> bool:
+    """Whether a tensor is stored in the type that is asked for; all others become f32."""
+    return n_rows > 1 and "norm" not in name and not name.startswith("position_embd")
 
 
 class _Part(NamedTuple):
@@ -135,11 +137,13 @@ class _Converter:
         self,
         src: ModelFile,
         wanted: Mix | TensorType | None,
+        own: Mapping[str, TensorType],
         errors: bool,
         progress: Callable[[int, int], None] | None,
         in_order: Callable[[Callable[[int], _Part], Iterable[int]], Iterator[_Part]],
     ) -> None:
-        self.src, self.wanted, self.errors, self.progress, self.in_order = src, wanted, errors, progress, in_order
+        self.src, self.wanted, self.own = src, wanted, own
+        self.errors, self.progress, self.in_order = errors, progress, in_order
         self.layers = len({name.split(".")[1] for name in src.tensors if name.startswith("blk.")})
         self.shared_by = _shared_by(src)
         self.asked = {name: self._asked(info) for name, info in src.tensors.items()}
@@ -149,8 +153,10 @@ class _Converter:
 
     def _asked(self, info: TensorInfo) -> TensorType:
         """The type a tensor is to become, if its rows fit."""
-        if not _is_matrix(info):
+        if not is_matrix(info.name, info.ne[1]):
             return TYPES["f32"]
+        if info.name in self.own:
+            return self.own[info.name]
         if isinstance(self.wanted, Mix):
             tied = "output.weight" not in self.src.tensors
             return self.wanted.type_of(info.name, self.layers, tied=tied, shared_by=self.shared_by)
@@ -160,7 +166,7 @@ class _Converter:
         """What metadata says of the types: the mix, or the one that most of the matrices' weights have."""
         weights = Counter[str]()
         for name, info in self.src.tensors.items():
-            weights[self.types[name].name] += prod(info.ne) if _is_matrix(info) else 0
+            weights[self.types[name].name] += prod(info.ne) if is_matrix(info.name, info.ne[1]) else 0
         most = max(weights, key=weights.__getitem__, default="f32")
         number = self.wanted.file_type if isinstance(self.wanted, Mix) else FILE_TYPES.get(most)
         return {"general.file_type": number, "general.quantization_version": _QUANTIZATION_VERSION}

@@ -32,15 +32,35 @@ class Buffer(Protocol):
     tile  rows that lie side by side for the kernels, each matrix filled up to whole tiles; 1 where they lie one after
           the other, as nb says. A tensor's nb is that of the plain layout all the same
     kept  whether it still holds its tensor after a run
+    device, use   whose memory it is, by name, and for which of the uses of runtime/device.py
     """
 
     tile: int
     kept: bool
+    device: str
+    use: str
 
     @property
     def n_bytes(self) -> int: ...
     def bytes(self, t: Tensor) -> Bytes:
-        """The memory of a tensor that lies in it, from its first to its last byte."""
+        """The memory of a tensor that lies in it, from its first to its last byte. Raises GgtuiError where the
+        processor does not see it."""
+        ...
+
+    def read(self, t: Tensor, n_bytes: int) -> Bytes:
+        """The first bytes of a tensor, in the plain layout: to be used before the memory changes."""
+        ...
+
+    def write(self, t: Tensor, data: Bytes) -> None:
+        """Its first bytes, in the plain layout."""
+        ...
+
+    def fill_rows(self, t: Tensor, first: int, rows: Bytes) -> None:
+        """Rows `first` on, (n, bytes of a row), of one matrix: where rows lie in tiles, whole ones or what is left."""
+        ...
+
+    def copy_within(self, t: Tensor, source: int, target: int, n_bytes: int) -> None:
+        """Bytes of a tensor to another place in it."""
         ...
 
     def download(self, t: Tensor) -> NDArray[Any]:

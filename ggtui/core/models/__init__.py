@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from ggtui.core.graph.ops import PAGE
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES
 from ggtui.core.models import blocks, gemma, gpt2, gptneox, llama, phi3, qwen2, qwen3
+from ggtui.core.models.attending import Attention, Paged
 from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Wanted, Weights, make_inputs
-from ggtui.core.models.store import Cache, KeysValues
+from ggtui.core.models.store import KeysValues
 from ggtui.core.runtime.context import Context
 
 
@@ -24,15 +25,16 @@ class Architecture:
 
     hparams: Callable[[ModelFile], Any]
     layers: Callable[[Any], Sequence[KeysValues]]
-    build: Callable[[Any, Weights, Cache, Inputs], ModelGraph]
+    build: Callable[[Any, Weights, Attention, Inputs], ModelGraph]
 
-    def specs(self, h: Any, file: ModelFile | None = None) -> dict[str, TensorSpec]:
+    def specs(self, h: Any, file: ModelFile | None = None, optional: Collection[str] = ()) -> dict[str, TensorSpec]:
         """Every tensor that its graph asks for, of which `file` must hold those and no others; without a file all that
-        any such model has. Raises ModelFileError."""
-        wanted, layers = Wanted(file), self.layers(h)
+        any such model has, and `optional`, those it has of what others lack. Raises ModelFileError."""
+        wanted, layers = Wanted(file, optional), self.layers(h)
         pages = Context().new_tensor_2d("i32", 1, 1)
         try:
-            self.build(h, wanted, _NoMemory(layers), make_inputs(1, None, [0] * len(layers), [pages]))
+            inputs = make_inputs(1, None, [0] * len(layers), [pages])
+            self.build(h, wanted, Paged(_NoMemory(layers), inputs.layers), inputs)
         except ShapeError as error:
             if file is None:
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ggtui.core.errors import ModelFileError
 from ggtui.core.files import ModelFile
+from ggtui.core.graph import ops
 from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES
@@ -25,19 +26,28 @@ _FLOATS = ("f32", "f16", "bf16")
 class TensorSpec:
     """What a graph wants under a name: sizes, ne[0] the row, and what it does with it.
 
-    use  "matrix": mul_mat reads it, and get_rows may; "rows": get_rows alone; "vector": of a float type, as f32
+    use  "matrix": mul_mat reads it, and get_rows may; "rows": get_rows alone; "vector": of a float type, as f32;
+         "constant": such a vector that says how the model computes, and is never learnt
     """
 
     ne: tuple[int, ...]
     use: str
 
+    @property
+    def as_f32(self) -> bool:
+        return self.use in ("vector", "constant")
+
 
 class Weights(Protocol):
     """The tensors of a model, for who builds its graph: each is asked for by its name, sizes and use. What some models
-    have and others don't is asked for only where `has` says so."""
+    have and others don't is asked for only where `has` says so.
+
+    adapt  what becomes of y, the product of the matrix of that name with x: y itself, or with what an adapter adds
+    """
 
     def has(self, name: str) -> bool: ...
     def get(self, name: str, spec: TensorSpec) -> Tensor: ...
+    def adapt(self, name: str, x: Tensor, y: Tensor) -> Tensor: ...
 
 
 def matrix(w: Weights, name: str, n_in: int, n_out: int) -> Tensor:
@@ -45,9 +55,20 @@ def matrix(w: Weights, name: str, n_in: int, n_out: int) -> Tensor:
     return w.get(name, TensorSpec((n_in, n_out), "matrix"))
 
 
+def product(w: Weights, name: str, x: Tensor, n_out: int) -> Tensor:
+    """The matrix "name.weight" times x (n_in, n_tokens): (n_out, n_tokens), called so."""
+    y = named(name, ops.mul_mat(matrix(w, f"{name}.weight", x.ne[0], n_out), x))
+    return w.adapt(f"{name}.weight", x, y)
+
+
 def vector(w: Weights, name: str, n: int) -> Tensor:
     """(n), f32"""
     return w.get(name, TensorSpec((n,), "vector"))
+
+
+def constant(w: Weights, name: str, n: int) -> Tensor:
+    """(n), f32"""
+    return w.get(name, TensorSpec((n,), "constant"))
 
 
 class Placed:
@@ -62,17 +83,21 @@ class Placed:
     def get(self, name: str, spec: TensorSpec) -> Tensor:
         return self._tensors[name]
 
+    def adapt(self, name: str, x: Tensor, y: Tensor) -> Tensor:
+        return y
+
 
 class Wanted:
     """Stands for weights while a graph is built for the sake of what it asks for: in `specs`, in that order. Each is
-    looked for in `file`; without one all are there but those that a model may lack."""
+    looked for in `file`; without one all are there, and of those that a model may lack the ones in `optional`."""
 
-    def __init__(self, file: ModelFile | None = None) -> None:
+    def __init__(self, file: ModelFile | None = None, optional: Collection[str] = ()) -> None:
         self.specs: dict[str, TensorSpec] = {}
         self._file = file
+        self._optional: Collection[str] = optional if file is None else file.tensors
 
     def has(self, name: str) -> bool:
-        return self._file is not None and name in self._file.tensors
+        return name in self._optional
 
     def get(self, name: str, spec: TensorSpec) -> Tensor:
         """Raises ModelFileError unless the file holds it, in its sizes and in a usable type."""
@@ -80,8 +105,11 @@ class Wanted:
         type = TYPES["f32"]
         if self._file is not None:
             check_tensor(self._file, name, spec)
-            type = type if spec.use == "vector" else self._file.tensors[name].type
+            type = type if spec.as_f32 else self._file.tensors[name].type
         return Tensor(type, spec.ne, name=name)
+
+    def adapt(self, name: str, x: Tensor, y: Tensor) -> Tensor:
+        return y
 
 
 class ModelGraph(Graph):
@@ -104,6 +132,14 @@ def named(name: str, t: Tensor) -> Tensor:
     """`t`, called so in traces."""
     t.name = name
     return t
+
+
+def softcapped(name: str, x: Tensor, cap: float) -> Tensor:
+    """cap tanh(x / cap); x itself where cap is 0."""
+    if not cap:
+        return x
+    turned = named(f"{name}.tanh", ops.tanh(named(f"{name}.small", ops.scale(x, 1 / cap))))
+    return named(f"{name}.capped", ops.scale(turned, cap))
 
 
 class Attended(NamedTuple):
@@ -138,11 +174,17 @@ def values(t: Tensor) -> NDArray[np.int32]:
     return t.bytes().view(np.int32)
 
 
-def make_inputs(n_tokens: int, n_outputs: int | None, group_of: Sequence[int], tables: Sequence[Tensor]) -> Inputs:
+def make_inputs(
+    n_tokens: int,
+    n_outputs: int | None,
+    group_of: Sequence[int],
+    tables: Sequence[Tensor],
+    context: Context | None = None,
+) -> Inputs:
     """Inputs for up to n_tokens tokens, of which up to n_outputs (None: all) give logits. The run-time sizes, where
     there can be several, are n_tokens and n_outputs. `tables`: of each memory group its page table; `group_of`: of each
-    layer its group."""
-    context = Context()
+    layer its group; `context`: whose memory they lie in."""
+    context = context or Context()
     tokens = Dim("n_tokens", n_tokens) if n_tokens > 1 else 1
     ids, positions = (context.new_tensor_1d("i32", tokens, name) for name in ("tokens", "positions"))
     groups = [
@@ -164,6 +206,6 @@ def check_tensor(file: ModelFile, name: str, spec: TensorSpec) -> None:
     if info.ne != ne:
         raise ModelFileError(file.path, name, f"its sizes are {info.ne}, the hyper-parameters say {ne}", info.offset)
     multiplied = info.type.own or lib.gg_packable(info.type.id)
-    usable = {"matrix": multiplied, "rows": True, "vector": info.type.name in _FLOATS}[spec.use]
+    usable = info.type.name in _FLOATS if spec.as_f32 else multiplied or spec.use == "rows"
     if not usable or info.type.name == "i32":
         raise ModelFileError(file.path, name, f"type {info.type.name} can't be used for it", info.offset)

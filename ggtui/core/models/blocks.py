@@ -7,9 +7,10 @@ from dataclasses import asdict
 
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.models.base import Inputs, ModelGraph, Weights, matrix, named, vector
+from ggtui.core.models.attending import Attention
+from ggtui.core.models.base import Inputs, ModelGraph, Weights, constant, matrix, named, product, softcapped, vector
 from ggtui.core.models.hparams import Hparams
-from ggtui.core.models.store import Cache, KeysValues
+from ggtui.core.models.store import KeysValues
 
 # an activation function in Hugging Face's words -> the op between two feed-forward matrices
 ACTIVATIONS = {
@@ -49,7 +50,7 @@ class Blocks:
 
     def linear(self, name: str, x: Tensor, n_out: int) -> Tensor:
         """weight . x, plus the bias."""
-        return self._biased(name, named(name, ops.mul_mat(matrix(self.w, f"{name}.weight", x.ne[0], n_out), x)))
+        return self._biased(name, product(self.w, name, x, n_out))
 
     def _biased(self, name: str, x: Tensor) -> Tensor:
         if not self.w.has(f"{name}.bias"):
@@ -83,19 +84,13 @@ class Blocks:
         """By which the frequencies of all layers are divided: llama 3's, or of a pair for short and for long texts the
         one for n_ctx tokens."""
         n, kinds = self.h.rope.n_dims // 2, ("rope_freqs", "rope_factors_short", "rope_factors_long")
-        found = {kind: vector(self.w, f"{kind}.weight", n) for kind in kinds if self.w.has(f"{kind}.weight")}
+        found = {kind: constant(self.w, f"{kind}.weight", n) for kind in kinds if self.w.has(f"{kind}.weight")}
         longer = n_ctx > (self.h.rope.n_ctx_orig or self.h.n_ctx)
         return found.get("rope_freqs") or found.get("rope_factors_long" if longer else "rope_factors_short")
 
-    def attend(self, il: int, q: Tensor, k: Tensor, v: Tensor, store: Cache, inputs: Inputs) -> Tensor:
-        """Keys and values stored, and what the queries make of all that is: (d_head n_head, n_tokens)."""
-        blk, (slots, seen, pages) = f"blk.{il}", inputs.layers[il]
-        q, k, v = (ops.permute(heads, 0, 2, 1, 3) for heads in (q, k, v))  # (d_head, n_tokens, n_head)
-        k_all = named(f"{blk}.k_store", ops.set_rows(store.k[il], k, slots))
-        v_all = named(f"{blk}.v_store", ops.set_rows(store.v[il], v, slots))
-        scale, softcap = self.h.attn_scale, self.h.attn_softcap
-        attn = ops.paged_attention(q, k_all, v_all, seen, pages, scale=scale, softcap=softcap)
-        return ops.reshape(named(f"{blk}.attn", attn), self.h.d_head * self.h.n_head, inputs.n_tokens)
+    def attend(self, il: int, q: Tensor, k: Tensor, v: Tensor, attention: Attention) -> Tensor:
+        """What the queries make of keys and values: (d_head n_head, n_tokens)."""
+        return attention.attend(il, q, k, v, self.h.attn_scale, self.h.attn_softcap)
 
     def outputs(self, il: int, attn: Tensor, x: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """From the last layer's attention on, only the rows that are asked for."""
@@ -128,10 +123,3 @@ class Blocks:
         g.layers, g.head, g.logits = outputs_of_layers, self.head, self.head(x)
         g.build_forward_expand(g.logits)
         return g
-
-
-def softcapped(name: str, x: Tensor, cap: float) -> Tensor:
-    """cap tanh(x / cap); x itself where cap is 0."""
-    if not cap:
-        return x
-    return named(f"{name}.capped", ops.scale(ops.tanh(ops.scale(x, 1 / cap)), cap))

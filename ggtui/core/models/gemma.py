@@ -15,10 +15,10 @@ import numpy as np
 
 from ggtui.core.files import ModelFile
 from ggtui.core.graph import ops
+from ggtui.core.models.attending import Attention
 from ggtui.core.models.base import Inputs, ModelGraph, Weights, named
 from ggtui.core.models.blocks import Blocks
 from ggtui.core.models.hparams import Hparams, Keys, Rope, read_hparams
-from ggtui.core.models.store import Cache
 
 
 def hparams2(file: ModelFile) -> Hparams:
@@ -51,7 +51,7 @@ def _attn_scale(h: Hparams, keys: Keys, layers_27b: int) -> float:
     return keys.number("attention.scale", 1 / sqrt(h.n_embd // h.n_head if h.n_layer == layers_27b else h.d_head))
 
 
-def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
+def build(h: Hparams, w: Weights, attention: Attention, inputs: Inputs) -> ModelGraph:
     """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs)."""
     b, layers = Blocks(h, w), []
     x = named("embd", ops.scale(b.embed(inputs.tokens), float(np.float32(sqrt(h.n_embd)))))
@@ -62,7 +62,7 @@ def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
             q, k = b.norm(f"{blk}.attn_q_norm", q), b.norm(f"{blk}.attn_k_norm", k)
         q = b.turn(il, f"{blk}.attn_q", q, inputs.positions)
         k = b.turn(il, f"{blk}.attn_k", k, inputs.positions)
-        attn = b.attend(il, q, k, v, store, inputs)
+        attn = b.attend(il, q, k, v, attention)
         attn, x = b.outputs(il, attn, x, inputs)
         attn = b.norm(f"{blk}.post_attention_norm", b.linear(f"{blk}.attn_output", attn, h.n_embd))
         x = named(f"{blk}.attn_residual", ops.add(attn, x))

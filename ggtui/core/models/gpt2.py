@@ -14,9 +14,10 @@ from ggtui.core.files import ModelFile
 from ggtui.core.files.fields import Fields
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, matrix, named, vector
+from ggtui.core.models.attending import Attention
+from ggtui.core.models.base import Inputs, ModelGraph, TensorSpec, Weights, matrix, named, product, vector
 from ggtui.core.models.blocks import ACTIVATIONS
-from ggtui.core.models.store import Cache, KeysValues
+from ggtui.core.models.store import KeysValues
 
 MAX_LAYERS = 1024
 
@@ -70,9 +71,8 @@ def layers(h: Hparams) -> list[KeysValues]:
     return [KeysValues(h.d_head, h.d_head, h.n_head)] * h.n_layer
 
 
-def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
-    """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs). Keys and values are
-    written to the store, and read from it, as inputs.layers say."""
+def build(h: Hparams, w: Weights, attention: Attention, inputs: Inputs) -> ModelGraph:
+    """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs)."""
     g = ModelGraph()
 
     def layer_norm(name: str, x: Tensor) -> Tensor:
@@ -81,8 +81,7 @@ def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
         return named(f"{name}.biased", ops.add(x, vector(w, f"{name}.bias", h.n_embd)))
 
     def linear(name: str, x: Tensor, n_out: int) -> Tensor:
-        x = named(name, ops.mul_mat(matrix(w, f"{name}.weight", x.ne[0], n_out), x))
-        return named(f"{name}.biased", ops.add(x, vector(w, f"{name}.bias", n_out)))
+        return named(f"{name}.biased", ops.add(product(w, name, x, n_out), vector(w, f"{name}.bias", n_out)))
 
     def head(x: Tensor) -> Tensor:
         weight = "output.weight" if w.has("output.weight") else "token_embd.weight"
@@ -98,13 +97,8 @@ def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
         qkv = linear(
             f"{blk}.attn_qkv", layer_norm(f"{blk}.attn_norm", x), 3 * h.n_embd
         )  # (3 n_embd, n_tokens): q, then k, then v
-        q, k, v = (_heads(qkv, h, part, inputs.n_tokens) for part in range(3))  # (d_head, n_tokens, n_head)
-        slots, seen, pages = inputs.layers[il]
-        k_all = named(f"{blk}.k_store", ops.set_rows(store.k[il], k, slots))
-        v_all = named(f"{blk}.v_store", ops.set_rows(store.v[il], v, slots))
-        attn = ops.paged_attention(q, k_all, v_all, seen, pages, scale=1 / sqrt(h.d_head))
-        attn = named(f"{blk}.attn", attn)  # (d_head, n_head, n_tokens)
-        attn = ops.reshape(attn, h.n_embd, inputs.n_tokens)
+        q, k, v = (_heads(qkv, h, part, inputs.n_tokens) for part in range(3))  # (d_head, n_head, n_tokens)
+        attn = attention.attend(il, q, k, v, 1 / sqrt(h.d_head))  # (n_embd, n_tokens)
         if il == h.n_layer - 1 and inputs.outputs is not None:  # from here on only the rows that are asked for
             attn = named(f"{blk}.attn_rows", ops.get_rows(attn, inputs.outputs))
             x = named(f"{blk}.input_rows", ops.get_rows(x, inputs.outputs))
@@ -119,7 +113,7 @@ def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
 
 
 def _heads(qkv: Tensor, h: Hparams, part: int, n_tokens: int) -> Tensor:
-    """One of q, k, v as (d_head, n_tokens, n_head), out of qkv (3 n_embd, n_tokens)."""
+    """One of q, k, v as (d_head, n_head, n_tokens), out of qkv (3 n_embd, n_tokens)."""
     size = qkv.type.bytes
     ne, nb = (h.d_head, h.n_head, n_tokens), (h.d_head * size, qkv.nb[1])
-    return ops.permute(ops.view(qkv, ne, nb, offset=part * h.n_embd * size), 0, 2, 1, 3)
+    return ops.view(qkv, ne, nb, offset=part * h.n_embd * size)

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from ggtui.core.files import ModelFile
 from ggtui.core.graph import ops
+from ggtui.core.models.attending import Attention
 from ggtui.core.models.base import Inputs, ModelGraph, Weights, named
 from ggtui.core.models.blocks import ACTIVATIONS, Blocks
 from ggtui.core.models.hparams import Hparams, Keys, read_hparams
-from ggtui.core.models.store import Cache
 
 
 def hparams(file: ModelFile) -> Hparams:
@@ -22,7 +22,7 @@ def hparams(file: ModelFile) -> Hparams:
     return replace(h, parallel=keys.flag("use_parallel_residual", True), activation=activation)
 
 
-def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
+def build(h: Hparams, w: Weights, attention: Attention, inputs: Inputs) -> ModelGraph:
     """The graph that reads inputs.tokens at inputs.positions and gives logits (n_vocab, n_outputs)."""
     b, layers = Blocks(h, w, norm=ops.norm), []
     x = b.embed(inputs.tokens)
@@ -31,7 +31,7 @@ def build(h: Hparams, w: Weights, store: Cache, inputs: Inputs) -> ModelGraph:
         q, k, v = b.qkv(blk, b.norm(f"{blk}.attn_norm", x))
         q = b.turn(il, f"{blk}.attn_q", q, inputs.positions)
         k = b.turn(il, f"{blk}.attn_k", k, inputs.positions)
-        attn = b.attend(il, q, k, v, store, inputs)
+        attn = b.attend(il, q, k, v, attention)
         attn, x = b.outputs(il, attn, x, inputs)
         attended = named(f"{blk}.attn_residual", ops.add(b.linear(f"{blk}.attn_output", attn, h.n_embd), x))
         up = b.linear(f"{blk}.ffn_up", b.norm(f"{blk}.ffn_norm", x if h.parallel else attended), h.n_ff)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ggtui.core.errors import UsageError
 from ggtui.core.graph.ops import KV_TYPES, PAGE
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.graph.types import TensorType, type_of
-from ggtui.core.runtime.context import Context
-
-Layout = Callable[[TensorType, str], int]  # Device.layout
+from ggtui.core.graph.types import type_of
+from ggtui.core.runtime.device import Device
 
 
 class KeysValues(NamedTuple):
@@ -34,14 +32,6 @@ class Group:
     n_pages: int
 
 
-class Cache(Protocol):
-    """Where the graph of a model writes keys and values, and reads them: of each layer a tensor, see Store."""
-
-    n_ctx: int
-    k: list[Tensor]
-    v: list[Tensor]
-
-
 class Store:
     """Room for the keys and values of n_sequences sequences of up to n_ctx tokens, in the layout of a device.
 
@@ -54,7 +44,7 @@ class Store:
     """
 
     def __init__(
-        self, layers: Sequence[KeysValues], n_ctx: int, type: str, layout: Layout, *, batch: int, n_sequences: int = 1
+        self, layers: Sequence[KeysValues], n_ctx: int, type: str, device: Device, *, batch: int, n_sequences: int = 1
     ) -> None:
         if type not in KV_TYPES:
             raise UsageError(f"kv-type {type!r}: choose one of {', '.join(KV_TYPES)}")
@@ -62,7 +52,7 @@ class Store:
         odd = next((d for layer in layers for d in (layer.d_k, layer.d_v) if d % block), None)
         if odd is not None:
             raise UsageError(f"kv-type {type}: heads of {odd} numbers are not whole blocks of {block}; use f16")
-        self.type, self.context, self.n_ctx = type, Context(huge_pages=False), n_ctx
+        self.type, self.context, self.n_ctx = type, device.context(), n_ctx
         by_window: dict[int, list[int]] = {}
         for il, layer in enumerate(layers):
             by_window.setdefault(layer.window, []).append(il)
@@ -72,14 +62,13 @@ class Store:
         )
         number = {il: i for i, group in enumerate(self.groups) for il in group.layers}
         self.group_of = tuple(number[il] for il in range(len(layers)))
-        packed = layout(type_of(type), "keys") > 1
         self.k: list[Tensor] = []
         self.v: list[Tensor] = []
         for il, layer in enumerate(layers):
             n = PAGE * self.groups[self.group_of[il]].n_pages
             k, v = ((d, n, layer.n_head_kv) for d in (layer.d_k, layer.d_v))
-            self.k.append(self.context.new_tensor(type, k, f"blk.{il}.k_cache", packed=packed))
-            self.v.append(self.context.new_tensor(type, v, f"blk.{il}.v_cache"))
+            self.k.append(self.context.new_tensor(type, k, f"blk.{il}.k_cache", use="keys"))
+            self.v.append(self.context.new_tensor(type, v, f"blk.{il}.v_cache", use="values"))
 
     def expect(self, n_tokens: int) -> None:
         """To be called before so many tokens are written, where nothing is in it yet."""
@@ -88,11 +77,12 @@ class Store:
 
     def copy_page(self, group: int, source: int, target: int) -> None:
         """All that a page holds, into another one."""
-        n_pages = self.groups[group].n_pages
         for il in self.groups[group].layers:
             for t in (self.k[il], self.v[il]):
-                pages = t.bytes().reshape(t.ne[2], n_pages, -1)
-                pages[:, target] = pages[:, source]
+                n = PAGE * t.nb[1]
+                for head in range(t.ne[2]):
+                    assert t.buffer is not None
+                    t.buffer.copy_within(t, head * t.nb[2] + source * n, head * t.nb[2] + target * n, n)
 
     @property
     def n_bytes(self) -> int:

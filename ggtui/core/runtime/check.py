@@ -11,13 +11,16 @@ from functools import partial
 
 import numpy as np
 
-from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.errors import GgtuiError, NoKernelError, UsageError
 from ggtui.core.graph.ops import OPS
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.cases import CASES, Case
 from ggtui.core.runtime.cases.base import EXACT, Array
 from ggtui.core.runtime.compute import Graph, shared_pool
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.device import Executable
 from ggtui.core.runtime.reference.walk import Walk
+from ggtui.core.runtime.several import device as device_called
 
 # One wrong value among many hides in the NMSE: none may be off by more than so many times what the bound allows on the
 # mean, in squares.
@@ -34,6 +37,7 @@ class Result:
     problem  what is wrong, in one line; "" where all is within the bound
     ns       the best time of a few runs
     flops, traffic   operations, and bytes read and written, of a run
+    device   where it ran: on the CPU what a device has no kernel for
     """
 
     case: Case
@@ -42,6 +46,7 @@ class Result:
     ns: int = 0
     flops: int = 0
     traffic: int = 0
+    device: str = ""
 
     @property
     def share(self) -> float:
@@ -93,10 +98,11 @@ def check(cases: Iterable[Case], device: str = "cpu", *, threads: int = 1, isa: 
     """
     pool = shared_pool(device, threads)
     for case in cases:
-        y, _ = case.make()
-        graph = Graph()
-        graph.build_forward_expand(y)
-        plan = graph.plan(isa=isa, device_name=device)
+        try:
+            y, plan = _planned(case, device, isa)
+        except NoKernelError as error:
+            yield Result(case, None, str(error))
+            continue
         try:
             want = reference_result(y)  # first, since what writes in place changes what it reads
             plan.run(pool)
@@ -108,7 +114,21 @@ def check(cases: Iterable[Case], device: str = "cpu", *, threads: int = 1, isa: 
         told_by_data = OPS[y.op].told_by_data
         sizes = told_by_data(y) if told_by_data else {}
         flops, traffic = sum(n.flops.at(sizes) for n in nodes), sum(n.traffic.at(sizes) for n in nodes)
-        yield Result(case, nmse, problem, _best_ns(partial(plan.run, pool), case.timed), flops, traffic)
+        best = _best_ns(partial(plan.run, pool), case.timed)
+        yield Result(case, nmse, problem, best, flops, traffic, nodes[-1].device if nodes else "")
+
+
+def _planned(case: Case, name: str, isa: str | None) -> tuple[Tensor, Executable]:
+    """A case's graph, in the device's own memory; in the CPU's where it has nothing that writes to such memory."""
+    for context in (device_called(name).context(), Context()):
+        y, _ = case.make(context)
+        graph = Graph()
+        graph.build_forward_expand(y)
+        try:
+            return y, graph.plan(isa=isa, device_name=name)
+        except NoKernelError:
+            continue
+    raise NoKernelError(f"{name} has no kernel for {case}")
 
 
 def reference_result(y: Tensor, values: Mapping[str, int] | None = None) -> Array:

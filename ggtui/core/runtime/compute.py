@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import ggtui.core.runtime.cpu.device  # noqa: F401  not at the first run: in a fork() by then, its lock would stay held
 from ggtui.core.graph.dag import Dag, format_node
+from ggtui.core.graph.grad import gradients
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.runtime.device import Executable, device
+from ggtui.core.runtime.device import Executable
+from ggtui.core.runtime.several import device
 
 
 @lru_cache(maxsize=8)
@@ -39,6 +41,14 @@ class Graph:
         if t not in self._outputs:
             self._outputs.append(t)
             self._plans.clear()
+
+    def build_backward_expand(self, loss: Tensor, wrt: Sequence[Tensor]) -> list[Tensor]:
+        """Ask for `loss`, one f32, and its gradients with respect to the tensors of `wrt`: f32 in their sizes, in that
+        order. Raises ShapeError for what has none, see graph/grad.py."""
+        made = gradients(loss, wrt)
+        for t in (loss, *made):
+            self.build_forward_expand(t)
+        return made
 
     def keep(self, t: Tensor) -> None:
         """Keep the memory of an intermediate, so that `t.numpy()` works after a run."""

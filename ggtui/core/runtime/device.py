@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 
-from ggtui.core.errors import MissingPartError, UsageError
-from ggtui.core.graph.dag import Dag
+from ggtui.core.errors import UsageError
+from ggtui.core.graph.dag import Dag, Node
+from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TensorType
-from ggtui.core.runtime.record import GraphInfo, Unscheduled
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.record import GraphInfo, Limits, Unscheduled
 
 _WHOLE = (int, np.integer)
-USES = ("weights", "keys", "values", "rows")  # what the memory of a tensor is for
 
 
 class Recorder(Protocol):
@@ -29,21 +32,46 @@ class Recorder(Protocol):
     def n_bytes(self) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ShaderCode:
+    """What runs a node on a device that computes by shaders.
+
+    constants  the values of its constants, by their ids: 0 is how many threads a group has
+    subgroup   the size of subgroups that it wants; 0: any
+    words      SPIR-V
+    told       what the driver says of what it made of it; "" where it says nothing
+    """
+
+    shader: str
+    constants: tuple[int, ...]
+    subgroup: int
+    words: bytes
+    told: str
+
+
 class Executable(Protocol):
     """A graph made ready to run on a device.
 
     variables   the run-time sizes, and the largest value of each
     values      what they were in the last run
     arena_bytes memory of the intermediates
+    submits     whether the caller hands it to a queue and waits: then a recorder has `submitted`, the nanoseconds that
+                this took in the last run
     """
 
     dag: Dag
     variables: dict[str, int]
     values: dict[str, int]
     arena_bytes: int
+    submits: bool
 
     @property
     def isa(self) -> str: ...
+    @property
+    def results(self) -> Sequence[Tensor | None]:
+        """Of each node in `info` the tensor that it makes; None where it makes none, but copies or submits."""
+        ...
+
     def run(
         self,
         pool: Any,
@@ -65,7 +93,8 @@ class Executable(Protocol):
         ...
 
     def stop(self) -> None:
-        """End the run under way, or else the next one, at its next node; from any thread."""
+        """End the run under way, or else the next one, as soon as it can: at its next node, on a GPU behind a layer of
+        a prompt; from any thread."""
         ...
 
     def forget_stop(self) -> None: ...
@@ -73,21 +102,42 @@ class Executable(Protocol):
     def give_back(self) -> None: ...
     def scratch_bytes(self, threads: int) -> int: ...
     def info(self, threads: int) -> GraphInfo: ...
+    def code(self, node: int) -> ShaderCode | None:
+        """Of the node with that number in `info`; None where it is run by something else than a shader."""
+        ...
 
 
 class Device(Protocol):
     """A place where graphs run.
 
-    layout   how many rows of a tensor lie side by side, for one of USES: 1 where rows follow each other
-    pool     so many threads to run on; `rest`: some may rest where other programs use their cores
-    compile  a graph made ready to run; fused or every op a node of its own, with an instruction set or the best one
+    complete  whether it runs every op; what it does not is for the CPU
+    context   memory of its own for tensors, in the layout in which it reads them for their use, see USES of
+              runtime/context.py
+    home      the device, itself or one of its own, in whose memory a tensor of that name, type and use lies
+    holds     whether it computes with tensors of a type in that use
+    free      bytes that it has for tensors now; None where that is not known
+    supports  whether it runs a node
+    pool      so many threads to run on; `rest`: some may rest where other programs use their cores
+    compile   a graph made ready to run; fused or every op a node of its own, with an instruction set or the best one.
+              Constants and what is written between runs lie in its own memory, or where the processor sees them and it
+              reads them there; outputs come to lie where the processor sees them
+    limits    what it allows a pool of its own at most, by one probe of now, reading as many bytes as its own loops do
+              and these; None where that is not known
+    limits_key  what such limits are kept by on this machine: all that they hang on. "" where none are known
     """
 
     name: str
+    complete: bool
 
-    def layout(self, type: TensorType, use: str) -> int: ...
+    def context(self) -> Context: ...
+    def home(self, name: str, type: TensorType, use: str) -> Device: ...
+    def holds(self, type: TensorType, use: str) -> bool: ...
+    def free(self) -> int | None: ...
+    def supports(self, node: Node) -> bool: ...
     def pool(self, threads: int, *, rest: bool = True) -> Any: ...
     def compile(self, dag: Dag, *, fused: bool = True, isa: str | None = None) -> Executable: ...
+    def limits(self, pool: Any, isa: str | None, sizes: Sequence[int]) -> Limits | None: ...
+    def limits_key(self, threads: int, isa: str | None) -> str: ...
 
 
 def check_values(variables: Mapping[str, int], values: Mapping[str, int]) -> None:
@@ -108,18 +158,22 @@ def check_node(stop_after: int, n_nodes: int) -> None:
         raise UsageError(f"run: stop_after {stop_after}: the nodes are 0 to {n_nodes - 1}")
 
 
-DEVICES: dict[str, str] = {  # name -> module that has a DEVICE of it
+DEVICES: dict[str, str] = {  # name -> module that has a function `device(number)` of it
     "cpu": "ggtui.core.runtime.cpu.device",
     "reference": "ggtui.core.runtime.reference.device",
+    "vulkan": "ggtui.core.runtime.vulkan.device",
 }
-PLANNED = ("vulkan",)
 
 
-def device(name: str) -> Device:
-    """The device called `name`. Raises UsageError for an unknown one, MissingPartError for one not built yet."""
-    if name in DEVICES:
-        found: Device = import_module(DEVICES[name]).DEVICE
-        return found
-    if name in PLANNED:
-        raise MissingPartError(f"device {name}: this ggtui has none; use --device cpu")
-    raise UsageError(f"device {name!r}: choose one of {', '.join(DEVICES)}")
+def one_device(name: str, number: int | None = None) -> Device:
+    """The device called so, of several of a kind the one with that number, or the best one. Raises UsageError for a
+    name that there is none of, MissingPartError where the machine has no such device."""
+    if name not in DEVICES:
+        raise UsageError(f"device {name!r}: choose one of {', '.join(DEVICES)}")
+    return _opened(name, number)
+
+
+@cache
+def _opened(name: str, number: int | None) -> Device:
+    found: Device = import_module(DEVICES[name]).device(number)
+    return found

@@ -1,7 +1,7 @@
 """What a run leaves behind: plain frozen records. core/engine/trace_file.py keeps them in a file.
 
 Screens, tables, drawings and exports are functions of these records. Times are nanoseconds; within an evaluation they
-count from the moment the caller woke the pool. This module needs nothing compiled, so a saved trace opens anywhere.
+count from the moment the caller asked for it. This module needs nothing compiled, so a saved trace opens anywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WAKE = -1  # the node number of waking up
-RUN_STAGES = ("token", "prompt", "mixed")
+RUN_STAGES = ("token", "prompt", "mixed", "train")
 DISTURBED = 1.5  # times the median: what takes longer was disturbed, and is not typical
 
 
@@ -51,6 +51,7 @@ class NodeInfo:
     key      its name, made unique: the same node has the same key in every graph of the model
     layer    the number of its layer; None outside of them
     type     of the tensor that most of the bytes it reads belong to: weights, keys and values
+    device   the name of the device that runs it; "" in traces that did not say
     """
 
     id: int
@@ -68,6 +69,30 @@ class NodeInfo:
     key: str = ""
     layer: int | None = None
     type: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What does one thing after the other and has a clock: a thread of the CPU, a queue of a GPU.
+
+    name      what is shown: "thread 0", "reference", "vulkan queue"; no other lane of the device has it
+    error_ns  by how much its times may be off those of the first lane
+    """
+
+    name: str
+    device: str = "cpu"
+    error_ns: float = 0.0
+
+    @property
+    def is_thread(self) -> bool:
+        """Whether it is a thread of the CPU: what the system may not schedule, and what meets others at barriers."""
+        return self.device == "cpu"
+
+
+def thread_lanes(n: int) -> tuple[Lane, ...]:
+    """The lanes of so many threads of the CPU."""
+    return tuple(Lane(f"thread {i}") for i in range(n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +101,27 @@ class GraphInfo:
 
     nodes: tuple[NodeInfo, ...]
     isa: str
-    threads: int
+    lanes: tuple[Lane, ...]
     n_tokens: int = 1
+
+    @property
+    def n_threads(self) -> int:
+        """How many of its lanes are threads of the CPU."""
+        return sum(lane.is_thread for lane in self.lanes)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """One part of a node on one thread: it worked from start to end and waited for the others until done."""
+    """One part of a node on one lane: it worked from start to end and waited for the others until done.
+
+    lane  its number among the lanes of the graph. A node may have records on some lanes only. The records of a lane
+          leave no gap: where it has nothing to do, done reaches to the start of its next record, which may be that of
+          WAKE, before its first node
+    """
 
     node: int
     part: int
-    thread: int
+    lane: int
     start: int
     end: int
     done: int
@@ -146,19 +181,20 @@ class Records(Sequence[NodeRecord]):
         return bool(np.array_equal(self.table, Records.of(other).table))
 
 
-def rested(evaluation: NDArray[np.int64], thread: NDArray[np.int64], n: int, threads: int) -> NDArray[np.bool_]:
-    """(n, threads): which threads rested in which evaluations, all of whose records are of these evaluations and
-    threads, (records,) each. Of such a thread there is one record, as if it had woken up at the end."""
+def rested(evaluation: NDArray[np.int64], lane: NDArray[np.int64], n: int, lanes: Sequence[Lane]) -> NDArray[np.bool_]:
+    """(n, lanes): which threads rested in which evaluations, all of whose records are of these evaluations and lanes,
+    (records,) each. Of such a thread there is one record, as if it had woken up at the end. Other lanes never rest."""
     import numpy as np
 
-    counts = np.bincount(evaluation * threads + thread, minlength=n * threads)
-    return np.asarray(counts.reshape(n, threads) == 1)
+    counts = np.bincount(evaluation * len(lanes) + lane, minlength=n * len(lanes))
+    return np.asarray((counts.reshape(n, len(lanes)) == 1) & [own.is_thread for own in lanes])
 
 
 @dataclass(frozen=True, slots=True)
 class Unscheduled:
     """What the system said of a thread at the end of an evaluation: of the last `span_ns`, which reach back over
-    earlier evaluations, it had no core for `lost_ns`, though it wanted one."""
+    earlier evaluations, it had no core for `lost_ns`, though it wanted one. `thread` is the number of a lane that is a
+    thread."""
 
     thread: int
     span_ns: int
@@ -179,6 +215,7 @@ class TokenRecord:
     graph    index of the graph that ran, in the trace's list
     records  of its nodes, where they were asked for; dropped counts those there was no room for
     kv_bytes bytes of the KV cache in use afterwards
+    training whether it was a run of a training: of n_tokens tokens of a batch
     """
 
     n_past: int
@@ -194,10 +231,14 @@ class TokenRecord:
     n_outputs: int = 1
     parts: tuple[tuple[int, int, int], ...] = ()
     sequence: int = 0
+    training: bool = False
 
     @property
     def stage(self) -> str:
-        """One of RUN_STAGES: "token" where each sequence read one token, "prompt" where each read several, "mixed"."""
+        """One of RUN_STAGES: "token" where each sequence read one token, "prompt" where each read several, "mixed";
+        "train" of a training."""
+        if self.training:
+            return "train"
         counts = {n for _, _, n in self.parts} or {self.n_tokens}
         return "prompt" if 1 not in counts else "token" if len(counts) == 1 else "mixed"
 
@@ -214,7 +255,7 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class NodeTotal:
-    """All records of one part of a node on one thread added up: what a light profile keeps instead of them.
+    """All records of one part of a node on one lane added up: what a light profile keeps instead of them.
 
     work is nanoseconds of `count` evaluations, least and most those of one, work_squared the sum of their squares, and
     wait the nanoseconds of waiting for others afterwards.
@@ -223,7 +264,7 @@ class NodeTotal:
     graph: int
     node: int
     part: int
-    thread: int
+    lane: int
     count: int
     work: int
     least: int
@@ -234,7 +275,8 @@ class NodeTotal:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Bytes by owner. `activations` is one token's, what ggml's example prints as mem per token."""
+    """Bytes by owner. `activations` is one token's, what ggml's example prints as mem per token; `optimizer` what a
+    training remembers of gradients."""
 
     weights: int = 0
     kv: int = 0
@@ -242,19 +284,24 @@ class MemoryUse:
     batch_activations: int = 0
     scratch: int = 0
     records: int = 0
+    optimizer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a machine allows so many threads with an instruction set: the most that any of several probes reached.
+    """What a machine allows so many threads with an instruction set, or another device: the most that any of several
+    probes reached.
 
     read     (bytes, bytes a second): reading so many bytes, all threads together, over and over
-    int8, f32   operations a second of multiply-adds, each counted as two
-    barrier_ns  the threads meeting once, the least; barrier_most_ns: the most that a probe took, 0 of a single probe
+    int8, f32, f16  operations a second of multiply-adds, each counted as two; 0 of what was not measured, f32 never
+    barrier_ns  the threads meeting once, on a GPU a dispatch that does nothing, behind a barrier: the least;
+             barrier_most_ns: the most that a probe took, 0 of a single probe
+    submit_ns   submitting one such dispatch and waiting for it, the least; 0 of the CPU
     least    what the slowest probe reached, of int8, f32 and then of each size of `read`; empty of a single probe
     earlier  the least and the most that probes of earlier measurements reached, in the same order; empty where there
              were none. Other guests of the hardware change what memory gives by two times from minute to minute
     n_earlier   how many these were
+    device   whose limits they are: nodes of others are not held against them
     """
 
     isa: str
@@ -267,6 +314,9 @@ class Limits:
     barrier_most_ns: float = 0.0
     earlier: tuple[tuple[float, float], ...] = ()
     n_earlier: int = 0
+    device: str = "cpu"
+    f16: float = 0.0
+    submit_ns: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

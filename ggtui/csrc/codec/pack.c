@@ -217,6 +217,18 @@ int gg_pack(int type, int64_t ne0, int64_t ne1, const void *src, void *dst) {
     return GG_OK;
 }
 
+int gg_unpack(int type, int64_t ne0, int64_t ne1, const void *packed, void *dst) {
+    if (!gg_packable(type)) {
+        return refuse(type);
+    }
+    const int64_t row_bytes = (int64_t)gg_row_bytes(type, ne0);
+    for (int64_t row = 0; row < ne1; row++) {
+        const uint8_t *tile = (const uint8_t *)packed + row / GG_TILE * GG_TILE * row_bytes;
+        take(type, (uint8_t *)dst + row * row_bytes, tile, (int)(row % GG_TILE), 0, ne0);
+    }
+    return GG_OK;
+}
+
 int gg_unpack_row(int type, int64_t ne0, int64_t i1, const void *packed, float *dst) {
     if (!gg_packable(type)) {
         return refuse(type);

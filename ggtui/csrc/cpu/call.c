@@ -85,6 +85,7 @@ int gg_call_mul_mat(int isa, int type, int64_t k, int64_t n_rows, const void *pa
                                .n_rows = n_rows,
                                .x = x,
                                .x_nb = x_nb,
+                               .x_step = sizeof(float),
                                .n_cols = n_cols,
                                .y = y,
                                .y_nb = y_nb,

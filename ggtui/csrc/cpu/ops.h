@@ -39,7 +39,7 @@ int gg_op_sum(const gg_step *, const gg_share *);
 int gg_op_sum_rows(const gg_step *, const gg_share *);
 int gg_op_argmax(const gg_step *, const gg_share *);
 int gg_op_norm(const gg_step *, const gg_share *);
-int gg_op_diag_mask_inf(const gg_step *, const gg_share *);
+int gg_op_diag_mask(const gg_step *, const gg_share *);
 int gg_op_soft_max(const gg_step *, const gg_share *);
 int gg_op_rope_angles(const gg_step *, const gg_share *);
 int gg_op_rope(const gg_step *, const gg_share *);
@@ -48,6 +48,17 @@ int gg_op_mul_mat(const gg_step *, const gg_share *);
 int gg_op_flash_attn_ext(const gg_step *, const gg_share *);
 int gg_op_paged_attention(const gg_step *, const gg_share *);
 int gg_op_map_custom(const gg_step *, const gg_share *);
+int gg_op_fill(const gg_step *, const gg_share *);
+int gg_op_acc(const gg_step *, const gg_share *);
+int gg_op_add_rows(const gg_step *, const gg_share *);
+int gg_op_repeat_back(const gg_step *, const gg_share *);
+int gg_op_back(const gg_step *, const gg_share *);
+int gg_op_cross_entropy(const gg_step *, const gg_share *);
+int gg_op_cross_entropy_back(const gg_step *, const gg_share *);
+int gg_op_flash_attn_back(const gg_step *, const gg_share *);
+int gg_op_sum_sqr(const gg_step *, const gg_share *);
+int gg_op_opt_step_adamw(const gg_step *, const gg_share *);
+int gg_op_opt_step_sgd(const gg_step *, const gg_share *);
 size_t gg_tmp_copy(const gg_step *);
 size_t gg_tmp_set_rows(const gg_step *);
 size_t gg_tmp_soft_max(const gg_step *);
@@ -56,6 +67,10 @@ size_t gg_tmp_quantize(const gg_step *);
 size_t gg_tmp_mul_mat(const gg_step *);
 size_t gg_tmp_flash_attn_ext(const gg_step *);
 size_t gg_tmp_paged_attention(const gg_step *);
+size_t gg_tmp_row_of_first(const gg_step *);
+size_t gg_tmp_row_of_second(const gg_step *);
+size_t gg_tmp_repeat_back(const gg_step *);
+size_t gg_tmp_flash_attn_back(const gg_step *);
 
 /* Bytes that the threads of a step want to have together, undisturbed until the next barrier: of attention of a single token for
  * the parts that they compute of the same heads. 0 for none. */

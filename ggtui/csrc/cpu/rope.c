@@ -12,13 +12,13 @@ enum { N_SECTIONS = 4 };                                /* of the pairs, each of
 typedef struct {
     int32_t n_dims, mode;
     float freq_base, freq_scale, attn_factor, ext_factor, beta_fast, beta_slow;
-    int32_t n_ctx_orig, sections[N_SECTIONS];
+    int32_t n_ctx_orig, sections[N_SECTIONS], inverse;
 } angles;
 
 static angles angles_of(const gg_step *step) {
     const gg_param *p = step->params;
     return (angles){p[0].i, p[1].i, p[2].f, p[3].f, p[4].f, p[5].f, p[6].f, p[7].f, p[8].i,
-                    {p[9].i, p[10].i, p[11].i, p[12].i}};
+                    {p[9].i, p[10].i, p[11].i, p[12].i}, p[13].i};
 }
 
 /* The pair that turns round so many times within n_ctx_orig positions. */
@@ -89,7 +89,7 @@ int gg_op_rope_angles(const gg_step *step, const gg_share *share) {
         for (int64_t i = 0; i < n_pairs; i++) {
             const double angle = pairs[i].freq * *(const int32_t *)(at + pairs[i].section * pos->nb[1]);
             c[i] = (float)(cos(angle) * size);
-            s[i] = (float)(sin(angle) * size);
+            s[i] = (float)(sin(a.inverse ? -angle : angle) * size);
         }
     }
     return GG_OK;

@@ -40,11 +40,12 @@ int gg_op_soft_max(const gg_step *step, const gg_share *share) {
     return GG_OK;
 }
 
-/* dst[i0, i1] = src[i0, i1], but -inf for the keys i0 that come after query i1 */
-int gg_op_diag_mask_inf(const gg_step *step, const gg_share *share) {
+/* dst[i0, i1] = src[i0, i1], but -inf, or of a gradient 0, for the keys i0 that come after query i1 */
+int gg_op_diag_mask(const gg_step *step, const gg_share *share) {
     const gg_tensor *dst = &step->dst;      // (n_kv, n_q, n_head, ne3)
     const gg_tensor *src = &step->src[0];   // like dst
     const int64_t n_past = step->params[0].i;
+    const float masked = step->op == GG_OP_DIAG_MASK_INF ? -INFINITY : 0.0f;
     int64_t r0, r1;
     gg_split(gg_n_rows(dst), share, &r0, &r1);
     for (int64_t r = r0; r < r1; r++) {
@@ -53,7 +54,7 @@ int gg_op_diag_mask_inf(const gg_step *step, const gg_share *share) {
         const int64_t seen = gg_max(0, gg_min(dst->ne[0], n_past + at.i1 + 1));
         gg_gather(seen, sizeof(float), y, gg_row(share, src, at), src->nb[0]);
         for (int64_t i = seen; i < dst->ne[0]; i++) {
-            y[i] = -INFINITY;
+            y[i] = masked;
         }
     }
     return GG_OK;

@@ -69,7 +69,8 @@ def bar(live: Live, name: str, width: int) -> Text:
     tabs = " ".join(f"[{tab}]" if title == name else tab for title, tab in named)
     rate = live.tokens_per_s
     pace = paced(live) if width >= NARROW - 9 else ""
-    state = "" if rate and width < NARROW - 9 + len(pace) else f"{STATES[live.state]:9}"
+    loading = f" {live.loading.part:.0%}" if live.loading is not None else ""
+    state = "" if rate and width < NARROW - 9 + len(pace) else f"{STATES[live.state] + loading:9}"
     taken = run.others + run.stolen
     busy = f"busy {taken:.0%} " if taken >= BUSY and width >= NARROW - 9 else ""  # other programs, other machines
     right = f"{busy}{rate:5.0f} tok/s{pace} {state}" if rate else f"{busy}{state}"

@@ -23,7 +23,8 @@ EVERYWHERE = (
 )
 _NAMES = {
     "slash": "/", "enter": "Enter", "escape": "Esc", "plus": "+", "minus": "-", "equals_sign": "=", "asterisk": "*",
-    "left_square_bracket": "[", "right_square_bracket": "]", "question_mark": "?",
+    "left_square_bracket": "[", "right_square_bracket": "]", "question_mark": "?", "pageup": "PgUp",
+    "pagedown": "PgDn",
 }  # fmt: skip
 
 
@@ -47,14 +48,19 @@ def key_rows(bindings: Iterable[Binding]) -> list[tuple[str, str]]:
     return [(" ".join(keys), text) for text, keys in found.items()]
 
 
-def help_text(tab: str, rows: Sequence[tuple[str, str]]) -> Text:
-    """The whole page."""
-    text = Text()
-    open_screens = (
+def everywhere() -> tuple[tuple[str, str], ...]:
+    """The keys that work on every screen, those that open one first."""
+    return (
         (screens.f_keys(" - "), ", ".join(row.title for row in screens.SCREENS)),
         (screens.digits(" - "), "the same, outside the prompt"),
+        *EVERYWHERE,
     )
-    for title, lines in ((f"Keys of {tab}", rows), ("Everywhere", (*open_screens, *EVERYWHERE))):
+
+
+def help_text(tab: str, rows: Sequence[tuple[str, str]], common: Sequence[tuple[str, str]]) -> Text:
+    """The whole page; `common` are the keys that are not the screen's own."""
+    text = Text()
+    for title, lines in ((f"Keys of {tab}", rows), ("Everywhere", common)):
         text.append(f"{title}\n", style="bold underline")
         for keys, what in lines:
             text.append(f"  {keys:14}", style="bold").append(f" {what}\n")
@@ -64,7 +70,7 @@ def help_text(tab: str, rows: Sequence[tuple[str, str]]) -> Text:
 
 
 class Help(ModalScreen[None]):
-    """F1."""
+    """F1. `common`: the keys that work everywhere, where these are not those of the app with many screens."""
 
     DEFAULT_CSS = """
     Help { align: center middle; }
@@ -74,13 +80,20 @@ class Help(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "close", show=False)]
 
-    def __init__(self, tab: str, screen: Screen[None], more: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        tab: str,
+        screen: Screen[None],
+        more: Sequence[tuple[str, str]] = (),
+        common: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
         super().__init__()
-        common = {binding.action for binding in Screen.BINDINGS if isinstance(binding, Binding)}
+        inherited = {binding.action for binding in Screen.BINDINGS if isinstance(binding, Binding)}
         own = (active.binding for active in screen.active_bindings.values() if active.node is screen)
-        for row in screens.SCREENS:
+        for row in screens.SCREENS if common is None else ():
             self._bindings.bind(row.digit, f"app.tab({row.title!r})", row.title, show=False)
-        self._text = help_text(tab, [*more, *key_rows(b for b in own if b.action not in common)])
+        rows = [*more, *key_rows(b for b in own if b.action not in inherited)]
+        self._text = help_text(tab, rows, everywhere() if common is None else common)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():

@@ -13,10 +13,11 @@ import numpy as np
 from ggtui.core.engine.engine import Engine
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
+from ggtui.core.models.attending import Attention
 from ggtui.core.models.base import Inputs, ModelGraph, named
-from ggtui.core.models.store import KeysValues, Store
+from ggtui.core.models.store import KeysValues
 from ggtui.core.runtime.context import Context
-from ggtui.core.runtime.device import device
+from ggtui.core.runtime.several import device
 
 N_EMBD, N_HEAD, N_FF, N_VOCAB = 96, 6, 160, 211
 LAYERS = (KeysValues(32, 64, 2), KeysValues(64, 32, 1, 40), KeysValues(32, 32, 1), KeysValues(32, 32, 2, 40))
@@ -76,7 +77,7 @@ class Grouped:
                 scale = self._context.tensor(rng.uniform(0.5, 2, N_EMBD).astype(np.float32), f"blk.{il}.{name}")
                 self.weights[scale.name] = scale
 
-    def graph(self, store: Store, inputs: Inputs) -> ModelGraph:
+    def graph(self, attention: Attention, inputs: Inputs) -> ModelGraph:
         g, w = ModelGraph(), self.weights
 
         def norm(name: str, x: Tensor) -> Tensor:
@@ -84,19 +85,16 @@ class Grouped:
 
         def heads(name: str, x: Tensor, d: int, n: int, *, turned: bool) -> Tensor:
             x = ops.reshape(ops.mul_mat(w[name], x), d, n, inputs.n_tokens)
-            x = ops.rope(x, inputs.positions, mode="neox") if turned else x
-            return ops.permute(x, 0, 2, 1, 3)  # (d, n_tokens, n)
+            return ops.rope(x, inputs.positions, mode="neox") if turned else x
 
         x = ops.get_rows(w["token_embd"], inputs.tokens)
         for il, keep in enumerate(LAYERS):
-            blk, (slots, seen, pages) = f"blk.{il}", inputs.layers[il]
+            blk = f"blk.{il}"
             cur = norm(f"{blk}.attn_norm", x)
             q = heads(f"{blk}.attn_q", cur, keep.d_k, N_HEAD, turned=True)
             k = heads(f"{blk}.attn_k", cur, keep.d_k, keep.n_head_kv, turned=True)
             v = heads(f"{blk}.attn_v", cur, keep.d_v, keep.n_head_kv, turned=False)
-            k, v = ops.set_rows(store.k[il], k, slots), ops.set_rows(store.v[il], v, slots)
-            attn = ops.paged_attention(q, k, v, seen, pages, scale=1 / sqrt(keep.d_k))
-            attn = ops.reshape(attn, keep.d_v * N_HEAD, inputs.n_tokens)
+            attn = attention.attend(il, q, k, v, 1 / sqrt(keep.d_k))
             if il == len(LAYERS) - 1 and inputs.outputs is not None:
                 attn, x = ops.get_rows(attn, inputs.outputs), ops.get_rows(x, inputs.outputs)
             x = ops.add(ops.mul_mat(w[f"{blk}.attn_output"], attn), x)

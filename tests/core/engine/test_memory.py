@@ -8,13 +8,13 @@ import pytest
 from ggtui.core.engine.memory import Memory, Sequence
 from ggtui.core.errors import ContextFullError, UsageError
 from ggtui.core.models.store import KeysValues
-from ggtui.core.runtime.cpu.device import DEVICE
+from ggtui.core.runtime.device import one_device
 
 FULL, WINDOW = KeysValues(8, 8, 1), KeysValues(8, 8, 1, 100)
 
 
 def memory(*layers: KeysValues, n_ctx: int = 512, n_sequences: int = 4, batch: int = 64) -> Memory:
-    return Memory(layers or (FULL,), n_ctx, "f16", DEVICE.layout, batch=batch, n_sequences=n_sequences)
+    return Memory(layers or (FULL,), n_ctx, "f16", one_device("cpu"), batch=batch, n_sequences=n_sequences)
 
 
 def read(sequence: Sequence, n: int, token: int = 7) -> None:

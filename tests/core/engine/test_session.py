@@ -236,7 +236,7 @@ def test_records_of_nodes_fill_the_time_of_each_thread() -> None:
         assert record.dropped == 0
         nodes = graphs[record.graph].nodes
         for thread in range(2):
-            mine = [r for r in record.records if r.thread == thread]
+            mine = [r for r in record.records if r.lane == thread]
             assert mine[0].node == WAKE
             assert {r.node for r in mine[1:]} == set(range(len(nodes)))
             assert all(a.done == b.start for a, b in itertools.pairwise(mine))

@@ -10,12 +10,12 @@ import made_up
 import numpy as np
 import pytest
 
-from ggtui.core.engine.trace_check import MAX_GRAPHS, MAX_PARTS, MAX_THREADS, check
-from ggtui.core.runtime.record import GraphInfo, NodeTotal, Records, Trace, Unscheduled
+from ggtui.core.engine.trace_check import MAX_GRAPHS, MAX_LANES, MAX_PARTS, check
+from ggtui.core.runtime.record import GraphInfo, Lane, NodeTotal, Records, Trace, Unscheduled, thread_lanes
 
 BASE = made_up.trace()
 RUN = made_up.RUN
-TOTAL = NodeTotal(graph=0, node=0, part=0, thread=0, count=2, work=30, least=10, most=20, wait=5, work_squared=500.0)
+TOTAL = NodeTotal(graph=0, node=0, part=0, lane=0, count=2, work=30, least=10, most=20, wait=5, work_squared=500.0)
 
 
 def with_graph(change: Callable[[GraphInfo], GraphInfo]) -> Trace:
@@ -58,7 +58,18 @@ def test_true_traces_pass() -> None:
         ),
         (with_token(unscheduled=(Unscheduled(0, 1, 100),)), "a thread of graph 0 lost 100 of 1 ns"),
         (with_graph(lambda g: replace(g, nodes=())), "graph 0 has no nodes"),
-        (with_graph(lambda g: replace(g, threads=MAX_THREADS + 1)), "graph 0 is on 513 threads; 1 to 512 can be"),
+        (
+            with_graph(lambda g: replace(g, lanes=thread_lanes(MAX_LANES + 1))),
+            "graph 0 is on 577 lanes; 1 to 576 can be",
+        ),
+        (
+            with_graph(lambda g: replace(g, lanes=(*g.lanes, Lane("thread 1")))),
+            "graph 0 has two lanes of one device and name",
+        ),
+        (
+            with_token(unscheduled=(Unscheduled(2, 100, 1),)),
+            "the system said something of lane 2 of graph 0, which is no thread of it",
+        ),
         (replace(BASE, graphs=BASE.graphs * (MAX_GRAPHS + 1)), "65 graphs, over the limit of 64"),
         (with_node(1, id=2), "node 1 of graph 0 has the id 2"),
         (with_node(1, src=(1,)), "node 1 of graph 0 reads node 1, which does not run before it"),
@@ -73,7 +84,7 @@ def test_true_traces_pass() -> None:
         (with_totals(replace(TOTAL, node=3)), "of node 3, outside of the graph's 3"),
         (with_totals(replace(TOTAL, part=1)), "of part 1 of node 0, which has 1"),
         (with_totals(replace(TOTAL, node=-1, part=1)), "of part 1 of node -1, which has 1"),
-        (with_totals(replace(TOTAL, thread=2)), "of thread 2 of node 0, which has 2"),
+        (with_totals(replace(TOTAL, lane=2)), "of lane 2 of node 0, which has 2"),
         (with_totals(replace(TOTAL, least=21)), "a total of graph 0 contradicts itself"),
         (with_totals(replace(TOTAL, work=10)), "contradicts itself"),
         (with_totals(replace(TOTAL, work=50)), "contradicts itself"),
@@ -92,7 +103,7 @@ def test_what_does_not_fit_is_refused(trace: Trace, problem: str) -> None:
         ((-2, 0, 0), "of node -2"),
         ((0, 1, 0), "of part 1 of node 0"),
         ((0, -1, 0), "of part -1"),
-        ((0, 0, 2), "of thread 2 of node 0, which has 2"),
+        ((0, 0, 2), "of lane 2 of node 0, which has 2"),
     ],
 )
 def test_records_of_what_is_not_there_are_refused(row: tuple[int, int, int], problem: str) -> None:
@@ -102,12 +113,12 @@ def test_records_of_what_is_not_there_are_refused(row: tuple[int, int, int], pro
 
 
 def test_tables_that_records_would_not_fill_are_refused() -> None:
-    """A small file must not ask for much memory: here for 512 threads, of which one was recorded."""
+    """A small file must not ask for much memory: here for 576 lanes, of which one was recorded."""
     node = BASE.graphs[0].nodes[0]
     nodes = tuple(replace(node, id=i, key=f"x{i}") for i in range(5000))
-    graph = replace(BASE.graphs[0], nodes=nodes, threads=MAX_THREADS)
+    graph = replace(BASE.graphs[0], nodes=nodes, lanes=thread_lanes(MAX_LANES))
     token = replace(BASE.tokens[0], records=Records(np.array([[0, 0, 0, 0, 1, 2]], np.int64)))
-    with pytest.raises(ValueError, match="graph 0 would need 2,560,512 places in a table for 1 records"):
+    with pytest.raises(ValueError, match="graph 0 would need 2,880,576 places in a table for 1 records"):
         check(replace(BASE, graphs=(graph,), tokens=(token,)))
     with pytest.raises(ValueError, match="places in a table for 1 records"):
         check(Trace((graph,), (), BASE.memory, totals=(TOTAL,)))

@@ -23,6 +23,7 @@ from ggtui.core.runtime.record import (
     COLUMNS,
     WAKE,
     GraphInfo,
+    Lane,
     Limits,
     MemoryUse,
     NodeInfo,
@@ -34,6 +35,7 @@ from ggtui.core.runtime.record import (
     TokenRecord,
     Trace,
     Unscheduled,
+    thread_lanes,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -62,7 +64,7 @@ def small() -> Trace:
     limits = Limits("scalar", 1, ((1024, 1e9),), 1e9, 2e9, 50.0)
     total = NodeTotal(0, 0, 0, 0, 2, 30, 10, 20, 5, 500.0)
     run = RunInfo(isa="scalar", types={"f32": 1}, stamp_ns=20.0)
-    return Trace((GraphInfo((node,), "scalar", 1),), (token,), MemoryUse(kv=7), run, (total,), limits)
+    return Trace((GraphInfo((node,), "scalar", thread_lanes(1)),), (token,), MemoryUse(kv=7), run, (total,), limits)
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -70,14 +72,42 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert load(tmp_path / "a.json") == small()
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     data = json.loads((tmp_path / "a.json").read_text())
-    assert (data["schema"], data["version"]) == ("ggtui-trace", 4)
+    assert (data["schema"], data["version"]) == ("ggtui-trace", 6)
     assert data["record_columns"] == list(COLUMNS)
     assert data["tokens"][0]["records"] == [[-1, 0, 0, 0, 5, 5], [0, 0, 0, 5, 20, 30]]
+
+
+def with_threads(data: dict[str, Any]) -> dict[str, Any]:
+    """As graphs said it before version 5: a number of threads, and no device of a node."""
+    for graph in data["graphs"]:
+        graph["threads"] = len(graph.pop("lanes"))
+        for node in graph["nodes"]:
+            node.pop("device", None)
+    if data["limits"]:
+        data["limits"].pop("device", None)
+    return data
+
+
+def test_a_trace_of_version_4_still_opens(tmp_path: Path) -> None:
+    """Its graphs had a number of threads."""
+    data = with_threads(json.loads(dumps(small())))
+    data["version"], data["graphs"][0]["threads"] = 4, 3
+    (tmp_path / "old.json").write_text(json.dumps(data))
+    assert load(tmp_path / "old.json").graphs[0].lanes == thread_lanes(3)
+    data["run"]["device"] = "reference"
+    (tmp_path / "old.json").write_text(json.dumps(data))
+    assert load(tmp_path / "old.json").graphs[0].lanes == (Lane("reference", "reference"),)
+    for threads, problem in ((0, "on 0 threads; 1 to 512 can be"), (10**9, "on 1000000000"), ("x", "on 'x' threads")):
+        data["graphs"][0]["threads"] = threads
+        (tmp_path / "bad.json").write_text(json.dumps(data))
+        with pytest.raises(ValueError, match=f"a damaged trace: a graph is {problem}"):
+            load(tmp_path / "bad.json")
 
 
 def test_a_trace_of_version_2_still_opens(tmp_path: Path) -> None:
     data = json.loads(dumps(small()))
     data["version"] = 2
+    with_threads(data)
     for name in ("others", "stolen"):
         del data["run"][name]
     for token in data["tokens"]:
@@ -94,7 +124,7 @@ def test_what_the_system_said_comes_back(tmp_path: Path) -> None:
     assert load(tmp_path / "a.json") == trace
     for bad in (Unscheduled(5, 10, 3), Unscheduled(0, 0, 3), Unscheduled(0, 10, -3)):
         save(replace(base, tokens=(replace(said, unscheduled=(bad,)),)), tmp_path / "bad.json")
-        with pytest.raises(ValueError, match=r"damaged trace: .*(thread 5|span_ns is 0|lost_ns is -3)"):
+        with pytest.raises(ValueError, match=r"damaged trace: .*(lane 5|span_ns is 0|lost_ns is -3)"):
             load(tmp_path / "bad.json")
 
 
@@ -103,6 +133,7 @@ def test_a_trace_of_version_3_still_opens(tmp_path: Path) -> None:
     token = replace(small().tokens[0], n_tokens=5, parts=((0, 10, 2), (1, 0, 3)))
     data = json.loads(dumps(replace(small(), tokens=(token,))))
     data["version"] = 3
+    with_threads(data)
     for said in data["tokens"]:
         said["parts"] = [part[1:] for part in said["parts"]]
         del said["sequence"]
@@ -118,6 +149,7 @@ def of_version_1(trace: Trace) -> dict[str, Any]:
     """As it was saved before: costs of each evaluation, and a backend."""
     data = json.loads(dumps(trace))
     data["version"] = 1
+    with_threads(data)
     data["run"]["backend"] = data["run"].pop("device")
     data["limits"]["meeting_ns"] = data["limits"].pop("barrier_ns")
     for graph in data["graphs"]:
@@ -186,7 +218,7 @@ def test_records_are_made_when_they_are_looked_at() -> None:
         (lambda d: d.pop("graphs"), "damaged trace: it has no graphs"),
         (lambda d: d.update(tokens={}), "damaged trace: tokens is {}, not a list"),
         (lambda d: d["tokens"][0].update(graph=5), "there is no graph 5; there are 1"),
-        (lambda d: d["tokens"][0].update(records=[[0, 0, 0]]), "not a row of node, part, thread, start, end, done"),
+        (lambda d: d["tokens"][0].update(records=[[0, 0, 0]]), "not a row of node, part, lane, start, end, done"),
         (lambda d: d["tokens"][0].update(records=[[7, 0, 0, 0, 0, 0]]), "outside of the graph's 1"),
         (lambda d: d["tokens"][0].update(records=[[0, 0, 0, 0, 0, 1 << 70]]), "does not fit into 64 bits"),
         (
@@ -196,7 +228,7 @@ def test_records_are_made_when_they_are_looked_at() -> None:
         (lambda d: d["graphs"][0]["nodes"][0].update(flops=[[1.5, []]]), r"flops is 1\.5, not a whole number"),
         (lambda d: d["graphs"][0]["nodes"][0].update(flops=7), "flops is 7, not a list"),
         (lambda d: d["tokens"][0].update(records=[[0, 3, 0, 0, 0, 0]]), "part 3"),
-        (lambda d: d["tokens"][0].update(records=[[0, 0, 4, 0, 0, 0]]), "thread 4"),
+        (lambda d: d["tokens"][0].update(records=[[0, 0, 4, 0, 0, 0]]), "lane 4"),
         (
             lambda d: d["totals"].append([0, 9, 0, 0, 1, 1, 1, 1, 1, 1.0]),
             "a total of graph 0 is of node 9, outside of the graph's 1",
@@ -214,7 +246,7 @@ def test_records_are_made_when_they_are_looked_at() -> None:
             lambda d: d["graphs"][0]["nodes"][0].update(src=[4]),
             "node 0 of graph 0 reads node 4, which does not run before it",
         ),
-        (lambda d: d["graphs"][0].update(threads=0), r"graphs\.threads is 0, not a whole number from 1"),
+        (lambda d: d["graphs"][0].update(lanes=[]), "graph 0 is on 0 lanes; 1 to 576 can be"),
         (lambda d: d["run"].update(unknown=1), "run has 'unknown', which is no field of it"),
         (lambda d: d.update(memory=[1]), r"memory is \[1\], not an object"),
     ],
@@ -340,7 +372,7 @@ def test_totals_are_the_sums_of_records() -> None:
     quick = all(t.eval_ns < TotalBuffer.LONGEST_NS for t in trace.tokens)  # of those one in seven is recorded
     assert 1 <= count <= (6 if quick else 36)
     for thread in (0, 1):
-        mine = [t for t in trace.totals if t.thread == thread and t.graph == 0]
+        mine = [t for t in trace.totals if t.lane == thread and t.graph == 0]
         total = sum(t.work + t.wait for t in mine)
         times = sorted(t.eval_ns for t in trace.tokens)  # of 36, of which one in seven was recorded
         assert sum(times[:count]) * 0.7 - 100_000 * count <= total <= sum(times[-count:]) * 1.001 + 1000
@@ -351,10 +383,10 @@ def test_totals_are_the_sums_of_records() -> None:
 def test_the_format_is_documented() -> None:
     text = (ROOT / "docs" / "trace-format.md").read_text()
     kinds = (Trace, RunInfo, MemoryUse, Limits, GraphInfo, NodeInfo, TensorInfo, TokenRecord, NodeRecord, NodeTotal)
-    kinds += (Unscheduled,)
+    kinds += (Unscheduled, Lane)
     missing = {f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f"`{f.name}`" not in text}
     assert not missing
-    assert "This is version 4;" in text
+    assert "This is version 6;" in text
 
 
 BLOCKED = """

@@ -49,7 +49,7 @@ def test_a_view_keeps_the_memory_alive() -> None:
 @pytest.mark.parametrize("n_bytes", [1, 64 << 10, 20 << 20])
 def test_memory_in_huge_pages(n_bytes: int) -> None:
     """Zeroed, aligned, apart from one another and counted like any other; whether pages are huge is for the system."""
-    context = Context(huge_pages=True)
+    context = Context()
     pieces = [context.allocate(n_bytes) for _ in range(3)]
     assert context.used_mem() == 3 * -(-n_bytes // 64) * 64
     for i, piece in enumerate(pieces):

@@ -13,11 +13,12 @@ from ggtui.core.engine.batch import Feed, Piece
 from ggtui.core.engine.memory import Memory
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models import ARCHITECTURES, gpt2
+from ggtui.core.models.attending import Paged
 from ggtui.core.models.base import ModelGraph, Placed, make_inputs
 from ggtui.core.runtime.context import Context
-from ggtui.core.runtime.cpu.device import DEVICE
 from ggtui.core.runtime.cpu.native import usable_isas
 from ggtui.core.runtime.cpu.plan import Pool
+from ggtui.core.runtime.device import one_device
 
 REFERENCES = Path(__file__).parents[2] / "references"
 
@@ -51,7 +52,7 @@ def run(
     fused: bool = True,
 ) -> NDArray[np.float32]:
     """Logits of all tokens, read `batch` at a time."""
-    memory = Memory(gpt2.layers(SMALL), SMALL.n_ctx, kv_type, DEVICE.layout, batch=batch)
+    memory = Memory(gpt2.layers(SMALL), SMALL.n_ctx, kv_type, one_device("cpu"), batch=batch)
     store, sequence = memory.store, memory.open()
     graphs: dict[int, tuple[Feed, ModelGraph]] = {}
     pool = Pool(threads)
@@ -61,7 +62,8 @@ def run(
         capacity = 1 if len(part) == 1 else batch
         if capacity not in graphs:
             inputs = make_inputs(capacity, None, store.group_of, memory.tables)
-            graphs[capacity] = (Feed(inputs, memory), gpt2.build(SMALL, Placed(weights), store, inputs))
+            attention = Paged(store, inputs.layers)
+            graphs[capacity] = (Feed(inputs, memory), gpt2.build(SMALL, Placed(weights), attention, inputs))
         feed, graph = graphs[capacity]
         sequence.make_room(len(part))
         graph.plan(isa=isa, fused=fused).run(pool, feed.fill([Piece(sequence, part)]))

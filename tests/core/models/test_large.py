@@ -8,11 +8,11 @@ import gguf
 import numpy as np
 import pytest
 
-from ggtui.core.engine import model as model_module
 from ggtui.core.engine.model import Model
 from ggtui.core.errors import GgtuiError
 from ggtui.core.files import open_model
 from ggtui.core.models import check_model
+from ggtui.core.runtime import complete
 
 N_LAYER, N_EMBD, N_FF, N_KV, N_VOCAB = 80, 8192, 28672, 1024, 128256
 
@@ -67,6 +67,6 @@ def test_seventy_billion_weights(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with open_model(path) as file:
         assert sum(np.prod(t.ne) for t in file.tensors.values()) > 70e9
         check_model(file)
-    monkeypatch.setattr(model_module, "free_memory", lambda: 24 << 30)
+    monkeypatch.setattr(complete, "free_memory", lambda: 24 << 30)
     with pytest.raises(GgtuiError, match=r"llama-70b.gguf: has 39\.7 GB of weights, and 25\.8 GB of memory are free"):
         Model(path)

@@ -15,9 +15,8 @@ from ggtui.core.files.convert import convert
 from ggtui.core.graph.types import TYPES
 from ggtui.core.models import loading
 from ggtui.core.models.base import TensorSpec
-from ggtui.core.models.loading import Packing, place_weights
-from ggtui.core.runtime.context import Context
-from ggtui.core.runtime.cpu.device import DEVICE
+from ggtui.core.models.loading import Filling, place_weights
+from ggtui.core.runtime.device import one_device
 from ggtui.core.runtime.reference.quants import dequantize
 
 MATRICES = {"q4_0": (64, 50), "q8_0": (32, 16), "f16": (7, 33), "q6_k": (256, 1), "f32": (3, 129)}
@@ -51,8 +50,8 @@ def test_weights_are_those_of_the_file(path: Path, monkeypatch: Any, threads: in
     monkeypatch.setattr(loading, "_SHARE", share)
     monkeypatch.setattr(ModelFile, "reads_whole", lambda *_: whole)
     with open_model(path) as file:
-        weights = place_weights(file, SPECS, Context(), DEVICE.layout)
-        with Packing(file, weights, threads) as packing:
+        weights = place_weights(file, SPECS, one_device("cpu"))
+        with Filling(file, weights, threads) as packing:
             packing.finish()
         assert list(weights) == list(SPECS)
         for name, t in weights.items():
@@ -65,10 +64,50 @@ def test_weights_are_those_of_the_file(path: Path, monkeypatch: Any, threads: in
 @pytest.mark.parametrize("threads", [1, 3])
 def test_what_reading_raises_comes_out(path: Path, monkeypatch: Any, threads: int) -> None:
     with open_model(path) as file:
-        weights = place_weights(file, SPECS, Context(), DEVICE.layout)
+        weights = place_weights(file, SPECS, one_device("cpu"))
         monkeypatch.setattr(ModelFile, "rows", lambda *_: (_ for _ in ()).throw(GgtuiError("cannot be read")))
-        with pytest.raises(GgtuiError, match="cannot be read"), Packing(file, weights, threads) as packing:
+        with pytest.raises(GgtuiError, match="cannot be read"), Filling(file, weights, threads) as packing:
             packing.finish()
+
+
+@pytest.mark.pool
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("whole", [False, True])
+def test_progress_counts_each_byte_once(path: Path, monkeypatch: Any, threads: int, whole: bool) -> None:
+    """After each share, never backwards, and to the end: bytes as the file has them, but of vectors as f32."""
+    monkeypatch.setattr(loading, "_SHARE", 600)
+    monkeypatch.setattr(ModelFile, "reads_whole", lambda *_: whole)
+    told: list[tuple[int, int]] = []
+    with open_model(path) as file:
+        weights = place_weights(file, SPECS, one_device("cpu"))
+        with Filling(file, weights, threads, lambda done, total: told.append((done, total))) as packing:
+            packing.finish()
+        n_bytes = sum(file.tensors[name].n_bytes for name in SPECS if not name.startswith("v."))
+    total = n_bytes + len(FLOATS) * 21 * 4
+    done = [done for done, _ in told]
+    assert {total for _, total in told} == {total} and done[-1] == total
+    steps = np.diff(done)
+    assert (steps > 0).all() and len(steps) >= len(MATRICES) + 1
+    assert whole or steps.max() <= max(600, 5 * 256 * 4)  # a share, or a tile of it
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_progress_raises_comes_out(path: Path, threads: int) -> None:
+    def refuse(done: int, total: int) -> None:
+        if done == total:
+            raise GgtuiError("enough")
+
+    with open_model(path) as file:
+        weights = place_weights(file, SPECS, one_device("cpu"))
+        with pytest.raises(GgtuiError, match="enough"), Filling(file, weights, threads, refuse) as packing:
+            packing.finish()
+
+
+def test_progress_of_a_session(model: Path) -> None:
+    told: list[tuple[int, int]] = []
+    with load(model, threads=1, progress=lambda done, total: told.append((done, total))) as session:
+        total = sum(t.n_rows * t.type.row_bytes(t.ne[0]) for t in session.weights.values())
+    assert told[-1] == (total, total) and told == sorted(told)
 
 
 def test_each_thread_reads(path: Path, monkeypatch: Any) -> None:
@@ -83,9 +122,9 @@ def test_each_thread_reads(path: Path, monkeypatch: Any) -> None:
         return rows(self, name)
 
     with open_model(path) as file:
-        weights = place_weights(file, SPECS, Context(), DEVICE.layout)
+        weights = place_weights(file, SPECS, one_device("cpu"))
         monkeypatch.setattr(ModelFile, "rows", met)
-        with Packing(file, weights, 2) as packing:
+        with Filling(file, weights, 2) as packing:
             packing.finish()
     assert len(waited) == 2
 
@@ -100,9 +139,9 @@ def test_an_error_meanwhile_ends_it(path: Path, monkeypatch: Any) -> None:
         return rows(self, name)
 
     with open_model(path) as file:
-        weights = place_weights(file, SPECS, Context(), DEVICE.layout)
+        weights = place_weights(file, SPECS, one_device("cpu"))
         monkeypatch.setattr(ModelFile, "rows", slow)
-        with pytest.raises(GgtuiError, match="the vocabulary"), Packing(file, weights, 2):
+        with pytest.raises(GgtuiError, match="the vocabulary"), Filling(file, weights, 2):
             began.wait(60)
             Timer(0.2, failed.set).start()  # by then it waits for the thread
             raise GgtuiError("the vocabulary")

@@ -9,11 +9,11 @@ from ggtui import Graph, ops
 from ggtui.core.errors import UsageError
 from ggtui.core.models.store import KV_TYPES, KeysValues, Store, pages_of
 from ggtui.core.runtime.context import Context
-from ggtui.core.runtime.cpu.device import DEVICE
+from ggtui.core.runtime.device import one_device
 
 
 def store(n_layer: int, d: int, n_head_kv: int, n_ctx: int, type: str) -> Store:
-    return Store([KeysValues(d, d, n_head_kv)] * n_layer, n_ctx, type, DEVICE.layout, batch=512)
+    return Store([KeysValues(d, d, n_head_kv)] * n_layer, n_ctx, type, one_device("cpu"), batch=512)
 
 
 def test_a_tensor_of_each_kind_a_layer() -> None:
@@ -53,7 +53,7 @@ def test_types() -> None:
     with pytest.raises(UsageError, match="kv-type 'q4_0': choose one of f16, f32, q8_0"):
         store(1, 32, 1, 16, "q4_0")
     with pytest.raises(UsageError, match="kv-type q8_0: heads of 40 numbers are not whole blocks of 32; use f16"):
-        Store([KeysValues(32, 40, 1)], 16, "q8_0", DEVICE.layout, batch=64)
+        Store([KeysValues(32, 40, 1)], 16, "q8_0", one_device("cpu"), batch=64)
 
 
 @pytest.mark.parametrize("type", KV_TYPES)
@@ -83,7 +83,7 @@ def test_set_rows_of_no_values() -> None:
 
 def test_layers_of_one_window_are_a_group() -> None:
     layers = [KeysValues(8, 16, 1), KeysValues(16, 8, 2, 100), KeysValues(32, 32, 1), KeysValues(8, 8, 4, 100)]
-    kv = Store(layers, 1000, "f32", DEVICE.layout, batch=64, n_sequences=3)
+    kv = Store(layers, 1000, "f32", one_device("cpu"), batch=64, n_sequences=3)
     assert [(g.window, g.layers, g.n_pages) for g in kv.groups] == [(0, (0, 2), 3 * 16), (100, (1, 3), 3 * 4)]
     assert kv.group_of == (0, 1, 0, 1)
     assert [t.ne for t in kv.k] == [(8, 3072, 1, 1), (16, 768, 2, 1), (32, 3072, 1, 1), (8, 768, 4, 1)]
@@ -101,7 +101,7 @@ def test_pages_of_a_sequence(n_ctx: int, window: int, batch: int, n: int) -> Non
 @pytest.mark.parametrize("type", KV_TYPES)
 def test_a_page_is_copied_in_all_layers_of_its_group_alone(type: str) -> None:
     layers = [KeysValues(64, 32, 2), KeysValues(32, 32, 3, 9), KeysValues(32, 64, 1)]
-    kv = Store(layers, 256, type, DEVICE.layout, batch=64)
+    kv = Store(layers, 256, type, one_device("cpu"), batch=64)
     rng = np.random.default_rng(0)
     for t in (*kv.k, *kv.v):
         t.set(rng.integers(-9, 9, tuple(reversed(t.ne[:3]))).astype(np.float32))

@@ -7,7 +7,7 @@ import pytest
 
 from ggtui import Context, Graph, ops
 from ggtui.core.errors import GgtuiError, UsageError
-from ggtui.core.runtime.device import device
+from ggtui.core.runtime.several import device
 
 
 def test_each_node_comes_after_its_sources_and_once() -> None:

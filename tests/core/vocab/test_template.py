@@ -211,7 +211,7 @@ def test_bounds(text: str, problem: str) -> None:
 @pytest.mark.bare
 @pytest.mark.parametrize("text", MEMORY)
 def test_memory_is_bounded(text: str) -> None:
-    with pytest.raises(TemplateError, match="needs more than 512 MB of memory"):
+    with pytest.raises(TemplateError, match=r"needs more than 512 MB of memory|takes longer than"):
         Template(text).render(TALK)
     assert Template("ok").render(TALK) == "ok"
 

@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import alive
 
 from ggtui.core.engine.model import BUILT_IN, Model
 from ggtui.core.errors import MissingPartError, TemplateError
@@ -155,14 +155,6 @@ def test_a_child_starts_its_own() -> None:
     assert Template("parent").render([]) == "parent" and HELPER._process.pid == pid
 
 
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().split(")")[-1].split()[0] == "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return True
-
-
 # While a child that it forked lives on.
 _KILLED = """
 if os.fork() == 0:
@@ -187,7 +179,7 @@ def test_it_ends_with_its_parent(how: str) -> None:
     done = subprocess.run((sys.executable, "-W", "error", "-c", code), capture_output=True, text=True, timeout=60)
     assert not done.stderr
     pid, end = int(done.stdout), time.monotonic() + 10
-    while not gone(pid):
+    while alive(pid):
         assert time.monotonic() < end
         time.sleep(0.01)
 

@@ -62,7 +62,7 @@ def evaluation(graphs: tuple[GraphInfo, ...], graph: int, n_past: int, per_token
             if meets and part + 1 == len(node.parts):
                 clock = [max(clock) + 300] * THREADS
             records += [NodeRecord(node.id, part, t, starts[t], ends[t], clock[t]) for t in range(THREADS)]
-    records.sort(key=lambda r: r.thread)
+    records.sort(key=lambda r: r.lane)
     kv_bytes = (n_past + n_tokens) * per_token
     return TokenRecord(n_past, n_tokens, max(clock) + 500, 20_000, graph, tuple(records), 0, kv_bytes)
 

@@ -84,7 +84,7 @@ def light() -> Trace:
     found: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
     for token in full.tokens:
         for r in token.records:
-            found.setdefault((r.node, r.part, r.thread), []).append((r.end - r.start, r.done - r.end))
+            found.setdefault((r.node, r.part, r.lane), []).append((r.end - r.start, r.done - r.end))
     totals = []
     for (node, part, thread), times in found.items():
         work = [w for w, _ in times]

@@ -132,6 +132,7 @@ class RecordedEngine:
             "kv_type": "f16",
             "template": None,
             "pre": None,
+            "adapter": None,
         }
 
     def say(self, *events: Event) -> None:

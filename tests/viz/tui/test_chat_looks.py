@@ -22,6 +22,7 @@ from ggtui.viz.messages import (
     Failed,
     Gone,
     Loaded,
+    Loading,
     Restore,
     Say,
     Turns,
@@ -76,6 +77,22 @@ def test_states_are_told() -> None:
     drive(GgtuiApp(Live(), engine), script)
     assert engine.asked[-1] == Say("kept")
     assert any(isinstance(command, Restore) for command in engine.asked)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_how_much_of_a_model_is_loaded(size: tuple[int, int]) -> None:
+    engine = RecordedEngine(Loading("king", 0.07))
+
+    async def script(pilot: Pilot[int]) -> None:
+        assert "Loading king ..." in text(pilot) and "loading king  7% ━─────────" in text(pilot)
+        engine.say(Loading("king", 0.43))
+        await settle(pilot)
+        assert "loading king 43% ━━━━──────" in text(pilot) and lines(pilot.app)[0].endswith("loading 43%")  # type: ignore[arg-type]
+        engine.say(loaded())
+        await settle(pilot)
+        assert "oading" not in text(pilot) and "KV   0/512" in text(pilot)
+
+    drive(GgtuiApp(Live(), engine), script, size)
 
 
 def test_the_same_error_is_told_again() -> None:

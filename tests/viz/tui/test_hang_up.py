@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from on_terminal import READY, Terminal, alive, children
+from on_terminal import READY, Terminal
+from processes import alive, children
 from recorded import RecordedEngine, drive, loaded, settle
 from textual.app import App
 from textual.drivers._writer_thread import WriterThread

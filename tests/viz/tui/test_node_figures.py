@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import two_devices
 from recorded import LIMITS, figures_of, loaded, trace
 
 from ggtui.core.runtime.record import NodeTotal, Trace
 from ggtui.perf.stage import stages
 from ggtui.perf.table import rows
+from ggtui.viz.tui.dialogs.node_details import details
 from ggtui.viz.tui.widgets.heat import Look, told, value
 from ggtui.viz.tui.widgets.node_card import card
 from ggtui.viz.tui.widgets.node_figures import Figures
@@ -61,3 +63,23 @@ def test_bars_and_colours() -> None:
     steps = [look.color(2.0**-i) for i in range(8)]
     assert len(set(steps)) == 6 and steps[5] == steps[6] == look.color(0.0)
     assert look.color(1.0) != Look(dark=False).color(1.0)
+
+
+def test_nodes_of_two_devices() -> None:
+    (stage,) = stages(two_devices.trace())
+    figures = Figures.of(stage)
+    assert figures.limit([1]) == ("", None) and figures.limit([1, 2]) == ("", None)
+    assert figures.limit((2,))[1] == next(row.of_limit for row in rows(stage) if row.key == "output")
+    theirs, ours = (card(stage.graph, [i], figures, "time", 90, Look()).plain for i in (1, 2))
+    assert "phase 1, on vulkan" in theirs and "allows" not in theirs and "for other lanes" in theirs
+    assert "on vulkan" not in ours and "allows" in ours
+
+
+def test_details_of_a_node_tell_the_lanes_of_its_device() -> None:
+    (stage,) = stages(two_devices.trace())
+    told = {row.key: details(stage, row, "node").plain for row in rows(stage)}
+    theirs = [line for line in told["blk.0.ffn_up"].splitlines() if " work " in line and "wait " in line]
+    assert theirs == ["lanes     vulkan queue work  4.30 us, wait  5.20 us"]
+    assert "in generation, on vulkan" in told["blk.0.ffn_up"] and "limit     not known" in told["blk.0.ffn_up"]
+    assert "lanes     thread 0     work  4.00 us, wait  1.00 us" in told["output"]
+    assert "queue" not in told["output"] and "waiting for other lanes after it, the mean over lanes" in told["output"]

@@ -328,3 +328,14 @@ def test_names_are_data() -> None:
         assert "output\\x1b[31m[red]" in "\n".join(lines(app))
 
     saved(script, run)
+
+
+def test_a_run_that_is_neither_shows_what_it_is() -> None:
+    run = trace()
+    trained = replace(run, tokens=tuple(replace(token, training=True) for token in run.tokens))
+
+    async def script(pilot: Pilot[int], app: GgtuiApp) -> None:
+        shown = lines(app)
+        assert shown[1].startswith(" training: ") and " a step, " in shown[1]
+
+    saved(script, trained)

@@ -10,7 +10,7 @@ from recorded import answer, loaded, trace
 from ggtui.core.runtime.record import Records
 from ggtui.perf.stage import stages
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Alternative, Batch, Began, Configured
+from ggtui.viz.messages import Alternative, Batch, Began, Configured, Loading
 from ggtui.viz.tui.base import bar as top_bar
 from ggtui.viz.tui.widgets.hot import Hot, HotNode, hot_line, hot_table, hottest
 from ggtui.viz.tui.widgets.status import (
@@ -113,6 +113,25 @@ def test_the_pace_stands_beside_the_engines_own_speed() -> None:
         assert text.cell_len <= width and own in text.plain
         assert (f"{own}, paced to 2.5" in text.plain) == (width > 60), "whole or not at all"
         assert width == 60 or " tales " in text.plain
+
+
+def test_how_much_is_loaded_is_told() -> None:
+    """In the place of what the model before had read."""
+    for made in (Live(), live()):
+        made.restarting()
+        made.take(Loading("king", 0.43))
+        assert kv_line(made, 80, True) == " loading king 43% ####------"
+        lines = [line for line, _ in panel(made, None, 46, True)]
+        assert lines[lines.index("memory") + 1] == "loading king 43% ####------"
+        assert lines.index("memory") == [line for line, _ in panel(Live(), None, 46, True)].index("memory")
+        for width in (60, 80, 120):
+            assert ("loading 43%" in top_bar(made, "chat", width).plain) == (width > 60 or not made.token_times)
+        made.take(Loading("king" * 40, 1.0))
+        for width in range(40, 200):
+            assert len(kv_line(made, width, True)) <= width and "king~ 100% ####" in kv_line(made, 46, True)
+        assert all(len(line) <= 46 for line, _ in panel(made, None, 46, True))
+        made.take(loaded())
+        assert kv_line(made, 80, True).startswith(" KV   0/512")
 
 
 def test_bars_and_figures() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import two_devices
 from made_up import GRAPH, rested, trace
 
 from ggtui.core.runtime.record import WAKE, NodeRecord, Records, TokenRecord, Unscheduled
@@ -41,7 +42,7 @@ def whole(of: Spans, columns: int, at: float = 0.0) -> Window:
 
 
 def row(of: Spans, window: Window, thread: int, height: int = 1) -> list[str]:
-    return [line.plain[rows.GUTTER :] for line in rows.thread_rows(of, window, thread, height, False)]
+    return [line.plain[rows.GUTTER :] for line in rows.lane_rows(of, window, thread, height, False)]
 
 
 def test_a_cell_shows_what_took_most_of_its_time() -> None:
@@ -60,21 +61,21 @@ def test_lines_of_a_row_share_the_column() -> None:
 
 def test_the_sums_are_exact_at_any_edges() -> None:
     of = laid(token(5), token(6))
-    for lane in of.lanes(0, of.total):
+    for track in of.tracks(0, of.total):
         for edges in (np.linspace(0, of.total, 7), np.array([0.0, 333.0, 1234.5, of.total])):
-            spent = lane.spent(edges, of.total)
+            spent = track.spent(edges, of.total)
             assert spent.sum(axis=0) == pytest.approx(np.diff(edges))
-        spent = lane.spent(np.array([0.0, of.total]), of.total)[:, 0]
-        assert spent[kind_of("product")] == pytest.approx(2 * (5000 if lane.start[1] == 0 else 7000))
-    assert of.lanes(0, of.total)[0].spent(np.array([0.0, 12_000.0]), of.total)[WAIT, 0] == 3000.0
-    assert of.lanes(0, of.total)[1].spent(np.array([0.0, 12_000.0]), of.total)[IDLE, 0] == 2000.0
+        spent = track.spent(np.array([0.0, of.total]), of.total)[:, 0]
+        assert spent[kind_of("product")] == pytest.approx(2 * (5000 if track.start[1] == 0 else 7000))
+    assert of.tracks(0, of.total)[0].spent(np.array([0.0, 12_000.0]), of.total)[WAIT, 0] == 3000.0
+    assert of.tracks(0, of.total)[1].spent(np.array([0.0, 12_000.0]), of.total)[IDLE, 0] == 2000.0
 
 
 def test_outside_of_the_axis_there_is_nothing() -> None:
     of = laid(token(5))
     window = Window(8, of.total, 10_000.0, 8_000.0, follow=False)
     assert row(of, window, 0) == ["ss      "]
-    cells = of.lanes(0, of.total)[0].cells(np.array([-2000.0, -1000.0, 500.0]), of.total, 1)
+    cells = of.tracks(0, of.total)[0].cells(np.array([-2000.0, -1000.0, 500.0]), of.total, 1)
     assert cells.tolist() == [[NOTHING, kind_of("gather")]]
 
 
@@ -189,15 +190,13 @@ def test_totals_are_of_what_is_seen() -> None:
 
 def test_what_was_not_scheduled_has_a_sign_of_its_own() -> None:
     # Thread 1 is put aside for 40 us in its last node; thread 0 waits for it.
-    longer = tuple(
-        replace(r, end=r.end + 40_000 * r.thread, done=r.done + 40_000) if r.node == 2 else r for r in RECORDS
-    )
+    longer = tuple(replace(r, end=r.end + 40_000 * r.lane, done=r.done + 40_000) if r.node == 2 else r for r in RECORDS)
     slow = replace(token(6, longer), eval_ns=50_000, start_ns=12_000, unscheduled=(Unscheduled(1, 50_000, 40_000),))
     of = laid(token(5), slow, replace(token(7), start_ns=64_000))
     window = Window(10, of.total, 12_000.0, 50_000.0, 12_000.0, follow=False)
     assert row(of, window, 1) == ["MMxlost xx"] and row(of, window, 0)[0][:2] == "MM"
-    last = next(r for r in range(len(of.lanes(0, of.total)[1].lost)) if of.lanes(0, of.total)[1].lost[r])
-    place = float(of.lanes(0, of.total)[1].start[last])
+    last = next(r for r in range(len(of.tracks(0, of.total)[1].lost)) if of.tracks(0, of.total)[1].lost[r])
+    place = float(of.tracks(0, of.total)[1].start[last])
     told = rows.readout(of, replace(window, at=place + 1), 1)[1].plain
     assert told.endswith("; not scheduled for 38.3 us of it")
     t1 = rows.totals(of, window, range(2))[2].plain.split()
@@ -261,4 +260,72 @@ def test_a_thread_that_rests_is_idle() -> None:
     window = whole(of, 40)
     first, second = (row(of, window, thread)[0] for thread in (0, 1))
     assert "M" in first and set(second) == {"-"}
-    assert of.lanes(0.0, of.total)[1].at(float(of.start[0]) + 100) is None
+    assert of.tracks(0.0, of.total)[1].at(float(of.start[0]) + 100) is None
+
+
+# ---- several devices ----
+
+
+def test_a_row_has_the_name_of_a_lane_that_is_no_thread() -> None:
+    made = two_devices.trace(1)
+    of = spans(made.graphs, made.tokens)
+    window = whole(of, 20)
+    drawn = [rows.lane_rows(of, window, lane, 1, lane == 2)[0].plain for lane in range(3)]
+    assert drawn == [
+        "  t0           .wait ....MMMMMMMM..",
+        "  t1           .wait ....output MMM",
+        "> vulkan queue .ffn_up MMwait .....",
+    ]
+    assert rows.ruler(of, window)[0].plain.startswith("time           |0 us")
+    told = [line.plain for line in rows.totals(of, window, range(3))]
+    assert told[3].startswith("  vulkan queue   4.30 us    5.70 us ") and told[1].startswith("  t0 ")
+    assert len({len(line) for line in told}) == 1
+    assert rows.cursor_line(of, replace(window, at=500.0)).plain.index("^") == rows.gutter(of) == 15
+    assert rows.status(of, window, False, range(2)).plain.endswith(", lanes 0-1 of 3")
+    assert rows.gutter(laid(token(5))) == rows.GUTTER
+
+
+def test_tracks_of_lanes_add_up_to_the_wall_time() -> None:
+    made = two_devices.trace(2)
+    of = spans(made.graphs, made.tokens)
+    for track, (work, wait, wake) in zip(of.tracks(0, of.total), two_devices.TIMES, strict=True):
+        for start in of.start.tolist():
+            found = rows.shares(track, np.array([start, start + two_devices.WALL]), of.total)
+            assert found == (work, wait, wake, 0, wait / two_devices.WALL)
+
+
+@pytest.mark.parametrize(
+    ("at", "lane", "told"),
+    [
+        (300, 2, "vulkan queue waits 500 ns before its first node"),
+        (700, 2, "vulkan queue blk.0.ffn_up mul_mat: at +500 ns for 4.30 us, then waits 5.20 us"),
+        (700, 0, "t0 waits 4.89 us after token_embd get_rows, which took 100 ns"),
+        (10_010, 2, "vulkan queue is idle: the next token is chosen"),
+        (10_010, 0, "t0 chooses the next token"),
+    ],
+)
+def test_readout_of_a_lane(at: float, lane: int, told: str) -> None:
+    made = two_devices.trace(1)
+    of = spans(made.graphs, made.tokens)
+    assert rows.readout(of, whole(of, 20, at), lane)[1].plain == told
+
+
+def test_a_lane_has_one_row_whatever_its_number_in_each_graph() -> None:
+    made = two_devices.trace(1)
+    turned = replace(two_devices.GRAPH, lanes=(two_devices.QUEUE, *two_devices.LANES[:2]))
+    records = Records.of(tuple(replace(r, lane=(r.lane + 1) % 3) for r in two_devices.RECORDS))
+    later = replace(made.tokens[0], graph=1, n_past=1, records=records)
+    of = spans((two_devices.GRAPH, turned), (*made.tokens, later))
+    assert of.names == ["t0", "t1", "vulkan queue"] and of.caller == 0
+    for track in of.tracks(0, of.total):
+        first, second = (track.node[track.token == i].tolist() for i in (0, 1))
+        assert first == second
+    assert spans((turned,), (replace(later, graph=0),)).names == ["vulkan queue", "t0", "t1"]
+
+
+def test_of_a_thread_that_rested_only_its_wait_is_drawn() -> None:
+    idle = (NodeRecord(WAKE, 0, 1, 0, 5000, 10_000), NodeRecord(WAKE, 0, 2, 0, 0, 10_000))
+    made = two_devices.trace(1, (*(r for r in two_devices.RECORDS if r.lane == 0), *idle))
+    of = spans(made.graphs, made.tokens)
+    drawn = [rows.lane_rows(of, whole(of, 10), lane, 1, False)[0].plain[rows.gutter(of) :] for lane in (1, 2)]
+    assert drawn == ["-----.....", "wait ....."]

@@ -65,7 +65,7 @@ def diag_mask_inf(a: Tensor, n_past: int) -> Tensor:
     return result("diag_mask_inf", a.ne, (a,), (whole("diag_mask_inf", "n_past", n_past),))
 
 
-def _covers(mask: Tensor, scores: Sequence[int]) -> bool:
+def mask_covers(mask: Tensor, scores: Sequence[int]) -> bool:
     """Whether a mask has a row for each row of scores (n_kv, n_tokens, n_head, ne3), repeated over the heads."""
     enough = mask.ne[1] >= scores[1] and not isinstance(mask.ne[1], Dim)
     return (
@@ -92,7 +92,7 @@ def soft_max(
     need_f32("soft_max", a, sinks)
     if mask is not None:
         need(mask.type in (F32, F16) and not mask.packed, "soft_max", "the mask must be f32 or f16", a, mask)
-        need(_covers(mask, a.ne), "soft_max", "the mask does not cover the rows", a, mask)
+        need(mask_covers(mask, a.ne), "soft_max", "the mask does not cover the rows", a, mask)
         need(mask.nb[0] == mask.type.bytes, "soft_max", "the mask needs rows without gaps", a, mask)
     need(max_bias == 0.0 or mask is not None, "soft_max", "max_bias needs a mask to weigh", a)
     if sinks is not None:
@@ -128,7 +128,7 @@ def flash_attn_ext(
     need(fits_times(k.ne[2], q.ne[2]) and same_dim(q.ne[3], k.ne[3]), op, "heads don't fit", q, k)
     if mask is not None:
         need(mask.type in (F32, F16) and not mask.packed, op, "the mask must be f32 or f16", q, mask)
-        need(_covers(mask, (k.ne[1], *q.ne[1:])), op, "the mask does not cover the scores", q, mask)
+        need(mask_covers(mask, (k.ne[1], *q.ne[1:])), op, "the mask does not cover the scores", q, mask)
     need(max_bias == 0.0 or mask is not None, op, "max_bias needs a mask to weigh", q)
     if sinks is not None:
         need(same_dim(sinks.ne[0], q.ne[2]) and sinks.n_rows == 1, op, "needs a sink for each head", q, sinks)

@@ -38,8 +38,13 @@ KINDS = (
     "rope",       # positions into rows
     "product",    # rows of weights times rows of activations
     "attention",  # soft_max and products in one go
+    "fill",       # a number everywhere
+    "accumulate", # added to what memory holds
+    "backward",   # what comes back through an op, row by row or head by head
+    "step",       # an optimizer's
     "custom",     # a function of Python's
     "round",      # activations to the form that products read: a device's own
+    "submit",     # handing a part of a graph to a device's queue: a program's own
 )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def rope(
     beta_slow: float = 1.0,
     n_ctx_orig: int = 0,
     sections: Sequence[int] = (),
+    inverse: bool = False,
     inplace: bool = False,
 ) -> Tensor:
     """Rotary position embedding (Su et al. 2021) of `a` (d, n_head, n_tokens, ne3) at i32 `positions` (n_tokens).
@@ -47,6 +48,7 @@ def rope(
     ext_factor    above 0: YaRN (Peng et al. 2023): frequencies that turn over beta_fast times within n_ctx_orig
                   positions stay, those below beta_slow times are scaled by freq_scale, and all sizes by attn_factor
                   (1 + 0.1 ln(1/freq_scale)); with 1 wholly so, less is a mixture with all being scaled
+    inverse  turn back: by the angles with the other sign, which is what gradients need
     inplace  write into `a`'s memory
     """
     op = "rope"
@@ -71,6 +73,7 @@ def rope(
     need(ext_factor == 0 or stretched, op, "ext_factor needs n_ctx_orig, beta_fast and beta_slow above 0", a)
     numbers = map(float, (freq_base, freq_scale, attn_factor, ext_factor, beta_fast, beta_slow))
     params = (n_dims, ROPE_MODES[mode], *numbers, whole(op, "n_ctx_orig", n_ctx_orig), *(counts or [0] * N_SECTIONS))
+    params = (*params, int(inverse))
     return result(op, a.ne, (a, positions, freq_factors), params, into=a if inplace else None, in_place=(0,))
 
 

@@ -29,9 +29,11 @@ from ggtui.core.graph.tensor import Tensor, describe
 from ggtui.core.graph.types import TensorType, type_of
 
 
-def _view(op: str, a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...], offset: int = 0) -> Tensor:
+def _view(
+    op: str, a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...], offset: int = 0, params: tuple[int, ...] = ()
+) -> Tensor:
     n_dims = len(ne) if op in ("view", "reshape") else a.n_dims
-    return Tensor.of_op(op, a.type, ne, (a,), nb=nb, view_src=a, view_offs=offset, n_dims=n_dims)
+    return Tensor.of_op(op, a.type, ne, (a,), op_params=params, nb=nb, view_src=a, view_offs=offset, n_dims=n_dims)
 
 
 def view(a: Tensor, ne: tuple[int, ...], nb: tuple[int, ...] = (), offset: int = 0) -> Tensor:
@@ -78,7 +80,7 @@ def permute(a: Tensor, axis0: int, axis1: int, axis2: int, axis3: int) -> Tensor
     ne, nb = [0] * 4, [0] * 4
     for i, axis in enumerate(axes):
         ne[axis], nb[axis] = a.ne[i], a.nb[i]
-    return _view("permute", a, tuple(ne), tuple(nb))
+    return _view("permute", a, tuple(ne), tuple(nb), params=axes)
 
 
 def transpose(a: Tensor) -> Tensor:

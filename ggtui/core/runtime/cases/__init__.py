@@ -7,10 +7,17 @@ from inspect import Parameter, signature
 
 from ggtui.core.graph.ops import OPS
 from ggtui.core.graph.types import TYPES
-from ggtui.core.runtime.cases import attention, elementwise, mul_mat, rope, shape
+from ggtui.core.runtime.cases import attention, elementwise, gradients, mul_mat, rope, shape
 from ggtui.core.runtime.cases.base import Case, Given
 
-CASES: tuple[Case, ...] = (*shape.CASES, *elementwise.CASES, *mul_mat.CASES, *rope.CASES, *attention.CASES)
+CASES: tuple[Case, ...] = (
+    *shape.CASES,
+    *elementwise.CASES,
+    *mul_mat.CASES,
+    *rope.CASES,
+    *attention.CASES,
+    *gradients.CASES,
+)
 
 
 def operand_types(op: str) -> dict[str, list[str]]:

@@ -128,8 +128,8 @@ class Case:
     def __str__(self) -> str:
         return f"{self.op}-{self.name}"
 
-    def make(self) -> tuple[Tensor, list[Tensor]]:
-        """The result to be computed, and the operands, whose values are the same each time."""
-        context, rng = Context(), np.random.default_rng(zlib.crc32(str(self).encode()))
+    def make(self, context: Context | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The result to be computed, and the operands, in memory of a context, whose values are the same each time."""
+        context, rng = context or Context(), np.random.default_rng(zlib.crc32(str(self).encode()))
         operands = {name: given.tensor(context, rng) for name, given in self.given.items()}
         return self.build(**operands), list(operands.values())

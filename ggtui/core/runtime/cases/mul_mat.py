@@ -103,6 +103,45 @@ def strides() -> Iterator[Case]:
     yield product("many-columns", Given((33, 257), "f32", packed=True), f32(521, 257), DEFAULT)
 
 
+# Rows so long that weights which are not packed are packed by slices, of 512 at most.
+SLICED = (512, 513, 700, 1030, 1537)
+LONG = 700
+
+
+def slices() -> Iterator[Case]:
+    """Of weights that are not packed: long rows, both operands in every layout, and many columns."""
+    for k in SLICED:
+        yield product(f"sliced-{k}", f32(35, k), f32(5, k), DEFAULT)
+        turned = f32(35, k, layout="turned"), f32(13, k, layout="turned")
+        yield product(f"sliced-{k}-both-turned", *turned, DEFAULT)
+    for type in ("f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"):
+        for k in (768, 1280):
+            yield product(f"sliced-{type}-{k}", Given((35, k), type), f32(5, k), bound_of(type))
+            yield product(f"sliced-{type}-{k}-turned", Given((35, k), type), f32(5, k, layout="turned"), bound_of(type))
+    yield product("sliced-q8_0-permuted", Given((3, 17, 1056), "q8_0", layout="permuted"), f32(3, 5, 1056), MUL_MAT)
+    for layout in LAYOUTS:
+        a, b = f32(3, 35, LONG, layout=layout), f32(3, 13, LONG, layout=layout)
+        yield product(f"sliced-{layout}", a, f32(3, 13, LONG), DEFAULT)
+        yield product(f"sliced-second-{layout}", f32(3, 35, LONG), b, DEFAULT)
+        yield product(f"sliced-both-{layout}", a, b, DEFAULT)
+        yield product(f"sliced-f16-{layout}", Given((3, 35, LONG), "f16", layout=layout), b, DEFAULT)
+    shared: tuple[tuple[str, Shape, Shape], ...] = (
+        ("3d", (2,), (6,)), ("4d", (2, 1), (4, 3)), ("one-for-all", (), (3, 2)),
+    )  # fmt: skip
+    for name, outer_a, outer_b in shared:
+        for layout in ("plain", "turned"):
+            a, b = f32(*outer_a, 35, LONG, layout=layout), f32(*outer_b, 13, LONG, layout=layout)
+            yield product(f"sliced-shared-{name}-{layout}", a, b, DEFAULT)
+    for k, m, n in ((40, 35, 253), (LONG, 35, 300), (33, 257, 505), (17, 1, 252)):
+        for layout in ("plain", "turned"):
+            yield product(f"columns-{k}-{m}-{n}-{layout}", f32(m, k), f32(n, k, layout=layout), DEFAULT)
+            yield product(f"columns-{k}-{m}-{n}-turned-{layout}", f32(m, k, layout="turned"),
+                          f32(n, k, layout=layout), DEFAULT)  # fmt: skip
+    yield product("no-sum-both-turned", f32(17, 0, layout="turned"), f32(5, 0, layout="turned"), DEFAULT)
+    both = f32(1024, 1024, layout="turned"), f32(256, 1024, layout="turned")
+    yield product("batch-both-turned", *both, DEFAULT, timed=True)
+
+
 # (name, operands beside a and b, what is built): neighbours that become one node with the product
 FUSED: tuple[tuple[str, tuple[str, ...], Callable[..., Tensor]], ...] = (
     ("bias", ("bias",), lambda a, b, bias: ops.add(ops.mul_mat(a, b), bias)),
@@ -144,6 +183,17 @@ def fused() -> Iterator[Case]:
             for activation in ACTIVATIONS:
                 given = both | {"bias": more["bias"]}
                 yield Case("mul_mat", f"{activation}-{where}", given, _activated(activation), bound)
+    for layout in ("plain", "turned"):
+        both = {"a": f32(33, LONG, layout=layout), "b": f32(9, LONG, layout=layout)}
+        more = {
+            "bias": f32(33), "residual": f32(9, 33), "norm_weight": f32(LONG), "norm_bias": f32(LONG),
+        }  # fmt: skip
+        for name, names, build in FUSED:
+            given = both | {key: more[key] for key in names}
+            yield Case("mul_mat", f"sliced-{name}-{layout}", given, build)
+        for activation in ACTIVATIONS:
+            given = both | {"bias": more["bias"]}
+            yield Case("mul_mat", f"sliced-{activation}-{layout}", given, _activated(activation))
     for layout in ("part", "turned"):
         given = {"a": f32(33, 64), "b": f32(9, 64), "residual": f32(9, 33, layout=layout)}
         yield Case("mul_mat", f"residual-{layout}", given, lambda a, b, residual: ops.add(ops.mul_mat(a, b), residual))
@@ -155,4 +205,4 @@ def _activated(activation: str) -> Callable[..., Tensor]:
     return lambda a, b, bias: ops.OPS[activation].build(ops.add(ops.mul_mat(a, b), bias))
 
 
-CASES = (*sizes(), *shapes(), *strides(), *fused(), *large())
+CASES = (*sizes(), *shapes(), *strides(), *slices(), *fused(), *large())

@@ -58,6 +58,17 @@ def ropes() -> Iterator[Case]:
     yield case("vision-64", f32(7, 3, 64), mode="vision", sections=(16, 16, 0, 0))
     yield case("vision-four", f32(7, 3, 64), mode="vision", sections=(8, 10, 6, 8))
     for mode in ("normal", "neox"):
+        back = partial(case, mode=mode, inverse=True)
+        yield back(f"inverse-{mode}", f32(5, 3, 40), freq_base=500.0)
+        yield back(f"inverse-{mode}-factors-part-of-row", f32(5, 3, 33), factors, n_dims=16, freq_scale=0.5)
+        yield back(f"inverse-{mode}-yarn", f32(9, 3, 64), **yarn, attn_factor=0.8)
+        yield back(f"inverse-{mode}-turned", f32(5, 3, 20, layout="turned"), n_dims=16)
+    for mode in ("mrope", "imrope"):
+        yield case(f"inverse-{mode}", f32(7, 3, 64), mode=mode, sections=(8, 10, 6, 8), inverse=True)
+    yield case("inverse-vision", f32(7, 3, 64), mode="vision", sections=(8, 10, 6, 8), inverse=True)
+    of_both = {"a": f32(5, 3, 40), "positions": i32(5, high=LAST)}
+    yield Case("rope", "inverse-beside", of_both, _there_and_back)
+    for mode in ("normal", "neox"):
         of_two = {"a": f32(5, 3, 40), "positions": i32(5, high=LAST)}
         yield Case("rope", f"{mode}-in-place", of_two, partial(_in_place, mode=mode))
         yield Case("rope", f"{mode}-twice", of_two, partial(_twice, mode=mode))
@@ -71,6 +82,11 @@ def _twice(a: Tensor, positions: Tensor, mode: str) -> Tensor:
     """Two that share their angles, and one that has others."""
     turn = partial(ops.rope, positions=positions, mode=mode)
     return turn(turn(turn(a)), freq_base=500.0)
+
+
+def _there_and_back(a: Tensor, positions: Tensor) -> Tensor:
+    """One each way: their angles are not the same."""
+    return ops.add(ops.rope(a, positions), ops.rope(a, positions, inverse=True))
 
 
 CASES = (*ropes(),)

@@ -17,12 +17,12 @@ from ggtui.core.runtime.cpu.native import check, ffi, lib
 class RowBuffer:
     """Rows that lie as a tensor's nb says. Arrays that it hands out hold on to its memory."""
 
-    __slots__ = ("data", "kept")
+    __slots__ = ("data", "device", "kept", "use")
     tile = 1
 
-    def __init__(self, data: Bytes, *, kept: bool = True) -> None:
+    def __init__(self, data: Bytes, *, kept: bool = True, device: str = "cpu", use: str = "inputs") -> None:
         self.data = data
-        self.kept = kept
+        self.kept, self.device, self.use = kept, device, use
 
     @property
     def n_bytes(self) -> int:
@@ -30,6 +30,19 @@ class RowBuffer:
 
     def bytes(self, t: Tensor) -> Bytes:
         return self.data[t.view_offs : t.view_offs + t.n_bytes]
+
+    def read(self, t: Tensor, n_bytes: int) -> Bytes:
+        return self.bytes(t)[:n_bytes]
+
+    def write(self, t: Tensor, data: Bytes) -> None:
+        self.bytes(t)[: len(data)] = data
+
+    def fill_rows(self, t: Tensor, first: int, rows: Bytes) -> None:
+        self.bytes(t).reshape(t.n_rows, -1)[first : first + len(rows)] = rows
+
+    def copy_within(self, t: Tensor, source: int, target: int, n_bytes: int) -> None:
+        data = self.bytes(t)
+        data[target : target + n_bytes] = data[source : source + n_bytes]
 
     def download(self, t: Tensor) -> NDArray[Any]:
         dtype = NUMPY_TYPES.get(t.type.name)
@@ -74,14 +87,24 @@ class TileBuffer(RowBuffer):
         if rows.size:
             self.pack(t, encode_rows(t.type, rows).reshape(-1))
 
+    def read(self, t: Tensor, n_bytes: int) -> Bytes:
+        row_bytes, data = t.type.row_bytes(t.ne[0]), self.bytes(t)
+        out = np.empty((t.n_rows, row_bytes), np.uint8)
+        for i, at in enumerate(_matrices(t)):
+            rows = out[i * t.ne[1] : (i + 1) * t.ne[1]]
+            check(lib.gg_unpack(t.type.id, t.ne[0], len(rows), pointer(data[at:]), pointer(rows)))
+        return out.reshape(-1)[:n_bytes]
+
+    def write(self, t: Tensor, data: Bytes) -> None:
+        self.pack(t, data)
+
     def pack(self, t: Tensor, plain: Bytes) -> None:
         """Fill a tensor from the bytes of the plain layout, as a model file holds them."""
         rows = plain.reshape(t.n_rows, -1)
         for first in range(0, t.n_rows, t.ne[1]):
-            self.pack_rows(t, first, rows[first : first + t.ne[1]])
+            self.fill_rows(t, first, rows[first : first + t.ne[1]])
 
-    def pack_rows(self, t: Tensor, first: int, rows: Bytes) -> None:
-        """Fill rows `first` on, all of one matrix: whole tiles of it, or what is left."""
+    def fill_rows(self, t: Tensor, first: int, rows: Bytes) -> None:
         matrix, row = divmod(first, t.ne[1])
         to = _matrices(t)[matrix] + row * t.type.row_bytes(t.ne[0])
         dst = pointer(self.bytes(t)[to:])

@@ -37,6 +37,8 @@ def encode_rows(type: TensorType, x: Floats) -> Bytes:
 
 def tell_own_types() -> None:
     """Let C know the types that were registered since it was told last. To be called before it is to use any."""
+    if len(own_types()) == lib.gg_n_own_types():  # without the lock, which a fork() might find held
+        return
     with _TELLING:  # a call of C lets go of the GIL: without it two threads would tell the same type
         for t in own_types()[lib.gg_n_own_types() :]:
             if lib.gg_add_type(t.name.encode(), t.block, t.bytes, t.head) != t.id:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ggtui.core.errors import UsageError
 from ggtui.core.graph.dag import Dag
-from ggtui.core.graph.types import TensorType
-from ggtui.core.runtime.cpu.native import lib
+from ggtui.core.runtime.complete import Complete
+from ggtui.core.runtime.context import Context
+from ggtui.core.runtime.cpu.limits import probe
+from ggtui.core.runtime.cpu.native import ISAS, isa_index
 from ggtui.core.runtime.cpu.plan import Plan
 from ggtui.core.runtime.cpu.pool import Pool
+from ggtui.core.runtime.record import Limits
 
 
-class Cpu:
+class Cpu(Complete):
     """See runtime/device.py."""
 
     name = "cpu"
 
-    def layout(self, type: TensorType, use: str) -> int:
-        """Weights and keys lie in tiles where a kernel reads them so: one pass over a row then scores 32."""
-        tiled = use in ("weights", "keys") and lib.gg_packable(type.id)
-        return int(lib.GG_TILE) if tiled else 1
+    def context(self) -> Context:
+        return Context()
 
     def pool(self, threads: int, *, rest: bool = True) -> Pool:
         return Pool(threads, rest=rest)
@@ -25,5 +29,15 @@ class Cpu:
     def compile(self, dag: Dag, *, fused: bool = True, isa: str | None = None) -> Plan:
         return Plan(dag, fused=fused, isa=isa)
 
+    def limits(self, pool: Pool, isa: str | None, sizes: Sequence[int]) -> Limits:
+        return probe(pool, isa_index(isa), sizes)
 
-DEVICE = Cpu()
+    def limits_key(self, threads: int, isa: str | None) -> str:
+        return f"{ISAS[isa_index(isa)]} {threads}"
+
+
+def device(number: int | None) -> Cpu:
+    """There is one. Raises UsageError for another."""
+    if number:
+        raise UsageError(f"device cpu:{number}: there is one, cpu")
+    return Cpu()

@@ -1,4 +1,4 @@
-"""Lowers a CpuDag to the steps that C runs, one a node.
+"""Lowers a ScheduledDag to the steps that C runs, one a node.
 
 Sizes that vary from run to run become patches: places that the run-time value is written to.
 """
@@ -13,8 +13,8 @@ from ggtui.core.graph.dag import Node
 from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.tensor import Param, Tensor
 from ggtui.core.runtime.cpu.native import OP_NUMBERS, ffi, lib
-from ggtui.core.runtime.cpu.passes.parts import Joined
-from ggtui.core.runtime.cpu.passes.schedule import CpuDag
+from ggtui.core.runtime.passes.parts import Joined
+from ggtui.core.runtime.passes.scheduled import ScheduledDag
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Lowered:
     array: Any
 
 
-def lower(dag: CpuDag, arena: int) -> Lowered:
+def lower(dag: ScheduledDag, arena: int) -> Lowered:
     """Steps for a Dag that has been through the passes; `arena` is the address of its memory."""
     steps = []
     phase = 0
@@ -70,7 +70,7 @@ def _params(node: Node) -> tuple[Param, ...]:
     return tuple(OP_NUMBERS[p or "none"] if isinstance(p, str) else p for p in node.parts.params)
 
 
-def _place(dag: CpuDag, arena: int, t: Tensor) -> Place:
+def _place(dag: ScheduledDag, arena: int, t: Tensor) -> Place:
     root = t.root
     if root in dag.own:
         return Place(t, dag.own[root] + t.view_offs, True)

@@ -24,7 +24,7 @@ from ggtui.core.runtime.cpu.recorder import RecordBuffer, TotalBuffer
 from ggtui.core.runtime.describe import node_infos
 from ggtui.core.runtime.device import check_node, check_values
 from ggtui.core.runtime.memory import HUGE_PAGE, Pages, aligned_zeros
-from ggtui.core.runtime.record import GraphInfo
+from ggtui.core.runtime.record import GraphInfo, thread_lanes
 
 
 @dataclass
@@ -98,6 +98,8 @@ class Plan:
     plans shows the one made last, or that show() was called on last.
     """
 
+    submits = False
+
     def __init__(self, dag: Dag, *, fused: bool = True, isa: str | None = None) -> None:
         self.dag = run_passes(dag, fused=fused)
         self._isa = isa_index(isa)
@@ -127,6 +129,10 @@ class Plan:
     def isa(self) -> str:
         """The instruction set it runs with."""
         return ISAS[self._isa]
+
+    @property
+    def results(self) -> list[Tensor | None]:
+        return [node.dst for node in self.dag.nodes]
 
     def _custom_call(self, node: Node) -> CustomCall:
         tensors = (node.dst, *(s for s in node.src if s is not None))
@@ -222,5 +228,8 @@ class Plan:
 
     def info(self, threads: int) -> GraphInfo:
         """What this plan runs, for a trace."""
-        nodes = node_infos(self.dag.nodes, [self.dag.phase[n] for n in self.dag.nodes], kind, flops, traffic)
-        return GraphInfo(nodes, self.isa, threads, self.variables.get("n_tokens", 1))
+        nodes = node_infos(self.dag.nodes, [self.dag.phase[n] for n in self.dag.nodes], kind, flops, traffic, "cpu")
+        return GraphInfo(nodes, self.isa, thread_lanes(threads), self.variables.get("n_tokens", 1))
+
+    def code(self, node: int) -> None:
+        """Functions of this process run it."""

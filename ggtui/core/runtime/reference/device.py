@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ from ggtui.core.graph.dag import Dag
 from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.ops import OPS
 from ggtui.core.graph.tensor import Bytes, Tensor
-from ggtui.core.graph.types import TensorType
+from ggtui.core.runtime.complete import Complete
+from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.buffer import RowBuffer
 from ggtui.core.runtime.describe import node_infos
 from ggtui.core.runtime.device import check_node, check_values
-from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, NodeTotal, Records, Unscheduled
+from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, Lane, Limits, NodeTotal, Records, Unscheduled
 from ggtui.core.runtime.reference.walk import Walk
 
 
@@ -73,6 +74,7 @@ class Reference:
     """A graph to be computed in numpy: see Executable in runtime/device.py."""
 
     isa = "numpy"
+    submits = False
 
     def __init__(self, dag: Dag) -> None:
         self.dag = dag
@@ -83,12 +85,16 @@ class Reference:
         for node in dag.nodes:
             root = node.dst.root
             if root.op != "none" and root not in self._buffers:
-                self._buffers[root] = RowBuffer(np.zeros(root.n_bytes_in(1), np.uint8))
+                self._buffers[root] = RowBuffer(np.zeros(root.n_bytes_in(1), np.uint8), device="reference")
             for s in node.src:
                 if s is not None and s.root.op == "none" and s.root.buffer is None:
                     raise GgtuiError(f"tensor {s.root.name!r} has no memory and no node of the graph makes it")
         self.arena_bytes = sum(buffer.n_bytes for buffer in self._buffers.values())
         self.show()
+
+    @property
+    def results(self) -> list[Tensor | None]:
+        return [node.dst for node in self.dag.nodes]
 
     def show(self) -> None:
         for root, buffer in self._buffers.items():
@@ -122,7 +128,7 @@ class Reference:
             if self._stop:
                 self._stop = False
                 raise GgtuiError("the run was stopped")
-            walk.step(node.dst)
+            walk.step(node.dst, node.src)
             end = time.perf_counter_ns() - asked
             if recorder is not None:
                 recorder.add(i, start, end)
@@ -158,8 +164,12 @@ class Reference:
             lambda node: OPS[node.op].kind,
             lambda node: OPS[node.op].flops(node.dst),
             lambda node: OPS[node.op].traffic(node.dst, node.src),
+            ReferenceDevice.name,
         )
-        return GraphInfo(infos, self.isa, 1, self.variables.get("n_tokens", 1))
+        return GraphInfo(infos, self.isa, (Lane("reference", ReferenceDevice.name),), self.variables.get("n_tokens", 1))
+
+    def code(self, node: int) -> None:
+        """Python runs it."""
 
 
 def _variables(dag: Dag) -> dict[str, int]:
@@ -173,13 +183,20 @@ def _variables(dag: Dag) -> dict[str, int]:
     return largest
 
 
-class ReferenceDevice:
+class ReferenceContext(Context):
+    """Memory like the CPU's, but another device's: what the CPU needs of it is copied. Nothing lies in tiles."""
+
+    device = "reference"
+    packs = False
+
+
+class ReferenceDevice(Complete):
     """See Device in runtime/device.py. Nothing is fused and nothing is packed."""
 
     name = "reference"
 
-    def layout(self, type: TensorType, use: str) -> int:
-        return 1
+    def context(self) -> Context:
+        return ReferenceContext()
 
     def pool(self, threads: int, *, rest: bool = True) -> Alone:
         if threads < 1:
@@ -191,5 +208,15 @@ class ReferenceDevice:
             raise MissingPartError(f"isa {isa}: the reference device has no instruction sets; leave --isa out")
         return Reference(dag)
 
+    def limits(self, pool: Alone, isa: str | None, sizes: Sequence[int]) -> Limits | None:
+        return None
 
-DEVICE = ReferenceDevice()
+    def limits_key(self, threads: int, isa: str | None) -> str:
+        return ""
+
+
+def device(number: int | None) -> ReferenceDevice:
+    """There is one. Raises UsageError for another."""
+    if number:
+        raise UsageError(f"device reference:{number}: there is one, reference")
+    return ReferenceDevice()

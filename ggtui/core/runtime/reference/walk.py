@@ -6,7 +6,7 @@ are on any device. Only packed tensors, whose layout is the CPU kernels' own, ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,23 +53,24 @@ class Walk:
             if t.op != "none":
                 self.step(t)
 
-    def step(self, t: Tensor) -> None:
-        """Compute one tensor, whose sources are there. Raises as `compute` does."""
-        op = OPS[t.op]
+    def step(self, t: Tensor, src: Sequence[Tensor | None] | None = None) -> None:
+        """Compute one tensor, whose sources, its own or those given in their place, are there. Raises as `compute`
+        does."""
+        op, src = OPS[t.op], t.src if src is None else src
         if op.kind == "custom":
-            self._call(t)
+            self._call(t, src)
         elif op.reference is not None:
             params = tuple(self._number(p) for p in t.op_params)
             with np.errstate(all="ignore"):  # infinities and NaN are results like others
                 if _takes_blocks(t):
-                    moved, *others = t.src
+                    moved, *others = src
                     assert moved is not None
                     before = [self._blocks(t)] if op.before else []
-                    src = [self._blocks(moved, t.type), *map(self._operand, others)]
-                    self._put(t, op.reference(params, *before, *src))
+                    operands = [self._blocks(moved, t.type), *map(self._operand, others)]
+                    self._put(t, op.reference(params, *before, *operands))
                 else:
                     before = [self.read(t)] if op.before else []
-                    self.write(t, op.reference(params, *before, *map(self._operand, t.src)))
+                    self.write(t, op.reference(params, *before, *map(self._operand, src)))
 
     def result(self, t: Tensor) -> Array:
         """The values of a tensor as `numpy()` shapes them, in the sizes of the run; float64, or int32 for i32."""
@@ -111,10 +112,10 @@ class Walk:
         elements = self._elements(t, self._shape(t))
         elements[...] = np.ascontiguousarray(blocks).view(np.uint8).reshape(elements.shape)
 
-    def _call(self, t: Tensor) -> None:
+    def _call(self, t: Tensor, src: Sequence[Tensor | None]) -> None:
         """Let the function of a map_custom node do the work of all threads."""
-        dst, *src = (self._plain(s) for s in (t, *t.src) if s is not None)
-        t.function(dst, *src, ith=0, nth=1)
+        dst, *operands = (self._plain(s) for s in (t, *src) if s is not None)
+        t.function(dst, *operands, ith=0, nth=1)
 
     def _plain(self, t: Tensor) -> NDArray[Any]:
         """A tensor of numpy's own types as `numpy()` gives it: a view of its memory."""
@@ -165,7 +166,7 @@ class Walk:
 
 def _takes_blocks(t: Tensor) -> bool:
     """Whether whole blocks are moved: then nothing that only moves, or stays where it is, is rounded anew."""
-    first = t.src[0]
+    first = t.src[0] if t.src else None
     moves = OPS[t.op].kind in ("copy", "store")
     return moves and first is not None and not t.packed and (first.type is t.type or first.ne[0] == t.ne[0])
 

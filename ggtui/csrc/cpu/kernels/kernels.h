@@ -63,6 +63,7 @@ typedef struct {
     int64_t n_rows;         /* counted from w on; the last tile may be short */
     const uint8_t *x;       /* n_cols columns: f32[k], or q8_a blocks where w is of a block type */
     int64_t x_nb;
+    int64_t x_step;         /* bytes from one f32 of a column to the next; blocks follow each other */
     int64_t n_cols;
     float *y;
     int64_t y_nb;           /* bytes from column to column */
@@ -71,6 +72,7 @@ typedef struct {
     const float *residual;  /* as y, residual_nb bytes apart, or NULL; may be y itself */
     int64_t residual_nb;
     int times_y;            /* and no residual */
+    int go_on;              /* the sums begin with what y holds, those over the k before: float weights alone */
 } gg_mul_mat_args;
 
 /* A query of attention: it sees the positions from `from` to `to` - 1. One that sees none, or only positions with a score of -inf, gets
@@ -103,6 +105,20 @@ typedef struct {
     const uint8_t *next_k;   /* the page that is worked on next, which few queries prefetch; or NULL */
     const uint8_t *next_v;
 } gg_attention_args;
+
+/* The numbers of an optimizer's step, floats, in this order. AdamW (Loshchilov and Hutter 2017): m and v are the means of g and g^2; SGD
+ * uses RATE, BETA1, DECAY and GRADIENT alone. */
+enum gg_step_rates {
+    GG_RATE,      /* by which weights move */
+    GG_BETA1,     /* how much of m stays */
+    GG_BETA2,     /* and of v */
+    GG_EPS,       /* added to the root of v */
+    GG_DECAY,     /* rate times weight decay: the part of a weight that goes */
+    GG_UNBIAS1,   /* 1 / (1 - beta1^step) */
+    GG_UNBIAS2,   /* 1 / (1 - beta2^step) */
+    GG_GRADIENT,  /* what gradients are multiplied with */
+    GG_N_RATES
+};
 
 /* One instruction set's. A set may have its own of only some, and the others of the set that it builds on: see isa.c. */
 typedef struct {

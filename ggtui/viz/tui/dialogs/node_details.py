@@ -13,6 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from ggtui.core.runtime.record import NodeInfo, TensorInfo
+from ggtui.perf.lanes import on_device, others
 from ggtui.perf.scheduling import Floats
 from ggtui.perf.stage import Stage
 from ggtui.perf.table import Groups, Row, rows
@@ -37,17 +38,20 @@ def details(stage: Stage, row: Row, by: str, *, ascii_only: bool = False) -> Tex
     nodes = [stage.graph.nodes[groups.nodes[item]] for item in items]
     text = Text()
     text.append(printable_line(row.key), style="bold")
+    where = on_device(nodes[0]) if len({node.device for node in nodes}) == 1 else ""
     kind = " ".join(dict.fromkeys(word for word in (row.op, row.type) if word != row.key))
-    text.append(f"  {printable_line(kind)}  in {stage.name}\n\n")
+    text.append(f"  {printable_line(kind)}  in {stage.name}{printable_line(where)}\n\n")
     facts: list[tuple[str, Iterable[str]]] = []
     if by == "node" and len(nodes) == 1:
         facts += _made_of(stage, nodes[0])
     facts.append(("cost", [f"{row.flops:,.0f} flops, {row.traffic:,.0f} bytes{_intensity(row)}"]))
-    facts.append(("time", _times(row)))
+    facts.append(("time", _times(row, stage)))
     facts.append(("speed", [f"{tables.rate(row.bytes_per_s)} GB/s, {tables.rate(row.flops_per_s)} GFLOP/s"]))
     facts.append(("limit", [_limit(row)]))
     facts.append(("parts", [f"{_pad(op)}{tables.duration(ns):>8}" for op, ns in row.parts]))
-    facts.append(("threads", _threads(groups, items, stage)))
+    facts.append(
+        ("threads" if stage.graph.n_threads == len(stage.graph.lanes) else "lanes", _lanes(groups, items, stage))
+    )
     facts.append(("history", _history(groups.times[:, at], stage, ascii_only)))
     if len(nodes) > 1 or by != "node":
         facts.append((f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}", _members(stage, nodes)))
@@ -81,10 +85,12 @@ def _intensity(row: Row) -> str:
     return f", {row.flops / row.traffic:.2f} flops a byte" if row.traffic else ""
 
 
-def _times(row: Row) -> list[str]:
+def _times(row: Row, stage: Stage) -> list[str]:
     t = row.time
     mean = f"{tables.duration(t.mean)} mean, {tables.percent(row.share)} of an evaluation, sd {tables.duration(t.sd)}"
-    wait = f"{tables.duration(row.wait_ns)} waiting for other threads after it, the mean over threads"
+    lanes = stage.graph.lanes
+    mean_over = others(lanes).removeprefix("other ")
+    wait = f"{tables.duration(row.wait_ns)} waiting for {others(lanes)} after it, the mean over {mean_over}"
     known = [("least", t.least), ("median", t.median), ("p95", t.p95), ("most", t.most)]
     return [mean, ", ".join(f"{name} {tables.duration(v)}" for name, v in known if v is not None), wait]
 
@@ -95,11 +101,16 @@ def _limit(row: Row) -> str:
     return f"{row.of_limit:.0%} of what {row.limit} allows, which binds"
 
 
-def _threads(groups: Groups, items: Sequence[int], stage: Stage) -> list[str]:
+def _lanes(groups: Groups, items: Sequence[int], stage: Stage) -> list[str]:
+    """Of the lanes of those devices that run the nodes."""
+    devices = {stage.graph.nodes[groups.nodes[item]].device for item in items}
+    lanes = stage.graph.lanes
+    width = max(10, *(len(lane.name) for lane in lanes))
     work, wait = (groups.items(a)[:, list(items)].sum(axis=1).mean(axis=0) for a in (stage.work, stage.wait))
     return [
-        f"thread {i:<3} work {tables.duration(w):>8}, wait {tables.duration(v):>8}"
-        for i, (w, v) in enumerate(zip(work.tolist(), wait.tolist(), strict=True))
+        f"{printable_line(lane.name):{width}} work {tables.duration(w):>8}, wait {tables.duration(v):>8}"
+        for lane, w, v in zip(lanes, work.tolist(), wait.tolist(), strict=True)
+        if lane.device in devices or "" in devices
     ]
 
 

@@ -127,7 +127,9 @@ class ChatView(RunScreen):
     def _hint(self) -> tuple[str, ...]:
         match self.live.state:
             case "loading":
-                return (f"Loading {printable_line(self.live.run.model) or 'the model'} ...",)
+                loading = self.live.loading
+                model = self.live.run.model if loading is None else loading.model
+                return (f"Loading {printable_line(model) or 'the model'} ...",)
             case "saved":
                 return (self.lacking,)
             case _:

@@ -149,6 +149,7 @@ class GraphScreen(RunScreen):
         self._card.show(card(graph, item.nodes, self._figures, self._heat, self._card.size.width, look))
 
     def _draw_status(self) -> None:
+        from ggtui.perf.lanes import others
         from ggtui.viz.tables import duration
         from ggtui.viz.tui.widgets.heat import MEANING
         from ggtui.viz.tui.widgets.neighbours import counted
@@ -162,7 +163,7 @@ class GraphScreen(RunScreen):
         text.append(f"{self._graph_name()}{most}  {len(graph.nodes)} nodes  ")
         if figures is not None:
             text.append(f"{counted(len(figures.stage.tokens), 'evaluation')} of {duration(figures.evaluation)}  ")
-            text.append(f"heat: {MEANING[self._heat]}")
+            text.append(f"heat: {MEANING[self._heat].format(others=others(graph.lanes))}")
             self._legend(text)
         elif not self.live.n_evaluations:
             text.append(nothing_ran())

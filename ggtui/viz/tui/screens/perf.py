@@ -104,7 +104,7 @@ class PerfScreen(RunScreen):
 
     def _found(self) -> tuple[Stage, list[Row]] | None:
         """The stage that is shown and its rows: of a run under way its newest evaluations. None if nothing of it was
-        recorded."""
+        recorded; where neither generation nor prompts were, as of a training, the first stage that was."""
         from ggtui.perf.stage import stages
         from ggtui.perf.table import rows
 
@@ -113,6 +113,8 @@ class PerfScreen(RunScreen):
             return self._known[1]
         all_stages = stages(self._frozen) if self._frozen is not None else self.live.stages()
         found = next((stage for stage in all_stages if stage.name == self._stage), None)
+        if all_stages and not any(stage.name in ("generation", "prompt") for stage in all_stages):
+            found = all_stages[0]
         self._known = key, (found, rows(found, self._by)) if found is not None else None
         return self._known[1]
 

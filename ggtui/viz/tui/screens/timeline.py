@@ -1,4 +1,4 @@
-"""The Timeline screen: what each thread did when, token by token."""
+"""The Timeline screen: what each lane did when, token by token."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 FOLLOWED = 64  # newest evaluations that are laid out while following; all that are kept when someone looks back
 _PARTS = ("status", "ruler", "rows", "readout", "legend", "totals", "bars")
-_MOST_HIGH, _BARS_MOST = 6, 10  # lines of a thread and of the bars
+_MOST_HIGH, _BARS_MOST = 6, 10  # lines of a lane and of the bars
 _BARS = 6  # lines that bars need at least: a blank one, heading, three of bars, mark
 
 
 class Heights(NamedTuple):
-    """Lines of a thread's row, blank lines between rows, threads that have room, whether their totals have, and lines
+    """Lines of a lane's row, blank lines between rows, lanes that have room, whether their totals have, and lines
     of bars."""
 
     row: int
     between: int
-    threads: int
+    lanes: int
     totals: bool
     bars: int
 
 
-def heights(room: int, n_threads: int) -> Heights:
-    """How `room` lines under the ruler are shared: first the threads, then their totals, then the bars of token times,
+def heights(room: int, n_lanes: int) -> Heights:
+    """How `room` lines under the ruler are shared: first the lanes, then their totals, then the bars of token times,
     then higher rows."""
-    n = max(n_threads, 1)
+    n = max(n_lanes, 1)
     for totals, bars in ((n + 2, _BARS), (n + 2, 0), (0, 0)):
         free = room - totals - bars
         if free < 2 * n and totals:
@@ -50,7 +50,7 @@ def heights(room: int, n_threads: int) -> Heights:
 
 
 class TimelineScreen(RunScreen):
-    """Threads over time: zoom, pan, a cursor that tells what it stands on."""
+    """Lanes over time: zoom, pan, a cursor that tells what it stands on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("plus", "zoom(0.5)", "zoom", key_display="+ -", tooltip="show less time, larger"),
@@ -67,8 +67,8 @@ class TimelineScreen(RunScreen):
         Binding("w", "slowest", "slowest", tooltip="to the generated token that took longest"),
         Binding("f", "follow", "follow", tooltip="keep the newest token in view"),
         Binding("0", "whole", "whole", tooltip="show all that is kept"),
-        Binding("up", "thread(-1)", "thread above", show=False),
-        Binding("down", "thread(1)", "thread below", show=False),
+        Binding("up", "lane(-1)", "thread above", show=False),
+        Binding("down", "lane(1)", "thread below", show=False),
         Binding("shift+left,pageup", "page(-1)", "back a screen", show=False),
         Binding("shift+right,pagedown", "page(1)", "on a screen", show=False),
         Binding("home", "end(-1)", "begin", show=False),
@@ -79,8 +79,8 @@ class TimelineScreen(RunScreen):
         super().__init__(live, send, row)
         self._spans: Spans | None = None
         self._window: Window | None = None
-        self._thread = 0
-        self._first_thread = 0  # of those that are seen
+        self._lane = 0
+        self._first_lane = 0  # of those that are seen
 
     def body(self) -> ComposeResult:
         for name in _PARTS:
@@ -94,7 +94,7 @@ class TimelineScreen(RunScreen):
     def _update(self) -> tuple[Spans, Window] | None:
         """Bring arrays and window in line with the run; None while there is nothing."""
         from ggtui.viz.tui.widgets.spans import spans
-        from ggtui.viz.tui.widgets.timeline_rows import GUTTER
+        from ggtui.viz.tui.widgets.timeline_rows import gutter
         from ggtui.viz.tui.widgets.window import Window
 
         if not self.live.evaluations:
@@ -109,8 +109,8 @@ class TimelineScreen(RunScreen):
             moved = self._spans.moved(old) if old is not None else 0.0
             window.extend(self._spans.total, float(self._spans.start[-1]), self._spans.typical, moved)
         assert self._spans is not None
-        window.resize(self.size.width - GUTTER)
-        self._thread = min(self._thread, max(self._spans.n_threads - 1, 0))
+        window.resize(self.size.width - gutter(self._spans))
+        self._lane = min(self._lane, max(len(self._spans.lanes) - 1, 0))
         return self._spans, window
 
     def show(self) -> None:
@@ -122,20 +122,20 @@ class TimelineScreen(RunScreen):
             parts["status"] = [Text(""), Text(f"  {self.lacking}", no_wrap=True)]
         else:
             spans, window = state
-            width, n = self.size.width, spans.n_threads
+            width, n = self.size.width, len(spans.lanes)
             legend = rows.legend(spans, width)
             room = heights(self.size.height - 2 - 7 - len(legend), n)
-            self._first_thread = min(max(self._first_thread, self._thread - room.threads + 1), self._thread)
-            threads = range(self._first_thread, min(self._first_thread + room.threads, n))
-            parts["status"] = [rows.status(spans, window, self.live.state == "saved", threads)]
+            self._first_lane = min(max(self._first_lane, self._lane - room.lanes + 1), self._lane)
+            lanes = range(self._first_lane, min(self._first_lane + room.lanes, n))
+            parts["status"] = [rows.status(spans, window, self.live.state == "saved", lanes)]
             parts["ruler"] = rows.ruler(spans, window)
-            for i in threads:
-                parts["rows"] += [Text("")] * (room.between if i > threads.start else 0)
-                parts["rows"] += rows.thread_rows(spans, window, i, room.row, i == self._thread)
-            parts["readout"] = [rows.cursor_line(window), *rows.readout(spans, window, self._thread)]
+            for i in lanes:
+                parts["rows"] += [Text("")] * (room.between if i > lanes.start else 0)
+                parts["rows"] += rows.lane_rows(spans, window, i, room.row, i == self._lane)
+            parts["readout"] = [rows.cursor_line(spans, window), *rows.readout(spans, window, self._lane)]
             parts["legend"] = [Text(""), *legend]
             if room.totals:
-                parts["totals"] = [Text(""), *rows.totals(spans, window, threads)]
+                parts["totals"] = [Text(""), *rows.totals(spans, window, lanes)]
             if room.bars:
                 bars = rows.token_bars(
                     spans,
@@ -204,19 +204,19 @@ class TimelineScreen(RunScreen):
             self._go(held[1], float(held[0].start[held[0].slowest]))
 
     def action_wait(self, step: int) -> None:
-        """The cursor on the next, or the previous, of the longest twentieth of the waits, of any thread."""
+        """The cursor on the next, or the previous, of the longest twentieth of the waits, of any lane."""
         if held := self._held():
             spans, window = held
-            found = spans.next_wait(window.at, self._thread, step)
+            found = spans.next_wait(window.at, self._lane, step)
             if found is None:
                 self.notify("No longer wait that way." if len(spans.waits[0]) else "No wait was recorded.")
             else:
-                self._thread = found[1]
+                self._lane = found[1]
                 self._go(window, found[0])
 
-    def action_thread(self, step: int) -> None:
+    def action_lane(self, step: int) -> None:
         if self._spans is not None:
-            self._thread = min(max(self._thread + step, 0), max(self._spans.n_threads - 1, 0))
+            self._lane = min(max(self._lane + step, 0), max(len(self._spans.lanes) - 1, 0))
             self.show()
 
     def action_end(self, side: int) -> None:

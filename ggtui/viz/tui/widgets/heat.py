@@ -11,7 +11,7 @@ from ggtui.viz.tui.widgets.node_figures import Figures
 
 HEATS = ("time", "waiting", "bytes", "limit")
 MEANING = {
-    "time": "time at work", "waiting": "waiting for other threads", "bytes": "bytes read and written",
+    "time": "time at work", "waiting": "waiting for {others}", "bytes": "bytes read and written",
     "limit": "part of what the machine allows",
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ggtui.perf.stage import Stage
 
 
-LEAST_LOST = 0.005  # of the threads' time: less is not shown
+LEAST_LOST = 0.005  # of the lanes' time: less is not shown
 
 
 class HotNode(NamedTuple):
@@ -24,12 +24,13 @@ class HotNode(NamedTuple):
 
 
 class Hot(NamedTuple):
-    """The nodes that take longest, the first of them first, and the shares of their time that threads wait for each
-    other, and that they lose because one of them is not scheduled."""
+    """The nodes that take longest, the first of them first, and the shares of their time that lanes wait for each
+    other, and that they lose because a thread is not scheduled. `threads`: whether all lanes are threads."""
 
     nodes: tuple[HotNode, ...]
     wait: float
     lost: float
+    threads: bool = True
 
 
 def hottest(stages: Iterable[Stage], n: int) -> Hot | None:
@@ -40,7 +41,8 @@ def hottest(stages: Iterable[Stage], n: int) -> Hot | None:
     if stage is None:
         return None
     hot = [HotNode(printable_line(r.key), r.share, r.bytes_per_s, r.of_limit) for r in rows(stage)[:n]]
-    return Hot(tuple(hot), stage.part("wait"), stage.part("lost") + stage.part("held"))
+    threads = all(lane.is_thread for lane in stage.graph.lanes)
+    return Hot(tuple(hot), stage.part("wait"), stage.part("lost") + stage.part("held"), threads)
 
 
 def clip(text: str, width: int) -> str:
@@ -84,7 +86,9 @@ def hot_table(hot: Hot | None, width: int, n: int) -> list[str]:
         limit = "" if not known else f"{percent(node.of_limit) if node.of_limit is not None else '':>7}"
         lines.append(f"{clip(node.name, name)}{node.share:6.1%}{node.bytes_per_s / 1e9:11.1f}{limit}")
     lines += [""] * (n + 1 - len(lines))
-    lines.append(f"{clip('threads wait', name)}{hot.wait:6.1%}" if hot is not None else "")
+    lines.append(
+        f"{clip('threads wait' if hot.threads else 'lanes wait', name)}{hot.wait:6.1%}" if hot is not None else ""
+    )
     lost = hot is not None and hot.lost >= LEAST_LOST
     lines.append(f"{clip('not scheduled', name)}{hot.lost:6.1%}" if hot is not None and lost else "")
     return lines

@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from ggtui.core.runtime.record import GraphInfo, NodeInfo
+from ggtui.perf.lanes import on_device, others
 from ggtui.viz.dot import tensor_text
 from ggtui.viz.tables import duration, rate, size
 from ggtui.viz.text import printable_line
@@ -28,7 +29,7 @@ Fact = tuple[str, Text | str]  # label, "" where it goes on; what is told
 def card(graph: GraphInfo, nodes: Sequence[int], figures: Figures | None, heat: str, width: int, look: Look) -> Text:
     """The facts of these nodes, in lines of at most `width` columns."""
     text = Text(no_wrap=True, end="")
-    facts = [*(_times(nodes, figures, width, look) if figures is not None else ())]
+    facts = [*(_times(graph, nodes, figures, width, look) if figures is not None else ())]
     if len(nodes) == 1:
         node = graph.nodes[nodes[0]]
         facts += _parts(node, figures) if figures is not None else []
@@ -48,7 +49,7 @@ def card(graph: GraphInfo, nodes: Sequence[int], figures: Figures | None, heat: 
     return text
 
 
-def _times(nodes: Sequence[int], figures: Figures, width: int, look: Look) -> Iterator[Fact]:
+def _times(graph: GraphInfo, nodes: Sequence[int], figures: Figures, width: int, look: Look) -> Iterator[Fact]:
     ns = sum(figures.time[i] for i in nodes)
     yield (
         "time",
@@ -60,7 +61,7 @@ def _times(nodes: Sequence[int], figures: Figures, width: int, look: Look) -> It
         yield counted(figures.n, "run"), Text(sparks, look.accent)
         least, median, most = (duration(float(f(history))) for f in (np.min, np.median, np.max))
         yield "", f"least {least}, median {median}, most {most}"
-    yield "waiting", f"{duration(value(figures, nodes, 'waiting'))} for other threads"
+    yield "waiting", f"{duration(value(figures, nodes, 'waiting'))} for {others(graph.lanes)}"
     flops, traffic = (sum(column[i] for i in nodes) for column in (figures.flops, figures.traffic))
     if ns:
         limit, part = figures.limit(nodes)
@@ -88,7 +89,7 @@ def _parts(node: NodeInfo, figures: Figures) -> list[Fact]:
 def _node(node: NodeInfo) -> Iterator[Fact]:
     named = "" if node.result.name == node.name else f", as {printable_line(node.result.name)}"
     yield "result", f"{tensor_text(node.result)}, {bytes_told(node.result)}{named}"
-    yield "op", f"{printable_line(node.op)}; node {node.id}, phase {node.phase}"
+    yield "op", printable_line(f"{node.op}; node {node.id}, phase {node.phase}{on_device(node)}")
     ops = max((len(o.op) for o in node.originals), default=0)
     names = max((len(o.name) for o in node.originals), default=0)
     for i, o in enumerate(node.originals if len(node.originals) > 1 else ()):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ggtui.perf.bounds import binding
 from ggtui.perf.scheduling import Floats
 from ggtui.perf.stage import Stage
 
@@ -16,8 +15,8 @@ class Figures:
 
     n         evaluations that these figures are of
     evaluation  nanoseconds of all of it
-    time      nanoseconds of the slowest thread at work; work: the mean over threads
-    wait      nanoseconds of waiting for other threads after it, the mean over threads
+    time      nanoseconds of the slowest lane at work; work: the mean over lanes
+    wait      nanoseconds of waiting for other lanes after it, the mean over lanes
     flops, traffic   operations and bytes
     history   nanoseconds (evaluations, nodes), the oldest first; None of a light profile
     parts     nanoseconds of each node's loops
@@ -45,11 +44,11 @@ class Figures:
         )  # fmt: skip
 
     def share(self, nodes: Iterable[int]) -> float:
-        """Of the threads' time in an evaluation."""
+        """Of the lanes' time in an evaluation."""
         return sum(self.work[i] for i in nodes) / self.evaluation if self.evaluation else 0.0
 
     def limit(self, nodes: Sequence[int]) -> tuple[str, float | None]:
-        """What binds these nodes, and what part of it they reach, see bounds.binding."""
+        """What binds these nodes, and what part of it they reach, see Stage.limit."""
         n_bytes, seconds = (sum(column[i] for i in nodes) for column in (self.traffic, self.stage.compute_seconds))
         ns = sum(self.time[i] for i in nodes)
-        return binding(self.stage.limits, n_bytes, sum(self.traffic), float(seconds), ns)
+        return self.stage.limit(nodes, n_bytes, float(seconds), ns)

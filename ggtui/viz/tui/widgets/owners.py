@@ -34,6 +34,7 @@ def owners(memory: MemoryUse, rss: int) -> list[Owner]:
         Owner("KV cache, reserved", memory.kv),
         Owner("activations of a token", memory.activations),
         Owner("activations of a batch", memory.batch_activations),
+        *([Owner("optimizer", memory.optimizer)] if memory.optimizer else []),  # of a training
         Owner("scratch", memory.scratch),
         Owner("records", memory.records),
     ]

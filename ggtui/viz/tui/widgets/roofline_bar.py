@@ -1,9 +1,10 @@
 """The lines over the table: what is shown, the run in plain words, how near it is to the machine's limit, and what each
-thread did."""
+lane did."""
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
 from textwrap import wrap
 from typing import ClassVar
 
@@ -11,24 +12,26 @@ from rich.style import Style
 from rich.text import Text
 from textual.widgets import Static
 
-from ggtui.core.runtime.record import RunInfo
-from ggtui.perf.stage import Stage, ThreadTime
+from ggtui.core.runtime.record import Lane, RunInfo
+from ggtui.perf.stage import LaneTime, Stage
 from ggtui.perf.words import busy_machine, stage_in_words
 from ggtui.viz import tables
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets import plot
 
 _LABEL, _NUMBERS, _LONGEST = 10, 47, 60  # columns: of the first word, of the figures, of a bar at most
+_LABEL_MOST = 24
 _PARTS = ("work", "wait", "wake", "lost")  # lost: not scheduled, or held up by a thread that was not
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The room for the lines, and how to draw."""
+    """The room for the lines, of which their first word takes `label` columns, and how to draw."""
 
     width: int
     height: int
     ascii_only: bool = False
+    label: int = _LABEL
 
     @property
     def words(self) -> int:
@@ -36,13 +39,13 @@ class Place:
         return 0 if self.height < 20 else 2
 
     @property
-    def threads(self) -> int:
-        """Lines for threads at most."""
+    def lanes(self) -> int:
+        """Lines for lanes at most."""
         return 1 if self.height < 20 else 2 if self.height < 30 else 8
 
     @property
     def bar(self) -> int:
-        return max(min(self.width - _LABEL - _NUMBERS - 3, _LONGEST), 0)
+        return max(min(self.width - self.label - _NUMBERS - 3, _LONGEST), 0)
 
 
 def title(stage: Stage) -> str:
@@ -70,40 +73,47 @@ def limit_line(stage: Stage, place: Place, hint: str) -> Text:
     """How much of what the machine allows is reached; `hint` says what to do where that was not measured."""
     binds, reached = stage.bound
     if reached is None:
-        return Text(f" {'limit':{_LABEL}}{hint}"[: place.width])
+        if stage.limits is not None and not stage.limited.all():
+            hint = f"only those of {printable_line(stage.limits.device)} are known"
+        return Text(f" {'limit':{place.label}}{hint}"[: place.width])
     allowed = stage.compute_limit if binds == "compute" else (stage.read_limit or 0.0)
     unit = "GFLOP/s" if binds == "compute" else "GB/s"
     told = f"{binds:7} {reached:4.0%} of {tables.rate(allowed):>5} {unit}"
-    text = Text(f" {'limit':{_LABEL}}{told:{_NUMBERS}}")
+    text = Text(f" {'limit':{place.label}}{told:{_NUMBERS}}")
     bar = plot.bar(reached, place.bar, ascii_only=place.ascii_only).rstrip()
     text.append(bar, style="limit").append(("-" if place.ascii_only else "·") * (place.bar - len(bar)), style="words")
     return text
 
 
-def thread_line(name: str, thread: ThreadTime, place: Place) -> Text:
-    """What a thread did, as shares and as a bar of pieces; where it rested there is none."""
-    total = max(thread.total, 1.0)
-    total -= thread.call  # of which there is no bar: it is the same for all
-    shares = [ns / max(total, 1.0) for ns in (thread.work, thread.wait, thread.wake, thread.lost + thread.held)]
+def lane_line(name: str, lane: LaneTime, place: Place) -> Text:
+    """What a lane did, as shares and as a bar of pieces; where it rested there is none."""
+    total = max(lane.total, 1.0)
+    total -= lane.call  # of which there is no bar: it is the same for all
+    shares = [ns / max(total, 1.0) for ns in (lane.work, lane.wait, lane.wake, lane.lost + lane.held)]
     told = "  ".join(f"{part} {share:5.1%}" for part, share in zip(_PARTS, shares, strict=True))
-    text = Text(f" {name:{_LABEL}}{told:{_NUMBERS}}")
+    text = Text(f" {printable_line(name)[: place.label - 1]:{place.label}}{told:{_NUMBERS}}")
     ends = [round(sum(shares[: i + 1]) * place.bar) for i in range(len(shares))]
     for part, glyph, start, end in zip(_PARTS, "#=.x" if place.ascii_only else "█▒░▞", [0, *ends], ends, strict=False):
         text.append(glyph * (end - start), style=part)
     return text
 
 
-def thread_lines(stage: Stage, place: Place) -> list[Text]:
-    """A line a thread; where there are too many, those left over together."""
-    threads = stage.threads
-    alone = len(threads) if len(threads) <= place.threads else place.threads - 1
-    lines = [thread_line(f"thread {i}", t, place) for i, t in enumerate(threads[:alone])]
-    rest = threads[alone:]
+def lane_lines(stage: Stage, place: Place) -> list[Text]:
+    """A line a lane; where there are too many, those left over together."""
+    times = stage.lanes
+    alone = len(times) if len(times) <= place.lanes else place.lanes - 1
+    lines = [lane_line(lane.name, t, place) for lane, t in zip(stage.graph.lanes, times[:alone], strict=False)]
+    rest = times[alone:]
     if rest:
-        mean = ThreadTime(*(sum(times) / len(rest) for times in zip(*map(astuple, rest), strict=True)))
-        last = len(threads) - 1
-        lines.append(thread_line(f"all {len(threads)}" if not alone else f"{alone} to {last}", mean, place))
+        mean = LaneTime(*(sum(times) / len(rest) for times in zip(*map(astuple, rest), strict=True)))
+        last = len(times) - 1
+        lines.append(lane_line(f"all {len(times)}" if not alone else f"{alone} to {last}", mean, place))
     return lines
+
+
+def _label(lanes: Sequence[Lane]) -> int:
+    """Columns for the names of these."""
+    return min(max(_LABEL, *(len(printable_line(lane.name)) + 1 for lane in lanes)), _LABEL_MOST)
 
 
 def head(stage: Stage, run: RunInfo, place: Place, lines: str, *, paused: bool, hint: str) -> Text:
@@ -113,9 +123,10 @@ def head(stage: Stage, run: RunInfo, place: Place, lines: str, *, paused: bool, 
     text.append(first, style="title")
     if len(first) + len(lines) + 3 <= place.width:
         text.append(f"{lines} ".rjust(place.width - len(first)))
+    place = replace(place, label=_label(stage.graph.lanes[: place.lanes]))
     for said in words(stage, run, place):
         text.append(f"\n {said}", style="words")
-    for line in (limit_line(stage, place, hint), *thread_lines(stage, place)):
+    for line in (limit_line(stage, place, hint), *lane_lines(stage, place)):
         text.append("\n").append_text(line)
     return text
 

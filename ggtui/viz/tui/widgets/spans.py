@@ -1,4 +1,4 @@
-"""The kept evaluations on one axis of time: what each thread did when, as arrays.
+"""The kept evaluations on one axis of time: what each lane did when, as arrays.
 
 An evaluation is followed by its sampling, and that by the next evaluation. Where evaluations were not kept there is a
 gap: how long it took is not known, so it has a fixed length and its time is not counted.
@@ -6,6 +6,7 @@ gap: how long it took is not known, so it has a fixed length and its time is not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,15 +16,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, Records, TokenRecord, rested
+from ggtui.core.runtime.record import COLUMNS, WAKE, GraphInfo, Lane, Records, TokenRecord, rested
+from ggtui.perf.lanes import calling, lanes_of
 from ggtui.perf.stage import lost_in_records
+from ggtui.viz.text import printable_line
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 class Kind(NamedTuple):
-    """What a thread can be at: a letter, a word, and the colours of text and ground."""
+    """What a lane can be at: a letter, a word, and the colours of text and ground."""
 
     letter: str
     word: str
@@ -55,7 +58,7 @@ OTHER, WAKING, SAMPLE, UNSEEN, UNKEPT, IDLE, WAIT, LOST = (
 )
 N_WORK = WAKING  # kinds of work come before all others
 NOTHING = len(KINDS)  # where there is no time: before the first evaluation and after the last
-_WORDS = {  # kinds of ops, as records have them -> what a thread is at
+_WORDS = {  # kinds of ops, as records have them -> what a lane is at
     "product": "mul_mat", "attention": "attn", "soft_max": "attn", "round": "quant", "norm": "norm", "rope": "rope",
     **dict.fromkeys(("unary", "binary", "map", "glu"), "elem"),
     **dict.fromkeys(("copy", "move", "gather", "store"), "copy"),
@@ -63,11 +66,15 @@ _WORDS = {  # kinds of ops, as records have them -> what a thread is at
 
 
 def kind_of(kind: str) -> int:
-    """What a thread is at in a part of that kind."""
+    """What a lane is at in a part of that kind."""
     return _AT[_WORDS.get(kind, "other")]
 
 
 _SEEN = 8  # stretches whose arrays are kept
+
+
+def _numbered(lane: Lane) -> bool:
+    return lane.is_thread and re.fullmatch(r"thread \d+", lane.name) is not None
 
 
 class Gap(NamedTuple):
@@ -79,11 +86,11 @@ class Gap(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lane:
-    """The records of one thread in the order of time, (n,) each, times in ns of the axis; and, over the whole axis, for
+class Track:
+    """The records of one lane in the order of time, (n,) each, times in ns of the axis; and, over the whole axis, for
     each kind the times at which it begins and ends and how much of it there was until then.
 
-    lost  of a record the time that the thread was not scheduled: at work, drawn from `worked` to `end`, and before it
+    lost  of a record the time that its thread was not scheduled: at work, drawn from `worked` to `end`, and before it
           came back from waiting, drawn from `back` to `done`
     """
 
@@ -137,8 +144,9 @@ class Lane:
 class Spans:
     """Evaluations on their axis. `start` and `length` of each, without its sampling, and `sampling`, in ns: (n,).
 
-    Records are only looked at where someone looks: `lanes` takes the evaluations between two places. `kind_table` has
-    the kind of each part of each node of each graph.
+    Records are only looked at where someone looks: `tracks` takes the evaluations between two places. `kind_table` has
+    the kind of each part of each node of each graph, `lanes` the lanes of all graphs, and `numbers` of each graph those
+    of its own among them.
     """
 
     graphs: tuple[GraphInfo, ...]
@@ -148,19 +156,32 @@ class Spans:
     sampling: Floats
     gaps: tuple[Gap, ...]
     kind_table: NDArray[np.int8]
-    _seen: dict[tuple[int, int], tuple[Lane, ...]] = field(default_factory=dict)
+    lanes: tuple[Lane, ...]
+    numbers: tuple[tuple[int, ...], ...]
+    _seen: dict[tuple[int, int], tuple[Track, ...]] = field(default_factory=dict)
 
     @cached_property
-    def n_threads(self) -> int:
-        return max((self.graphs[t.graph].threads for t in self.tokens), default=0)
+    def caller(self) -> int:
+        """The lane that tokens are chosen on."""
+        return calling(self.lanes)
 
-    def lanes(self, left: float, right: float) -> tuple[Lane, ...]:
-        """The threads, with the records of the evaluations that have some of their time between two places."""
+    @cached_property
+    def names(self) -> list[str]:
+        """What the lanes are called: t0, t1, ... where they are threads."""
+        names = (lane.name.replace("thread ", "t") if _numbered(lane) else lane.name for lane in self.lanes)
+        return [printable_line(name) for name in names]
+
+    @property
+    def all_threads(self) -> bool:
+        return all(lane.is_thread for lane in self.lanes)
+
+    def tracks(self, left: float, right: float) -> tuple[Track, ...]:
+        """Of each lane one, with the records of the evaluations that have some of their time between two places."""
         key = first, last = self.token_at(left), self.token_at(right)
         if key not in self._seen:
             if len(self._seen) >= _SEEN:
                 self._seen.clear()
-            self._seen[key] = _lanes(self, first, last + 1) if self.tokens else ()
+            self._seen[key] = _tracks(self, first, last + 1) if self.tokens else ()
         return self._seen[key]
 
     @property
@@ -197,24 +218,24 @@ class Spans:
 
     @cached_property
     def waits(self) -> tuple[Floats, Ints, float]:
-        """Where the longest twentieth of all waits begin, in order, the threads they are of, and their least length."""
-        lanes = self.lanes(0.0, self.total)
-        starts = np.concatenate([lane.end for lane in lanes] or [np.zeros(0)])
-        lengths = np.concatenate([lane.done - lane.end for lane in lanes] or [np.zeros(0)])
-        threads = np.repeat(np.arange(len(lanes)), [len(lane.end) for lane in lanes])
+        """Where the longest twentieth of all waits begin, in order, the lanes they are of, and their least length."""
+        tracks = self.tracks(0.0, self.total)
+        starts = np.concatenate([track.end for track in tracks] or [np.zeros(0)])
+        lengths = np.concatenate([track.done - track.end for track in tracks] or [np.zeros(0)])
+        lanes = np.repeat(np.arange(len(tracks)), [len(track.end) for track in tracks])
         some = lengths > 0
         least = float(np.percentile(lengths[some], 95)) if some.any() else 0.0
         long = some & (lengths >= least)
-        order = np.lexsort((threads[long], starts[long]))
-        return starts[long][order], threads[long][order], least
+        order = np.lexsort((lanes[long], starts[long]))
+        return starts[long][order], lanes[long][order], least
 
-    def next_wait(self, place: float, thread: int, step: int) -> tuple[float, int] | None:
-        """Where the next long wait after this place and thread begins (`step` 1; -1: before them), and its thread."""
-        starts, threads, _ = self.waits
-        here = (starts < place) | ((starts == place) & (threads < thread))
+    def next_wait(self, place: float, lane: int, step: int) -> tuple[float, int] | None:
+        """Where the next long wait after this place and lane begins (`step` 1; -1: before them), and its lane."""
+        starts, lanes, _ = self.waits
+        here = (starts < place) | ((starts == place) & (lanes < lane))
         before = int(here.sum())
-        i = before - 1 if step < 0 else before + int(((starts == place) & (threads == thread)).any())
-        return (float(starts[i]), int(threads[i])) if 0 <= i < len(starts) else None
+        i = before - 1 if step < 0 else before + int(((starts == place) & (lanes == lane)).any())
+        return (float(starts[i]), int(lanes[i])) if 0 <= i < len(starts) else None
 
     @property
     def slowest(self) -> int:
@@ -265,7 +286,7 @@ def spans(graphs: tuple[GraphInfo, ...], tokens: Sequence[TokenRecord], before: 
             at += break_ns
         start[i] = at
         at += token.eval_ns + token.sample_ns
-    return Spans(graphs, kept, start, length, sampling, tuple(gaps), kinds)
+    return Spans(graphs, kept, start, length, sampling, tuple(gaps), kinds, *lanes_of(graphs))
 
 
 def _missing(before: TokenRecord, token: TokenRecord) -> str:
@@ -273,23 +294,25 @@ def _missing(before: TokenRecord, token: TokenRecord) -> str:
     follows = before.n_past + before.n_tokens
     if token.n_past > follows:
         return f"{token.n_past - follows} not kept"
-    return f"back to {token.n_past}" if token.n_past < follows else ""
+    return f"back to {token.n_past}" if token.n_past < follows and not token.training else ""
 
 
-def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
-    """The lanes of evaluations `first` to `last` - 1. What is recorded past the end of an evaluation is cut off."""
+def _tracks(of: Spans, first: int, last: int) -> tuple[Track, ...]:
+    """The tracks of evaluations `first` to `last` - 1. What is recorded past the end of an evaluation is cut off."""
     tokens = of.tokens[first:last]
     start, length, sampling = (a[first:last] for a in (of.start, of.length, of.sampling))
     stop = start + length
-    tables = [Records.of(t.records).table for t in tokens]
+    tables = [_renumbered(Records.of(t.records).table, of.numbers[t.graph]) for t in tokens]
     counts = [len(table) for table in tables]
     columns = np.concatenate([*tables, np.zeros((0, len(COLUMNS)), np.int64)]).T.copy()
     of_token = np.repeat(np.arange(len(tokens)), counts)
     nothing = [(np.zeros(n), np.zeros(n)) for n in counts]
     known = [of.lost.get(first + i, none) for i, none in enumerate(nothing)]
     lost_work, lost_late = (np.concatenate([*(both[k] for both in known), np.zeros(0)]) for k in (0, 1))
-    took_part = ~rested(of_token, columns[2], len(tokens), of.n_threads)[of_token, columns[2]]
-    columns, of_token = columns[:, took_part], of_token[took_part]  # of a thread that rested nothing is drawn
+    rests = rested(of_token, columns[2], len(tokens), of.lanes)[of_token, columns[2]]
+    columns[3] = np.where(rests, columns[4], columns[3])  # of a thread that rested only what it waited then is drawn
+    took_part = ~rests | (columns[5] > columns[4])
+    columns, of_token = columns[:, took_part], of_token[took_part]
     lost_work, lost_late = lost_work[took_part], lost_late[took_part]
     begin, end = start[of_token], stop[of_token]
     placed = [np.minimum(columns[i] + begin, end) for i in (3, 4, 5)]
@@ -298,9 +321,9 @@ def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
     partial = np.array([not n or t.dropped > 0 for n, t in zip(counts, tokens, strict=True)], np.bool_)
     between = np.array([gap[:2] for gap in of.gaps if gap.end >= start[0] and gap.start <= of.total], np.float64)
     between = between.reshape(-1, 2)
-    lanes = []
-    for thread in range(of.n_threads):
-        mine = np.flatnonzero(columns[2] == thread)
+    tracks = []
+    for lane in range(len(of.lanes)):
+        mine = np.flatnonzero(columns[2] == lane)
         begins = placed[0][mine]
         if (begins[1:] < begins[:-1]).any():
             mine = mine[np.argsort(begins, kind="stable")]
@@ -320,11 +343,20 @@ def _lanes(of: Spans, first: int, last: int) -> tuple[Lane, ...]:
             seen = start.copy()
             np.maximum.at(seen, token, done)
             pieces[UNSEEN] = seen[partial], stop[partial]
-        if thread == 0:
+        if lane == of.caller:
             pieces[SAMPLE] = stop, stop + sampling
         sums = {k: _until(*piece) for k, piece in pieces.items() if (piece[1] > piece[0]).any()}
-        lanes.append(Lane(begins, ends, done, columns[0][mine], columns[1][mine], token + first, worked, back, sums))
-    return tuple(lanes)
+        tracks.append(Track(begins, ends, done, columns[0][mine], columns[1][mine], token + first, worked, back, sums))
+    return tuple(tracks)
+
+
+def _renumbered(table: Ints, numbers: Sequence[int]) -> Ints:
+    """Node records whose lanes have these numbers."""
+    if list(numbers) == list(range(len(numbers))):
+        return table
+    found = table.copy()
+    found[:, 2] = np.array(numbers)[table[:, 2]]
+    return found
 
 
 def _kinds(graphs: tuple[GraphInfo, ...]) -> NDArray[np.int8]:

@@ -71,6 +71,16 @@ def context(live: Live, ascii_only: bool, columns: int = 10) -> str:
     return f"KV {used} {bar(live.n_past / n_ctx, columns, ascii_only)} {mib:4.1f} MiB"
 
 
+def loading(live: Live, width: int, ascii_only: bool) -> str:
+    """How much of a model is in memory, in `width` characters at most; "" where none is loaded."""
+    if live.loading is None:
+        return ""
+    part = live.loading.part
+    figures = f" {part:3.0%} {bar(part, 10, ascii_only)}"
+    name = printable_line(live.loading.model)
+    return f"loading {clip(name, min(len(name), max(width - len(figures) - 8, 1)))}{figures}"
+
+
 def token_time(live: Live) -> str:
     """Of the newest tokens that nothing interrupted: the mean, and what one in twenty takes longer than."""
     times = typical([ns / 1e6 for ns in live.token_times])
@@ -78,7 +88,10 @@ def token_time(live: Live) -> str:
 
 
 def kv_line(live: Live, width: int, ascii_only: bool) -> str:
-    """Context, time of a token and the likeliest tokens, on one line: what there is room for."""
+    """Context, time of a token and the likeliest tokens, on one line: what there is room for. While a model is loaded,
+    how much of it."""
+    if live.loading is not None:
+        return f" {loading(live, width - 1, ascii_only)}"
     line = f" {context(live, ascii_only)}"
     if len(line) == 1:
         return ""
@@ -102,8 +115,8 @@ def next_rows(choices: Sequence[Alternative], width: int, n: int, ascii_only: bo
 
 
 def memory_rows(live: Live, width: int) -> list[str]:
-    """Bytes by owner, and of the whole process."""
-    rows = [(OWNERS[owner], n) for owner, n in asdict(live.memory).items()]
+    """Bytes by owner, and of the whole process. An optimizer has none while a model talks."""
+    rows = [(OWNERS[owner], n) for owner, n in asdict(live.memory).items() if owner in OWNERS]
     rows.append(("process", live.rss))
     wide = width - 14
     return [f"{clip(name, wide)}{n / MIB:10.1f} MiB" if n else clip(name, wide) for name, n in rows]
@@ -120,5 +133,6 @@ def panel(live: Live, hot: Hot | None, width: int, ascii_only: bool) -> list[tup
     lines += [(likely, title), *((row, "") for row in next_rows(live.next, width, 5, ascii_only)), ("", "")]
     lines += [(f"{clip('speed', width - len(rate))}{rate}", title), (sparkline(speeds, width, ascii_only), "")]
     lines += [(token_time(live), ""), ("", "")]
-    lines += [("memory", title), (context(live, ascii_only, 10 + max(width - len(context(live, ascii_only)), 0)), "")]
+    used = context(live, ascii_only, 10 + max(width - len(context(live, ascii_only)), 0))
+    lines += [("memory", title), (loading(live, width, ascii_only) or used, "")]
     return [*lines, *((row, "") for row in memory_rows(live, width))]

@@ -1,4 +1,4 @@
-"""The Timeline as lines of text: a ruler, the threads' rows, what lies under the cursor, the legend, the totals."""
+"""The Timeline as lines of text: a ruler, the lanes' rows, what lies under the cursor, the legend, the totals."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from ggtui.viz.tables import duration, percent
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.widgets.lines import text_line
 from ggtui.viz.tui.widgets.plot import columns
-from ggtui.viz.tui.widgets.spans import KINDS, LOST, N_WORK, WAIT, WAKING, Floats, Lane, Spans
+from ggtui.viz.tui.widgets.spans import KINDS, LOST, N_WORK, WAIT, WAKING, Floats, Spans, Track
 from ggtui.viz.tui.widgets.window import Window
 
-GUTTER = 8  # columns left of the axis
+GUTTER = 8  # columns left of the axis, for t0 and the like
+_GUTTER_MOST = 24
+
+
+def gutter(spans: Spans) -> int:
+    """Columns left of the axis: as many as the names of lanes need."""
+    return min(max([GUTTER, *(len(name) + 3 for name in spans.names)]), _GUTTER_MOST)
 
 
 def _mixed(ink: str, ground: str) -> str:
@@ -51,7 +57,7 @@ def ruler(spans: Spans, window: Window) -> list[Text]:
     for column, text in _boundaries(spans, window):
         tokens[column : column + len(text)] = text
     named = (("time", times), ("n_past", tokens))
-    return [text_line(f"{name:<{GUTTER}}" + "".join(cells)) for name, cells in named]
+    return [text_line(f"{name:<{gutter(spans)}}" + "".join(cells)) for name, cells in named]
 
 
 def _round(ns: float) -> float:
@@ -86,27 +92,27 @@ def _boundaries(spans: Spans, window: Window) -> Iterator[tuple[int, str]]:
 # ---- rows ----
 
 
-def thread_rows(spans: Spans, window: Window, thread: int, height: int, chosen: bool) -> list[Text]:
-    """The row of a thread, `height` lines high: each cell shows what took most of its time; of a row of several lines
+def lane_rows(spans: Spans, window: Window, lane: int, height: int, chosen: bool) -> list[Text]:
+    """The row of a lane, `height` lines high: each cell shows what took most of its time; of a row of several lines
     each stands for its part of the column."""
-    lane = spans.lanes(window.left, window.right)[thread]
+    track, left = spans.tracks(window.left, window.right)[lane], gutter(spans)
     edges: Floats = window.left + window.cell * np.arange(window.columns + 1, dtype=np.float64)
-    cells = lane.cells(edges, spans.total, height)
+    cells = track.cells(edges, spans.total, height)
     letters = _LETTERS[cells].tolist()
-    names = list(_names(spans, window, thread))
+    names = list(_names(spans, window, lane))
     for column, text in names:
         letters[0][column : column + len(text)] = text
-    mark = f"{'>' if chosen else ' '} t{thread}"
+    mark = f"{'>' if chosen else ' '} {spans.names[lane]}"[:left]
     cursor = window.column(window.at) if chosen and not window.follow else -1
     lines = []
     for i, (row, kinds) in enumerate(zip(letters, cells.tolist(), strict=True)):
-        line = text_line(f"{mark if i == 0 else '':<{GUTTER}}")
+        line = text_line(f"{mark if i == 0 else '':<{left}}")
         for start, end, kind in _runs(kinds):
             line.append("".join(row[start:end]), _STYLES[kind])
         for column, text in names if i == 0 else ():
-            line.stylize(_NAMED[kinds[column]], GUTTER + column, GUTTER + column + len(text))
+            line.stylize(_NAMED[kinds[column]], left + column, left + column + len(text))
         if 0 <= cursor < window.columns:
-            line.stylize("reverse", GUTTER + cursor, GUTTER + cursor + 1)
+            line.stylize("reverse", left + cursor, left + cursor + 1)
         lines.append(line)
     return lines
 
@@ -119,21 +125,21 @@ def _runs(kinds: list[int]) -> Iterator[tuple[int, int, int]]:
             start = i
 
 
-def _names(spans: Spans, window: Window, thread: int) -> Iterator[tuple[int, str]]:
+def _names(spans: Spans, window: Window, lane: int) -> Iterator[tuple[int, str]]:
     """What fits into the spans that are wide enough: names of nodes, waits, samplings, gaps."""
-    lane = spans.lanes(window.left, window.right)[thread]
-    here = lane.within(window.left, window.right)
+    track = spans.tracks(window.left, window.right)[lane]
+    here = track.within(window.left, window.right)
     if len(here) <= window.columns:
         for i in here:
-            node = node_of(spans, lane, i)
-            names = _short(node, int(lane.part[i])) if node is not None else ["wake"]
-            start, worked, end, back = (float(a[i]) for a in (lane.start, lane.worked, lane.end, lane.back))
+            node = node_of(spans, track, i)
+            names = _short(node, int(track.part[i])) if node is not None else ["wake"]
+            start, worked, end, back = (float(a[i]) for a in (track.start, track.worked, track.end, track.back))
             yield from _fitting(window, start, worked, names)
             yield from _fitting(window, end, back, [f"wait {duration(back - end)}", "wait"])
-            for left, right in ((worked, end), (back, float(lane.done[i]))):
+            for left, right in ((worked, end), (back, float(track.done[i]))):
                 lost = duration(right - left)
                 yield from _fitting(window, left, right, [f"not scheduled {lost}", f"lost {lost}", "lost"])
-    if thread == 0:
+    if lane == spans.caller:
         first, last = (spans.token_at(place) for place in (window.left, window.right))
         for t in range(first, last + 1):
             end = float(spans.start[t] + spans.length[t])
@@ -153,10 +159,10 @@ def _fitting(window: Window, start: float, end: float, names: Sequence[str]) -> 
             return
 
 
-def node_of(spans: Spans, lane: Lane, record: int) -> NodeInfo | None:
+def node_of(spans: Spans, track: Track, record: int) -> NodeInfo | None:
     """The node of a record; None: waking up."""
-    node = int(lane.node[record])
-    return None if node == WAKE else spans.graphs[spans.tokens[int(lane.token[record])].graph].nodes[node]
+    node = int(track.node[record])
+    return None if node == WAKE else spans.graphs[spans.tokens[int(track.token[record])].graph].nodes[node]
 
 
 def _name(node: NodeInfo) -> str:
@@ -172,11 +178,11 @@ def _short(node: NodeInfo, part: int) -> list[str]:
     return [name, name.split(".", 2)[-1]] if node.layer is not None else [name]
 
 
-def cursor_line(window: Window) -> Text:
+def cursor_line(spans: Spans, window: Window) -> Text:
     """A mark under the cursor's column."""
     column = window.column(window.at)
     shown = not window.follow and 0 <= column < window.columns
-    return text_line(" " * (GUTTER + column) + "^" if shown else "")
+    return text_line(" " * (gutter(spans) + column) + "^" if shown else "")
 
 
 def legend(spans: Spans, width: int) -> list[Text]:
@@ -194,22 +200,23 @@ def legend(spans: Spans, width: int) -> list[Text]:
 # ---- in words ----
 
 
-def status(spans: Spans, window: Window, saved: bool, threads: range) -> Text:
-    """What is seen, and whether it follows the newest token; `threads` are those that have room."""
+def status(spans: Spans, window: Window, saved: bool, lanes: range) -> Text:
+    """What is seen, and whether it follows the newest token; `lanes` are those that have room."""
     first, last = spans.token_at(window.left), spans.token_at(min(window.right, spans.total) - 1)
     seen, n = min(window.right, spans.total) - window.left, len(spans.tokens)
     word = "FOLLOW" if window.follow and not saved else "SAVED" if saved else "HELD"
     line = text_line("")
-    line.append(f"{word:<{GUTTER}}", "bold")
+    line.append(f"{word:<{gutter(spans)}}", "bold")
     shown = f"evaluations {first + 1}-{last + 1} of {n} kept, {duration(seen)}, a cell {duration(window.cell)}"
-    if len(threads) < spans.n_threads:
-        shown += f", threads {threads.start}-{threads.stop - 1} of {spans.n_threads}"
+    if len(lanes) < len(spans.lanes):
+        kind = "threads" if spans.all_threads else "lanes"
+        shown += f", {kind} {lanes.start}-{lanes.stop - 1} of {len(spans.lanes)}"
     line.append(shown)
     return line
 
 
-def readout(spans: Spans, window: Window, thread: int) -> list[Text]:
-    """Two lines on the place of the cursor: the evaluation, and what the thread does there."""
+def readout(spans: Spans, window: Window, lane: int) -> list[Text]:
+    """Two lines on the place of the cursor: the evaluation, and what the lane does there."""
     t = spans.token_at(window.at)
     token = spans.tokens[t]
     size = f"{token.n_tokens} tokens, " if token.n_tokens > 1 else ""
@@ -217,7 +224,7 @@ def readout(spans: Spans, window: Window, thread: int) -> list[Text]:
     words += f", sampling {duration(float(spans.sampling[t]))}, from {duration(spans.clock(float(spans.start[t])))} on"
     if token.dropped:
         words += f"; {token.dropped} records did not fit"
-    here = _here(spans, window.at, thread) if not window.follow else _evaluation(spans, window, t)
+    here = _here(spans, window.at, lane) if not window.follow else _evaluation(spans, window, t)
     gap = spans.gap_at(window.at)
     if gap is not None and not window.follow:
         words, here = "between the evaluations that are kept", f"{gap.text}; how long that took is not known"
@@ -225,59 +232,62 @@ def readout(spans: Spans, window: Window, thread: int) -> list[Text]:
 
 
 def _evaluation(spans: Spans, window: Window, t: int) -> str:
-    """What the threads did in an evaluation."""
+    """What the lanes did in an evaluation."""
     edges = np.array([spans.start[t], spans.start[t] + spans.length[t]])
     told = []
-    for i, lane in enumerate(spans.lanes(min(window.left, edges[0]), window.right)):
-        wait = shares(lane, edges, spans.total)[-1]
-        told.append(f"t{i} waits {percent(wait)}")
-    return "newest: " + ", ".join(told[:6]) + (f", {len(told) - 6} more threads" if len(told) > 6 else "")
+    for name, track in zip(spans.names, spans.tracks(min(window.left, edges[0]), window.right), strict=True):
+        wait = shares(track, edges, spans.total)[-1]
+        told.append(f"{name} waits {percent(wait)}")
+    more = "more threads" if spans.all_threads else "more lanes"
+    return "newest: " + ", ".join(told[:6]) + (f", {len(told) - 6} {more}" if len(told) > 6 else "")
 
 
-def _here(spans: Spans, place: float, thread: int) -> str:
-    """What a thread does at a place of its lane."""
-    lane, t = spans.lanes(place, place)[thread], spans.token_at(place)
+def _here(spans: Spans, place: float, lane: int) -> str:
+    """What a lane does at a place of its track."""
+    track, t, name = spans.tracks(place, place)[lane], spans.token_at(place), spans.names[lane]
     evaluation_end = float(spans.start[t] + spans.length[t])
     if place >= evaluation_end:
-        return f"t{thread} chooses the next token" if thread == 0 else f"t{thread} is idle: the next token is chosen"
-    i = lane.at(place)
+        return f"{name} chooses the next token" if lane == spans.caller else f"{name} is idle: the next token is chosen"
+    i = track.at(place)
     if i is None:
         unseen = not len(spans.tokens[t].records) or spans.tokens[t].dropped
-        return f"t{thread}: no node times were recorded here" if unseen else f"t{thread} is idle, outside of nodes"
-    start, end, done = (float(a[i]) for a in (lane.start, lane.end, lane.done))
-    node = node_of(spans, lane, i)
+        return f"{name}: no node times were recorded here" if unseen else f"{name} is idle, outside of nodes"
+    start, end, done = (float(a[i]) for a in (track.start, track.end, track.done))
+    node = node_of(spans, track, i)
     since = f"+{duration(start - float(spans.start[t]))}"
-    lost = f"; not scheduled for {duration(float(lane.lost[i]))} of it" if lane.lost[i] else ""
+    lost = f"; not scheduled for {duration(float(track.lost[i]))} of it" if track.lost[i] else ""
+    if node is None and place >= end and done > end:
+        return f"{name} waits {duration(done - end)} before its first node{lost}"
     if node is None:
-        return f"t{thread} wakes up: {duration(end - start)}{lost}"
-    part = int(lane.part[i])
+        return f"{name} wakes up: {duration(end - start)}{lost}"
+    part = int(track.part[i])
     op = node.parts[part] if part < len(node.parts) else node.op
     which = f" part {part + 1}/{len(node.parts)}" if len(node.parts) > 1 else ""
     what = f"{_name(node)} {printable_line(op)}{which}"
     if place >= end:
-        return f"t{thread} waits {duration(done - end)} after {what}, which took {duration(end - start)}{lost}"
-    return f"t{thread} {what}: at {since} for {duration(end - start)}, then waits {duration(done - end)}{lost}"
+        return f"{name} waits {duration(done - end)} after {what}, which took {duration(end - start)}{lost}"
+    return f"{name} {what}: at {since} for {duration(end - start)}, then waits {duration(done - end)}{lost}"
 
 
-def shares(lane: Lane, edges: Floats, total: float) -> tuple[float, float, float, float, float]:
-    """Nanoseconds a thread works, waits, wakes up and is not scheduled between two edges, and the waits' part of the
+def shares(track: Track, edges: Floats, total: float) -> tuple[float, float, float, float, float]:
+    """Nanoseconds a lane works, waits, wakes up and is not scheduled between two edges, and the waits' part of the
     four."""
-    spent = lane.spent(edges, total).sum(axis=1)
+    spent = track.spent(edges, total).sum(axis=1)
     work, wait, wake, lost = float(spent[:N_WORK].sum()), *(float(spent[kind]) for kind in (WAIT, WAKING, LOST))
     known = work + wait + wake + lost
     return work, wait, wake, lost, wait / known if known else 0.0
 
 
-def totals(spans: Spans, window: Window, threads: Sequence[int]) -> list[Text]:
-    """What the threads did in the time that is seen, a line each under a heading."""
-    edges = np.array([window.left, window.right])
-    lanes = spans.lanes(window.left, window.right)
-    lines = [text_line(f"{'in view':<{GUTTER}}{'work':>9}{'wait':>11}{'wake':>11}{'lost':>11}{'waiting':>11}")]
+def totals(spans: Spans, window: Window, lanes: Sequence[int]) -> list[Text]:
+    """What the lanes did in the time that is seen, a line each under a heading."""
+    edges, left = np.array([window.left, window.right]), gutter(spans)
+    tracks = spans.tracks(window.left, window.right)
+    lines = [text_line(f"{'in view':<{left}}{'work':>9}{'wait':>11}{'wake':>11}{'lost':>11}{'waiting':>11}")]
     lines[0].stylize("bold")
-    for i in threads:
-        *times, share = shares(lanes[i], edges, spans.total)
+    for i in lanes:
+        *times, share = shares(tracks[i], edges, spans.total)
         cells = f"{duration(times[0]):>9}{''.join(f'{duration(ns):>11}' for ns in times[1:])}{percent(share):>11}"
-        lines.append(text_line(f"  t{i:<{GUTTER - 3}}{cells}"))
+        lines.append(text_line(f"  {spans.names[i][: left - 2]:<{left - 2}}{cells}"))
     return lines
 
 
@@ -294,14 +304,15 @@ def token_bars(spans: Spans, at: int, width: int, height: int, *, ascii_only: bo
     p50, p95 = (float(np.percentile(times, p)) for p in (50, 95))
     words = f"p50 {duration(p50)}   p95 {duration(p95)}   longest {duration(float(times.max()))}"
     heading = text_line("")
-    heading.append("token".ljust(GUTTER), "bold").append(f"{words} (n_past {spans.tokens[spans.slowest].n_past})")
+    left = gutter(spans)
+    heading.append("token".ljust(left), "bold").append(f"{words} (n_past {spans.tokens[spans.slowest].n_past})")
     at_gap = {gap.end for gap in spans.gaps}
     marks: list[tuple[str, float, int]] = []
     for i, alone in enumerate(single):
         if float(spans.start[i]) in at_gap:
             marks.append(("/", 0.0, -1))
         marks.append(("" if alone else "P", float(spans.times[i]) if alone else 0.0, i))
-    room = max(width - GUTTER, 1)
+    room = max(width - left, 1)
     place = next(j for j, (_, _, i) in enumerate(marks) if i == at)
     end = len(marks) if place >= len(marks) - room else max(place + room // 2, room)
     shown = marks[max(end - room, 0) : end]
@@ -311,8 +322,8 @@ def token_bars(spans: Spans, at: int, width: int, height: int, *, ascii_only: bo
     labels = [duration(top), *[""] * (height - 2), "0 ns"][:height]
     lines = [heading]
     for label, row in zip(labels, body, strict=True):
-        lines.append(text_line(f"{label:>{GUTTER - 1}} "))
+        lines.append(text_line(f"{label:>{left - 1}} "))
         lines[-1].append(row, "#7aa2f7")
     under = next((j for j, (_, _, i) in enumerate(shown) if i == at), -1)
-    lines.append(text_line(" " * (GUTTER + under) + "^" if under >= 0 else ""))
+    lines.append(text_line(" " * (left + under) + "^" if under >= 0 else ""))
     return lines

@@ -44,3 +44,28 @@ def test_columns_of_very_different_size(type: str, isa: str) -> None:
     g.compute(isa=isa)
     for row, got in zip(x.astype(np.float64), y.numpy(), strict=True):
         near(got, a.numpy().astype(np.float64) @ row, MUL_MAT)
+
+
+@pytest.mark.parametrize("k", [17, 512, 513, 1100])
+@pytest.mark.parametrize("turned", [False, True])
+def test_slices_have_the_bits_of_a_product_of_packed_weights(k: int, turned: bool) -> None:
+    """Weights that are not packed are packed by slices of long rows, and columns with gaps too: the sums go on in the
+    same order, on every instruction set, and what follows is done with all of them."""
+    rng = np.random.default_rng(k)
+    values, x = rng.standard_normal((45, k), np.float32), rng.standard_normal((300, k), np.float32)
+    bias, residual = (rng.standard_normal(shape, np.float32) for shape in ((45,), (300, 45)))
+
+    def computed(isa: str, *, packed: bool) -> bytes:
+        ctx = Context()
+        if turned and not packed:
+            a, b = (ops.transpose(ctx.tensor(t.T)) for t in (values, x))
+        else:
+            a, b = ctx.tensor(values, packed=packed), ctx.tensor(x)
+        y = ops.add(ops.silu(ops.add(ops.mul_mat(a, b), ctx.tensor(bias))), ctx.tensor(residual))
+        g = Graph()
+        g.build_forward_expand(y)
+        g.compute(threads=2, isa=isa)
+        return y.numpy().tobytes()
+
+    want = computed(ISAS[0], packed=True)
+    assert all(computed(isa, packed=False) == want for isa in ISAS)

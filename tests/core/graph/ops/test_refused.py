@@ -169,7 +169,103 @@ ATTENTION: tuple[Refused, ...] = (
 )
 
 
-ROWS = (*ELEMENTWISE, *SHAPE, *ATTENTION)
+def back(q: Tensor, k: Tensor, v: Tensor, g: Tensor, mask: Tensor | None = None) -> Tensor:
+    return ops.flash_attn_back(q, k, v, mask, g)
+
+
+GRADIENTS: tuple[Refused, ...] = (
+    ("after", lambda: ops.after(i(3), f(3)), "plain f32"),
+    ("acc", lambda: ops.acc(f(4, 3), f(4, 3, type="f16"), (16, 48, 48)), "plain f32"),
+    ("acc", lambda: ops.acc(ops.transpose(f(3, 4)), f(2), (8, 8, 8)), "contiguous"),
+    (
+        "acc",
+        lambda: ops.acc(f(4, 3, name="a"), f(2, 2, name="b"), (4, 16, 16)),
+        r"more than once; given a f32 .* and b",
+    ),
+    ("acc", lambda: ops.acc(f(4, 3), f(2, 2), (0, 0, 0)), "more than once"),
+    ("view", lambda: ops.acc(f(4, 3), f(4, 3), (16, 48, 48), 4), "reach past"),
+    ("view", lambda: ops.acc(f(4, 3), f(2), (8, 8, 8), -4), "negative"),
+    ("view", lambda: ops.acc(f(4, 3), f(2), (8, 8, 8), 2), "not whole blocks"),
+    ("add_rows", lambda: ops.add_rows(f(4, 3), f(4, 2), f(2)), "indices must be i32"),
+    ("add_rows", lambda: ops.add_rows(f(4, 3, name="a"), f(5, 2, name="b"), i(2)), r"a f32 \(4, 3\) and b f32 \(5, 2"),
+    ("add_rows", lambda: ops.add_rows(f(4, 3, 2), f(4, 2), i(2)), "only the number of rows"),
+    ("add_rows", lambda: ops.add_rows(f(4, 3), f(4, 2), i(3)), "an index a row"),
+    ("add_rows", lambda: ops.add_rows(f(4, 3, 2), f(4, 2, 2), i(2)), "an index a row"),
+    ("add_rows", lambda: ops.add_rows(ops.transpose(f(3, 4)), f(4, 2), i(2)), "without gaps"),
+    ("repeat_back", lambda: ops.repeat_back(f(4, name="g"), f(3, name="x")), r"g f32 \(4\) and x f32 \(3\)"),
+    ("repeat_back", lambda: ops.repeat_back(f(2), f(4)), "no multiple"),
+    ("repeat_back", lambda: ops.repeat_back(f(4, type="f16"), f(2)), "plain f32"),
+    *(
+        (
+            op,
+            lambda op=op, more=more: ops.OPS[op].build(f(4, 3, name="g"), f(4, 2, name="x"), *more),
+            "sizes differ; given g",
+        )
+        for op, more in (
+            ("relu_back", ()),
+            ("silu_back", ()),
+            ("gelu_back", ()),
+            ("gelu_erf_back", ()),
+            ("gelu_quick_back", ()),
+            ("clamp_back", (0.0, 1.0)),
+            ("norm_back", (0.1,)),
+            ("rms_norm_back", (0.1,)),
+            ("l2_norm_back", (0.1,)),
+            ("soft_max_back", ()),
+        )
+    ),
+    ("silu_back", lambda: ops.silu_back(f(4, name="g"), f(4, type="f16", name="x")), "plain f32; given x f16"),
+    ("rms_norm_back", lambda: ops.rms_norm_back(f(4), f(4), -1.0), "eps -1.0"),
+    ("diag_mask_zero", lambda: ops.diag_mask_zero(f(3, 3), 1.5), "n_past 1.5 must be a whole number"),
+    ("cross_entropy", lambda: ops.cross_entropy(f(4, 3), f(3)), "contiguous i32"),
+    ("cross_entropy", lambda: ops.cross_entropy(f(4, 3, 2), ops.transpose(i(2, 3))), "contiguous i32"),
+    (
+        "cross_entropy",
+        lambda: ops.cross_entropy(f(4, 3, name="x"), i(2, name="at")),
+        r"a target a row; given x .* at i32",
+    ),
+    ("cross_entropy", lambda: ops.cross_entropy(f(0, 3), i(3)), "an empty row"),
+    ("cross_entropy_back", lambda: ops.cross_entropy_back(f(2), f(4, 3), i(3)), "a contiguous number a row"),
+    (
+        "cross_entropy_back",
+        lambda: ops.cross_entropy_back(ops.transpose(f(3, 2)), f(4, 2, 3), i(2, 3)),
+        "contiguous num",
+    ),
+    ("flash_attn_back", lambda: back(f(4, 2, name="q"), f(5, 3, name="k"), f(4, 3), f(4, 1, 2)), "q f32 .* and k f32"),
+    ("flash_attn_back", lambda: back(f(4, 2, 4), f(4, 3, 3), f(4, 3, 3), f(4, 4, 2)), "heads don't fit"),
+    ("flash_attn_back", lambda: back(f(4, 2, 4), f(4, 3, 0), f(4, 3, 0), f(4, 4, 2)), "heads don't fit"),
+    ("flash_attn_back", lambda: back(f(4, 2, 1, 2), f(4, 3), f(4, 3), f(4, 1, 2, 2)), "heads don't fit"),
+    ("flash_attn_back", lambda: back(f(4, 2), f(4, 3), f(4, 2), f(4, 1, 2)), "differ in number"),
+    ("flash_attn_back", lambda: back(f(4, 2), f(4, 3), f(6, 3), f(4, 1, 2)), "not that of the result"),
+    ("flash_attn_back", lambda: back(f(4, 2), f(4, 3), f(4, 3), ops.permute(f(2, 1, 4), 2, 1, 0, 3)), "without gaps"),
+    ("flash_attn_back", lambda: back(f(4, 2), f(4, 3, type="f16"), f(4, 3), f(4, 1, 2)), "plain f32"),
+    ("flash_attn_back", lambda: back(f(4, 2), f(4, 3), f(4, 3), f(4, 1, 2), f(3, 1)), "does not cover"),
+    ("flash_attn_back", lambda: back(f(4, 2), f(4, 3), f(4, 3), f(4, 1, 2), i(3, 2)), "f32 or f16"),
+    ("flash_attn_back", lambda: back(f(4, N), f(4, 8), f(4, 8), f(4, 1, N)), "vary from run to run"),
+    ("sum_sqr", lambda: ops.sum_sqr(ops.transpose(f(3, 4))), "contiguous"),
+    ("sum_sqr", lambda: ops.sum_sqr(f(3, 4), f(2)), "room for 1 sums"),
+    *(
+        (op, lambda build=build, n=n, more=more: build(f(5, n), *more()), words)
+        for op, build, n in (("opt_step_adamw", ops.opt_step_adamw, 3), ("opt_step_sgd", ops.opt_step_sgd, 2))
+        for more, words in (
+            (lambda: (f(4), f(8), f(1)), "rows of state a gradient"),
+            (lambda: (f(5), f(7), f(1)), "needs 8 rates"),
+            (lambda: (f(5), f(8), f(2)), "needs one sum of squares"),
+            (lambda: (f(5, type="f16"), f(8), f(1)), "plain f32"),
+        )
+    ),
+    ("opt_step_adamw", lambda: ops.opt_step_adamw(f(5, 2), f(5), f(8), f(1)), "needs 3 rows of state"),
+    ("opt_step_sgd", lambda: ops.opt_step_sgd(f(5, 3), f(5), f(8), f(1)), "needs 2 rows of state"),
+)
+
+
+def test_a_step_that_would_move_its_own_gradient_is_refused() -> None:
+    state = f(5, 2)
+    with pytest.raises(ShapeError, match="would overwrite what it reads"):
+        ops.opt_step_sgd(state, ops.view(state, (5,)), f(8), f(1))
+
+
+ROWS = (*ELEMENTWISE, *SHAPE, *ATTENTION, *GRADIENTS)
 
 
 @pytest.mark.parametrize(("op", "build", "words"), ROWS, ids=[f"{op}-{words}" for op, _, words in ROWS])

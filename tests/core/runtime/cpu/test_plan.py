@@ -19,7 +19,7 @@ from ggtui.core.runtime.cpu.native import ISAS, compiled_isas, usable_isas
 from ggtui.core.runtime.cpu.plan import Plan
 from ggtui.core.runtime.cpu.pool import MAX_THREADS, Pool
 from ggtui.core.runtime.cpu.recorder import RecordBuffer
-from ggtui.core.runtime.record import WAKE, Records
+from ggtui.core.runtime.record import WAKE, Records, thread_lanes
 
 pytestmark = pytest.mark.pool
 
@@ -58,7 +58,7 @@ def test_records_tile_the_time_of_every_thread(threads: int, fused: bool) -> Non
     took = time.monotonic_ns() - began
     parts = [(i, 0) for i in range(plan.n_steps)]
     for thread in range(threads):
-        own = [r for r in records if r.thread == thread]
+        own = [r for r in records if r.lane == thread]
         assert [(r.node, r.part) for r in own] == [(WAKE, 0), *parts]
         assert own[0].start == 0
         assert all(r.start <= r.end <= r.done for r in own)
@@ -73,7 +73,7 @@ def test_a_slow_node_is_seen_and_those_who_waited_for_it() -> None:
     slow = ops.map_custom(lambda dst, x, ith, nth: time.sleep(0.02 * ith), ops.neg(x))
     g = graph(ops.sum(slow))
     records, _ = recorded(g.plan(), 2)
-    took = {(r.node, r.thread): r for r in records}
+    took = {(r.node, r.lane): r for r in records}
     assert [n.op for n in g.plan().info(2).nodes] == ["neg", "map_custom", "sum"]
     late, early = took[1, 1], took[1, 0]
     assert late.end - late.start >= 20e6
@@ -140,14 +140,14 @@ def test_recording_changes_no_result() -> None:
 
 def test_an_empty_graph_records_only_waking_up() -> None:
     records, _ = recorded(Graph().plan(), 2)
-    assert [(r.node, r.thread) for r in records] == [(WAKE, 0), (WAKE, 1)]
+    assert [(r.node, r.lane) for r in records] == [(WAKE, 0), (WAKE, 1)]
     assert Graph().plan().info(2).nodes == ()
     assert RecordBuffer(2, 4).take() == ()
 
 
 def test_info_of_separate_nodes() -> None:
     info = layer().plan(fused=False).info(3)
-    assert (info.threads, info.isa) == (3, usable_isas()[-1])
+    assert (info.lanes, info.isa) == (thread_lanes(3), usable_isas()[-1])
     assert [n.op for n in info.nodes] == ["norm", "mul", "quantize", "mul_mat", "add", "gelu", "sum"]
     assert [n.id for n in info.nodes] == list(range(7))
     assert [n.src for n in info.nodes] == [(), (0,), (1,), (2,), (3,), (4,), (5,)]
@@ -234,8 +234,6 @@ def test_isas() -> None:
 def test_devices() -> None:
     with pytest.raises(UsageError, match="tpu"):
         layer().plan(device_name="tpu")
-    with pytest.raises(MissingPartError, match="vulkan"):
-        layer().plan(device_name="vulkan")
 
 
 def test_pools_and_buffers_that_do_not_fit() -> None:

@@ -9,7 +9,7 @@ from ggtui.core.graph.ops import OPS
 from ggtui.core.graph.ops.rope import ROPE_MODES
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.cpu.ops import rope_angles
-from ggtui.core.runtime.cpu.passes.parts import Angles, Joined
+from ggtui.core.runtime.passes.parts import Angles, Joined
 
 
 def share_angles(dag: Dag) -> Dag:

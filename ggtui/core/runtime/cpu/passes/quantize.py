@@ -10,7 +10,7 @@ from typing import Any
 from ggtui.core.graph.dag import Dag, Node
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.cpu.ops import quantize
-from ggtui.core.runtime.cpu.passes.parts import Joined, Norm, Product, Rounding, wants_rounded
+from ggtui.core.runtime.passes.parts import Joined, Norm, Product, Rounding, wants_rounded
 
 
 def round_activations(dag: Dag, *, fused: bool) -> Dag:

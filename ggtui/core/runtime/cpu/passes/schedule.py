@@ -24,26 +24,8 @@ from ggtui.core.graph.dim import Dim, same_dim
 from ggtui.core.graph.ops.base import same_shape
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.runtime.cpu.ops import op_of
-from ggtui.core.runtime.cpu.passes.parts import Joined, Product
-
-
-@dataclass
-class CpuDag(Dag):
-    """A Dag as the CPU runs it: its nodes in the order of their phases.
-
-    phase   of each node: between two phases there is a barrier
-    every   nodes that every thread does, for itself
-    by_head nodes that need no barrier where threads have as many heads each
-    offsets where each computed tensor lies in the arena; own: in each thread's scratch; set by the allocate pass
-    """
-
-    phase: dict[Node, int] = field(default_factory=dict)
-    every: set[Node] = field(default_factory=set)
-    by_head: set[Node] = field(default_factory=set)
-    offsets: dict[Tensor, int] = field(default_factory=dict)
-    own: dict[Tensor, int] = field(default_factory=dict)
-    arena_bytes: int = 0
-    own_bytes: int = 0
+from ggtui.core.runtime.passes.parts import Joined, Product
+from ggtui.core.runtime.passes.scheduled import ScheduledDag
 
 
 @dataclass(slots=True)
@@ -54,7 +36,7 @@ class _Access:
     readers: list[Node] = field(default_factory=list)
 
 
-def schedule(dag: Dag) -> CpuDag:
+def schedule(dag: Dag) -> ScheduledDag:
     """Numbers the phases and puts the nodes into their order."""
     every = _by_every_thread(dag)
     by_head: dict[Node, int] = {}  # and the phase in which they would find what their own thread stored
@@ -83,7 +65,7 @@ def schedule(dag: Dag) -> CpuDag:
         phase[node] = earliest
         accesses[node.dst.root] = _Access(node)
     order = sorted(dag.nodes, key=phase.__getitem__)  # a stable sort: of one phase the order stays
-    return CpuDag(order, dag.outputs, dag.kept, phase, every, {n for n in by_head if by_head[n] == phase[n]})
+    return ScheduledDag(order, dag.outputs, dag.kept, phase, every, {n for n in by_head if by_head[n] == phase[n]})
 
 
 def _by_every_thread(dag: Dag) -> set[Node]:

@@ -14,6 +14,7 @@ from ggtui.core.graph.ops.in_numpy.rope import IMROPE, MROPE, NEOX, NORMAL, VISI
 
 OFF = (0.0, 32.0, 1.0, 0)
 NO_SECTIONS = (0, 0, 0, 0)
+FORWARD, INVERSE = 0, 1
 
 
 def values(*shape: int) -> Array:
@@ -26,13 +27,14 @@ def rope(params: tuple[Any, ...], a: Array, positions: Array, factors: Array | N
     return reference(params, a, positions, factors)
 
 
+@pytest.mark.parametrize("way", [FORWARD, INVERSE])
 @pytest.mark.parametrize("mode", [NORMAL, NEOX])
 @pytest.mark.parametrize(("n_dims", "with_factors"), [(8, False), (6, False), (6, True)])
-def test_rope(mode: int, n_dims: int, with_factors: bool) -> None:
+def test_rope(mode: int, n_dims: int, with_factors: bool, way: int) -> None:
     a, positions = values(2, 3, 4, 8), np.array([0, 7, 100], np.int32).reshape(1, 1, 1, 3)
     factors = np.array([1.0, 2.0, 4.0]).reshape(1, 1, 1, 3) if with_factors else None
-    got = rope((n_dims, mode, 500.0, 0.25, 1.5, *OFF, *NO_SECTIONS), a, positions, factors)
-    angle = positions.reshape(3, 1) * 0.25 / 500.0 ** (np.arange(0, n_dims, 2) / n_dims)
+    got = rope((n_dims, mode, 500.0, 0.25, 1.5, *OFF, *NO_SECTIONS, way), a, positions, factors)
+    angle = (-1) ** way * positions.reshape(3, 1) * 0.25 / 500.0 ** (np.arange(0, n_dims, 2) / n_dims)
     turn = 1.5 * np.exp(1j * (angle if factors is None else angle / factors[0, 0]))[:, None, :]
     half = n_dims // 2
     first, second = (slice(0, n_dims, 2), slice(1, n_dims, 2)) if mode == 0 else (slice(half), slice(half, n_dims))
@@ -57,7 +59,7 @@ def turns(params: tuple[Any, ...], positions: list[list[int]], n_pairs: int, far
 def test_yarn_keeps_what_turns_often(ext_factor: float) -> None:
     """Peng et al. 2023, NTK-by-parts, with the corner pairs rounded outwards."""
     n_dims, base, scale, n_ctx_orig, fast, slow = 32, 1000.0, 0.25, 256, 8.0, 1.0
-    params = (n_dims, NEOX, base, scale, 1.0, ext_factor, fast, slow, n_ctx_orig, *NO_SECTIONS)
+    params = (n_dims, NEOX, base, scale, 1.0, ext_factor, fast, slow, n_ctx_orig, *NO_SECTIONS, FORWARD)
     angle, size = turns(params, [[1]], 16, 16)
     first = floor(n_dims * log(n_ctx_orig / (fast * 2 * pi)) / (2 * log(base)))
     last = ceil(n_dims * log(n_ctx_orig / (slow * 2 * pi)) / (2 * log(base)))
@@ -82,7 +84,7 @@ STEPS = {MROPE: [0, 1, 2, 3, 4, 5, 6, 7], IMROPE: [0, 1, 2, 3, 4, 5, 6, 7], VISI
 @pytest.mark.parametrize("mode", [MROPE, IMROPE, VISION])
 def test_each_section_has_positions_of_its_own(mode: int) -> None:
     n_dims = 8 if mode == VISION else 16
-    params = (n_dims, mode, 1e6, 0.01, 1.0, *OFF, *SIZES[mode])
+    params = (n_dims, mode, 1e6, 0.01, 1.0, *OFF, *SIZES[mode], FORWARD)
     angle, _ = turns(params, POSITIONS, 8, 8)
     for token in range(2):
         for i, section in enumerate(SECTIONED[mode]):

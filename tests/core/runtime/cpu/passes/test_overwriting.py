@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ggtui import Context, Graph, Tensor, ops
-from ggtui.core.runtime.cpu.passes import fuse, name_parts, run_passes, schedule
+from ggtui.core.runtime.cpu.passes import packed_alike, run_passes, schedule
+from ggtui.core.runtime.passes.fuse import fuse, name_parts
 
 
 def graph(*outputs: Tensor) -> Graph:
@@ -90,7 +91,7 @@ def test_a_result_that_is_overwritten_is_not_fused_away() -> None:
     g = graph(ops.sum_rows(cleared), y)
     found = results(g, [], y)
     assert all(f == found[0] for f in found)
-    assert [node.op for node in fuse(name_parts(g.dag())).nodes] == ["mul_mat", "cpy", "sum_rows", "add"]
+    assert [node.op for node in fuse(name_parts(g.dag()), packed_alike).nodes] == ["mul_mat", "cpy", "sum_rows", "add"]
     assert y.numpy().tolist() == [[1.0] * 5] * 3
 
 

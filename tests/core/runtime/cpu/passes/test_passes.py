@@ -11,8 +11,10 @@ from ggtui import Context, Graph, Tensor, ops
 from ggtui.core.graph.dag import Dag
 from ggtui.core.graph.dim import Dim
 from ggtui.core.graph.ops import OPS
-from ggtui.core.runtime.cpu.passes import allocate, fuse, name_parts, round_activations, run_passes, schedule
-from ggtui.core.runtime.cpu.passes.parts import Norm, Product
+from ggtui.core.runtime.cpu.passes import packed_alike, round_activations, run_passes, schedule
+from ggtui.core.runtime.passes.allocate import allocate
+from ggtui.core.runtime.passes.fuse import fuse, name_parts
+from ggtui.core.runtime.passes.parts import Norm, Product
 
 RNG = np.random.default_rng(7)
 
@@ -48,7 +50,7 @@ def test_fused_gives_the_bits_that_separate_gives(type: str, packed: bool, n: in
 
 
 def joined(g: Graph) -> list[list[str]]:
-    dag = round_activations(fuse(name_parts(g.dag())), fused=True)
+    dag = round_activations(fuse(name_parts(g.dag()), packed_alike), fused=True)
     return [[t.op for t in node.originals] for node in dag.nodes]
 
 
@@ -66,7 +68,7 @@ def test_fuse_joins_what_the_table_says_and_lists_the_originals() -> None:
 
 def test_parts_have_names() -> None:
     g, _ = block(Context(), packed=False, type="f32", n=1)
-    norm, up, down = (node.parts for node in fuse(name_parts(g.dag())).nodes)
+    norm, up, down = (node.parts for node in fuse(name_parts(g.dag()), packed_alike).nodes)
     assert isinstance(norm, Norm) and norm.x.name == "x" and norm.weight is not None and norm.bias is not None
     assert isinstance(up, Product) and up.weights.name == "up" and up.bias is not None
     assert (up.activation, up.residual) == ("gelu", None)

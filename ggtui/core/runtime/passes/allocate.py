@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.runtime.cpu.passes.schedule import CpuDag
 from ggtui.core.runtime.memory import ALIGNMENT
+from ggtui.core.runtime.passes.scheduled import ScheduledDag
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class _Life:
     offset: int = 0
 
 
-def allocate(dag: CpuDag) -> CpuDag:
+def allocate(dag: ScheduledDag) -> ScheduledDag:
     """Sets offsets and own, and the sizes of both memories."""
     stay = dag.must_stay()
     shared: dict[Tensor, _Life] = {}

@@ -8,14 +8,14 @@ of the other; what is an output, or kept, stays. The joined node lists the origi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ggtui.core.graph.dag import Dag, Node
 from ggtui.core.graph.ops import OPS
 from ggtui.core.graph.ops.base import same_shape
 from ggtui.core.graph.tensor import Tensor
-from ggtui.core.runtime.cpu.passes.parts import Joined, Product, wants_rounded
+from ggtui.core.runtime.passes.parts import Joined, Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,12 @@ def name_parts(dag: Dag) -> Dag:
     return dag.with_nodes([Joined.of(node) if OPS[node.op].kind in CHAINS else node for node in dag.nodes])
 
 
-def fuse(dag: Dag) -> Dag:
-    """Joins chains, as far as they go. A joined node stands where its last op stood, when all its sources are ready."""
+Gate = Callable[[Product, Product], bool]
+
+
+def fuse(dag: Dag, gates: Gate) -> Dag:
+    """Joins chains, as far as they go, and gates where a device says that one kernel makes both products. A joined node
+    stands where its last op stood, when all its sources are ready."""
     graph = _Readers(dag)
     made: dict[int, Joined] = {}  # by the place of its last op
     gone: set[int] = set()
@@ -87,10 +91,11 @@ def fuse(dag: Dag) -> Dag:
             gone.add(at)
             joined, at, left = joined.followed_by(reader, part, value), reader_at, left[i + 1 :]
         made[at] = joined
-    return _with_gates(dag.with_nodes([made.get(i, node) for i, node in enumerate(dag.nodes) if i not in gone]))
+    joined_dag = dag.with_nodes([made.get(i, node) for i, node in enumerate(dag.nodes) if i not in gone])
+    return _with_gates(joined_dag, gates)
 
 
-def _with_gates(dag: Dag) -> Dag:
+def _with_gates(dag: Dag, gates: Gate) -> Dag:
     """Joins two products of the same activations and what makes one the gate of the other."""
     graph = _Readers(dag)
     places = {node.dst: i for i, node in enumerate(dag.nodes)}
@@ -101,7 +106,7 @@ def _with_gates(dag: Dag) -> Dag:
         if len(sources) != 2:
             continue
         gate, up = (dag.nodes[i] for i in sources)
-        parts = _gated(gate, up, OPS[node.op].activation)
+        parts = _gated(gate, up, OPS[node.op].activation, gates)
         alone = all(next(graph.only_readers(i), None) == at for i in sources)
         if parts is None or not alone or any(graph.overwrites(dag.nodes[i], i, at) for i in sources):
             continue
@@ -110,16 +115,14 @@ def _with_gates(dag: Dag) -> Dag:
     return dag.with_nodes([made.get(i, node) for i, node in enumerate(dag.nodes) if i not in gone])
 
 
-def _gated(gate: Node, up: Node, activation: str) -> Product | None:
+def _gated(gate: Node, up: Node, activation: str, gates: Gate) -> Product | None:
     """Both as one, where one kernel can make the second of the very columns that the first is made of."""
     first, second = (node.parts if isinstance(node, Joined) else None for node in (gate, up))
     if not (isinstance(first, Product) and isinstance(second, Product) and first.bare and second.bare):
         return None
-    a, b = first.weights, second.weights
-    alike = a.ne == b.ne and a.packed and b.packed and wants_rounded(first) == wants_rounded(second)
-    if not alike or first.x is not second.x:
+    if first.weights.ne != second.weights.ne or first.x is not second.x or not gates(first, second):
         return None
-    return replace(first, activation=activation, up=b, up_bias=second.bias)
+    return replace(first, activation=activation, up=second.weights, up_bias=second.bias)
 
 
 class _Readers:

@@ -1,0 +1,1 @@
+"""Passes that devices share: neighbours joined into one node, memory given out."""

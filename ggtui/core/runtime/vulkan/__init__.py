@@ -1,0 +1,1 @@
+"""Graphics cards, by Vulkan, which is loaded when it is asked for and never before."""

@@ -1,0 +1,1 @@
+"""Training: what it reads and starts from, its loop, what it keeps."""

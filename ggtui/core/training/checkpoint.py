@@ -1,0 +1,146 @@
+"""Files of a training: the model as it is by now, and a checkpoint to go on from to the same bits.
+
+A checkpoint is a GGUF file beside the model, OUT.checkpoint: for each tensor its weights, what the optimizer keeps as
+"NAME:mean", "NAME:square" or "NAME:momentum", and what does not learn as "NAME:constant", all f32; in the metadata the
+model's own, and what the training was asked for. Both get their names when they are complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.errors import ModelFileError, UsageError
+from ggtui.core.files import open_model
+from ggtui.core.files.fields import Fields
+from ggtui.core.files.gguf_writer import OutTensor, write_gguf
+from ggtui.core.files.mixes import FILE_TYPES
+from ggtui.core.graph.types import TYPES
+from ggtui.core.training.settings import Settings
+from ggtui.core.training.trainer import Trainer
+
+Floats = NDArray[np.float32]
+ENDING = ".checkpoint"
+CONSTANT = ":constant"
+_KEY = "ggtui.training"  # of what the training was asked for, and how far it is
+_F32 = TYPES["f32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training is.
+
+    step      taken so far; slowed: what the person multiplied the rate with
+    best      the lowest validation loss so far, None before there is one
+    tokens    the hash of the tokens that are trained on: others would not be the same training
+
+    Raises UsageError for numbers that no training comes to.
+    """
+
+    step: int = 0
+    slowed: float = 1.0
+    best: float | None = None
+    tokens: str = ""
+
+    def __post_init__(self) -> None:
+        if self.step < 0 or not 0 < self.slowed < inf or not (self.best is None or 0 <= self.best < inf):
+            told = f"step {self.step}, rate times {self.slowed}, best loss {self.best}"
+            raise UsageError(f"{told}: no training comes to that")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint file holds. states: float32 (1 + kept, n) by tensor; shapes: (out, in) or (n,) of each;
+    constant: what does not learn, float32."""
+
+    settings: Settings
+    progress: Progress
+    metadata: Mapping[str, Any]
+    states: Mapping[str, Floats]
+    shapes: Mapping[str, tuple[int, ...]]
+    constant: Mapping[str, Floats]
+
+
+def checkpoint_path(out: str | Path) -> Path:
+    return Path(f"{out}{ENDING}")
+
+
+def save_checkpoint(trainer: Trainer, settings: Settings, progress: Progress) -> Path:
+    """Write OUT.checkpoint. Raises GgtuiError if writing fails; then the one before is still there."""
+    path = checkpoint_path(settings.out)
+    told = {"settings": settings.as_dict(), "step": progress.step, "slowed": progress.slowed, "best": progress.best}
+    told |= {"tokens": progress.tokens, "kept": list(trainer.optimizer.kept)}
+    tensors = [
+        _out(name + end, row.reshape(trainer.trained.array(name).shape))
+        for name, state in trainer.states().items()
+        for end, row in zip(("", *(f":{kept}" for kept in trainer.optimizer.kept)), state, strict=True)
+    ]
+    if not settings.rank:
+        tensors += [_out(name + CONSTANT, array) for name, array in trainer.constant().items()]
+    write_gguf(path, {**trainer.metadata, _KEY: json.dumps(told)}, tensors)
+    return path
+
+
+def save_model(trainer: Trainer, settings: Settings) -> Path:
+    """Write OUT: the model in f32, or of an adapter what it adds. Raises GgtuiError if writing fails."""
+    name = Path(settings.out).stem
+    if settings.rank:
+        about = {
+            "general.type": "adapter",
+            "general.architecture": trainer.metadata["general.architecture"],
+            "general.name": name,
+            "adapter.type": "lora",
+            "adapter.lora.alpha": float(trainer.alpha),
+        }
+    else:
+        about = {**trainer.metadata, "general.name": name, "general.file_type": FILE_TYPES["f32"]}
+        about.pop("general.quantization_version", None)
+    arrays = {**({} if settings.rank else trainer.constant()), **trainer.weights()}
+    write_gguf(settings.out, about, [_out(tensor, array) for tensor, array in arrays.items()])
+    return Path(settings.out)
+
+
+def _out(name: str, array: Floats) -> OutTensor:
+    return OutTensor(name, _F32, array.shape[::-1], lambda: [np.ascontiguousarray(array)])
+
+
+def read_checkpoint(out: str | Path) -> Checkpoint:
+    """That of a model or an adapter under training. Raises UsageError where there is none, ModelFileError for what is
+    no checkpoint of this ggtui."""
+    path = checkpoint_path(out)
+    if not path.exists():
+        raise UsageError(f"{path}: does not exist; there is no training of {out} to go on with")
+    with open_model(path) as file:
+        text = Fields.of(file.metadata, path).text(_KEY)
+        try:
+            told = json.loads(text)
+            settings = Settings.from_dict(told["settings"])
+            best = told["best"]
+            progress = Progress(
+                int(told["step"]), float(told["slowed"]), None if best is None else float(best), str(told["tokens"])
+            )
+            kept = [str(k) for k in told["kept"]]
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, UsageError) as error:
+            raise ModelFileError(path, _KEY, f"is not what a training saves: {error}") from error
+        states, shapes, constant = {}, {}, {}
+        for name, info in file.tensors.items():
+            if name.endswith(CONSTANT) and info.type is _F32:
+                constant[name.removesuffix(CONSTANT)] = file.data(name).view(np.float32)
+            if ":" in name:
+                continue
+            rows = []
+            for part in (name, *(f"{name}:{k}" for k in kept)):
+                if part not in file.tensors or file.tensors[part].type is not _F32 or file.tensors[part].ne != info.ne:
+                    raise ModelFileError(path, part, "is missing, or of another type or size than it was saved with")
+                rows.append(file.data(part).view(np.float32))
+            states[name] = np.stack(rows)
+            shapes[name] = tuple(n for n in info.ne[1::-1]) if info.ne[1] > 1 else (info.ne[0],)
+        metadata = {key: value for key, value in file.metadata.items() if key != _KEY}
+    return Checkpoint(settings, progress, metadata, states, shapes, constant)

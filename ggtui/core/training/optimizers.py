@@ -1,0 +1,109 @@
+"""Optimizers, and how fast they learn as a training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggtui.core.errors import UsageError
+from ggtui.core.graph import ops
+from ggtui.core.graph.ops.optim import RATES
+from ggtui.core.graph.tensor import Tensor
+
+
+class Optimizer(Protocol):
+    """kept: what follows a tensor's weights in its state, by name. op: takes the step, see graph/ops/optim.py."""
+
+    @property
+    def kept(self) -> tuple[str, ...]: ...
+    @property
+    def op(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]: ...
+    @property
+    def decay(self) -> float: ...
+    def rates(self, step: int, rate: float, *, decays: bool, clip: float) -> NDArray[np.float32]:
+        """RATES of step `step`, the first one 1."""
+        ...
+
+
+def _rates(**values: float) -> NDArray[np.float32]:
+    return np.array([values.get(name, 0.0) for name in RATES], np.float32)
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value < high:
+        raise UsageError(f"{name} {value}: must be {low:g} to less than {high:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW:
+    """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2017)."""
+
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    decay: float = 0.1
+
+    kept = ("mean", "square")
+    op = staticmethod(ops.opt_step_adamw)
+
+    def __post_init__(self) -> None:
+        for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
+            _check(name, value, 0, 1)
+        _check("decay", self.decay, 0, float("inf"))
+
+    def rates(self, step: int, rate: float, *, decays: bool, clip: float) -> NDArray[np.float32]:
+        return _rates(
+            rate=rate, beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=rate * self.decay if decays else 0.0,
+            unbias1=1 / (1 - self.beta1**step), unbias2=1 / (1 - self.beta2**step), clip=clip,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sgd:
+    """Gradient descent with momentum (Sutskever et al. 2013); 0 for none."""
+
+    momentum: float = 0.9
+    decay: float = 0.0
+
+    kept = ("momentum",)
+    op = staticmethod(ops.opt_step_sgd)
+
+    def __post_init__(self) -> None:
+        _check("momentum", self.momentum, 0, 1)
+        _check("decay", self.decay, 0, float("inf"))
+
+    def rates(self, step: int, rate: float, *, decays: bool, clip: float) -> NDArray[np.float32]:
+        return _rates(rate=rate, beta1=self.momentum, decay=rate * self.decay if decays else 0.0, clip=clip)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adamw": AdamW, "sgd": Sgd}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The learning rate of each step: it rises evenly for `warm_up` steps to `rate`, then falls along half a cosine to
+    `last` of it at step `steps`, and stays so."""
+
+    rate: float
+    steps: int
+    warm_up: int = 0
+    last: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check("rate", self.rate, 0, float("inf"))
+        if not 0 <= self.last <= 1:
+            raise UsageError(f"last {self.last}: must be 0 to 1, of the rate")
+        if self.steps < 1 or self.warm_up < 0:
+            raise UsageError(f"{self.steps} steps, {self.warm_up} of them to warm up: must be at least 1 and 0")
+
+    def at(self, step: int) -> float:
+        """That of step `step`, the first one 1."""
+        if step <= self.warm_up:
+            return self.rate * step / self.warm_up
+        done = min(1.0, (step - self.warm_up) / max(1, self.steps - self.warm_up))
+        return self.rate * (self.last + (1 - self.last) * (1 + cos(pi * done)) / 2)

@@ -1,0 +1,86 @@
+"""How a training begins: from nothing, from a model, or from where it was left."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ggtui.core.errors import UsageError
+from ggtui.core.files import ModelFile, open_model
+from ggtui.core.files.made import MadeModel
+from ggtui.core.files.places import BUILT_IN
+from ggtui.core.training.checkpoint import read_checkpoint
+from ggtui.core.training.data import Corpus, Ids, read_texts, split
+from ggtui.core.training.loop import Training
+from ggtui.core.training.settings import CTX, VALID_SHARE, Settings
+from ggtui.core.training.shapes import Shape, initial
+from ggtui.core.training.trainer import Trainer
+from ggtui.core.training.vocabulary import n_vocab, train_vocabulary, vocabulary_of
+from ggtui.core.vocab import vocabulary
+
+
+def begin(settings: Settings, **options: Any) -> Training:
+    """A training as it was asked for; options: threads, record, recompute and isa of Trainer. Raises UsageError,
+    ModelFileError and GgtuiError for texts, models and sizes that don't go together."""
+    folder = Path(settings.out).absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(settings.out).is_dir():
+        raise UsageError(f"{settings.out}: can't be written there; name a file in a folder that you may write to")
+    texts, valid = read_texts(settings.texts), read_texts(settings.valid)
+    with _start(settings, texts) as model:
+        train_ids, valid_ids = _tokens(model, texts, valid)
+        trainer = _trainer(settings, model, options)
+    if settings.ctx > trainer.n_ctx:
+        raise UsageError(f"ctx {settings.ctx}: the model is made for {trainer.n_ctx} tokens")
+    settings = replace(settings, ctx=settings.ctx or min(CTX, trainer.n_ctx))
+    return Training(settings, trainer, train_ids, valid_ids)
+
+
+def resume(out: str | Path, **options: Any) -> Training:
+    """The training of a model or an adapter that was left, from its checkpoint on: to the bits that it would have come
+    to. Raises as `begin` does, and UsageError where texts were changed, or there is no checkpoint."""
+    there = read_checkpoint(out)
+    settings = there.settings
+    texts, valid = read_texts(settings.texts), read_texts(settings.valid)
+    weights = {n: s[0].reshape(there.shapes[n]) for n, s in there.states.items()}
+    made = MadeModel(str(out), there.metadata, {**there.constant, **weights})
+    with open_model(settings.model or BUILT_IN) if settings.rank else made as model:
+        train_ids, valid_ids = _tokens(model, texts, valid)
+        trainer = _trainer(settings, model, options)
+    trainer.restore(there.states, there.progress.step)
+    return Training(settings, trainer, train_ids, valid_ids, there.progress)
+
+
+def _start(settings: Settings, texts: list[str]) -> ModelFile:
+    """The model that learning begins with."""
+    if not settings.shape:
+        return open_model(settings.model or BUILT_IN)
+    shape = Shape.parse(settings.shape)
+    learnt = settings.vocab.isascii() and settings.vocab.isdigit() and len(settings.vocab) <= 9
+    words = train_vocabulary(texts, int(settings.vocab)) if learnt else vocabulary_of(_place(settings.vocab))
+    n = n_vocab(words)
+    return MadeModel(settings.out, {**shape.metadata(n), **words}, initial(shape, n, settings.seed))
+
+
+def _place(vocab: str) -> str | Path:
+    return BUILT_IN if vocab in ("", "built-in") else vocab
+
+
+def _trainer(settings: Settings, model: ModelFile, options: dict[str, Any]) -> Trainer:
+    return Trainer(
+        model, optimizer=settings.make_optimizer(), clip=settings.clip, rank=settings.rank,
+        alpha=settings.alpha or None, seed=settings.seed, **options,
+    )  # fmt: skip
+
+
+def _tokens(model: ModelFile, texts: list[str], valid: list[str]) -> tuple[Ids, Ids]:
+    """Those to train on, and those to validate with."""
+    words = vocabulary(model.metadata, model.path)
+    ids = Corpus.of(texts, words).ids
+    if valid:
+        return ids, Corpus.of(valid, words).ids
+    train, last = split(ids, VALID_SHARE)
+    return np.ascontiguousarray(train), np.ascontiguousarray(last)
