@@ -89,21 +89,24 @@ def run(args: argparse.Namespace) -> int:
     from ggtui.core.files import open_model
     from ggtui.core.files.convert import convert
     from ggtui.core.models import check_model
+    from ggtui.core.models.adapters import merged
     from ggtui.viz.progress import progress_bar
 
-    with open_model(args.src) as src, progress_bar(f"writing {printable_line(dst.name)}", quiet=args.quiet) as progress:
+    with open_model(args.src) as src:
         check_model(src)
-        model = _with_adapter(src, args.adapter)
-        done = convert(
-            model,
-            dst,
-            args.type,
-            types=_within(model, args) if args.budget is not None else None,
-            errors=args.report,
-            overwrite=args.force,
-            threads=args.threads,
-            progress=progress,
-        )
+        model = src if args.adapter is None else merged(src, args.adapter)
+        types = _within(model, args) if args.budget is not None else None
+        with progress_bar(f"writing {printable_line(dst.name)}", quiet=args.quiet) as progress:
+            done = convert(
+                model,
+                dst,
+                args.type,
+                types=types,
+                errors=args.report,
+                overwrite=args.force,
+                threads=args.threads,
+                progress=progress,
+            )
     if args.report:
         print(*_report(done), sep="\n")
     if not args.quiet and sys.stderr is not None:
@@ -111,27 +114,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _with_adapter(src: ModelFile, adapter: str | None) -> ModelFile:
-    """Its matrices with what an adapter adds, in f32 unless --type says otherwise."""
-    if adapter is None:
-        return src
-    from ggtui.core.models import architecture
-    from ggtui.core.models.adapters import Merged, check_adapter, read_adapter
-
-    found, arch = read_adapter(adapter), architecture(src)
-    check_adapter(found, src.path.name, src.metadata, arch.specs(arch.hparams(src), src))
-    return Merged(src, found)
-
-
 def _within(src: ModelFile, args: argparse.Namespace) -> dict[str, TensorType]:
     """The type of each matrix, for all tensors to fit into the budget."""
     from ggtui.cli.perplexity import read_text
+    from ggtui.core.training.optimizers import Sgd
     from ggtui.core.training.sensitivity import choose, fisher, sensitivities, texts_of
     from ggtui.core.training.trainer import Trainer
+    from ggtui.viz.progress import progress_bar
 
     batches = texts_of(src, None if args.text is None else read_text(args.text), args.threads)
-    trainer = Trainer(src, threads=args.threads)
-    found = sensitivities(trainer.weights(), fisher(trainer, batches))
+    trainer = Trainer(src, optimizer=Sgd(), threads=args.threads)
+    with progress_bar("gradients", quiet=args.quiet) as progress:
+        diagonal = fisher(trainer, batches, progress=progress)
+    with progress_bar("types", quiet=args.quiet) as progress:
+        found = sensitivities(trainer.weights(), diagonal, progress=progress)
     matrices = {s.name for s in found}
     others = sum(4 * prod(info.ne) for name, info in src.tensors.items() if name not in matrices)
     return choose(found, args.budget - others)

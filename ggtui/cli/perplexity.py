@@ -9,7 +9,8 @@ With --base the predictions are also compared with those of another model of the
 Kullback-Leibler divergence from it in nats, and how often both find the same token likeliest.
 
 With --sensitivity it says instead, of each matrix, by how many nats a token the model would say otherwise if it were
-stored in fewer bits, as gradients tell (see ggtui convert --budget), and how long a token waits for it today.
+stored in fewer bits, as gradients tell (see ggtui convert --budget), and how long a token waits for it today. Where its
+rows are no whole blocks of a type, what convert takes in its place is meant.
 
 With one argument that is the text, and the model the built-in one.
 
@@ -35,6 +36,8 @@ from ggtui.core.errors import UsageError
 from ggtui.core.reading import read_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ggtui.core.engine.perplexity import Perplexity
     from ggtui.core.engine.session import Session
 
@@ -89,14 +92,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-_SHOWN = ("q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k")  # types whose costs are told
-
-
 def _sensitivity(args: argparse.Namespace, text: str) -> int:
     from ggtui.core.files import open_model
     from ggtui.core.files.places import BUILT_IN
-    from ggtui.core.training.sensitivity import fisher, sensitivities, texts_of
+    from ggtui.core.training.optimizers import Sgd
+    from ggtui.core.training.sensitivity import SHOWN, fisher, nats, sensitivities, texts_of
     from ggtui.core.training.trainer import Trainer
+    from ggtui.viz.progress import progress_bar
     from ggtui.viz.text import printable_line, size
 
     if args.base is not None or args.stride is not None:
@@ -104,32 +106,36 @@ def _sensitivity(args: argparse.Namespace, text: str) -> int:
     with open_model(args.model or BUILT_IN) as model:
         now = {name: (info.type.name, info.n_bytes) for name, info in model.tensors.items()}
         batches = texts_of(model, text, args.threads, args.ctx or 256, args.chunks or 16)
-        trainer = Trainer(model, threads=args.threads)
-        times = _times(args)
-    found = sensitivities(trainer.weights(), fisher(trainer, batches), _SHOWN)
+        trainer = Trainer(model, optimizer=Sgd(), threads=args.threads)
+        times = _times(args, trainer.weights())
+    with progress_bar("gradients", quiet=args.quiet) as progress:
+        diagonal = fisher(trainer, batches, progress=progress)
+    with progress_bar("types", quiet=args.quiet) as progress:
+        found = sensitivities(trainer.weights(), diagonal, SHOWN, progress)
     found.sort(key=lambda s: -s.fisher)
+    costs = nats(found)
     if args.json:
         rows = [
             {"name": s.name, "type": now[s.name][0], "bytes": now[s.name][1], "ms": times.get(s.name),
-             "fisher": s.fisher, "kl": {t.name: kl for t, _, kl in s.costs}} for s in found
+             "fisher": s.fisher, "kl": costs[s.name]} for s in found
         ]  # fmt: skip
         print(json.dumps({"tensors": rows}))
         return 0
     width = max(len(printable_line(s.name)) for s in found)
     print(f"{'':{width}}  {'':6}  {'':9}  {'':6}  nats a token that it would cost as")
-    print(f"{'tensor':{width}}  {'type':>6}  {'size':>9}  {'ms':>6}  {' '.join(f'{t:>8}' for t in _SHOWN)}")
+    print(f"{'tensor':{width}}  {'type':>6}  {'size':>9}  {'ms':>6}  {' '.join(f'{t:>8}' for t in SHOWN)}")
     for s in found:
         type, n_bytes = now[s.name]
-        costs = {t.name: kl for t, _, kl in s.costs}
-        told = " ".join(f"{costs[t]:8.1e}" if t in costs else f"{'-':>8}" for t in _SHOWN)
+        told = " ".join(f"{kl:8.1e}" for kl in costs[s.name].values())
         ms = f"{times[s.name]:6.3f}" if s.name in times else f"{'-':>6}"
         short = size(n_bytes).partition("(")[2].rstrip(")") or size(n_bytes)
         print(f"{printable_line(s.name):{width}}  {type:>6}  {short:>9}  {ms}  {told}")
     return 0
 
 
-def _times(args: argparse.Namespace) -> dict[str, float]:
-    """Milliseconds of a token that each matrix takes, by its name: the mean of some tokens."""
+def _times(args: argparse.Namespace, weights: Mapping[str, Any]) -> dict[str, float]:
+    """Milliseconds of a token that each of them takes, by its name: the mean of some tokens. What a node takes that
+    reads several is theirs by their sizes."""
     from ggtui.cli.loading import load
     from ggtui.perf.stage import stages
 
@@ -139,8 +145,9 @@ def _times(args: argparse.Namespace) -> dict[str, float]:
         stage = next(s for s in stages(session.trace(records)) if s.name == "generation")
         times: dict[str, float] = {}
         for node, ns in zip(stage.graph.nodes, stage.node_times.mean(axis=0), strict=True):
-            for read in node.inputs[:1]:
-                times[read.name] = times.get(read.name, 0.0) + float(ns) / 1e6
+            sizes = {t.name: weights[t.name].size for t in node.inputs if t.name in weights}
+            for name, n in sizes.items():
+                times[name] = times.get(name, 0.0) + float(ns) / 1e6 * n / sum(sizes.values())
     return times
 
 

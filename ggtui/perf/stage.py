@@ -7,8 +7,8 @@ told apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import sqrt
 
@@ -83,6 +83,7 @@ class Stage:
              typical ones, and `light` has the deviation, least and most of the work (nodes, parts, lanes)
     late     of each wait of a thread for other threads (evaluations, nodes, parts, lanes) the nanoseconds after the
              last one had come
+    kl       of the trace
     """
 
     name: str
@@ -93,6 +94,7 @@ class Stage:
     dropped: int = 0  # records that there was no room for, of evaluations that are left out
     light: tuple[Floats, Floats, Floats] | None = None
     late: Floats | None = None
+    kl: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @cached_property
     def alone(self) -> Floats:
@@ -287,12 +289,12 @@ def stages(trace: Trace) -> tuple[Stage, ...]:
             dropped = sum(t.dropped for t in tokens)
             times, late = _arrays(graph, whole)
             times = settle(graph, whole, times, late, said)
-            found.append(Stage(name, graph, whole, times, trace.limits, dropped, late=late))
+            found.append(Stage(name, graph, whole, times, trace.limits, dropped, late=late, kl=trace.kl))
             continue
         totals = [t for t in trace.totals if t.graph == index]
         if totals:
             times, light = _means(graph, tokens, totals)
-            found.append(Stage(name, graph, tokens, times, trace.limits, light=light))
+            found.append(Stage(name, graph, tokens, times, trace.limits, light=light, kl=trace.kl))
     return tuple(sorted(found, key=lambda stage: STAGES.index(stage.name)))
 
 

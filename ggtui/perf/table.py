@@ -9,8 +9,8 @@ the lanes of a device.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
@@ -34,6 +34,7 @@ class Row:
     flops, traffic   operations and bytes of one evaluation
     limit, of_limit  what binds it and what part of that was reached, see Stage.limit
     parts    the loops of a node and the mean time of each
+    kl       by type, what the matrices that its nodes read would cost in it, all together, see Trace.kl
     """
 
     stage: str
@@ -51,6 +52,7 @@ class Row:
     limit: str = ""
     of_limit: float | None = None
     parts: tuple[tuple[str, float], ...] = ()
+    kl: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def bytes_per_s(self) -> float:
@@ -125,8 +127,19 @@ def rows(stage: Stage, by: str = "node") -> list[Row]:
             works[g] / evaluation if evaluation else 0.0, works[g] / work if work else 0.0, waits[g], flops[g],
             traffic[g], *stage.limit([n.id for n in mine], traffic[g], compute[g], spread.mean),
             tuple(zip(first.parts, parts[first.id], strict=False)) if parts and len(first.parts) > 1 else (),
+            _kl(stage, mine),
         ))  # fmt: skip
     return sorted(made, key=lambda row: -row.share)
+
+
+def _kl(stage: Stage, nodes: Sequence[NodeInfo]) -> Mapping[str, float]:
+    """Each matrix counts once, however many of the nodes read it."""
+    read = dict.fromkeys(t.name for node in nodes for t in node.inputs) if stage.kl else ()
+    found: dict[str, float] = {}
+    for name in read:
+        for type, nats in stage.kl.get(name, {}).items():
+            found[type] = found.get(type, 0.0) + nats
+    return found
 
 
 def _key(node: NodeInfo, by: str) -> str:

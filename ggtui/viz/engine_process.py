@@ -180,6 +180,19 @@ class Engine:
                 found = limits(*runs_on(self.session))
                 unknown = m.Failed(f"device {self.session.device}: what it allows is not measured")
                 self._outbox.put(unknown if found is None else m.Measured(found))
+            case m.MeasureKl():
+                self._outbox.put(m.MeasuredKl(self._kl(number)))
+
+    def _kl(self, number: int) -> dict[str, dict[str, float]]:
+        from ggtui.core.training.sensitivity import kl_over
+        from ggtui.viz.messages import Measuring
+
+        def tell(part: float) -> None:
+            if self._inbox.stopped(number):
+                raise GgtuiError("what fewer bits cost was not measured to its end")
+            self._outbox.put(Measuring(part))
+
+        return kl_over(self.session, self.chat.tokens, tell)
 
     def _fail(self, error: GgtuiError | OSError) -> None:
         from ggtui.viz import summary

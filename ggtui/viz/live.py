@@ -6,6 +6,7 @@ Bounded: of the newest evaluations whole records are kept, of older ones a point
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,8 @@ from ggtui.viz.messages import (
     Loaded,
     Loading,
     Measured,
+    MeasuredKl,
+    Measuring,
     Turns,
 )
 
@@ -71,6 +74,7 @@ class Live:
     next     the likeliest tokens: with `ahead` those that may follow the last one shown, else those it was chosen from
     loading  how much of the model is in memory, while it loads, once that is known
     state    "loading", "idle", "busy" (the model speaks) or "gone" (no engine); "saved" for a trace from a file
+    measuring  how much of what fewer bits cost is measured, 0 to 1, while it is
     version  grows with every event, so that who draws can tell whether there is anything new
     message  the last thing to tell the person, one line
     n_told   grows with every message, also with the same one again
@@ -94,6 +98,8 @@ class Live:
         self.graphs: tuple[GraphInfo, ...] = ()
         self.memory = MemoryUse()
         self.limits: Limits | None = None
+        self.kl: Mapping[str, Mapping[str, float]] = {}
+        self.measuring: float | None = None
         self.run = RunInfo()
         self.evaluations: deque[TokenRecord] = deque(maxlen=KEPT)
         self.n_evaluations = 0
@@ -114,7 +120,8 @@ class Live:
         """A saved run."""
         live = cls()
         live.state, live._whole, live.version = "saved", trace, 1
-        live.graphs, live.memory, live.limits, live.run = trace.graphs, trace.memory, trace.limits, trace.run
+        live.graphs, live.memory, live.run = trace.graphs, trace.memory, trace.run
+        live.limits, live.kl = trace.limits, trace.kl
         live.n_evaluations = len(trace.tokens)
         live.evaluations.extend(trace.tokens)
         for token in trace.tokens:
@@ -145,7 +152,7 @@ class Live:
         tokens = tuple(self.evaluations)[-newest:] if newest else tuple(self.evaluations)
         known = {id(token) for token in tokens}
         tokens = (*(token for token in self._prompts if id(token) not in known), *tokens)
-        return Trace(self.graphs, tokens, self.memory, self.run, limits=self.limits)
+        return Trace(self.graphs, tokens, self.memory, self.run, limits=self.limits, kl=self.kl)
 
     @property
     def chat(self) -> list[Spoken]:
@@ -187,6 +194,7 @@ class Live:
                     self._forget_steps()
                 self.loading, self.loaded, self.state, self.run = None, event, "idle", event.run
                 self.graphs, self.memory, self.limits = event.graphs, event.memory, event.limits
+                self.kl, self.measuring = {}, None
                 self.settings, self.started = dict(event.settings), dict(event.started)
                 self._prompts.clear()
                 self.evaluations.clear()  # after a restart: of graphs that are not there yet
@@ -210,11 +218,16 @@ class Live:
                 self.as_read = event
             case Measured():
                 self.limits = event.limits
+            case Measuring():
+                self.measuring = event.part
+            case MeasuredKl():
+                self.kl, self.measuring = event.kl, None
             case Failed():
+                self.measuring = None
                 self._tell(event.message)
             case Gone():
                 self._take_back()
-                self.state, self.loading = "gone", None
+                self.state, self.loading, self.measuring = "gone", None, None
                 self._tell(event.message)
 
     def _forget_steps(self) -> None:

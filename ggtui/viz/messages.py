@@ -114,6 +114,12 @@ class MeasureLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureKl:
+    """Measure what fewer bits of each matrix would cost, over the tokens of the conversation; takes about as long as
+    the model takes to read some thousands of tokens. A Stop ends it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quit:
     """End the process."""
 
@@ -134,6 +140,7 @@ Command = (
     | Tokens
     | Profile
     | MeasureLimits
+    | MeasureKl
     | Quit
 )
 
@@ -271,6 +278,20 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Measuring:
+    """How much of what MeasureKl asked for is done, 0 to 1."""
+
+    part: float
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredKl:
+    """What MeasureKl found, see Trace.kl."""
+
+    kl: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A command was not done. `message` is one line: what, where, what to do."""
 
@@ -296,4 +317,19 @@ class Gone:
     unknown: bool = False
 
 
-Event = Loading | Loaded | Began | Batch | Ended | Turns | Likeliest | Configured | Measured | AsRead | Failed | Gone
+Event = (
+    Loading
+    | Loaded
+    | Began
+    | Batch
+    | Ended
+    | Turns
+    | Likeliest
+    | Configured
+    | Measured
+    | Measuring
+    | MeasuredKl
+    | AsRead
+    | Failed
+    | Gone
+)

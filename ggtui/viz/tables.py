@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DASH = "-"
 _NO_IDEA = 10.0  # times the base: an interval that goes so far says nothing
+KL = "KL q4_k"  # of the types the one that there is room for
 # Columns that a narrow terminal does without, the first ones first.
 _SPARE = (
     "sd",
@@ -35,9 +36,10 @@ _SPARE = (
     "op",
     "GB/s",
     "limit",
+    KL,
 )
 WORDS = ("op", "type", "shape")
-FIGURES = ("time", "share", "sd", "p95", "wait", "GB/s", "GFLOP/s", "limit")
+FIGURES = ("time", "share", "sd", "p95", "wait", "GB/s", "GFLOP/s", "limit", KL)
 Columns = Sequence[tuple[str, str]]  # heading, "left" or "right"
 Lines = Iterable[Sequence[str]]
 
@@ -48,15 +50,15 @@ def node_table(stage: Stage, by: str = "node", top: int | None = None) -> tuple[
     shown = all_rows if top is None else all_rows[:top]
     n, evals = len(stage.tokens), stage.evals
     words = words_of(by)
-    columns = [(name, "left") for name in (by, *words)] + [(name, "right") for name in ("calls", *FIGURES)]
-    lines = [_line(row, words) for row in shown]
+    figures = ("calls", *figures_of(all_rows))
+    columns = [(name, "left") for name in (by, *words)] + [(name, "right") for name in figures]
+    lines = [_line(row, (*words, *figures)) for row in shown]
     rest = all_rows[len(shown) :]
     if rest:
-        blank = [""] * (len(columns) - len(lines[0]) if lines else 0)
         left = [f"{len(rest)} more", *[""] * len(words), str(sum(r.calls for r in rest))]
         spent = sum(r.time.mean for r in rest)
         left += [duration(spent), percent(sum(r.share for r in rest)), "", "", duration(sum(r.wait_ns for r in rest))]
-        lines.append([*left, "", "", "", *blank])
+        lines.append([*left, *[""] * (len(columns) - len(left))])
     takes = f"{duration(evals.mean)} a {stage.each}{stage.undisturbed}"
     title = f"{stage.name}: {n} evaluations, {takes}, {stage.tokens_per_s:.1f} tok/s"
     return title, columns, lines
@@ -67,9 +69,14 @@ def words_of(by: str) -> tuple[str, ...]:
     return WORDS if by == "node" else ("type",) if by != "type" else ()
 
 
-def _line(row: Row, words: Sequence[str]) -> list[str]:
+def figures_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The columns of figures: the last one only where it was measured."""
+    return FIGURES if any(row.kl for row in rows) else FIGURES[:-1]
+
+
+def _line(row: Row, columns: Sequence[str]) -> list[str]:
     told = cells(row)
-    return [row.key, *(told[name] for name in (*words, "calls", *FIGURES))]
+    return [row.key, *(told[name] for name in columns)]
 
 
 def cells(row: Row) -> dict[str, str]:
@@ -88,7 +95,17 @@ def cells(row: Row) -> dict[str, str]:
         "GB/s": rate(row.bytes_per_s),
         "GFLOP/s": rate(row.flops_per_s),
         "limit": f"{row.of_limit:.0%} {row.limit[:3]}" if row.of_limit is not None else DASH,
+        KL: nats(kl_of(row)),
     }
+
+
+def kl_of(row: Row) -> float | None:
+    """What the column KL is of."""
+    return row.kl.get(KL.split()[1])
+
+
+def nats(kl: float | None) -> str:
+    return f"{kl:.1e}" if kl is not None else DASH
 
 
 def lane_table(stage: Stage) -> tuple[str, Columns, list[list[str]]]:

@@ -16,7 +16,7 @@ import ggtui
 from ggtui.core.engine.session import Session
 from ggtui.core.graph import ops
 from ggtui.core.runtime.context import Context
-from ggtui.core.runtime.record import Trace
+from ggtui.core.runtime.record import TensorInfo, Trace
 from ggtui.perf.bounds import read_rate
 from ggtui.perf.costs import Costs
 from ggtui.perf.stage import stages
@@ -49,6 +49,21 @@ def test_rows_are_ordered_and_grouped() -> None:
     for by in BY:
         total = sum(r.time.mean for r in rows(stages(t)[0], by))
         assert total == pytest.approx(3650 * 1.02, abs=3)
+
+
+def test_each_matrix_costs_once_whoever_reads_it() -> None:
+    t = trace(n=1)
+    tied, up = TensorInfo("token_embd.weight", "q8_0", (4, 8)), TensorInfo("up.weight", "q8_0", (4, 4))
+    reads = {0: (tied,), 1: (up, TensorInfo("up.bias", "f32", (4,))), 2: (tied,)}
+    nodes = tuple(replace(node, inputs=reads[node.id]) for node in t.graphs[0].nodes)
+    kl = {tied.name: {"q8_0": 0.0, "q4_k": 2e-3}, up.name: {"q8_0": 1e-4, "q4_k": 3e-3}}
+    t = replace(t, graphs=(replace(t.graphs[0], nodes=nodes),), kl=kl)
+    assert {row.key: row.kl for row in rows(stages(t)[0])} == {
+        "token_embd": kl[tied.name], "output": kl[tied.name], "blk.0.ffn_up": kl[up.name]
+    }  # fmt: skip
+    assert one(t, "outside layers", "layer").kl == kl[tied.name]
+    assert one(t, "mul_mat", "op").kl == pytest.approx({"q8_0": 1e-4, "q4_k": 5e-3})
+    assert not any(row.kl for row in rows(stages(trace())[0]))
 
 
 def test_groups_keep_the_time_of_each_evaluation() -> None:

@@ -35,7 +35,10 @@ from ggtui.viz.messages import (
     Likeliest,
     Loaded,
     Loading,
+    MeasuredKl,
+    MeasureKl,
     MeasureLimits,
+    Measuring,
     Profile,
     Redo,
     Regen,
@@ -255,6 +258,17 @@ def test_a_device_without_known_limits_says_so() -> None:
         assert told.message == "device reference: what it allows is not measured"
     finally:
         listener.engine.close()
+
+
+def test_what_fewer_bits_would_cost_is_of_the_chat(engine: Listener) -> None:
+    assert engine.ask(MeasureKl(), Failed).message == "nothing was said yet that fewer bits could change"
+    engine.ask(Say("Once upon a time"), Ended)
+    found = engine.ask(MeasureKl(), MeasuredKl)
+    parts = [event.part for event in engine.before if isinstance(event, Measuring)]
+    assert parts == sorted(parts) and parts[-1] == 1
+    assert found.kl["blk.0.ffn_up.weight"]["q4_k"] > 0
+    engine.engine.send(MeasureKl())
+    assert engine.ask(Stop(), Failed).message == "what fewer bits cost was not measured to its end"
 
 
 def test_a_restart_that_fails_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:

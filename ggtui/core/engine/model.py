@@ -31,6 +31,7 @@ class Model:
     the weights sooner, which engines that run it go on using.
 
     hparams  its sizes, as its architecture has them; layers  what each layer keeps of a token
+    adapter  the file of matrices that are added to its own, or None
     graph(attention, inputs)  its graph, not planned yet
     weights  by name; tokenizer  its vocabulary; metadata  of the file, without its lists
     notes    what of the file is not as it seems, or is left out, in lines
@@ -57,7 +58,7 @@ class Model:
         file = path if isinstance(path, ModelFile) else open_model(BUILT_IN if path is None else path)
         arch = architecture(file)
         h: Any = arch.hparams(file)
-        self.path, self.hparams = file.path, h
+        self.path, self.hparams, self.adapter = file.path, h, adapter
         specs = arch.specs(h, file)
         low_rank = None if adapter is None else read_adapter(adapter)
         if low_rank is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -42,6 +42,7 @@ def dumps(trace: Trace) -> str:
         "run": asdict(trace.run),
         "memory": asdict(trace.memory),
         "limits": asdict(trace.limits) if trace.limits else None,
+        "kl": trace.kl,
         "graphs": [_graph_data(graph) for graph in trace.graphs],
         "record_columns": COLUMNS,
         "tokens": [_token_data(token) for token in trace.tokens],
@@ -132,6 +133,7 @@ def _trace(data: dict[str, Any]) -> Trace:
         run=read_records(RunInfo, [part("run")], "run")[0],
         totals=tuple(read_rows(NodeTotal, items("totals"), "totals")),
         limits=None if part("limits") is None else limits_of(data["limits"]),
+        kl=read_records(Mapping[str, Mapping[str, float]], [data.get("kl", {})], "kl")[0],
     )
 
 

@@ -23,6 +23,7 @@ from ggtui.core.files.model_file import RowsOf
 from ggtui.core.graph import ops
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.graph.types import TYPES
+from ggtui.core.models import architecture
 from ggtui.core.models.base import TensorSpec, Weights, named
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.cpu.codec import decode_rows
@@ -161,6 +162,13 @@ class Merged(ModelFile):
 
     def close(self) -> None:
         self._model.close()
+
+
+def merged(model: ModelFile, path: str | Path) -> Merged:
+    """With what the adapter in this file adds. Raises ModelFileError for an adapter of another model."""
+    found, arch = read_adapter(path), architecture(model)
+    check_adapter(found, model.path.name, model.metadata, arch.specs(arch.hparams(model), model))
+    return Merged(model, found)
 
 
 def check_adapter(adapter: Adapter, model: str, metadata: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> None:

@@ -358,7 +358,11 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Everything one session recorded."""
+    """Everything one session recorded.
+
+    kl       of matrices, by their names, by how many nats a token the model is expected to say otherwise if one were
+             stored in a type, by the types' names (core/training/sensitivity.py); empty where that was not measured
+    """
 
     graphs: tuple[GraphInfo, ...]
     tokens: tuple[TokenRecord, ...]
@@ -366,3 +370,4 @@ class Trace:
     run: RunInfo = field(default_factory=RunInfo)
     totals: tuple[NodeTotal, ...] = ()
     limits: Limits | None = None
+    kl: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

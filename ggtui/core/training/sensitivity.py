@@ -18,19 +18,23 @@ from numpy.typing import NDArray
 
 from ggtui.core.engine.session import Session
 from ggtui.core.errors import UsageError
-from ggtui.core.files import ModelFile
+from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.convert import is_matrix
 from ggtui.core.files.mixes import fitting
 from ggtui.core.graph.types import TYPES, TensorType
+from ggtui.core.models.adapters import merged
 from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
 from ggtui.core.training.data import windows
 from ggtui.core.training.graph import Ids
+from ggtui.core.training.optimizers import Sgd
 from ggtui.core.training.seeds import generator
 from ggtui.core.training.trainer import Trainer
 
 Floats = NDArray[np.float32]
 # What a matrix may be stored as, smallest first.
 CANDIDATES = ("q2_k", "q3_k", "iq4_xs", "q4_k", "q5_k", "q6_k", "q8_0", "f16")
+SHOWN = ("q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k")  # types whose costs are told
+Progress = Callable[[int, int], None]  # how much is done, and of how much
 _ROWS = 1 << 20  # weights that are stored and read back at a time
 
 
@@ -62,7 +66,9 @@ def texts_of(model: ModelFile, text: str | None, threads: int | None, n_ctx: int
     return told
 
 
-def fisher(trainer: Trainer, batches: Sequence[Ids], seed: int = 0) -> dict[str, Floats]:
+def fisher(
+    trainer: Trainer, batches: Sequence[Ids], seed: int = 0, progress: Progress | None = None
+) -> dict[str, Floats]:
     """The diagonal of the Fisher information, of each tensor in its shape: a mean over all tokens of the batches, i32
     (batch, n + 1)."""
     sums: dict[str, Floats] = {}
@@ -73,14 +79,21 @@ def fisher(trainer: Trainer, batches: Sequence[Ids], seed: int = 0) -> dict[str,
         for name, g in gradients.items():
             g *= g
             g *= np.float32(n / len(batches))
-            sums[name] = sums[name] + g if name in sums else g
+            if name in sums:
+                sums[name] += g
+            else:
+                sums[name] = g
+        if progress is not None:
+            progress(i + 1, len(batches))
     return sums
 
 
 def _drawn(logits: Floats, rng: np.random.Generator) -> NDArray[np.int32]:
     """A token of each row, (n, n_vocab), by the probabilities that the logits say."""
-    noise = -np.log(rng.standard_exponential(logits.shape, np.float32))  # Gumbel's: the largest sum is such a draw
-    found: NDArray[np.int32] = np.argmax(logits + noise, axis=1).astype(np.int32)
+    found = np.empty(len(logits), np.int32)
+    for row, (values, part) in enumerate(zip(logits, rng.random(len(logits)), strict=True)):
+        sums = np.cumsum(np.exp(values - values.max(), dtype=np.float64))
+        found[row] = np.searchsorted(sums, part * sums[-1], side="right")
     return found
 
 
@@ -88,7 +101,7 @@ def sensitivities(
     weights: Mapping[str, Floats],
     diagonal: Mapping[str, Floats],
     types: Iterable[str] = CANDIDATES,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Sensitivity]:
     """Of each matrix what types it may have cost. Types that its rows are no whole blocks of stand for what takes their
     place."""
@@ -105,6 +118,30 @@ def sensitivities(
         if progress is not None:
             progress(done, total)
     return found
+
+
+def nats(found: Iterable[Sensitivity]) -> dict[str, dict[str, float]]:
+    """Of each matrix the divergence that it would bring as each of SHOWN, or as what takes the place of one."""
+    told = {}
+    for s in found:
+        costs = {type.name: kl for type, _, kl in s.costs}
+        told[s.name] = {t: costs[fitting(TYPES[t], s.ne[0]).name] for t in SHOWN}
+    return told
+
+
+def kl_over(
+    session: Session, ids: Sequence[int], tell: Callable[[float], None], n_ctx: int = 256, n_texts: int = 8
+) -> dict[str, dict[str, float]]:
+    """`nats` of a session's model, with its adapter, over windows of these tokens. `tell` hears how much is done, 0 to
+    1. Raises UsageError for fewer than two tokens, and as Trainer does."""
+    if len(ids) < 2:
+        raise UsageError("nothing was said yet that fewer bits could change")
+    texts = windows(np.array(ids, np.int32), max(1, min(n_ctx, session.n_ctx - 1, len(ids) - 1)), n_texts)
+    adapter = session.model.adapter
+    with open_model(session.path) as file:
+        trainer = Trainer(file if adapter is None else merged(file, adapter), optimizer=Sgd(), threads=session.threads)
+    diagonal = fisher(trainer, list(texts[:, None]), progress=lambda done, total: tell(done / total / 2))
+    return nats(sensitivities(trainer.weights(), diagonal, SHOWN, lambda done, total: tell((1 + done / total) / 2)))
 
 
 def _cost(type: TensorType, w: Floats, diagonal: Floats) -> float:

@@ -22,7 +22,7 @@ from textual.theme import Theme
 
 from ggtui.core.errors import GgtuiError
 from ggtui.viz.live import Live
-from ggtui.viz.messages import Command, Gone, MeasureLimits, Profile, Stop
+from ggtui.viz.messages import Command, Gone, MeasureKl, MeasureLimits, Profile, Stop
 from ggtui.viz.terminal import hung_up
 from ggtui.viz.tui import screens
 from ggtui.viz.tui.base import NARROW, WIDE, LoadAnew, RunScreen
@@ -118,7 +118,11 @@ class GgtuiApp(App[int]):
             self.prepared.set()
 
     def ask(self, command: Command) -> None:
-        """Ask something of the engine."""
+        """Ask something of the engine. Measuring that may take a minute ends for it."""
+        if self.live.measuring is not None and not isinstance(command, MeasureKl):
+            self.live.measuring = None
+            if not isinstance(command, Stop):
+                self.ask(Stop())
         if self._switching is not None:
             self._switching.send(command)
 
@@ -200,7 +204,7 @@ class GgtuiApp(App[int]):
         if selected:
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()
-        elif self.live.state == "busy":
+        elif self.live.state == "busy" or self.live.measuring is not None:
             self.ask(Stop())
         elif time.monotonic() - self._interrupted < TWICE:
             self.exit()
@@ -250,6 +254,7 @@ class GgtuiApp(App[int]):
             yield SystemCommand("Profile off", "Record no node times", partial(self.ask, Profile(False)))
             yield SystemCommand("Profile on", "Record node times", partial(self.ask, Profile(True)))
             yield SystemCommand("Measure limits", "What this machine allows", partial(self.ask, MeasureLimits()))
+            yield SystemCommand("Measure KL", "What matrices in fewer bits would cost", partial(self.ask, MeasureKl()))
             yield SystemCommand("Restart the engine", "When it stopped; the chat is kept", self.action_restart_engine)
 
 

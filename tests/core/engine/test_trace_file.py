@@ -45,26 +45,15 @@ ROWS = (NodeRecord(WAKE, 0, 0, 0, 5, 5), NodeRecord(0, 0, 0, 5, 20, 30))
 def small() -> Trace:
     result = TensorInfo("x", "f32", (4, 1, 1, 1))
     node = NodeInfo(
-        0,
-        "x",
-        "add",
-        result,
-        (),
-        (result,),
-        (),
-        ("add",),
-        0,
-        Cost.of(4),
-        Cost(((48, ()), (2, ("n_kv", "n_tokens")))),
-        kinds=("binary",),
-        key="x",
-        type="f32",
-    )
+        0, "x", "add", result, (), (result,), (), ("add",), 0, Cost.of(4), Cost(((48, ()), (2, ("n_kv", "n_tokens")))),
+        kinds=("binary",), key="x", type="f32",
+    )  # fmt: skip
     token = TokenRecord(0, 1, 40, 3, records=ROWS, kv_bytes=9)
     limits = Limits("scalar", 1, ((1024, 1e9),), 1e9, 2e9, 50.0)
     total = NodeTotal(0, 0, 0, 0, 2, 30, 10, 20, 5, 500.0)
     run = RunInfo(isa="scalar", types={"f32": 1}, stamp_ns=20.0)
-    return Trace((GraphInfo((node,), "scalar", thread_lanes(1)),), (token,), MemoryUse(kv=7), run, (total,), limits)
+    kl = {"x.weight": {"q8_0": 0.0, "q4_k": 1.5e-4}}
+    return Trace((GraphInfo((node,), "scalar", thread_lanes(1)),), (token,), MemoryUse(kv=7), run, (total,), limits, kl)
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -239,6 +228,8 @@ def test_records_are_made_when_they_are_looked_at() -> None:
         ),
         (lambda d: d["tokens"][0].update(eval_ns="soon"), r"eval_ns is .*soon"),
         (lambda d: d["tokens"][0].update(eval_ns=-5), r"tokens\.eval_ns is -5, not a whole number from 0"),
+        (lambda d: d["kl"].update(x={"q4_k": -1.0}), r"kl is -1\.0, not a number from 0"),
+        (lambda d: d.update(kl=[]), "kl is \\[\\], not an object"),
         (lambda d: d["limits"].update(f32=0.0), r"limits\.f32 is 0\.0, not a number from 1"),
         (lambda d: d["memory"].update(kv=True), r"memory\.kv is True"),
         (lambda d: d["run"]["types"].update(f32="x"), r"run\.types is 'x', not a whole number"),

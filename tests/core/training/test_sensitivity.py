@@ -14,7 +14,8 @@ from ggtui.core.files import open_model
 from ggtui.core.files.made import MadeModel
 from ggtui.core.graph.types import TYPES
 from ggtui.core.runtime.cpu.codec import decode_rows, encode_rows
-from ggtui.core.training.sensitivity import Sensitivity, choose, fisher, sensitivities, texts_of
+from ggtui.core.training.sensitivity import SHOWN, Sensitivity, _drawn, choose, fisher, kl_over, sensitivities, texts_of
+from ggtui.core.training.shapes import Shape, initial
 from ggtui.core.training.trainer import Trainer
 
 KINDS = [TYPES[name] for name in ("q2_k", "q4_k", "q6_k", "q8_0")]
@@ -51,6 +52,44 @@ def test_a_budget_below_the_smallest_types() -> None:
     with pytest.raises(UsageError, match="the matrices take at least"):
         choose(found, sum(s.costs[0][1] for s in found) - 1)
     assert choose(found, 1 << 40) == {s.name: s.costs[-1][0] for s in found}
+
+
+def test_fisher_is_what_its_definition_says() -> None:
+    """Of one token after one other: the mean of the squared gradients over all tokens that may follow, by their
+    probabilities."""
+    shape = Shape.parse("gpt2:embd=8,layer=1,head=2,ff=16,ctx=4")
+    weights = {n: w * 10 for n, w in initial(shape, 12, seed=3).items()}
+    trainer = Trainer(MadeModel("tiny", shape.metadata(12), weights), threads=1)
+    ids = np.array([[3, 5]], np.int32)
+    logits = trainer.logits(ids)[0].astype(np.float64)
+    likely = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    expected = dict.fromkeys(weights, 0.0)
+    for v, p in enumerate(likely):
+        _, gradients = trainer.loss_and_gradients(ids, np.array([[v]], np.int32))
+        for name, g in gradients.items():
+            expected[name] += p * float(np.square(g, dtype=np.float64).sum())
+    found = fisher(trainer, [ids] * 4000)
+    for name in weights:
+        assert found[name].sum() == pytest.approx(expected[name], rel=0.1, abs=1e-9), name
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
+    logits = np.log(np.array([[0.5, 0.25, 0.25, 0.0]], np.float32) + np.float32(1e-45))
+    n = 40_000
+    drawn = _drawn(np.repeat(logits, n, axis=0), np.random.default_rng(1))
+    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / n, [0.5, 0.25, 0.25, 0], atol=0.02)
+
+
+def test_what_a_chat_said_tells_the_same_types_for_all() -> None:
+    told: list[float] = []
+    with load(threads=1) as session:
+        ids = session.tokenizer.begin("Once upon a time there was a king who had three sons.")
+        found = kl_over(session, ids, told.append)
+        with pytest.raises(UsageError, match="nothing was said yet"):
+            kl_over(session, ids[:1], told.append)
+    assert told == sorted(told) and told[0] == 0.5 and told[-1] == 1  # one window
+    assert all(tuple(costs) == SHOWN for costs in found.values())
+    assert {"token_embd.weight", "blk.0.ffn_up.weight"} <= set(found)
 
 
 def test_what_is_said_of_four_bits_is_about_what_happens() -> None:

@@ -18,6 +18,11 @@ def some(run: Trace | None = None, by: str = "node") -> list[Row]:
     return rows(stages(run or trace())[0], by)
 
 
+def measured() -> list[Row]:
+    """With what they would cost in fewer bits."""
+    return [replace(row, kl={"q4_k": 1e-3 * i, "q2_k": 1.0}) for i, row in enumerate(some())]
+
+
 def renamed(*keys: str) -> list[Row]:
     row = some()[0]
     return [replace(row, key=key) for key in keys]
@@ -46,11 +51,12 @@ def test_lines_are_as_wide_as_the_heading(by: str, width: int) -> None:
 
 
 def test_columns_go_in_the_order_of_the_tables() -> None:
-    widest = [c.name for c in columns(some(), "node", 200)]
+    widest = [c.name for c in columns(measured(), "node", 200)]
     assert widest == ["node", "op", "type", "shape", *tables.FIGURES]
+    assert [c.name for c in columns(some(), "node", 200)] == widest[:-1] and widest[-1] == "KL q4_k"
     gone: list[str] = []
     for width in range(200, 20, -1):
-        left = [c.name for c in columns(some(), "node", width)]
+        left = [c.name for c in columns(measured(), "node", width)]
         gone += [name for name in widest if name not in left and name not in gone]
     assert gone == [name for name in tables._SPARE if name in widest]
 
@@ -73,11 +79,11 @@ def test_order() -> None:
 
 @pytest.mark.parametrize("column", tables.FIGURES)
 def test_what_is_not_known_is_last(column: str) -> None:
-    first, *others = some()
-    light = replace(first, time=replace(first.time, p95=None), of_limit=None)
+    first, *others = measured()
+    light = replace(first, time=replace(first.time, p95=None), of_limit=None, kl={})
     for reverse in (False, True):
         order = in_order([light, *others], "node", column, reverse)
-        if column in ("p95", "limit"):
+        if column in ("p95", "limit", "KL q4_k"):
             assert order[-1] is light
         cells = {row.key: tables.cells(row)[column] for row in order}
         assert len(cells) == len(NODES)
@@ -88,6 +94,8 @@ def test_figures_are_in_order() -> None:
     assert waits == sorted(waits, reverse=True)
     rates = [row.flops_per_s for row in in_order(some(), "node", "GFLOP/s", True)]
     assert rates == sorted(rates)
+    costs = [row.kl["q4_k"] for row in in_order(measured(), "node", "KL q4_k", False)]
+    assert costs == [2e-3, 1e-3, 0]
 
 
 def test_filter() -> None:

@@ -10,7 +10,7 @@ from perf_runs import PROMPTS, cursor, first_words, heading, keys, light, perf, 
 from recorded import LIMITS, SIZES, RecordedEngine, answer, batch, check_snapshot, lines, loaded, settle, trace
 from textual.pilot import Pilot
 
-from ggtui.viz.messages import Failed, Measured, MeasureLimits
+from ggtui.viz.messages import Failed, Measured, MeasuredKl, MeasureKl, MeasureLimits, Measuring, Regen, Stop
 from ggtui.viz.tui.app import GgtuiApp
 from ggtui.viz.tui.screens.perf import PerfScreen
 from ggtui.viz.tui.widgets.node_table import NodeTable
@@ -269,6 +269,48 @@ def test_limits_are_measured_only_while_the_model_is_silent() -> None:
 
     engine = perf(script, replace(loaded(), limits=None), *answer()[:2])
     assert engine.asked == []
+
+
+# ---- fewer bits ----
+
+KL = {
+    f"blk.{i}.ffn_{way}.weight": {"q8_0": 1e-5, "q4_k": 1.2e-3 * (i + 1), "q2_k": 0.1}
+    for i in range(2)
+    for way in ("up", "down")
+}
+
+
+def test_K_measures_what_fewer_bits_would_cost() -> None:
+    async def script(pilot: Pilot[int], app: GgtuiApp) -> None:
+        engine = app.engine
+        assert isinstance(engine, RecordedEngine) and "KL" not in heading(app)
+        await keys(pilot, "K")
+        assert engine.asked == [MeasureKl()] and "KL 0%, K ends" in lines(app)[1]
+        engine.say(Measuring(0.42))
+        await settle(pilot)
+        assert "KL 42%, K ends" in lines(app)[1]
+        await keys(pilot, "K")
+        engine.say(Failed("not measured to its end"))
+        await settle(pilot)
+        assert engine.asked[1:] == [Stop()] and "K ends" not in lines(app)[1] and "KL" not in heading(app)
+        await keys(pilot, "K")
+        engine.say(Measuring(0.9), MeasuredKl(KL))
+        await settle(pilot)
+        assert heading(app).endswith("KL q4_k") and "K ends" not in lines(app)[1]
+        assert next(line for line in table(app) if "blk.1.ffn_up " in line).rstrip("▁▂▃▄▅▆▇█ ").endswith(" 2.4e-03")
+        check_snapshot(app, "perf-kl")
+        await keys(pilot, "home", "down", "enter")
+        check_snapshot(app, "perf-kl-details")
+
+    perf(script)
+
+
+def test_whatever_is_asked_next_ends_the_measuring() -> None:
+    async def script(pilot: Pilot[int], app: GgtuiApp) -> None:
+        await keys(pilot, "K")
+        app.ask(Regen())
+
+    assert perf(script).asked == [MeasureKl(), Stop(), Regen()]
 
 
 # ---- other runs ----

@@ -48,6 +48,7 @@ def details(stage: Stage, row: Row, by: str, *, ascii_only: bool = False) -> Tex
     facts.append(("time", _times(row, stage)))
     facts.append(("speed", [f"{tables.rate(row.bytes_per_s)} GB/s, {tables.rate(row.flops_per_s)} GFLOP/s"]))
     facts.append(("limit", [_limit(row)]))
+    facts.append(("KL", _fewer_bits(row)))
     facts.append(("parts", [f"{_pad(op)}{tables.duration(ns):>8}" for op, ns in row.parts]))
     facts.append(
         ("threads" if stage.graph.n_threads == len(stage.graph.lanes) else "lanes", _lanes(groups, items, stage))
@@ -99,6 +100,14 @@ def _limit(row: Row) -> str:
     if row.of_limit is None:
         return "not known"
     return f"{row.of_limit:.0%} of what {row.limit} allows, which binds"
+
+
+def _fewer_bits(row: Row) -> list[str]:
+    """Two lines, as wide as a screen of 80 columns has room for."""
+    if not row.kl:
+        return []
+    kinds, costs = (" ".join(f"{text:>7}" for text in texts) for texts in (row.kl, map(tables.nats, row.kl.values())))
+    return ["nats a token that its matrices would cost as", kinds, costs]
 
 
 def _lanes(groups: Groups, items: Sequence[int], stage: Stage) -> list[str]:

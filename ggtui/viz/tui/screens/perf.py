@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from ggtui.viz.live import Live
-from ggtui.viz.messages import MeasureLimits
+from ggtui.viz.messages import MeasureKl, MeasureLimits, Stop
 from ggtui.viz.text import printable_line
 from ggtui.viz.tui.base import RunScreen, Send
 from ggtui.viz.tui.screens import ScreenRow
@@ -43,6 +43,7 @@ class PerfScreen(RunScreen):
         Binding("S", "reverse", "reverse", show=False, tooltip="sort the other way round"),
         Binding("tab", "stage", "stage", show=False, tooltip="generation, or reading prompts"),
         Binding("L", "measure", "limits", show=False, tooltip="measure what this machine allows"),
+        Binding("K", "kl", "KL", show=False, tooltip="measure what matrices in fewer bits would cost; again ends it"),
         Binding("escape", "unfilter", "end filter", show=False, tooltip="end the filter"),
     ]
     CSS = """
@@ -133,6 +134,8 @@ class PerfScreen(RunScreen):
             self._table.focus()
         left = matching(every, self._words)
         lines = f"by {self._by}" if not self._words else f"{len(left)} of {len(every)} by {self._by}"
+        if self.live.measuring is not None:
+            lines = f"KL {self.live.measuring:.0%}, K ends"
         size = self.app.size
         place = Place(size.width, size.height, self._ascii)
         self._bar.show_text(
@@ -233,6 +236,17 @@ class PerfScreen(RunScreen):
         self._measuring = live.n_told
         self.send(MeasureLimits())
         self.show()
+
+    def action_kl(self) -> None:
+        live = self.live
+        if live.measuring is not None:
+            self.send(Stop())
+        elif live.state == "idle" and self._something():
+            live.measuring = 0.0
+            self.send(MeasureKl())
+            self.show()
+        elif live.state in ("busy", "loading"):
+            self.notify("What fewer bits cost is measured while the model does not write.", timeout=3)
 
     def on_node_table_chosen(self) -> None:
         self.action_details()

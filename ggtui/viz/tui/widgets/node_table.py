@@ -22,7 +22,7 @@ from ggtui.viz.text import printable_line
 
 GAP = 2  # columns between two of the table; the first one holds the mark of the sorted column
 # As wide as the widest of their texts: 1000 us, 100.0%, 12345, 1234% mem.
-_WIDTHS = {"time": 7, "share": 6, "sd": 7, "p95": 7, "wait": 7, "GB/s": 5, "GFLOP/s": 7, "limit": 8}
+_WIDTHS = {"time": 7, "share": 6, "sd": 7, "p95": 7, "wait": 7, "GB/s": 5, "GFLOP/s": 7, "limit": 8, tables.KL: 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def columns(rows: Sequence[Row], by: str, width: int) -> tuple[Column, ...]:
     told = [tables.cells(row) for row in rows]
     found = [Column(by, max([len(by), *(len(printable_line(row.key)) for row in rows)]), True)]
     found += [Column(w, max([len(w), *(len(cells[w]) for cells in told)]), True) for w in words]
-    found += [Column(name, _WIDTHS[name], False) for name in tables.FIGURES]
+    found += [Column(name, _WIDTHS[name], False) for name in tables.figures_of(rows)]
     left, _ = tables.fitted([(c.name, "") for c in found], [["x" * c.width for c in found]], width, GAP)
     names = {name for name, _ in left}
     return tuple(c for c in found if c.name in names)
@@ -101,6 +101,8 @@ def _figure(row: Row, column: str) -> float | None:
             return row.flops_per_s
         case "limit":
             return row.of_limit
+        case tables.KL:
+            return tables.kl_of(row)
     return t.mean  # time and share
 
 
@@ -171,7 +173,7 @@ class NodeTable(ScrollView, can_focus=True):
 
     def _fit(self) -> None:
         width = self.scrollable_content_region.width
-        wanted = (width, self._by, tuple((row.key, row.op, row.type, row.shape) for row in self._every))
+        wanted = (width, self._by, tuple((row.key, row.op, row.type, row.shape, bool(row.kl)) for row in self._every))
         if wanted != self._for:
             self._for, self._columns = wanted, columns(self._every, self._by, width)
 
