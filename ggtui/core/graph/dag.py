@@ -36,11 +36,13 @@ class Dag:
     """Nodes in an order in which each comes after its sources, without the ops that only look at data another way.
 
     outputs  tensors asked for; kept: tensors whose memory must outlive the run
+    given    roots that nodes of another graph made, in memory of theirs: these only read them and write into them
     """
 
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
     kept: set[Tensor] = field(default_factory=set)
+    given: set[Tensor] = field(default_factory=set)
 
     @classmethod
     def of(cls, outputs: Iterable[Tensor], kept: Iterable[Tensor] = ()) -> Dag:
@@ -53,6 +55,10 @@ class Dag:
 
     def with_nodes(self, nodes: list[Node]) -> Dag:
         return replace(self, nodes=nodes)
+
+    def makes(self, root: Tensor) -> bool:
+        """Whether a tensor that a node writes gets its memory here: others lie in a context's, or are given."""
+        return root.op != "none" and root not in self.given
 
     def must_stay(self) -> set[Tensor]:
         """Roots of all tensors that are outputs or kept."""

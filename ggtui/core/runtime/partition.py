@@ -73,7 +73,8 @@ class Partition:
         later = (node for other in self.parts[i + 1 :] if other.device.name == part.device.name for node in other.nodes)
         read |= {s.root for node in later for s in (node.dst, *node.src) if s is not None and s.root in made}
         outputs = [t for t in whole.outputs if t.root in made]
-        return Dag(part.nodes, outputs, {t for t in whole.kept if t.root in made} | read)
+        given = made - {node.dst for node in part.nodes}
+        return Dag(part.nodes, outputs, {t for t in whole.kept if t.root in made} | read, given)
 
 
 StandIn = Callable[[Tensor, Device], Tensor]

@@ -182,6 +182,38 @@ def test_in_place_and_views_follow_their_memory() -> None:
     np.testing.assert_allclose(y.numpy(), 9 * x.numpy()[:, 3:] ** 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "name", ["cpu,reference:sqr", "cpu,reference:scale", "reference,cpu:sqr", "reference,cpu:scale"]
+)
+def test_a_later_part_writes_into_what_an_earlier_one_made(name: str) -> None:
+    ctx = Context()
+    x = ctx.tensor(random(4, 6), "x")
+    made = ops.neg(x)
+    other = ops.sqr(x)  # a part of its own, between the two
+    y = ops.add(ops.scale(ops.add(made, other, inplace=True), 2.0), made)
+    g = graph(y)
+    for _ in range(2):
+        g.compute(device=name)
+        np.testing.assert_allclose(y.numpy(), 3 * (x.numpy() ** 2 - x.numpy()), rtol=1e-6)
+
+
+def test_gradients_are_the_same_wherever_an_op_runs() -> None:
+    ctx = Context()
+    a, w = ctx.tensor(random(2, 6), "a"), ctx.tensor(random(5, 6), "w")
+    halves = (ops.view(a, (6,), offset=24 * i) for i in range(2))
+    product = ops.mul_mat(w, ops.mul(*halves))
+    loss = ops.sum(ops.mul(ops.sqr(product), ops.soft_max(product)))
+    g = Graph()
+    found = g.build_backward_expand(loss, [a, w])
+    g.compute()
+    expected = [t.numpy().copy() for t in found]
+    for op in {node.op for node in g.plan().dag.nodes} | {"acc", "fill", "sqr", "soft_max"}:
+        for _ in range(2):
+            g.compute(device=f"cpu,reference:{op}")
+            for t, values in zip(found, expected, strict=True):
+                np.testing.assert_allclose(t.numpy(), values, rtol=1e-5, atol=1e-6, err_msg=op)
+
+
 def test_a_run_ends_after_the_node_asked_for() -> None:
     g, y = chain()
     name = "cpu,reference:soft_max"

@@ -36,7 +36,7 @@ def allocate(dag: ScheduledDag) -> ScheduledDag:
         root = node.dst.root
         if node in dag.every:
             own[root] = _Life(root.n_bytes, place, place)
-        elif root.op != "none":  # else it writes into memory that a context owns
+        elif dag.makes(root):
             life = shared.setdefault(root, _Life(root.n_bytes, phase, phase))
             life.died = len(dag.nodes) if root in stay else max(life.died, phase)
     return replace(

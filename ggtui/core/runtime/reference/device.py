@@ -84,7 +84,7 @@ class Reference:
         self._buffers: dict[Tensor, RowBuffer] = {}
         for node in dag.nodes:
             root = node.dst.root
-            if root.op != "none" and root not in self._buffers:
+            if dag.makes(root) and root not in self._buffers:
                 self._buffers[root] = RowBuffer(np.zeros(root.n_bytes_in(1), np.uint8), device="reference")
             for s in node.src:
                 if s is not None and s.root.op == "none" and s.root.buffer is None:

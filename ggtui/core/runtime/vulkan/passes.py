@@ -35,4 +35,4 @@ def in_phases(dag: Dag) -> ScheduledDag:
         for s in sources:
             read[s] = max(read.get(s, 0), phase[node])
         written[root] = phase[node]
-    return ScheduledDag(sorted(dag.nodes, key=phase.__getitem__), dag.outputs, dag.kept, phase)
+    return ScheduledDag(sorted(dag.nodes, key=phase.__getitem__), dag.outputs, dag.kept, dag.given, phase)

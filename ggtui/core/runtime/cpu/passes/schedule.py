@@ -65,7 +65,9 @@ def schedule(dag: Dag) -> ScheduledDag:
         phase[node] = earliest
         accesses[node.dst.root] = _Access(node)
     order = sorted(dag.nodes, key=phase.__getitem__)  # a stable sort: of one phase the order stays
-    return ScheduledDag(order, dag.outputs, dag.kept, phase, every, {n for n in by_head if by_head[n] == phase[n]})
+    return ScheduledDag(
+        order, dag.outputs, dag.kept, dag.given, phase, every, {n for n in by_head if by_head[n] == phase[n]}
+    )
 
 
 def _by_every_thread(dag: Dag) -> set[Node]:
