@@ -4,8 +4,8 @@ SRC is any model ggtui reads. With --type its matrices are stored in that tensor
 Q4_K_M; without it they keep theirs. Vectors, norms and position embeddings become f32. Rows that are no whole number
 of a type's blocks take the nearest type that fits, and the summary says how many.
 
-With --budget each matrix gets the type by which the model says least otherwise for the bytes, as its gradients tell;
-that takes the memory of a training.
+With --budget each matrix gets the type by which the model says least otherwise for the bytes, as its gradients tell,
+or keeps its own; that takes the memory of a training.
 
 With --adapter the matrices that a LoRA adapter is of become what both are together, f32 unless --type says otherwise.
 
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget",
         type=n_bytes_of,
         metavar="SIZE",
-        help="choose a type for each matrix, so that all tensors take at most so much: 90MB",
+        help="choose a type for each matrix, so that the file takes at most so much: 90MB",
     )
     asked = parser.add_argument(
         "--text", metavar="FILE", help="what --budget asks the model about; without it what the model says by itself"
@@ -115,8 +115,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _within(src: ModelFile, args: argparse.Namespace) -> dict[str, TensorType]:
-    """The type of each matrix, for all tensors to fit into the budget."""
+    """The type of each matrix, for the file to fit into the budget."""
     from ggtui.cli.perplexity import read_text
+    from ggtui.core.files.convert import bytes_beside
     from ggtui.core.training.optimizers import Sgd
     from ggtui.core.training.sensitivity import choose, fisher, sensitivities, texts_of
     from ggtui.core.training.trainer import Trainer
@@ -127,10 +128,9 @@ def _within(src: ModelFile, args: argparse.Namespace) -> dict[str, TensorType]:
     with progress_bar("gradients", quiet=args.quiet) as progress:
         diagonal = fisher(trainer, batches, progress=progress)
     with progress_bar("types", quiet=args.quiet) as progress:
-        found = sensitivities(trainer.weights(), diagonal, progress=progress)
-    matrices = {s.name for s in found}
-    others = sum(4 * prod(info.ne) for name, info in src.tensors.items() if name not in matrices)
-    return choose(found, args.budget - others)
+        own = {name: info.type for name, info in src.tensors.items()}
+        found = sensitivities(trainer.weights(), diagonal, progress=progress, own=own)
+    return choose(found, args.budget, bytes_beside(src, [s.name for s in found]))
 
 
 def _report(done: Conversion) -> list[str]:

@@ -75,7 +75,7 @@ def against(args: argparse.Namespace) -> int:
     from ggtui.viz import measured_tables, tables
 
     options = values_of(args, LOADING)
-    others = dict(options)
+    others = dict(options) if args.against is None else {**options, "adapter": None}  # an adapter is MODEL's
     if args.on is not None:
         device(args.on)  # sooner than after a model was loaded
         if args.against is None and args.on == args.device and not args.layers_on:

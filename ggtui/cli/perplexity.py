@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     if args.ctx is not None and args.ctx > session.n_ctx:
         raise UsageError(f"--ctx {args.ctx}: the model was made for {session.n_ctx} tokens")
     ctx = args.ctx or min(_CTX, session.n_ctx)
-    base = load(args.base, quiet=args.quiet, **{**options, "ctx": ctx}) if args.base is not None else None
+    alone = {**options, "ctx": ctx, "adapter": None}  # an adapter is MODEL's
+    base = load(args.base, quiet=args.quiet, **alone) if args.base is not None else None
     tokens = session.tokenizer.begin(text)
     started = time.perf_counter_ns()
     with progress_bar("reading", quiet=args.quiet) as progress, stop_on_signal(partial(_stop, session, base)):
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
 def _sensitivity(args: argparse.Namespace, text: str) -> int:
     from ggtui.core.files import open_model
     from ggtui.core.files.places import BUILT_IN
+    from ggtui.core.models.adapters import merged
     from ggtui.core.training.optimizers import Sgd
     from ggtui.core.training.sensitivity import SHOWN, fisher, nats, sensitivities, texts_of
     from ggtui.core.training.trainer import Trainer
@@ -105,8 +107,9 @@ def _sensitivity(args: argparse.Namespace, text: str) -> int:
         raise UsageError("--sensitivity: compares with no other model, and knows no stride")
     with open_model(args.model or BUILT_IN) as model:
         now = {name: (info.type.name, info.n_bytes) for name, info in model.tensors.items()}
-        batches = texts_of(model, text, args.threads, args.ctx or 256, args.chunks or 16)
-        trainer = Trainer(model, optimizer=Sgd(), threads=args.threads)
+        whole = model if args.adapter is None else merged(model, args.adapter)
+        batches = texts_of(whole, text, args.threads, args.ctx or 256, args.chunks or 16)
+        trainer = Trainer(whole, optimizer=Sgd(), threads=args.threads)
         times = _times(args, trainer.weights())
     with progress_bar("gradients", quiet=args.quiet) as progress:
         diagonal = fisher(trainer, batches, progress=progress)

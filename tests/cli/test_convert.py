@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -153,8 +154,11 @@ def test_types_within_a_budget(ggtui: Run, tmp_path: Path) -> None:
     assert ggtui("convert", SRC, str(dst), "--budget", "4.2MB", "--text", str(text), "-q").code == 0
     with open_model(dst) as file:
         types = {t.type.name for t in file.tensors.values()}
-        assert 3_900_000 < sum(t.n_bytes for t in file.tensors.values()) <= 4_200_000
+    assert 4_000_000 < dst.stat().st_size <= 4_200_000
     assert len(types) > 2  # not all matrices have the same
+    assert ggtui("convert", SRC, str(dst), "--budget", "1GB", "--text", str(text), "-q", "--force").code == 0
+    with open_model(dst) as file, open_model(SRC) as src:  # nothing gains bits that it never had
+        assert {t.name: t.type for t in file.tensors.values()} == {t.name: t.type for t in src.tensors.values()}
     assert ggtui("chat", str(dst), "-p", "Once", "-n", "3", "-q").code == 0
 
 
@@ -162,7 +166,7 @@ def test_types_within_a_budget(ggtui: Run, tmp_path: Path) -> None:
     ("args", "said"),
     [
         (("--budget", "much"), "'much' is no size; write 90MB or 1.5GiB"),
-        (("--budget", "1kB", "--text", "{text}"), "budget: the matrices take at least"),
+        (("--budget", "1kB", "--text", "{text}"), "budget: the file takes at least"),
         (("--budget", "9MB", "--type", "q8_0"), "--budget and --type: give one of the two"),
         (("--text", "x.txt"), "--text: is for --budget"),
     ],
@@ -189,5 +193,15 @@ def test_an_adapter_is_merged(ggtui: Run, tmp_path: Path) -> None:
 
     beside, within, before = said(SRC, "--adapter", str(out)), said(str(dst)), said(SRC)
     assert beside == pytest.approx(within, rel=1e-2) and beside < 0.9 * before
+    # It is the model's that it is beside, not of what that is compared with.
+    flags = ("-c", "64", "--chunks", "2", "--json", "--adapter", str(out))
+    against = json.loads(ggtui("perplexity", SRC, str(text), "--base", SRC, *flags).out)["against"]
+    assert against["base"] == pytest.approx(before) and against["kl"] > 0.01
+
+    def costs(model: str, *flags: str) -> dict[str, float]:
+        found = ggtui("perplexity", model, str(text), "--sensitivity", *flags)
+        return {t["name"]: t["fisher"] for t in json.loads(found.out)["tensors"]}
+
+    assert costs(SRC, *flags) == pytest.approx(costs(str(dst), *flags[:-2]), rel=1e-3)
     code, _, err = ggtui("chat", SRC, "--adapter", str(dst), "-p", "x")
     assert code == 4 and err.count("\n") == 1 and "general.type: is no adapter" in err

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ggtui.core.errors import UsageError
-from ggtui.core.files.gguf_writer import OutTensor, write_gguf
+from ggtui.core.files.gguf import DEFAULT_ALIGNMENT
+from ggtui.core.files.gguf_writer import OutTensor, gguf_bytes, write_gguf
 from ggtui.core.files.legacy_writer import write_legacy
 from ggtui.core.files.mixes import FILE_TYPES, Mix, fitting, mix_or_type
 from ggtui.core.files.model_file import ModelFile, TensorInfo
@@ -105,6 +106,14 @@ def convert(
         write = write_legacy if dst.suffix == ".bin" else write_gguf
         write(dst, about, converter.tensors(), overwrite=overwrite)
     return Conversion(tuple(converter.reports))
+
+
+def bytes_beside(src: ModelFile, matrices: Iterable[str]) -> int:
+    """At most how many bytes a GGUF file of the model has beside those of these matrices, whatever types they get."""
+    converter = _Converter(src, TYPES["f32"], {}, False, None, map)
+    tensors = {t.name: t for t in converter.tensors()}
+    told = gguf_bytes({**src.metadata, **converter.about()}, tensors.values())
+    return told - sum(tensors[name].n_bytes - DEFAULT_ALIGNMENT for name in matrices)
 
 
 def _shared_by(src: ModelFile) -> int:

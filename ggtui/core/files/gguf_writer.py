@@ -59,6 +59,14 @@ class OutTensor:
         return self.type.row_bytes(self.ne[0]) * prod(self.ne[1:])
 
 
+def gguf_bytes(metadata: Mapping[str, Any], tensors: Iterable[OutTensor]) -> int:
+    """The size of what `write_gguf` writes."""
+    tensors = list(tensors)
+    about, own = _about(metadata, tensors)
+    sizes = (len(_header(about, tensors, own)), *(tensor.n_bytes for tensor in tensors))
+    return sum(data_start(n, DEFAULT_ALIGNMENT) for n in sizes)
+
+
 def write_gguf(
     path: str | Path, metadata: Mapping[str, Any], tensors: Iterable[OutTensor], *, overwrite: bool = True
 ) -> None:
@@ -72,18 +80,24 @@ def write_gguf(
     blocks, GgtuiError if writing fails.
     """
     tensors = list(tensors)
-    own = list(dict.fromkeys(t.type for t in tensors if t.type.own))
-    about = {k: v for k, v in metadata.items() if k not in ("general.alignment", OWN_NAMES, OWN_SIZES)}
-    if own:
-        about[OWN_NAMES] = [t.name for t in own]
-        about[OWN_SIZES] = [n for t in own for n in (t.head, t.block, t.bytes)]
-    header = _header(about, tensors, {t: OWN_TYPE + i for i, t in enumerate(own)})
+    about, own = _about(metadata, tensors)
+    header = _header(about, tensors, own)
     with saving.output(path, durable=True, overwrite=overwrite) as file:
         file.write(header)
         _pad(file, len(header))
         for tensor in tensors:
             write_data(file, tensor)
             _pad(file, tensor.n_bytes)
+
+
+def _about(metadata: Mapping[str, Any], tensors: list[OutTensor]) -> tuple[dict[str, Any], dict[TensorType, int]]:
+    """What a file says of itself, and the numbers of types of a user's own in it."""
+    own = list(dict.fromkeys(t.type for t in tensors if t.type.own))
+    about = {k: v for k, v in metadata.items() if k not in ("general.alignment", OWN_NAMES, OWN_SIZES)}
+    if own:
+        about[OWN_NAMES] = [t.name for t in own]
+        about[OWN_SIZES] = [n for t in own for n in (t.head, t.block, t.bytes)]
+    return about, {t: OWN_TYPE + i for i, t in enumerate(own)}
 
 
 def write_data(file: BinaryIO, tensor: OutTensor) -> None:

@@ -51,12 +51,14 @@ class Sensitivity:
 
 def texts_of(model: ModelFile, text: str | None, threads: int | None, n_ctx: int = 256, n_texts: int = 16) -> list[Ids]:
     """What a model is asked about, i32 (1, n + 1) each: windows of a text, or where there is none what it says by
-    itself. Raises UsageError for a text that is shorter than a window."""
+    itself. Raises UsageError for a text of fewer than two tokens."""
     with Session(model, threads=threads) as session:
         n_ctx = min(n_ctx, session.n_ctx - 1)
         if text is not None:
             ids = np.array(session.tokenizer.begin(text), np.int32)
-            return list(windows(ids, n_ctx, n_texts)[:, None])
+            if len(ids) < 2:
+                raise UsageError(f"the text has {len(ids)} tokens; give one of at least 2, rather of some thousands")
+            return list(windows(ids, min(n_ctx, len(ids) - 1), n_texts)[:, None])
         first = session.tokenizer.bos if session.tokenizer.bos is not None else session.tokenizer.eos or 0
         told = []
         for seed in range(n_texts):
@@ -102,9 +104,10 @@ def sensitivities(
     diagonal: Mapping[str, Floats],
     types: Iterable[str] = CANDIDATES,
     progress: Progress | None = None,
+    own: Mapping[str, TensorType] | None = None,
 ) -> list[Sensitivity]:
     """Of each matrix what types it may have cost. Types that its rows are no whole blocks of stand for what takes their
-    place."""
+    place. `own`: the types of the matrices as they are, which cost nothing; larger ones are none that they may have."""
     matrices = {n: w for n, w in weights.items() if w.ndim == 2 and is_matrix(n, len(w))}
     if not matrices:
         raise UsageError("the model has no matrices to store otherwise")
@@ -112,6 +115,9 @@ def sensitivities(
     for name, w in matrices.items():
         kinds = dict.fromkeys(fitting(TYPES[t], w.shape[1]) for t in types)
         costs = [(t, t.row_bytes(w.shape[1]) * len(w), _cost(t, w, diagonal[name])) for t in kinds]
+        if own is not None:
+            n_bytes = own[name].row_bytes(w.shape[1]) * len(w)
+            costs = [*(cost for cost in costs if cost[1] < n_bytes), (own[name], n_bytes, 0.0)]
         costs.sort(key=lambda cost: cost[1:])
         found.append(Sensitivity(name, w.shape[::-1], float(diagonal[name].sum(dtype=np.float64)), tuple(costs)))
         done += w.size
@@ -154,24 +160,23 @@ def _cost(type: TensorType, w: Floats, diagonal: Floats) -> float:
     return total / 2
 
 
-def choose(found: Sequence[Sensitivity], n_bytes: int) -> dict[str, TensorType]:
-    """The type of each matrix, so that all together take at most n_bytes and the divergence is about the least: from
-    the smallest on, always the step that lowers it most for its bytes. Raises UsageError where even the smallest take
-    more."""
+def choose(found: Sequence[Sensitivity], n_bytes: int, beside: int = 0) -> dict[str, TensorType]:
+    """The type of each matrix, so that all together, with what a file has `beside` them, take at most n_bytes and the
+    divergence is about the least: from the smallest on, always the step that lowers it most for its bytes. Raises
+    UsageError where even the smallest take more."""
     ladders = {s.name: _hull(s.costs) for s in found}
     at = dict.fromkeys(ladders, 0)
-    used = sum(ladder[0][1] for ladder in ladders.values())
+    used = beside + sum(ladder[0][1] for ladder in ladders.values())
     if used > n_bytes:
-        raise UsageError(f"budget: the matrices take at least {used:,} bytes, in the smallest types; allow more")
+        raise UsageError(f"budget: the file takes at least {used:,} bytes, in the smallest types; allow more")
     steps = sorted(
         ((a[2] - b[2]) / (b[1] - a[1]), b[1] - a[1], name, i + 1)
         for name, ladder in ladders.items()
         for i, (a, b) in enumerate(pairwise(ladder))
     )
     stuck: set[str] = set()
-    for _, more, name, i in reversed(
-        steps
-    ):  # along a hull steps gain less and less, so those of a matrix come in order
+    # Along a hull steps gain less and less, so those of a matrix come in order.
+    for _, more, name, i in reversed(steps):
         if name in stuck or used + more > n_bytes:
             stuck.add(name)
             continue

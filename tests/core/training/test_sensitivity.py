@@ -49,7 +49,7 @@ def test_the_choice_is_near_the_best(seed: int) -> None:
 
 def test_a_budget_below_the_smallest_types() -> None:
     found = made_up(1, 3)
-    with pytest.raises(UsageError, match="the matrices take at least"):
+    with pytest.raises(UsageError, match="the file takes at least"):
         choose(found, sum(s.costs[0][1] for s in found) - 1)
     assert choose(found, 1 << 40) == {s.name: s.costs[-1][0] for s in found}
 
