@@ -1,6 +1,6 @@
 """`python -m ggtui`."""
 
-from ggtui.cli import main
+from ggtui.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program()

@@ -300,7 +300,7 @@ def test_a_bad_import_is_found(name: str, source: str, problem: str) -> None:
         ("viz.tui.app", "from textual.app import App\nfrom ggtui.viz import tables"),
         ("viz.tables", "from ggtui.core.engine.trace_file import load\nfrom ggtui.perf.table import rows"),
         ("cli.chat", "def run():\n    from ggtui.viz.repl import run"),
-        ("__main__", "from ggtui.cli import main"),
+        ("__main__", "from ggtui.cli import program"),
         ("__init__", "def __getattr__(name):\n    from ggtui.core.engine.session import load"),
         ("core", '"""Nothing."""'),
     ],

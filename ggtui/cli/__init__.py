@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         _abandon_stdout_if_broken()
-        if (ended := _ended_by(error)) is not None:
-            return SIGNALLED + ended.number
+        if (number := _ended_by(error)) is not None:
+            return SIGNALLED + number
         if _without_terminal(error):
             return SIGNALLED + signal.SIGHUP
         _report(error, verbose="-v" in args or "--verbose" in args)
@@ -89,7 +89,8 @@ def program() -> NoReturn:
     """What the command `ggtui` runs: `main`, and the end of the process with its exit code.
 
     Python would first take apart a vocabulary of 50,000 tokens and all else, 25 ms after the answer is there; the
-    system takes the memory back at once.
+    system takes the memory back at once. And where a Ctrl+C came during an import, Python would end by the signal,
+    though that was caught.
     """
     code = main()
     for stream in (sys.stdout, sys.stderr):
@@ -179,11 +180,15 @@ def _prepare(stream: Any) -> None:
         stream.reconfigure(encoding="utf-8", errors="replace")
 
 
-def _ended_by(error: BaseException | None) -> Terminated | None:
-    """The signal that was heeded when `error` came: with a terminal goes all that could be written to it."""
-    while error is not None and not isinstance(error, Terminated):
-        error = error.__context__
-    return error
+def _ended_by(error: BaseException) -> int | None:
+    """The signal that was heeded when `error` came: with a terminal goes all that could be written to it, and Python
+    makes a RuntimeError of what comes while a class is made, as in an import."""
+    if isinstance(error.__cause__, KeyboardInterrupt):
+        return signal.SIGINT
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, Terminated):
+        found = found.__context__
+    return None if found is None else found.number
 
 
 def _without_terminal(error: Exception) -> bool:

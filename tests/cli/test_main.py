@@ -131,6 +131,22 @@ def test_interruptions_are_quiet(
     assert capsys.readouterr() == ("", "")
 
 
+def test_ctrl_c_during_an_import() -> None:
+    """Python makes a RuntimeError of what comes while a class is made, and keeps in mind what comes in a module."""
+    in_class = "type('A', (), {'a': type('B', (), {'__set_name__': stop})()})"
+    for how in (in_class, "exec('raise KeyboardInterrupt')"):
+        code = f"""
+import runpy, sys
+import ggtui.cli.chat
+def stop(*_): raise KeyboardInterrupt
+ggtui.cli.chat.run = lambda _: {how}
+sys.argv = ["ggtui", "chat", "-v"]
+runpy.run_module("ggtui", run_name="__main__")
+"""
+        done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_an_error_while_a_signal_is_heeded_changes_no_exit_code(ggtui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a terminal closes, nothing can be written to it any more."""
 
