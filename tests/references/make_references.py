@@ -1,10 +1,11 @@
 """Makes the saved references of the GPT-2 tests: what `transformers`, run in float32 on a CPU, says.
 
-    python tests/references/make_references.py --tales HF_FOLDER --heldout TEXT --gguf ggtui/data/tales.gguf
+    python tests/references/make_references.py --tales F32_GGUF --heldout TEXT --gguf ggtui/data/tales.gguf
 
 writes `tales.npz`, `tales_q8_0.npz`, `small.npz` and `perplexity.npz` beside this file; README.md lists their
 arrays. It needs torch, transformers 5 and gguf, of which ggtui needs none and its tests only gguf. All is seeded and
-runs on one thread, so the same packages on the same machine write the same bytes.
+runs on one thread, so the same packages on the same machine write the same bytes. F32_GGUF is the built-in model as it
+was trained, before its weights became Q8_0: `f32/tales.gguf` of docs/built-in/make.py.
 
 Both models use `gelu_new` (the tanh form) and a head tied to the token embedding.
 """
@@ -167,6 +168,28 @@ def dequantized(path: Path) -> dict[str, F32]:
     return {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32) for t in tensors}
 
 
+def described(path: Path) -> tuple[GPT2Config, GPT2Tokenizer]:
+    """What the metadata of a GGUF file says of its GPT-2: the sizes and the vocabulary."""
+    about = {name: field.contents() for name, field in gguf.GGUFReader(path).fields.items()}
+    tokens = about["tokenizer.ggml.tokens"]
+    config = GPT2Config(
+        n_layer=about["gpt2.block_count"],
+        n_embd=about["gpt2.embedding_length"],
+        n_head=about["gpt2.attention.head_count"],
+        n_inner=about["gpt2.feed_forward_length"],
+        vocab_size=len(tokens),
+        n_positions=about["gpt2.context_length"],
+        layer_norm_epsilon=about["gpt2.attention.layer_norm_epsilon"],
+        activation_function="gelu_new",
+        tie_word_embeddings=True,
+        bos_token_id=about["tokenizer.ggml.bos_token_id"],
+        eos_token_id=about["tokenizer.ggml.eos_token_id"],
+    )
+    merges = [tuple(merge.split(" ")) for merge in about["tokenizer.ggml.merges"]]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    return config, GPT2Tokenizer(vocab=vocabulary, merges=merges)
+
+
 def small_reference() -> Arrays:
     """A small random model, whole: every weight, the tokens, all logits (n_tokens, n_vocab).
 
@@ -221,7 +244,7 @@ def save(name: str, arrays: Arrays) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Reads the command line and writes the files."""
     parser = argparse.ArgumentParser(description="Make the saved references of the GPT-2 tests.")
-    parser.add_argument("--tales", type=Path, required=True, help="the tales model, a Hugging Face folder")
+    parser.add_argument("--tales", type=Path, required=True, help="the tales model, a GGUF file in F32")
     parser.add_argument("--heldout", type=Path, required=True, help="a UTF-8 text the model has not seen")
     parser.add_argument("--gguf", type=Path, required=True, help="the built-in model, Q8_0")
     args = parser.parse_args(argv)
@@ -232,12 +255,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_float32_matmul_precision("highest")
 
     text = args.heldout.read_text(encoding="utf-8")
-    tokenizer = GPT2Tokenizer.from_pretrained(args.tales)
-    model = GPT2LMHeadModel.from_pretrained(args.tales, attn_implementation="eager", dtype=torch.float32)
-    model.train(False)
+    config, tokenizer = described(args.tales)
+    model = model_of(config, dequantized(args.tales))
 
     save("tales.npz", tales_reference(model, tokenizer, text))
-    quantized = model_of(model.config, dequantized(args.gguf))
+    quantized = model_of(config, dequantized(args.gguf))
     save("tales_q8_0.npz", tales_reference(quantized, tokenizer, text))
     save("small.npz", small_reference())
     save("perplexity.npz", perplexity_reference(model, tokenizer, text))

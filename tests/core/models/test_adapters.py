@@ -27,8 +27,8 @@ def arrays() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     made = {}
     for name, (n_in, n_out) in SIZES.items():
-        made[f"{name}.lora_a"] = 0.1 * rng.standard_normal((RANK, n_in), np.float32)
-        made[f"{name}.lora_b"] = 0.1 * rng.standard_normal((n_out, RANK), np.float32)
+        made[f"{name}.lora_a"] = 0.4 * rng.standard_normal((RANK, n_in), np.float32)
+        made[f"{name}.lora_b"] = 0.4 * rng.standard_normal((n_out, RANK), np.float32)
     return made
 
 

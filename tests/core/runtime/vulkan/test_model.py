@@ -24,6 +24,10 @@ from ggtui.perf.stage import stages
 
 PROMPT = "Once upon a time there was a king who had three daughters, and the"
 SIZES: dict[str, Any] = {"ctx": 128, "batch": 16}
+BOUNDS = {"f32": 1e-10, "f16": 1e-8, "q8_0": 1e-6}
+"""NMSE by the type of keys and values, of which f16 is the default. A few of these round the other way: the bounds are
+below what rounding itself does, 3e-8 with f16 and 8e-6 with q8_0."""
+BOUND = BOUNDS["f16"]
 
 
 def nmse(got: Any, want: Any) -> float:
@@ -53,12 +57,12 @@ def test_logits(session: Session, ids: list[int], want: Any) -> None:
     """Against the reference, and against the CPU, which rounds activations to 8 bits; read at once and one by one."""
     session.reset()
     got = session.eval(ids, all_logits=True)
-    assert nmse(got, want) < 1e-9
+    assert nmse(got, want) < BOUND
     with load(device="cpu", threads=1, **SIZES) as cpu:
         assert nmse(got, cpu.eval(ids, all_logits=True)) < 1e-3
     session.reset()
     for i, token in enumerate(ids[:4]):
-        assert nmse(session.eval([token]), want[i]) < 1e-9
+        assert nmse(session.eval([token]), want[i]) < BOUND
     assert {node.device for graph in session.graphs() for node in graph.nodes if node.op != "submit"} == {"vulkan"}
 
 
@@ -74,18 +78,18 @@ def test_greedy_text_is_that_of_the_cpu(session: Session) -> None:
             break
 
 
-@pytest.mark.parametrize("kv_type", ["f32", "q8_0"])
+@pytest.mark.parametrize("kv_type", BOUNDS)
 def test_types_of_keys_and_values(ids: list[int], kv_type: str) -> None:
     logits = []
     for name in ("vulkan", "reference"):
         with load(device=name, kv_type=kv_type, **SIZES) as made:
             logits.append(made.eval(ids))
-    assert nmse(*logits) < 1e-7
+    assert nmse(*logits) < BOUNDS[kv_type]
 
 
 def test_fusion_changes_little(ids: list[int], want: Any) -> None:
     with load(device="vulkan", fused=False, **SIZES) as made:
-        assert nmse(made.eval(ids), want[-1]) < 1e-9
+        assert nmse(made.eval(ids), want[-1]) < BOUND
         assert all(len(node.originals) <= 1 for graph in made.graphs() for node in graph.nodes)
 
 
@@ -95,14 +99,14 @@ def test_two_sequences_and_a_fork(ids: list[int], want: Any) -> None:
     with Engine(model, n_sequences=3, **SIZES) as engine:
         a, b = engine.open(), engine.open()
         logits, _ = engine.step([Piece(a, ids[:6]), Piece(b, ids[:3])])
-        assert nmse(logits, want[[5, 2]]) < 1e-9
+        assert nmse(logits, want[[5, 2]]) < BOUND
         c = a.fork()
         logits, record = engine.step([Piece(c, ids[6:8]), Piece(b, ids[3:4]), Piece(a, ids[6:7])])
-        assert nmse(logits, want[[7, 3, 6]]) < 1e-9 and record.n_tokens == 4
+        assert nmse(logits, want[[7, 3, 6]]) < BOUND and record.n_tokens == 4
         engine.rewind(c, 2)
         logits, _ = engine.step([Piece(c, ids[2:4])])
-        assert nmse(logits, want[[3]]) < 1e-9
-        assert nmse(Looker(engine, ["blk.0.attn"]).at(a, 4).logits, want[4]) < 1e-9
+        assert nmse(logits, want[[3]]) < BOUND
+        assert nmse(Looker(engine, ["blk.0.attn"]).at(a, 4).logits, want[4]) < BOUND
 
 
 @pytest.mark.parametrize("spec", ["cpu,vulkan=2", "vulkan,cpu:paged_attention", "vulkan,reference:norm"])
@@ -179,4 +183,4 @@ def test_a_prompt_is_stopped_between_layers(session: Session, ids: list[int], wa
             session.reset()
     timer.join()
     session.reset()
-    assert nmse(session.eval(ids), want[-1]) < 1e-9
+    assert nmse(session.eval(ids), want[-1]) < BOUND
