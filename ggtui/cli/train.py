@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggtui.cli.flags import FILE, add_output, add_setting, resolve
-from ggtui.core.errors import UsageError
+from ggtui.core.errors import GgtuiError, UsageError
 from ggtui.viz.terminal import full_screen
 from ggtui.viz.text import printable_line, size
 
@@ -84,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     texts = parser.add_argument("texts", nargs="*", metavar="TEXT", help="text files, and folders of *.txt")
     valid = parser.add_argument("--valid", action="append", metavar="TEXT", help="validate with these texts instead")
     out = parser.add_argument("--out", metavar="OUT", help="the model, or adapter, to write (GGUF)")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT.checkpoint; all else is as it was")
-    parser.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT.checkpoint; all but --lr is as it was")
+    parser.add_argument("--force", action="store_true", help="overwrite OUT, its checkpoint and LOG where they exist")
     group = parser.add_argument_group("training")
     for flag in FLAGS:
         group.add_argument(f"--{flag.name}", dest=flag.field, type=flag.kind, metavar=flag.metavar, help=flag.help)
@@ -111,8 +111,8 @@ def run(args: argparse.Namespace) -> int:
     from ggtui.core.training.log import Log
 
     training = _training(args)
-    earlier = _earlier(args, training) if _wants_screen(args) else []
-    with Log(args.json, go_on=args.resume) if args.json else nullcontext() as log:
+    earlier = _earlier(args, training)
+    with Log(args.json, go_on=args.resume) if args.json is not None else nullcontext() as log:
         events = training.events() if log is None else _logged(training.events(), log)
         if _wants_screen(args):
             return _on_screen(args, training, earlier, events)
@@ -124,12 +124,16 @@ def _wants_screen(args: argparse.Namespace) -> bool:
 
 
 def _earlier(args: argparse.Namespace, training: Training) -> list[Event]:
-    """What its log tells of a training that goes on, up to where it does."""
-    from ggtui.core.training.log import read_log
+    """What its log tells of a training that goes on, up to where it does. Raises UsageError for that of another."""
+    from ggtui.core.training.events import Began
 
-    if not args.resume or args.json is None or not Path(args.json).is_file():
+    if not args.resume or args.json is None or not Path(args.json).is_file() or not Path(args.json).stat().st_size:
         return []
-    return [event for event in read_log(args.json) if event.step <= training.progress.step and event.kind != "ended"]
+    events, now = _saved(args.json), training.settings.as_dict()
+    then = dict(next(event.settings for event in events if isinstance(event, Began)))
+    if any(then[key] != now[key] for key in now if key not in ("out", "rate", "ctx")):
+        raise UsageError(f"{args.json}: is the log of another training; name another one with --json")
+    return [event for event in events if event.step <= training.progress.step and event.kind != "ended"]
 
 
 def _on_screen(args: argparse.Namespace, training: Training, earlier: Iterable[Event], events: Iterable[Event]) -> int:
@@ -146,7 +150,7 @@ def _on_screen(args: argparse.Namespace, training: Training, earlier: Iterable[E
             yield event
 
     code = show(TrainingThread(training, kept(), lambda: limits_of(training)), ascii_only=args.ascii)
-    for kind in ("measured", "saved", "ended"):
+    for kind in ("measured", "saved", "trouble", "ended"):
         for line in Lines().of(last[kind])[:1] if kind in last else ():
             print(line)
     return code
@@ -156,7 +160,7 @@ def _in_lines(args: argparse.Namespace, training: Training, events: Iterable[Eve
     from ggtui.viz.interrupt import finish_first
 
     with finish_first(training.end):
-        _print(events, args.quiet)
+        _print(events, args.quiet, training.end)
     return 0
 
 
@@ -194,35 +198,62 @@ def _saved(path: str) -> list[Event]:
 
 
 def _training(args: argparse.Namespace) -> Training:
+    from ggtui.core.training.checkpoint import checkpoint_path
+    from ggtui.core.training.places import check_places
     from ggtui.core.training.settings import Settings
     from ggtui.core.training.start import begin, resume
 
     given = {f.field: getattr(args, f.field) for f in FLAGS if getattr(args, f.field) is not None}
-    options = {"threads": args.threads, "record": "full", "recompute": args.recompute}
+    options = {"threads": args.threads, "record": "full"}
     if args.resume:
-        others = [f"--{f.name}" for f in FLAGS if f.field in given] + ["TEXT"] * bool(args.texts or args.valid)
+        others = [f"--{f.name}" for f in FLAGS if f.field in given and f.field != "rate"]
+        others += ["TEXT"] * bool(args.texts or args.valid) + ["--recompute"] * args.recompute
         if others:
-            raise UsageError(f"--resume: all is as it was; leave out {', '.join(others)}")
-        return resume(args.out, **options)
-    if Path(args.out).exists() and not args.force:
-        more = "go on with it by --resume, give --force to overwrite it, or choose another name"
-        raise UsageError(f"{args.out}: exists; {more}")
-    settings = Settings(texts=tuple(args.texts), valid=tuple(args.valid or ()), out=args.out, **given)
-    return begin(settings, **options)
+            raise UsageError(f"--resume: all but the rate is as it was; leave out {', '.join(others)}")
+        training = resume(args.out, args.rate, **options)
+        check_places(training.settings, args.json, goes_on=True)
+        return training
+    if "vocab" in given and "shape" not in given:
+        raise UsageError("--vocab: is of a model from nothing; give its --shape too")
+    settings = Settings(
+        texts=tuple(args.texts), valid=tuple(args.valid or ()), out=args.out, recompute=args.recompute, **given
+    )
+    check_places(settings, args.json, overwrite=args.force)
+    training = begin(settings, **options)
+    checkpoint_path(args.out).unlink(missing_ok=True)  # of another training, which --resume would go on with
+    return training
 
 
 def _logged(events: Iterator[Event], log: Log) -> Iterator[Event]:
-    """The events, each when it is in the log."""
+    """The events, each when it is in the log; where that can't be written any more, without it."""
+    from ggtui.core.training.events import Trouble
+
+    writes = True
     for event in events:
-        log.write(event)
+        trouble = None
+        if writes:
+            try:
+                log.write(event)
+            except GgtuiError as error:
+                writes, trouble = False, Trouble(event.step, f"{error}; going on without the log")
         yield event
+        if trouble is not None:
+            yield trouble
 
 
-def _print(events: Iterable[Event], quiet: bool) -> None:
-    lines = Lines()
+def _print(events: Iterable[Event], quiet: bool, end: Callable[[], None] = lambda: None) -> None:
+    """Where nobody reads the lines any more, `end`, to the last event."""
+    lines, gone = Lines(), None
     for event in events:
-        for line in [] if quiet else lines.of(event):
-            print(line, file=sys.stdout, flush=True)
+        for line in [] if quiet or gone else lines.of(event):
+            try:
+                print(line, file=sys.stdout, flush=True)
+            except OSError as error:
+                gone = error
+                end()
+                break
+    if gone is not None:
+        raise gone
 
 
 class Lines:
@@ -235,7 +266,7 @@ class Lines:
         self._since: list[Stepped] = []  # steps since the last line
 
     def of(self, event: Event) -> list[str]:
-        from ggtui.core.training.events import Began, Ended, Measured, Saved, Stepped
+        from ggtui.core.training.events import Began, Ended, Measured, Saved, Stepped, Trouble
 
         match event:
             case Began():
@@ -246,6 +277,8 @@ class Lines:
                 return self._measured(event)
             case Saved():
                 return [f"{event.step:6d}  saved {printable_line(event.path)}"]
+            case Trouble():
+                return [f"{event.step:6d}  {printable_line(event.message)}"]
             case Ended():
                 return [f"{event.step:6d}  {event.reason}"]
 

@@ -49,6 +49,10 @@ class LogitsError(GgtuiError):
     """Logits that are not all numbers: there is no next token to choose."""
 
 
+class NumbersError(GgtuiError):
+    """A training came to a loss, gradients or weights that are no numbers."""
+
+
 class ModelFileError(GgtuiError):
     """A model file is missing, damaged, or of a kind ggtui does not read.
 

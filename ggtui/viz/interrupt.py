@@ -85,16 +85,22 @@ def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def finish_first(finish: Callable[[], None]) -> Iterator[None]:
-    """While inside, the first Ctrl+C or SIGTERM calls `finish`, which is to have the work come to a good end soon; the
-    next one ends the program as ever."""
+    """While inside, the first signal that ends a program calls `finish`, which is to have the work come to a good end
+    soon; the next one ends the program as ever. Behind that good end the first one is raised."""
     if not _in_main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDS)}
+    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+    came: list[int] = []
 
-    def first(number: int, frame: FrameType | None) -> None:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def first(number: int, _: FrameType | None) -> None:
+        restore()
+        came.append(number)
         finish()
 
     for number in before:
@@ -102,5 +108,6 @@ def finish_first(finish: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
+    for signalled in came:
+        raise KeyboardInterrupt if signalled == signal.SIGINT else Terminated(signalled)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import threading
 import time
 import traceback
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ggtui.core.runtime.busy import Busy, Watch
 from ggtui.core.runtime.record import GraphInfo, TokenRecord
+from ggtui.core.runtime.room import resident_bytes
 from ggtui.viz.messages import Alternative, Batch, Loading
 from ggtui.viz.packed import PackedSteps
 from ggtui.viz.wire import frame
@@ -174,13 +174,3 @@ class _Packer:
         n_left = n_runs - len(runs)
         steps, next, ahead = gathered.steps.sent, gathered.next, gathered.ahead
         return Batch(steps, tuple(runs), n_left, next, ahead, graphs, memory, rss, busy)
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in RAM; where a system tells only the most it ever was, that."""
-    if sys.platform == "linux":
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

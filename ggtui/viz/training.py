@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
-from ggtui.core.training.events import Began, Ended, Event, Measured, Saved, Stepped
+from ggtui.core.training.events import Began, Ended, Event, Measured, Saved, Stepped, Trouble
 
 MOST = 4096  # points of the curves: beyond that two neighbours become one
 _NEAR = 20  # steps that the speed is taken of
@@ -57,6 +57,8 @@ class Course:
                 self.saved = event
             case Ended():
                 self.ended = event
+            case Trouble():
+                pass  # said when it comes, and over then
 
     def _step(self, e: Stepped) -> None:
         self.last = e

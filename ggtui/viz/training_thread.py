@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ggtui.core.errors import GgtuiError
 from ggtui.core.runtime.record import Limits, TokenRecord, Trace
-from ggtui.core.training.events import Event, Saved, Stepped
+from ggtui.core.training.events import Event, Saved, Stepped, Trouble
 
 if TYPE_CHECKING:
     from ggtui.core.training.loop import Training
@@ -187,7 +187,7 @@ class TrainingThread:
             record, trainer = self.training.last, self.training.trainer
             self._records.append(record)
             self.newest = Trace(trainer.graphs(), (record,), trainer.memory(), limits=self._limits)
-        elif isinstance(event, Saved):
+        elif isinstance(event, Saved | Trouble):
             self._saving = False
         self._news.put(event)
 

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import termios
 import time
@@ -92,7 +93,7 @@ def test_stopped_and_resumed_to_equal_bits(ggtui: Run, start: Run, tmp_path: Pat
     heard(program, rb" 1  loss")
     program.send_signal(signal.SIGINT)
     said, err = program.communicate()
-    assert (program.returncode, err) == (0, b"") and said.endswith(b"  stopped\n")
+    assert (program.returncode, err) == (130, b"") and said.endswith(b"  stopped\n")
     steps = read_log(log)[-1].step
     assert 0 < steps < 400
     more = ggtui("train", "--resume", "--out", str(out), "--json", str(log), "--plain")
@@ -128,6 +129,45 @@ def test_what_exists_is_overwritten_only_by_force(ggtui: Run, tmp_path: Path) ->
     assert "token_embd.weight" in tensors(out)
 
 
+@pytest.mark.pool
+def test_it_goes_on_where_it_is_asked_for(ggtui: Run, tmp_path: Path) -> None:
+    out, copy, log = tmp_path / "a.gguf", tmp_path / "b.gguf", tmp_path / "a.jsonl"
+    assert ggtui("train", str(TEXT), *SHORT, "--out", str(out), "--json", str(log), "-q").code == 0
+    before = {place: place.read_bytes() for place in tmp_path.iterdir()}
+    shutil.copy(f"{out}.checkpoint", f"{copy}.checkpoint")
+    more = ggtui("train", "--resume", "--out", str(copy), "--lr", "1e-4", "--plain")
+    assert (more.code, more.err) == (0, "") and tensors(copy) == tensors(out)
+    assert all(place.read_bytes() == data for place, data in before.items())
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(LOG.read_bytes())
+    code, _, err = ggtui("train", "--resume", "--out", str(out), "--json", str(other), "-q")
+    assert code == 2 and err == f"ggtui: {other}: is the log of another training; name another one with --json\n"
+    assert other.read_bytes() == LOG.read_bytes()
+
+
+@pytest.mark.pool
+def test_force_begins_anew(ggtui: Run, start: Run, tmp_path: Path) -> None:
+    """What is ended before its first save leaves no checkpoint of the one before."""
+    out = tmp_path / "a.gguf"
+    assert ggtui("train", str(TEXT), *SHORT, "--out", str(out), "-q").code == 0
+    program = start("train", str(TEXT), *LONG, "--save-every", "400", "--out", str(out), "--force", "--plain")
+    heard(program, rb" 1  loss")
+    program.kill()
+    program.communicate()
+    code, _, err = ggtui("train", "--resume", "--out", str(out), "-q")
+    assert code == 2 and "there is no training of" in err
+
+
+@pytest.mark.pool
+def test_where_nobody_reads_the_lines_it_saves(start: Run, tmp_path: Path) -> None:
+    out = tmp_path / "a.gguf"
+    program = start("train", str(TEXT), *LONG, "--save-every", "400", "--out", str(out), "--eval-every", "1", "--plain")
+    heard(program, rb" 1  loss")
+    program.stdout.close()
+    assert program.wait(timeout=60) == 0 and program.stderr.read() == b""
+    assert Path(f"{out}.checkpoint").exists() and "token_embd.weight" in tensors(out)
+
+
 @pytest.mark.parametrize(
     ("args", "code", "problem"),
     [
@@ -135,6 +175,11 @@ def test_what_exists_is_overwritten_only_by_force(ggtui: Run, tmp_path: Path) ->
         (("--out", "{tmp}/a.gguf"), 2, "no texts"),
         (("{tmp}/none.txt", "--out", "{tmp}/a.gguf"), 2, "none.txt"),
         (("{text}", "--out", "{tmp}/a.gguf", "--steps", "x"), 2, "--steps"),
+        (("{text}", "--out", "{tmp}/a.gguf", "--vocab", "512"), 2, "--vocab: is of a model from nothing"),
+        (("{text}", "--out", "{tmp}/a.gguf", "--json", ""), 2, "--json '': is no name of a file"),
+        (("{text}", "--out", ""), 2, "--out '': is no name of a file"),
+        (("", "--out", "{tmp}/a.gguf"), 2, "no texts"),
+        (("{text}", "--out", "{tmp}/a.gguf", "--json", "{text}", "--force"), 2, "is what the training reads"),
         (("{text}", "--out", "{tmp}/a.gguf", "--steps", "0"), 2, "steps 0: must be at least 1"),
         (("{text}", "--out", "{tmp}/a.gguf", "--optimizer", "adam"), 2, "choose one of adamw, sgd"),
         (("{text}", "--out", "{tmp}/a.gguf", "--shape", "gpt2:embd=32", "--rank", "4"), 2, "leave shape out"),
@@ -142,7 +187,7 @@ def test_what_exists_is_overwritten_only_by_force(ggtui: Run, tmp_path: Path) ->
         (("{text}", "--out", "{tmp}/a.gguf", "--from", "{tmp}/none.gguf"), 4, "does not exist"),
         (("{text}", "--out", "{tmp}/a.gguf", "--step", "3"), 2, "did you mean --steps?"),
         (("--resume", "--out", "{tmp}/a.gguf"), 2, "there is no training of {tmp}/a.gguf to go on with"),
-        (("{text}", "--resume", "--out", "{tmp}/a.gguf", "--lr", "1"), 2, "leave out --lr, TEXT"),
+        (("{text}", "--resume", "--out", "{tmp}/a.gguf", "--batch", "1"), 2, "leave out --batch, TEXT"),
         (("--open", "{tmp}/none.jsonl"), 2, "No such file or directory; name a log that `ggtui train --json` wrote"),
         (("{text}", "--open", "{log}", "--out", "a", "--lr", "1"), 2, "trains nothing; leave out TEXT, --lr, --out"),
         (("--open", "{tmp}"), 2, "Is a directory"),
@@ -284,7 +329,7 @@ def test_a_signal_saves_first(start: Run, tmp_path: Path, number: signal.Signals
     terminal = Terminal(start, str(TEXT), *TINY, *steps, "--out", str(out))
     terminal.until(b"gradients")
     terminal.program.send_signal(number)
-    assert terminal.close() == (0 if number == signal.SIGTERM else 128 + number)
+    assert terminal.close() == 128 + number
     assert Path(f"{out}.checkpoint").exists()
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pickle
 import socket
-import subprocess
-import sys
 from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +15,7 @@ from ggtui.core.engine.session import load
 from ggtui.core.engine.steps import Step
 from ggtui.core.runtime.record import NodeRecord, Records, TokenRecord, Unscheduled
 from ggtui.viz.messages import Alternative, Batch, Began, Clear, Loading, Say
-from ggtui.viz.outbox import KEPT, Newest, Outbox, resident_bytes
+from ggtui.viz.outbox import KEPT, Newest, Outbox
 from ggtui.viz.packed import PackedSteps
 from ggtui.viz.wire import frame, take_frames
 
@@ -134,11 +132,3 @@ def test_node_records_travel_as_their_table() -> None:
     table = np.arange(12, dtype=np.int64).reshape(2, 6)
     found = pickle.loads(pickle.dumps(Records(lambda: table)))
     assert isinstance(found, Records) and found.table.dtype == np.int64 and found == Records(table)
-
-
-def test_resident_bytes() -> None:
-    code = (
-        "from ggtui.viz.outbox import resident_bytes as r; a = r(); b = bytes(range(256)) * 400_000; print(r() - a, a)"
-    )
-    grown, before = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
-    assert grown > 90_000_000 and before > 1_000_000 and resident_bytes() > 1_000_000

@@ -1,7 +1,9 @@
-"""How much memory there is for a model."""
+"""How much memory there is for a model, and how much this process has."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from ggtui.core.runtime.cores import cgroup_folders
@@ -45,3 +47,13 @@ def _cached(folder: Path) -> int:
         return int(fields.get("inactive_file", fields.get("total_inactive_file", 0)))
     except (OSError, ValueError):
         return 0
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM; where a system tells only the most it ever was, that."""
+    if sys.platform == "linux":
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -7,9 +7,10 @@ model's own, and what the training was asked for. Both get their names when they
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class Progress:
 
     step      taken so far; slowed: what the person multiplied the rate with
     best      the lowest validation loss so far, None before there is one
-    tokens    the hash of the tokens that are trained on: others would not be the same training
+    tokens, valid, base   hashes of the tokens that are trained on, of those that it is validated with, and of the
+              model that an adapter is of: with others it would not be the same training
 
     Raises UsageError for numbers that no training comes to.
     """
@@ -48,6 +50,8 @@ class Progress:
     slowed: float = 1.0
     best: float | None = None
     tokens: str = ""
+    valid: str = ""
+    base: str = ""
 
     def __post_init__(self) -> None:
         if self.step < 0 or not 0 < self.slowed < inf or not (self.best is None or 0 <= self.best < inf):
@@ -75,8 +79,8 @@ def checkpoint_path(out: str | Path) -> Path:
 def save_checkpoint(trainer: Trainer, settings: Settings, progress: Progress) -> Path:
     """Write OUT.checkpoint. Raises GgtuiError if writing fails; then the one before is still there."""
     path = checkpoint_path(settings.out)
-    told = {"settings": settings.as_dict(), "step": progress.step, "slowed": progress.slowed, "best": progress.best}
-    told |= {"tokens": progress.tokens, "kept": list(trainer.optimizer.kept)}
+    told = {"settings": settings.as_dict(), **asdict(progress), "kept": list(trainer.optimizer.kept)}
+    told["sum"] = _sum(trainer.states())
     tensors = [
         _out(name + end, row.reshape(trainer.trained.array(name).shape))
         for name, state in trainer.states().items()
@@ -86,6 +90,14 @@ def save_checkpoint(trainer: Trainer, settings: Settings, progress: Progress) ->
         tensors += [_out(name + CONSTANT, array) for name, array in trainer.constant().items()]
     write_gguf(path, {**trainer.metadata, _KEY: json.dumps(told)}, tensors)
     return path
+
+
+def _sum(states: Mapping[str, Floats]) -> str:
+    """Of all their bytes, so that what a disk did to them is seen."""
+    found = hashlib.blake2b(digest_size=16)
+    for name in sorted(states):
+        found.update(states[name].data)
+    return found.hexdigest()
 
 
 def save_model(trainer: Trainer, settings: Settings) -> Path:
@@ -124,8 +136,9 @@ def read_checkpoint(out: str | Path) -> Checkpoint:
             settings = Settings.from_dict(told["settings"])
             best = told["best"]
             progress = Progress(
-                int(told["step"]), float(told["slowed"]), None if best is None else float(best), str(told["tokens"])
-            )
+                int(told["step"]), float(told["slowed"]), None if best is None else float(best),
+                *(str(told[key]) for key in ("tokens", "valid", "base")),
+            )  # fmt: skip
             kept = [str(k) for k in told["kept"]]
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError, UsageError) as error:
             raise ModelFileError(path, _KEY, f"is not what a training saves: {error}") from error
@@ -142,5 +155,7 @@ def read_checkpoint(out: str | Path) -> Checkpoint:
                 rows.append(file.data(part).view(np.float32))
             states[name] = np.stack(rows)
             shapes[name] = tuple(n for n in info.ne[1::-1]) if info.ne[1] > 1 else (info.ne[0],)
+        if _sum(states) != told.get("sum"):
+            raise ModelFileError(path, "tensors", "the checkpoint is damaged; begin anew, or put a copy of it back")
         metadata = {key: value for key, value in file.metadata.items() if key != _KEY}
     return Checkpoint(settings, progress, metadata, states, shapes, constant)

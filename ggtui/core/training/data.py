@@ -25,10 +25,11 @@ _ENDING = ".txt"  # of the files that are read of a folder
 def read_texts(paths: Iterable[str | Path]) -> list[str]:
     """The text of each file, and of a folder those of all its *.txt files, also in folders below, by name. Line ends
     stay as they are. Raises UsageError for what is not there, is empty or is no UTF-8, and for a folder without any."""
-    return [_text(path) for path in _files(paths)]
+    return [_text(path) for path in files_of(paths)]
 
 
-def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
+def files_of(paths: Iterable[str | Path]) -> Iterator[Path]:
+    """The files themselves, and of folders those that are read of them."""
     for path in map(Path, paths):
         if not path.is_dir():
             yield path

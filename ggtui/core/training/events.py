@@ -64,6 +64,15 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something failed that the training goes on without: a save, which is tried again, a sample, the log."""
+
+    kind: ClassVar[str] = "trouble"
+    step: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """reason: "done", or "stopped" by the person."""
 
@@ -72,8 +81,8 @@ class Ended:
     reason: str
 
 
-Event = Began | Stepped | Measured | Saved | Ended
-EVENTS: dict[str, type[Event]] = {kind.kind: kind for kind in (Began, Stepped, Measured, Saved, Ended)}
+Event = Began | Stepped | Measured | Saved | Trouble | Ended
+EVENTS: dict[str, type[Event]] = {kind.kind: kind for kind in (Began, Stepped, Measured, Saved, Trouble, Ended)}
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "str": (str,), "Mapping[str, Any]": (dict,), "Mapping[str, float]": (dict,),
     "Mapping[str, int]": (dict,),

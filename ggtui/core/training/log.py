@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ggtui.core.errors import GgtuiError, UsageError
@@ -50,7 +51,8 @@ class Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # `write` has said it
+            self._file.close()
 
 
 def read_log(path: str | Path) -> list[Event]:

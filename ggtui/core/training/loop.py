@@ -7,19 +7,22 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import isfinite, sqrt
+from pathlib import Path
 
 import numpy as np
 
-from ggtui.core.errors import UsageError
+from ggtui.core.errors import GgtuiError, LogitsError, NumbersError, UsageError
 from ggtui.core.runtime.cores import processor
 from ggtui.core.runtime.record import WAKE, GraphInfo, Records, TokenRecord
 from ggtui.core.training.checkpoint import Progress, save_checkpoint, save_model
 from ggtui.core.training.data import Batches, Ids, windows
-from ggtui.core.training.events import PARTS, Began, Ended, Event, Measured, Saved, Stepped
+from ggtui.core.training.events import PARTS, Began, Ended, Event, Measured, Saved, Stepped, Trouble
 from ggtui.core.training.sampling import sample
-from ggtui.core.training.settings import Settings
+from ggtui.core.training.settings import VALID_SHARE, Settings
 from ggtui.core.training.trainer import Trainer
 
+# What of its beginning must be as it was, by the names of Progress.
+_SAME = {"tokens": "the texts are", "valid": "the texts to validate with are", "base": "the model is"}
 _SLOWEST = 1e-6  # of the rate that was asked for
 
 
@@ -31,22 +34,39 @@ class Training:
     """
 
     def __init__(
-        self, settings: Settings, trainer: Trainer, train: Ids, valid: Ids, progress: Progress | None = None
+        self,
+        settings: Settings,
+        trainer: Trainer,
+        train: Ids,
+        valid: Ids,
+        progress: Progress | None = None,
+        *,
+        base: str = "",
+        beside: int = 0,
     ) -> None:
-        """Raises UsageError for texts that are too short, and for other tokens than those that `progress` is of."""
-        tokens = hashlib.sha256(train.tobytes()).hexdigest()
-        if progress is not None and progress.tokens != tokens:
-            raise UsageError("the texts are not those that the training began with; put them back, or begin anew")
+        """`base`: the hash of the model that an adapter is of; `beside`: bytes that the program takes by itself. Raises
+        UsageError for texts that are too short, and for other texts, or another model, than those that `progress` is
+        of."""
+        began = Progress(tokens=_hash(train), valid=_hash(valid), base=base)
+        if progress is not None:
+            for name, what in _SAME.items():
+                if getattr(progress, name) != getattr(began, name):
+                    raise UsageError(f"{what} not what the training began with; put it back, or begin anew")
         self.settings, self.trainer = settings, trainer
-        self.progress = progress or Progress(tokens=tokens)
+        self.progress = progress or began
+        self._beside = beside
         self._tokens, self._valid_tokens = len(train), len(valid)
         self._batches = Batches(train, settings.batch, settings.ctx, settings.seed)
-        found = windows(valid, settings.ctx, settings.eval_windows)
+        try:
+            found = windows(valid, settings.ctx, settings.eval_windows)
+        except UsageError as error:
+            raise UsageError(f"to validate with (--valid, or the last {VALID_SHARE:.0%}): {error}") from error
         # As many as whole batches have, so that one plan reads them all.
         self._valid = found[: len(found) // settings.batch * settings.batch or len(found)]
         self._schedule = settings.schedule()
         self.last: TokenRecord | None = None
         self._wants_end = self._wants_save = False
+        self._saved = self.progress.step  # the step that was saved last, 0 before one was
 
     def slow_down(self, times: float) -> None:
         """Multiply the rate, from the next step on; above 1 it rises again. Raises UsageError for what is no such
@@ -67,37 +87,57 @@ class Training:
     def events(self) -> Iterator[Event]:
         """Go on to the last step. Between two events nothing is under way."""
         settings, trainer = self.settings, self.trainer
-        n_bytes = trainer.prepare(settings.batch, settings.ctx)
+        n_bytes = self._beside + trainer.prepare(settings.batch, settings.ctx) + self._sample_bytes()
         yield Began(
             self.progress.step, settings.as_dict(), trainer.n_params, self._tokens, self._valid_tokens, n_bytes,
             trainer.pool.threads, trainer.path.name, processor(),
         )  # fmt: skip
         if self.progress.step == 0:
-            yield self._measure()
-        saved = self.progress.step
+            yield from self._measure()
+        elif not Path(settings.out).exists():  # it was moved away
+            yield self._save()
         while self.progress.step < settings.steps and not self._wants_end:
             yield self._step()
             step = self.progress.step
             if step % settings.eval_every == 0 or step == settings.steps:
-                yield self._measure()
+                yield from self._measure()
             if step % settings.save_every == 0 or self._wants_save:
                 self._wants_save = False
-                saved = step
-                yield self._save()
-        if saved != self.progress.step:
+                yield self._try_to_save()
+        if self._saved != self.progress.step:
             yield self._save()
         yield Ended(self.progress.step, "done" if self.progress.step >= settings.steps else "stopped")
 
     def _step(self) -> Stepped:
         step = self.progress.step + 1
         rate = self._schedule.at(step) * self.progress.slowed
-        took = self.trainer.step(self._batches[step - 1], rate)
+        try:
+            took = self.trainer.step(self._batches[step - 1], rate)
+        except NumbersError as error:
+            raise NumbersError(f"{error}; {self._advice()}") from error
         self.progress, self.last = replace(self.progress, step=step), took.record
         n = self.settings.batch * self.settings.ctx
         times = times_of(took.record, self.trainer.graphs())
         return Stepped(step, took.loss, rate, took.norm, n, took.record.eval_ns, by_layer(took.norms), times)
 
-    def _measure(self) -> Measured:
+    def _advice(self) -> str:
+        """What to do where a training has come to no numbers."""
+        if not self._saved:
+            return "nothing was saved; begin anew with a lower rate (--lr)"
+        return f"step {self._saved} is saved: go on from there with a lower rate, --resume --lr RATE"
+
+    def _check_numbers(self) -> None:
+        """Raise NumbersError where weights are none any more, so that they never take the place of good ones."""
+        if not all(np.isfinite(state).all() for state in self.trainer.states().values()):
+            raise NumbersError(f"step {self.progress.step}: weights are no numbers any more; {self._advice()}")
+
+    def _sample_bytes(self) -> int:
+        """What a sample takes: the model once more, as it is run; of an adapter's the matrices with it too."""
+        if not self.settings.sample:
+            return 0
+        return 4 * self.trainer.n_weights * (2 if self.settings.rank else 1)
+
+    def _measure(self) -> Iterator[Event]:
         """Windows are read as many at a time as a step reads; the mean is over all tokens."""
         sums, batch = 0.0, self.settings.batch
         for first in range(0, len(self._valid), batch):
@@ -106,16 +146,39 @@ class Training:
         loss = sums / len(self._valid)
         if isfinite(loss) and (self.progress.best is None or loss < self.progress.best):
             self.progress = replace(self.progress, best=loss)
-        text = ""
+        text, trouble = "", None
         if self.settings.sample:
             model, threads = self.trainer.model(), self.trainer.pool.threads
-            text = sample(model, self.settings.prompt, self.settings.sample, self.settings.seed, threads)
-        return Measured(self.progress.step, loss, int(self._valid.size - len(self._valid)), text)
+            try:
+                text = sample(model, self.settings.prompt, self.settings.sample, self.settings.seed, threads)
+            except LogitsError:
+                trouble = Trouble(
+                    self.progress.step, "no sample: the logits are not all numbers; a lower rate may help"
+                )
+        yield Measured(self.progress.step, loss, int(self._valid.size - len(self._valid)), text)
+        if trouble is not None:
+            yield trouble
+
+    def _try_to_save(self) -> Saved | Trouble:
+        """Where there is no room now there may be the next time."""
+        try:
+            return self._save()
+        except NumbersError:
+            raise
+        except GgtuiError as error:
+            return Trouble(self.progress.step, str(error))
 
     def _save(self) -> Saved:
-        path = save_model(self.trainer, self.settings)
+        """The checkpoint first: of the two it is the one that can't be made again."""
+        self._check_numbers()
         save_checkpoint(self.trainer, self.settings, self.progress)
-        return Saved(self.progress.step, str(path))
+        path = save_model(self.trainer, self.settings)
+        self._saved = self.progress.step
+        return Saved(self._saved, str(path))
+
+
+def _hash(ids: Ids) -> str:
+    return hashlib.sha256(ids.tobytes()).hexdigest()
 
 
 def by_layer(norms: Mapping[str, float]) -> dict[str, float]:

@@ -30,6 +30,9 @@ class Optimizer(Protocol):
         ...
 
 
+_LARGEST = 1e6  # rates and decays: what is larger teaches nothing, and their product is to be a f32
+
+
 def _rates(**values: float) -> NDArray[np.float32]:
     return np.array([values.get(name, 0.0) for name in RATES], np.float32)
 
@@ -54,7 +57,7 @@ class AdamW:
     def __post_init__(self) -> None:
         for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
             _check(name, value, 0, 1)
-        _check("decay", self.decay, 0, float("inf"))
+        _check("decay", self.decay, 0, _LARGEST)
 
     def rates(self, step: int, rate: float, *, decays: bool, clip: float) -> NDArray[np.float32]:
         return _rates(
@@ -75,7 +78,7 @@ class Sgd:
 
     def __post_init__(self) -> None:
         _check("momentum", self.momentum, 0, 1)
-        _check("decay", self.decay, 0, float("inf"))
+        _check("decay", self.decay, 0, _LARGEST)
 
     def rates(self, step: int, rate: float, *, decays: bool, clip: float) -> NDArray[np.float32]:
         return _rates(rate=rate, beta1=self.momentum, decay=rate * self.decay if decays else 0.0, clip=clip)
@@ -95,7 +98,7 @@ class Schedule:
     last: float = 0.1
 
     def __post_init__(self) -> None:
-        _check("rate", self.rate, 0, float("inf"))
+        _check("rate", self.rate, 0, _LARGEST)
         if not 0 <= self.last <= 1:
             raise UsageError(f"last {self.last}: must be 0 to 1, of the rate")
         if self.steps < 1 or self.warm_up < 0:

@@ -26,6 +26,7 @@ class Settings:
     rate, warm_up, last   of the schedule, see Schedule; optimizer, decay, clip: how a step is taken
     eval_every, eval_windows   steps between two validations, and how many texts of ctx tokens are read in one
     save_every   steps between two checkpoints
+    recompute   whether layers are computed again on the way back, see Trainer
     prompt, sample   what a sample begins with, and how many tokens it has; 0 for none
     """
 
@@ -50,6 +51,7 @@ class Settings:
     eval_every: int = 100
     eval_windows: int = 32
     save_every: int = 200
+    recompute: bool = False
     prompt: str = ""
     sample: int = 60
 
@@ -60,8 +62,10 @@ class Settings:
         for name in ("ctx", "rank", "alpha", "warm_up", "sample", "clip"):
             if not 0 <= getattr(self, name) < inf:
                 raise UsageError(f"{name.replace('_', '-')} {getattr(self, name)}: must be at least 0")
-        if not self.texts:
+        if not self.texts or not all((*self.texts, *self.valid)):
             raise UsageError("train: no texts; name files or folders of *.txt")
+        if self.alpha and not self.rank:
+            raise UsageError(f"alpha {self.alpha:g}: is of an adapter; give its rank too")
         if self.optimizer not in OPTIMIZERS:
             raise UsageError(f"optimizer {self.optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
         if self.shape and self.model:

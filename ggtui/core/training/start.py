@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +14,59 @@ from ggtui.core.errors import UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.made import MadeModel
 from ggtui.core.files.places import BUILT_IN
+from ggtui.core.runtime.room import resident_bytes
 from ggtui.core.training.checkpoint import read_checkpoint
 from ggtui.core.training.data import Corpus, Ids, read_texts, split
 from ggtui.core.training.loop import Training
 from ggtui.core.training.settings import CTX, VALID_SHARE, Settings
 from ggtui.core.training.shapes import Shape, initial
-from ggtui.core.training.trainer import Trainer
+from ggtui.core.training.trainer import Trainer, check_room
 from ggtui.core.training.vocabulary import n_vocab, train_vocabulary, vocabulary_of
 from ggtui.core.vocab import vocabulary
 
 
 def begin(settings: Settings, **options: Any) -> Training:
-    """A training as it was asked for; options: threads, record, recompute and isa of Trainer. Raises UsageError,
-    ModelFileError and GgtuiError for texts, models and sizes that don't go together."""
-    folder = Path(settings.out).absolute().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(settings.out).is_dir():
-        raise UsageError(f"{settings.out}: can't be written there; name a file in a folder that you may write to")
+    """A training as it was asked for; options: threads, record and isa of Trainer. Raises UsageError, ModelFileError
+    and GgtuiError for texts, models and sizes that don't go together."""
+    beside = resident_bytes()
     texts, valid = read_texts(settings.texts), read_texts(settings.valid)
     with _start(settings, texts) as model:
         train_ids, valid_ids = _tokens(model, texts, valid)
-        trainer = _trainer(settings, model, options)
+        trainer, base = _trainer(settings, model, options), _hash(model, settings)
     if settings.ctx > trainer.n_ctx:
         raise UsageError(f"ctx {settings.ctx}: the model is made for {trainer.n_ctx} tokens")
     settings = replace(settings, ctx=settings.ctx or min(CTX, trainer.n_ctx))
-    return Training(settings, trainer, train_ids, valid_ids)
+    return Training(settings, trainer, train_ids, valid_ids, base=base, beside=beside)
 
 
-def resume(out: str | Path, **options: Any) -> Training:
+def resume(out: str | Path, rate: float | None = None, **options: Any) -> Training:
     """The training of a model or an adapter that was left, from its checkpoint on: to the bits that it would have come
-    to. Raises as `begin` does, and UsageError where texts were changed, or there is no checkpoint."""
+    to, unless it goes on at another rate. Raises as `begin` does, and UsageError where texts or the model of an adapter
+    were changed, or there is no checkpoint."""
+    beside = resident_bytes()
     there = read_checkpoint(out)
-    settings = there.settings
+    settings = replace(there.settings, out=str(out))
+    if rate is not None:
+        settings = replace(settings, rate=rate)
     texts, valid = read_texts(settings.texts), read_texts(settings.valid)
     weights = {n: s[0].reshape(there.shapes[n]) for n, s in there.states.items()}
     made = MadeModel(str(out), there.metadata, {**there.constant, **weights})
     with open_model(settings.model or BUILT_IN) if settings.rank else made as model:
         train_ids, valid_ids = _tokens(model, texts, valid)
-        trainer = _trainer(settings, model, options)
+        trainer, base = _trainer(settings, model, options), _hash(model, settings)
     trainer.restore(there.states, there.progress.step)
-    return Training(settings, trainer, train_ids, valid_ids, there.progress)
+    return Training(settings, trainer, train_ids, valid_ids, there.progress, base=base, beside=beside)
+
+
+def _hash(model: ModelFile, settings: Settings) -> str:
+    """Of what an adapter is of: all bytes of its tensors."""
+    if not settings.rank:
+        return ""
+    found = hashlib.blake2b(digest_size=16)
+    for name in sorted(model.tensors):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(model.rows(name)[:]).data)
+    return found.hexdigest()
 
 
 def _start(settings: Settings, texts: list[str]) -> ModelFile:
@@ -62,6 +77,7 @@ def _start(settings: Settings, texts: list[str]) -> ModelFile:
     learnt = settings.vocab.isascii() and settings.vocab.isdigit() and len(settings.vocab) <= 9
     words = train_vocabulary(texts, int(settings.vocab)) if learnt else vocabulary_of(_place(settings.vocab))
     n = n_vocab(words)
+    check_room(settings.out, sum(prod(ne) for ne in shape.tensors(n).values()), settings.make_optimizer())
     return MadeModel(settings.out, {**shape.metadata(n), **words}, initial(shape, n, settings.seed))
 
 
@@ -72,7 +88,8 @@ def _place(vocab: str) -> str | Path:
 def _trainer(settings: Settings, model: ModelFile, options: dict[str, Any]) -> Trainer:
     return Trainer(
         model, optimizer=settings.make_optimizer(), clip=settings.clip, rank=settings.rank,
-        alpha=settings.alpha or None, seed=settings.seed, **options,
+        alpha=settings.alpha or None, seed=settings.seed,
+        recompute=settings.recompute, **options,
     )  # fmt: skip
 
 

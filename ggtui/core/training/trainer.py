@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.engine.engine import PROFILES
-from ggtui.core.errors import GgtuiError, UsageError
+from ggtui.core.errors import GgtuiError, NumbersError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.made import MadeModel
 from ggtui.core.files.places import BUILT_IN
@@ -63,7 +63,7 @@ class Trainer:
     its file (LoRA, Hu et al. 2021).
 
     names     of the tensors that learn, as a file has them
-    n_params  how many numbers these are
+    n_params  how many numbers these are; n_weights  how many the model has
     n_steps   taken so far
     n_ctx     the longest text that the model was made for; n_vocab  how many tokens it knows
     alpha     of an adapter: what it adds is multiplied with alpha / rank
@@ -133,9 +133,10 @@ class Trainer:
             if not ranked:
                 raise UsageError(f"{file.path}: has no matrices in layers that an adapter could be of")
             arrays, kept = self._adapters(ranked, seed), specs
-            self._check_room(file, sum(array.size for array in arrays.values()))
+            base = sum(info.n_bytes for info in file.tensors.values())
+            check_room(file.path, sum(array.size for array in arrays.values()), self.optimizer, base)
         else:
-            self._check_room(file, sum(prod(spec.ne) for spec in specs.values()))
+            check_room(file.path, sum(prod(spec.ne) for spec in specs.values()), self.optimizer)
             kept = {n: spec for n, spec in specs.items() if spec.use == "constant"}
             learns = {n: spec for n, spec in specs.items() if n in file.tensors and n not in kept}
             arrays = {n: _floats(file, n).reshape(spec.ne[::-1]) for n, spec in learns.items()}
@@ -145,6 +146,7 @@ class Trainer:
         self.trained = Trained(arrays, len(self.optimizer.kept))
         self.names = tuple(arrays)
         self.n_params = sum(array.size for array in arrays.values())
+        self.n_weights = sum(t.n_elements for t in self._base.values()) + (0 if self.rank else self.n_params)
         weights: Weights = Placed({**self._base, **self.trained.weights})
         if self.rank:
             made = self.trained.weights
@@ -167,14 +169,6 @@ class Trainer:
             made[name + LORA_B] = np.zeros((n_out, self.rank), np.float32)
         return made
 
-    def _check_room(self, file: ModelFile, n_params: int) -> None:
-        """Raise GgtuiError where weights, gradients and what the optimizer keeps have no room."""
-        base = sum(info.n_bytes for info in file.tensors.values()) if self.rank else 0
-        need, free = base + 4 * n_params * (2 + len(self.optimizer.kept)), free_memory()
-        if free is not None and need > free:
-            gb = f"{need / 1e9:.1f} GB for weights, gradients and the optimizer, and {free / 1e9:.1f} GB are free"
-            raise GgtuiError(f"{file.path}: training it takes {gb}; take a smaller model, or an adapter (rank)")
-
     # ---- what is asked of it ----
     def loss(self, ids: Any) -> float:
         """The mean loss of a batch, in nats a token. ids: whole numbers (batch, n + 1), n of each text read and the n
@@ -196,18 +190,16 @@ class Trainer:
         return graph.result(), {name: t.numpy().copy() for name, t in graph.gradients.items()}
 
     def step(self, ids: Any, rate: float | None = None) -> TrainStep:
-        """Lower the loss of a batch by a step. Raises UsageError for no such batch, then nothing is done; GgtuiError
-        for a loss that is no number, after the step, and where it was stopped: then some weights may have taken it."""
+        """Lower the loss of a batch by a step. Raises UsageError for no such batch, then nothing is done; NumbersError
+        for a loss that is no number, after the step; GgtuiError where it was stopped: then some weights may have taken
+        it."""
         graph, record = self._run("step", ids, self.rate if rate is None else rate)
         assert isinstance(graph, StepGraph)
         self.n_steps += 1
         norms = graph.norms()
         found = TrainStep(graph.result(), sqrt(sum(n * n for n in norms.values())), norms, record)
         if not np.isfinite(found.loss) or not np.isfinite(found.norm):
-            raise GgtuiError(
-                f"step {self.n_steps}: the loss is {found.loss}, its gradients {found.norm} long; go back to what was "
-                "saved, with a lower rate"
-            )
+            raise NumbersError(f"step {self.n_steps}: the loss is {found.loss}, its gradients {found.norm} long")
         return found
 
     def stop(self) -> None:
@@ -351,6 +343,15 @@ class Trainer:
             stamp_ns=stamp_ns(self.pool.threads),
         )  # fmt: skip
         return Trace(self.graphs(), tuple(steps), self.memory(), run, self.totals())
+
+
+def check_room(name: str | Path, n_params: int, optimizer: Optimizer, base: int = 0) -> None:
+    """Raise GgtuiError where weights, gradients and what the optimizer keeps have no room, with `base` bytes of what
+    does not learn."""
+    need, free = base + 4 * n_params * (2 + len(optimizer.kept)), free_memory()
+    if free is not None and need > free:
+        gb = f"{need / 1e9:.1f} GB for weights, gradients and the optimizer, and {free / 1e9:.1f} GB are free"
+        raise GgtuiError(f"{name}: training it takes {gb}; take a smaller model, or an adapter (rank)")
 
 
 def _floats(file: ModelFile, name: str) -> Floats:

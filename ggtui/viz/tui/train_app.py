@@ -16,7 +16,7 @@ from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 
-from ggtui.core.training.events import Ended, Saved
+from ggtui.core.training.events import Ended, Saved, Trouble
 from ggtui.viz.interrupt import Terminated
 from ggtui.viz.terminal import hung_up
 from ggtui.viz.training import Course
@@ -50,6 +50,7 @@ class TrainApp(App[int]):
         self.front = TrainScreen(self.course, source, ascii_only=ascii_only)
         self.failed: BaseException | None = None  # what ended the training
         self.at_once = 0  # the signal by which the person left without saving
+        self.heeded = 0  # the signal that it saved and ended by
         self._asked = -ASKED
         self._wants_end = False
         self._shown = -1
@@ -86,6 +87,8 @@ class TrainApp(App[int]):
                     self.course.take(news)
                     if isinstance(news, Saved) and self.source.runs:
                         self.front.say(f"Saved behind step {news.step}: {news.path}")
+                    elif isinstance(news, Trouble):
+                        self.front.say(news.message, problem=True)
                     elif isinstance(news, Ended) and self._wants_end:
                         self.exit()
                     elif isinstance(news, Ended):
@@ -133,6 +136,7 @@ class TrainApp(App[int]):
         elif self._wants_end:
             self._leave_at_once(signal.SIGTERM)
         else:
+            self.heeded = signal.SIGTERM
             self._end()
 
     def action_interrupt(self) -> None:
@@ -174,4 +178,6 @@ def run(source: Source, *, ascii_only: bool = False) -> int:
     for error in (app.failed, *late):
         if error is not None:
             raise error
+    if app.heeded:
+        raise Terminated(app.heeded)
     return HUNG_UP if hung_up() else app.return_code or 0

@@ -1,12 +1,14 @@
-"""How much memory is left, on made-up systems."""
+"""How much memory is left, on made-up systems, and how much there is."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ggtui.core.runtime.room import free_memory
+from ggtui.core.runtime.room import free_memory, resident_bytes
 
 MEMINFO = {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable:    4000 kB\n"}
 V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/memory"
@@ -65,3 +67,14 @@ def test_free_memory(tmp_path: Path, name: str, files: dict[str, str], want: int
 def test_this_machine() -> None:
     free = free_memory()
     assert free is None or free > 1 << 20
+
+
+def test_resident_bytes() -> None:
+    code = """
+from ggtui.core.runtime.room import resident_bytes
+before = resident_bytes()
+made = bytes(range(256)) * 400_000
+print(resident_bytes() - before, before)
+"""
+    grown, before = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
+    assert grown > 90_000_000 and before > 1_000_000 and resident_bytes() > 1_000_000

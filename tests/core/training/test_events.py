@@ -8,13 +8,25 @@ from typing import Any
 
 import pytest
 
-from ggtui.core.training.events import EVENTS, Began, Ended, Event, Measured, Saved, Stepped, as_dict, from_dict
+from ggtui.core.training.events import (
+    EVENTS,
+    Began,
+    Ended,
+    Event,
+    Measured,
+    Saved,
+    Stepped,
+    Trouble,
+    as_dict,
+    from_dict,
+)
 
 ALL: tuple[Event, ...] = (
     Began(2, {"steps": 9, "texts": ["a"]}, 10, 20, 3, 400, 2, "m.gguf", "a processor"),
     Stepped(3, 2.5, 1e-3, 0.75, 64, 12345, {"blk.0": 0.5}, {"forward": 7}),
     Measured(3, 2.25, 128, "Once\nupon"),
     Saved(4, "m.gguf"),
+    Trouble(5, "m.gguf: no space"),
     Ended(9, "done"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggtui.core.errors import UsageError
+from ggtui.core.errors import GgtuiError, LogitsError, ModelFileError, NumbersError, UsageError
 from ggtui.core.files.made import MadeModel
-from ggtui.core.training.checkpoint import Progress, checkpoint_path, read_checkpoint
+from ggtui.core.training import loop
+from ggtui.core.training.checkpoint import checkpoint_path, read_checkpoint
 from ggtui.core.training.data import Batches, windows
-from ggtui.core.training.events import PARTS, Event
+from ggtui.core.training.events import PARTS, Event, Trouble
 from ggtui.core.training.loop import Training, by_layer, part_of, times_of
 from ggtui.core.training.settings import Settings
 from ggtui.core.training.shapes import Shape, initial
@@ -181,13 +183,21 @@ def test_texts_that_don_t_go(tmp_path: Path) -> None:
         Training(settings, trainer(), TRAIN[:8], VALID)
     with pytest.raises(UsageError, match="fewer than a window"):
         Training(settings, trainer(), TRAIN, VALID[:8])
-    with pytest.raises(UsageError, match="not those that the training began with"):
-        Training(settings, trainer(), TRAIN[1:], VALID, Progress(3, tokens=training(tmp_path).progress.tokens))
+    with pytest.raises(UsageError, match="the texts are not what the training began with"):
+        Training(settings, trainer(), TRAIN[1:], VALID, training(tmp_path).progress)
+    with pytest.raises(UsageError, match="the texts to validate with are not what"):
+        Training(settings, trainer(), TRAIN, VALID[1:], training(tmp_path).progress)
+    with pytest.raises(UsageError, match="the model is not what"):
+        Training(settings, trainer(), TRAIN, VALID, training(tmp_path).progress, base="other")
 
 
 def test_where_it_is_done_it_only_says_so(tmp_path: Path) -> None:
     going = training(tmp_path)
-    going.progress = Progress(6, tokens=going.progress.tokens)
+    going.progress = replace(going.progress, step=6)
+    assert told(list(going.events())) == ["began 6", "saved 6", "ended 6"]  # it was moved away
+    going = training(tmp_path)
+    going.progress = replace(going.progress, step=6)
+    going._saved = 6
     assert told(list(going.events())) == ["began 6", "ended 6"]
 
 
@@ -225,3 +235,64 @@ def test_times_of_parts_add_up_to_the_step(tmp_path: Path) -> None:
 def test_without_records_there_are_no_times(tmp_path: Path) -> None:
     steps = [event for event in training(tmp_path).events() if event.kind == "step"]
     assert steps and all(event.times == {} for event in steps)
+
+
+# ---- what fails ----
+
+
+def test_a_save_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    going, save = training(tmp_path, steps=3, save_every=1), loop.save_checkpoint
+
+    def full(*args: Any) -> Path:
+        if going.progress.step == 2:
+            raise GgtuiError("m.gguf.checkpoint: cannot be written: No space left on device")
+        return save(*args)
+
+    monkeypatch.setattr(loop, "save_checkpoint", full)
+    events = list(going.events())
+    assert "saved 1, step 2, trouble 2, step 3, measured 3, saved 3, ended 3" in ", ".join(told(events))
+    trouble = next(event for event in events if isinstance(event, Trouble))
+    assert trouble.message.endswith("No space left on device")
+    assert read_checkpoint(tmp_path / "m.gguf").progress.step == 3
+
+
+def test_the_last_save_must_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Path:
+        raise GgtuiError("no room")
+
+    monkeypatch.setattr(loop, "save_checkpoint", full)
+    with pytest.raises(GgtuiError, match="no room"):
+        list(training(tmp_path).events())
+
+
+def test_what_is_no_number_takes_the_place_of_nothing(tmp_path: Path) -> None:
+    going = training(tmp_path, save_every=1)
+    with pytest.raises(NumbersError, match="step 3: weights are no numbers any more; step 2 is saved: go on"):
+        for event in going.events():
+            if (event.kind, event.step) == ("step", 3):
+                going.trainer.weights()["blk.0.ffn_up.weight"][0, 0] = np.inf
+    assert read_checkpoint(tmp_path / "m.gguf").progress.step == 2
+    going = training(tmp_path, save_every=3)
+    with pytest.raises(NumbersError, match=r"step 2: the loss is nan, .* nothing was saved; begin anew"):
+        for event in going.events():
+            if (event.kind, event.step) == ("step", 1):
+                going.trainer.weights()["blk.0.ffn_up.weight"][:] = np.nan
+
+
+def test_without_a_sample_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> str:
+        raise LogitsError("the logits are not all numbers")
+
+    monkeypatch.setattr(loop, "sample", fail)
+    events = told(list(training(tmp_path, steps=1, sample=3).events()))
+    assert events == ["began 0", "measured 0", "trouble 0", "step 1", "measured 1", "trouble 1", "saved 1", "ended 1"]
+
+
+def test_a_checkpoint_that_a_disk_changed(tmp_path: Path) -> None:
+    list(training(tmp_path, steps=1).events())
+    place = checkpoint_path(tmp_path / "m.gguf")
+    data = bytearray(place.read_bytes())
+    data[-100] ^= 1
+    place.write_bytes(data)
+    with pytest.raises(ModelFileError, match=r"m\.gguf\.checkpoint: tensors: the checkpoint is damaged"):
+        read_checkpoint(tmp_path / "m.gguf")

@@ -15,7 +15,7 @@ from ggtui.core.training.settings import Settings
 PLAIN = Settings(("a.txt",), "m.gguf")
 OTHER = Settings(
     ("a.txt", "b"), "m.gguf", ("c.txt",), "", "base.gguf", "built-in", 4, 16.0, 64, 2, 10, 0.5, 3, 0.25, "sgd", 0.0,
-    0.5, 7, 5, 6, 8, "Once", 9,
+    0.5, 7, 5, 6, 8, True, "Once", 9,
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def test_the_other_ones_differ_in_all_but_what_excludes_another() -> None:
 
 
 def test_whole_numbers_stand_for_others() -> None:
-    found = Settings.from_dict({**PLAIN.as_dict(), "rate": 1, "alpha": 8})
+    found = Settings.from_dict({**PLAIN.as_dict(), "rate": 1, "rank": 2, "alpha": 8})
     assert (found.rate, found.alpha) == (1.0, 8.0) and type(found.rate) is float
 
 
@@ -47,6 +47,11 @@ def test_whole_numbers_stand_for_others() -> None:
         ({"texts": [1]}, r"texts \[1\]"),
         ({"out": None}, "out None"),
         ({"colour": "red"}, "are not of this ggtui"),
+        ({"alpha": 8.0}, "alpha 8: is of an adapter; give its rank too"),
+        ({"texts": ["a.txt", ""]}, "no texts"),
+        ({"valid": [""]}, "no texts"),
+        ({"recompute": 1}, "recompute 1"),
+        ({"rate": 1e7}, "rate 10000000.0: must be 0 to less than 1e[+]06"),
         ({"steps": 0}, "steps 0: must be at least 1"),
     ],
 )

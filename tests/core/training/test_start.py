@@ -172,8 +172,7 @@ def test_ctx_is_the_models_where_none_is_said(texts: Path, tmp_path: Path) -> No
         ({"vocab": "none.gguf"}, "none.gguf"),
         ({"shape": "", "model": "none.gguf"}, "none.gguf"),
         ({"shape": "", "model": "none.gguf", "rank": 4}, "none.gguf"),
-        ({"out": "none/m.gguf"}, "none/m.gguf: can't be written there"),
-        ({"out": "/"}, "can't be written there"),
+        ({"shape": "gpt2:embd=16384,layer=400,head=8"}, "m.gguf: training it takes .* GB"),
     ],
 )
 def test_what_does_not_go_together(texts: Path, tmp_path: Path, options: dict[str, Any], problem: str) -> None:
@@ -195,7 +194,7 @@ def left(texts: Path, tmp_path: Path) -> Path:
 @pytest.mark.pool
 def test_with_other_texts_it_does_not_go_on(left: Path) -> None:
     (left.parent / "texts" / "a.txt").write_text(TEXT[1:6001])
-    with pytest.raises(UsageError, match="not those that the training began with"):
+    with pytest.raises(UsageError, match="the texts are not what the training began with"):
         resume(left, threads=1)
     (left.parent / "texts" / "a.txt").unlink()
     with pytest.raises(UsageError, match="texts"):
