@@ -28,10 +28,10 @@ from ggtui.core.vocab import vocabulary
 def begin(settings: Settings, **options: Any) -> Training:
     """A training as it was asked for; options: threads, record and isa of Trainer. Raises UsageError, ModelFileError
     and GgtuiError for texts, models and sizes that don't go together."""
-    beside = resident_bytes()
     texts, valid = read_texts(settings.texts), read_texts(settings.valid)
     with _start(settings, texts) as model:
         train_ids, valid_ids = _tokens(model, texts, valid)
+        beside = _beside(sum(t.n_bytes for t in model.tensors.values()) if settings.shape else 0)
         trainer, base = _trainer(settings, model, options), _hash(model, settings)
     if settings.ctx > trainer.n_ctx:
         raise UsageError(f"ctx {settings.ctx}: the model is made for {trainer.n_ctx} tokens")
@@ -43,7 +43,6 @@ def resume(out: str | Path, rate: float | None = None, **options: Any) -> Traini
     """The training of a model or an adapter that was left, from its checkpoint on: to the bits that it would have come
     to, unless it goes on at another rate. Raises as `begin` does, and UsageError where texts or the model of an adapter
     were changed, or there is no checkpoint."""
-    beside = resident_bytes()
     there = read_checkpoint(out)
     settings = replace(there.settings, out=str(out))
     if rate is not None:
@@ -53,9 +52,16 @@ def resume(out: str | Path, rate: float | None = None, **options: Any) -> Traini
     made = MadeModel(str(out), there.metadata, {**there.constant, **weights})
     with open_model(settings.model or BUILT_IN) if settings.rank else made as model:
         train_ids, valid_ids = _tokens(model, texts, valid)
+        beside = _beside(sum(array.nbytes for array in (*there.states.values(), *there.constant.values())))
         trainer, base = _trainer(settings, model, options), _hash(model, settings)
     trainer.restore(there.states, there.progress.step)
     return Training(settings, trainer, train_ids, valid_ids, there.progress, base=base, beside=beside)
+
+
+def _beside(weights: int) -> int:
+    """What the program takes by itself, with texts and vocabulary: without so many bytes of weights that it holds for a
+    moment."""
+    return max(0, resident_bytes() - weights)
 
 
 def _hash(model: ModelFile, settings: Settings) -> str:

@@ -223,6 +223,16 @@ def test_with_another_model_an_adapter_does_not_go_on(texts: Path, quantized: Pa
     base.write_bytes((tmp_path / "other.gguf").read_bytes())
     with pytest.raises(UsageError, match="is not of this model and optimizer"):
         resume(tmp_path / "a.gguf", threads=1)
+    like = asked(texts, tmp_path / "like.gguf", steps=1, seed=5)  # of the same sizes
+    run(begin(like, threads=1))
+    base.write_bytes(quantized.read_bytes())
+    resume(tmp_path / "a.gguf", threads=1)
+    stored = tmp_path / "like-q8.gguf"
+    with open_model(tmp_path / "like.gguf") as file:
+        convert(file, stored, "q8_0")
+    base.write_bytes(stored.read_bytes())
+    with pytest.raises(UsageError, match="the model is not what the training began with"):
+        resume(tmp_path / "a.gguf", threads=1)
     base.unlink()
     with pytest.raises(GgtuiError, match=r"base\.gguf"):
         resume(tmp_path / "a.gguf", threads=1)
