@@ -2,7 +2,8 @@
 matrices make, W x + alpha/rank B (A x).
 
 In a GGUF file of general.type "adapter", A is "NAME.lora_a" (n_in, rank) and B "NAME.lora_b" (rank, n_out), NAME being
-that of the matrix; alpha is adapter.lora.alpha. llama.cpp reads and writes the same.
+that of the matrix; alpha is adapter.lora.alpha, and without it, or with 0, what they make is added as it is. llama.cpp
+reads and writes the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.errors import ModelFileError
+from ggtui.core.errors import ModelFileError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.fields import Fields
 from ggtui.core.files.model_file import RowsOf
@@ -33,6 +34,19 @@ MAX_ALPHA = 1e6
 _FLOATS = ("f32", "f16", "bf16")
 
 
+def check_alpha(alpha: Any, rank: int) -> None:
+    """Raise UsageError for an alpha that `read_adapter` would refuse, or read as none: files have it in f32."""
+    if not rank:
+        raise UsageError(f"alpha {alpha}: is of an adapter; give its rank too")
+    if not isinstance(alpha, int | float | np.number) or not 0 < alpha <= MAX_ALPHA or not np.float32(alpha):
+        raise UsageError(f"alpha {alpha}: must be above 0, as f32 has it, and up to {MAX_ALPHA:g}")
+
+
+def scale_of(alpha: float, rank: int) -> float:
+    """What B (A x) is multiplied with; an alpha of 0 is none."""
+    return alpha / rank if alpha else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class LowRank:
     """Of one matrix: a (n_in, rank), b (rank, n_out), both f32, and what their product is multiplied with."""
@@ -40,6 +54,12 @@ class LowRank:
     a: Tensor
     b: Tensor
     scale: float
+
+
+def low_rank_pairs(tensors: Mapping[str, Tensor], scale: float) -> dict[str, LowRank]:
+    """By their matrix, of tensors that are called as a file calls them."""
+    matrices = [name.removesuffix(LORA_A) for name in tensors if name.endswith(LORA_A)]
+    return {name: LowRank(tensors[name + LORA_A], tensors[name + LORA_B], scale) for name in matrices}
 
 
 class Adapted:
@@ -66,7 +86,8 @@ class Adapted:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """What an adapter file holds. pairs: by the matrix's name A (rank, n_in) and B (n_out, rank), float32."""
+    """What an adapter file holds. alpha: 0 for none. pairs: by the matrix's name A (rank, n_in) and B (n_out, rank),
+    float32."""
 
     path: Path
     architecture: str
@@ -78,9 +99,9 @@ class Adapter:
         return max(len(a) for a, _ in self.pairs.values())
 
     def delta(self, name: str) -> NDArray[np.float32]:
-        """What it adds to a matrix: float32 (n_out, n_in), alpha/rank B A."""
+        """What it adds to a matrix: float32 (n_out, n_in)."""
         a, b = self.pairs[name]
-        made: NDArray[np.float32] = np.float32(self.alpha / len(a)) * (b @ a)
+        made: NDArray[np.float32] = np.float32(scale_of(self.alpha, len(a))) * (b @ a)
         return made
 
     def placed(self, context: Context) -> dict[str, LowRank]:
@@ -89,7 +110,7 @@ class Adapter:
             name: LowRank(
                 context.tensor(a, f"{name}{LORA_A}", "f32", use="weights"),
                 context.tensor(b, f"{name}{LORA_B}", "f32", use="weights"),
-                self.alpha / len(a),
+                scale_of(self.alpha, len(a)),
             )
             for name, (a, b) in self.pairs.items()
         }
@@ -104,13 +125,16 @@ def read_adapter(path: str | Path) -> Adapter:
                 file.path, "general.type", "is no adapter; name a GGUF file that `ggtui train --rank` made"
             )
         fields.choice("adapter.type", ("lora",))
-        alpha = fields.number("adapter.lora.alpha", 0, MAX_ALPHA)
+        alpha = fields.number("adapter.lora.alpha", 0, MAX_ALPHA, default=0.0)
         architecture = fields.text("general.architecture")
         pairs: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         for name in file.tensors:
             if not name.endswith(LORA_A):
                 continue
             matrix = name.removesuffix(LORA_A)
+            if not matrix.startswith("blk."):
+                problem = "is of a matrix outside of the layers; only adapters of matrices in layers can be used"
+                raise ModelFileError(file.path, name, problem)
             if matrix + LORA_B not in file.tensors:
                 raise ModelFileError(file.path, matrix + LORA_B, "the tensor is missing")
             pairs[matrix] = _values(file, name), _values(file, matrix + LORA_B)
@@ -179,7 +203,7 @@ def check_adapter(adapter: Adapter, model: str, metadata: Mapping[str, Any], spe
         raise ModelFileError(adapter.path, "general.architecture", problem)
     for name, (a, b) in adapter.pairs.items():
         spec = specs.get(name)
-        if spec is None or spec.use != "matrix" or not name.startswith("blk."):
+        if spec is None or spec.use != "matrix":
             raise ModelFileError(adapter.path, name, f"{model} has no such matrix in its layers")
         if spec.ne != (a.shape[1], len(b)):
             problem = f"its sizes are {(a.shape[1], len(b))}, the matrix of {model} has {spec.ne}"

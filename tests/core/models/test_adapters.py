@@ -14,6 +14,7 @@ from ggtui.core.files import open_model
 from ggtui.core.files.gguf_writer import OutTensor, write_gguf
 from ggtui.core.graph.types import TYPES
 from ggtui.core.models.adapters import Merged, read_adapter
+from ggtui.core.runtime.context import Context
 
 NAMES = ("blk.0.attn_qkv.weight", "blk.3.ffn_up.weight")
 SIZES = {"blk.0.attn_qkv.weight": (256, 768), "blk.3.ffn_up.weight": (256, 1024)}
@@ -63,10 +64,16 @@ def test_a_model_with_it_says_what_the_merged_one_says(tmp_path: Path) -> None:
     [
         ({"general.type": "model"}, {}, "general.type: is no adapter"),
         ({"adapter.type": "other"}, {}, "adapter.type"),
-        ({"adapter.lora.alpha": None}, {}, "adapter.lora.alpha: is missing"),
+        ({"adapter.lora.alpha": -1.0}, {}, "adapter.lora.alpha: is -1.0, not a number above 0 and up to 1e\\+06"),
+        ({"adapter.lora.alpha": float("nan")}, {}, "adapter.lora.alpha: is nan"),
         ({}, {f"{NAMES[0]}.lora_b": None}, f"{NAMES[0]}.lora_b: the tensor is missing"),
         ({}, {f"{NAMES[0]}.lora_b": np.zeros((768, 2), np.float32)}, "its rank is 2, that of lora_a is 3"),
         ({}, {f"{NAMES[0]}.lora_a": np.full((3, 256), np.nan, np.float32)}, "holds what is no number"),
+        (
+            {},
+            {"token_embd.weight.lora_a": np.zeros((4096, 3), np.float32)},
+            "lora_a: is of a matrix outside of the layers",
+        ),
         ({}, {"blk.9.more": np.zeros((1, 1), np.float32)}, "blk.9.more: is no part of an adapter"),
         ({}, dict.fromkeys(arrays()), "is no part of an adapter"),
     ],
@@ -78,12 +85,20 @@ def test_files_that_are_none(about: dict[str, Any], change: dict[str, Any], said
         read_adapter(path)
 
 
+@pytest.mark.parametrize("alpha", [None, 0.0])
+def test_without_an_alpha_it_is_added_as_it_is(alpha: float | None, tmp_path: Path) -> None:
+    """As llama.cpp does: get_scale in llama-adapter.h."""
+    adapter = read_adapter(written(tmp_path / "adapter.gguf", {**ABOUT, "adapter.lora.alpha": alpha}))
+    for name, (a, b) in adapter.pairs.items():
+        assert np.array_equal(adapter.delta(name), b @ a)
+    assert {pair.scale for pair in adapter.placed(Context()).values()} == {1.0}
+
+
 @pytest.mark.parametrize(
     ("about", "name", "sizes", "said"),
     [
         ({"general.architecture": "llama"}, NAMES[0], (256, 768), "it was made for a llama"),
         ({}, "blk.9.ffn_up.weight", (256, 1024), "has no such matrix"),
-        ({}, "token_embd.weight", (256, 4096), "has no such matrix in its layers"),
         ({}, NAMES[0], (255, 768), r"its sizes are \(255, 768\)"),
     ],
 )
