@@ -7,6 +7,7 @@ graph of the model sees as a view of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ from ggtui.core.graph import ops
 from ggtui.core.graph.grad import gradients, label
 from ggtui.core.graph.ops.optim import RATES, SQUARES
 from ggtui.core.graph.tensor import Tensor
+from ggtui.core.models.adapters import LORA_A, LORA_B
 from ggtui.core.models.attending import Whole
 from ggtui.core.models.base import Inputs, ModelGraph, named
 from ggtui.core.runtime.compute import Graph
 from ggtui.core.runtime.context import Context
 from ggtui.core.runtime.describe import layer_of
 from ggtui.core.training.optimizers import Optimizer
+from ggtui.core.training.seeds import generator
 
 Build = Callable[[Whole, Inputs], ModelGraph]
 Ids = NDArray[np.int32]
@@ -48,6 +51,17 @@ class Trained:
         t = self.weights[name]
         values: NDArray[np.float32] = self.states[name].numpy()[0].reshape(t.shape)
         return values
+
+
+def low_rank(matrices: Mapping[str, tuple[int, ...]], rank: int, seed: int) -> dict[str, NDArray[np.float32]]:
+    """What adapters of matrices (n_in, n_out) begin with: A from a normal distribution and B of zeros, so that what
+    they add is nothing."""
+    made = {}
+    for name, (n_in, n_out) in matrices.items():
+        a = generator(seed, *name.encode()).standard_normal((rank, n_in), np.float32)
+        made[name + LORA_A] = a / np.float32(sqrt(n_in))
+        made[name + LORA_B] = np.zeros((n_out, rank), np.float32)
+    return made
 
 
 class LossGraph(Graph):
@@ -141,12 +155,36 @@ class StepGraph(LossGraph):
 
 def check_ids(ids: Any, n_vocab: int, n_ctx: int) -> Ids:
     """Batches as i32 (batch, n + 1). Raises UsageError for other shapes, and for tokens that there are none of."""
-    found = np.asarray(ids)
-    if found.ndim != 2 or found.dtype.kind not in "iu" or not len(found) or found.shape[1] < 2:
+    found = _whole("ids", ids, "(batch, 2 or more)")
+    if found.ndim != 2 or not len(found) or found.shape[1] < 2:
         raise UsageError(f"ids: must be whole numbers (batch, 2 or more), not {found.dtype} {found.shape}")
     if found.shape[1] - 1 > n_ctx:
         raise UsageError(f"ids: texts of {found.shape[1] - 1} tokens, but the model was made for {n_ctx}")
+    return _tokens("ids", found, n_vocab)
+
+
+def check_targets(targets: Any, n_vocab: int, batch: int, n_ctx: int) -> Ids:
+    """What each token is asked for, as i32 (batch, n_ctx). Raises UsageError as check_ids does."""
+    found = _whole("targets", targets, f"({batch}, {n_ctx})")
+    if found.shape != (batch, n_ctx):
+        raise UsageError(f"targets: must be whole numbers ({batch}, {n_ctx}), not {found.dtype} {found.shape}")
+    return _tokens("targets", found, n_vocab)
+
+
+def _whole(name: str, values: Any, sizes: str) -> NDArray[Any]:
+    """As an array. Raises UsageError for other numbers, and for texts of several lengths, which are none."""
+    try:
+        found = np.asarray(values)
+    except ValueError as error:
+        raise UsageError(f"{name}: must be whole numbers {sizes}, all texts of one length") from error
+    if found.dtype.kind not in "iu":
+        raise UsageError(f"{name}: must be whole numbers {sizes}, not {found.dtype} {found.shape}")
+    return found
+
+
+def _tokens(name: str, found: NDArray[Any], n_vocab: int) -> Ids:
+    """As i32. Raises UsageError for tokens that there are none of."""
     if found.min() < 0 or found.max() >= n_vocab:
         bad = int(found[(found < 0) | (found >= n_vocab)][0])
-        raise UsageError(f"ids: token {bad} is not 0 to {n_vocab - 1}")
+        raise UsageError(f"{name}: token {bad} is not 0 to {n_vocab - 1}")
     return np.ascontiguousarray(found, np.int32)

@@ -17,7 +17,6 @@ from ggtui.core.runtime.record import WAKE, GraphInfo, Records, TokenRecord
 from ggtui.core.training.checkpoint import Progress, save_checkpoint, save_model
 from ggtui.core.training.data import Batches, Ids, windows
 from ggtui.core.training.events import PARTS, Began, Ended, Event, Measured, Saved, Stepped, Trouble
-from ggtui.core.training.sampling import sample
 from ggtui.core.training.settings import VALID_SHARE, Settings
 from ggtui.core.training.trainer import Trainer
 
@@ -87,7 +86,7 @@ class Training:
     def events(self) -> Iterator[Event]:
         """Go on to the last step. Between two events nothing is under way."""
         settings, trainer = self.settings, self.trainer
-        n_bytes = self._beside + trainer.prepare(settings.batch, settings.ctx) + self._sample_bytes()
+        n_bytes = self._beside + trainer.prepare(settings.batch, settings.ctx)
         yield Began(
             self.progress.step, settings.as_dict(), trainer.n_params, self._tokens, self._valid_tokens, n_bytes,
             trainer.pool.threads, trainer.path.name, processor(),
@@ -131,12 +130,6 @@ class Training:
         if not all(np.isfinite(state).all() for state in self.trainer.states().values()):
             raise NumbersError(f"step {self.progress.step}: weights are no numbers any more; {self._advice()}")
 
-    def _sample_bytes(self) -> int:
-        """What a sample takes: the model once more, as it is run; of an adapter's the matrices with it too."""
-        if not self.settings.sample:
-            return 0
-        return 4 * self.trainer.n_weights * (2 if self.settings.rank else 1)
-
     def _measure(self) -> Iterator[Event]:
         """Windows are read as many at a time as a step reads; the mean is over all tokens."""
         sums, batch = 0.0, self.settings.batch
@@ -148,9 +141,8 @@ class Training:
             self.progress = replace(self.progress, best=loss)
         text, trouble = "", None
         if self.settings.sample:
-            model, threads = self.trainer.model(), self.trainer.pool.threads
             try:
-                text = sample(model, self.settings.prompt, self.settings.sample, self.settings.seed, threads)
+                text = self.trainer.sample(self.settings.prompt, self.settings.sample, self.settings.seed)
             except LogitsError:
                 trouble = Trouble(
                     self.progress.step, "no sample: the logits are not all numbers; a lower rate may help"

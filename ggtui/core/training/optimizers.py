@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Protocol
+from numbers import Real
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,12 @@ from ggtui.core.errors import UsageError
 from ggtui.core.graph import ops
 from ggtui.core.graph.ops.optim import RATES
 from ggtui.core.graph.tensor import Tensor
+from ggtui.core.training.checks import check_number, check_whole
+
+LEAST_EPS = 1e-30  # below it f32 may hold nothing, and the step of a weight without a gradient is 0 / 0
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """kept: what follows a tensor's weights in its state, by name. op: takes the step, see graph/ops/optim.py."""
 
@@ -30,16 +35,20 @@ class Optimizer(Protocol):
         ...
 
 
-_LARGEST = 1e6  # rates and decays: what is larger teaches nothing, and their product is to be a f32
+def check_optimizer(optimizer: object) -> None:
+    """Raise UsageError for what is none."""
+    if isinstance(optimizer, type) or not isinstance(optimizer, Optimizer):
+        raise UsageError(f"optimizer {optimizer!r}: must be one such as AdamW() or Sgd()")
 
 
 def _rates(**values: float) -> NDArray[np.float32]:
     return np.array([values.get(name, 0.0) for name in RATES], np.float32)
 
 
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value < high:
-        raise UsageError(f"{name} {value}: must be {low:g} to less than {high:g}")
+def _decay(decay: float, rate: float, decays: bool) -> float:
+    """What a step takes away of a weight."""
+    check_number("rate times decay", rate * decay)
+    return rate * decay if decays else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +65,13 @@ class AdamW:
 
     def __post_init__(self) -> None:
         for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
-            _check(name, value, 0, 1)
-        _check("decay", self.decay, 0, _LARGEST)
+            check_number(name, value, high=1)
+        check_number("eps", self.eps, LEAST_EPS)
+        check_number("decay", self.decay)
 
     def rates(self, step: int, rate: float, *, decays: bool, clip: float) -> NDArray[np.float32]:
         return _rates(
-            rate=rate, beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=rate * self.decay if decays else 0.0,
+            rate=rate, beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=_decay(self.decay, rate, decays),
             unbias1=1 / (1 - self.beta1**step), unbias2=1 / (1 - self.beta2**step), clip=clip,
         )  # fmt: skip
 
@@ -77,11 +87,11 @@ class Sgd:
     op = staticmethod(ops.opt_step_sgd)
 
     def __post_init__(self) -> None:
-        _check("momentum", self.momentum, 0, 1)
-        _check("decay", self.decay, 0, _LARGEST)
+        check_number("momentum", self.momentum, high=1)
+        check_number("decay", self.decay)
 
     def rates(self, step: int, rate: float, *, decays: bool, clip: float) -> NDArray[np.float32]:
-        return _rates(rate=rate, beta1=self.momentum, decay=rate * self.decay if decays else 0.0, clip=clip)
+        return _rates(rate=rate, beta1=self.momentum, decay=_decay(self.decay, rate, decays), clip=clip)
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adamw": AdamW, "sgd": Sgd}
@@ -98,11 +108,11 @@ class Schedule:
     last: float = 0.1
 
     def __post_init__(self) -> None:
-        _check("rate", self.rate, 0, _LARGEST)
-        if not 0 <= self.last <= 1:
+        check_number("rate", self.rate, high=1e6)  # one that is higher teaches nothing
+        if not isinstance(self.last, Real) or not 0 <= self.last <= 1:
             raise UsageError(f"last {self.last}: must be 0 to 1, of the rate")
-        if self.steps < 1 or self.warm_up < 0:
-            raise UsageError(f"{self.steps} steps, {self.warm_up} of them to warm up: must be at least 1 and 0")
+        check_whole("steps", self.steps, 1)
+        check_whole("warm_up", self.warm_up, 0)
 
     def at(self, step: int) -> float:
         """That of step `step`, the first one 1."""

@@ -16,11 +16,12 @@ from ggtui.core.files.made import MadeModel
 from ggtui.core.files.places import BUILT_IN
 from ggtui.core.runtime.room import resident_bytes
 from ggtui.core.training.checkpoint import read_checkpoint
+from ggtui.core.training.checks import check_room
 from ggtui.core.training.data import Corpus, Ids, read_texts, split
 from ggtui.core.training.loop import Training
 from ggtui.core.training.settings import CTX, VALID_SHARE, Settings
 from ggtui.core.training.shapes import Shape, initial
-from ggtui.core.training.trainer import Trainer, check_room
+from ggtui.core.training.trainer import Trainer
 from ggtui.core.training.vocabulary import n_vocab, train_vocabulary, vocabulary_of
 from ggtui.core.vocab import vocabulary
 
@@ -83,7 +84,9 @@ def _start(settings: Settings, texts: list[str]) -> ModelFile:
     learnt = settings.vocab.isascii() and settings.vocab.isdigit() and len(settings.vocab) <= 9
     words = train_vocabulary(texts, int(settings.vocab)) if learnt else vocabulary_of(_place(settings.vocab))
     n = n_vocab(words)
-    check_room(settings.out, sum(prod(ne) for ne in shape.tensors(n).values()), settings.make_optimizer())
+    n_params = sum(prod(ne) for ne in shape.tensors(n).values())
+    need = 4 * n_params * (2 + len(settings.make_optimizer().kept))
+    check_room(need, f"{settings.out}: weights, gradients and the optimizer", "a smaller shape")
     return MadeModel(settings.out, {**shape.metadata(n), **words}, initial(shape, n, settings.seed))
 
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import astuple, replace
 from functools import partial
 from math import prod, sqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ggtui.core.engine.engine import PROFILES
-from ggtui.core.errors import GgtuiError, NumbersError, UsageError
+from ggtui.core.engine.engine import PROFILES, Engine
+from ggtui.core.engine.locks import ForkedLock
+from ggtui.core.errors import NumbersError, UsageError
 from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.made import MadeModel
 from ggtui.core.files.places import BUILT_IN
 from ggtui.core.graph.tensor import Tensor
 from ggtui.core.models import architecture
-from ggtui.core.models.adapters import LORA_A, LORA_B, Adapted, LowRank
+from ggtui.core.models.adapters import LORA_A, LORA_B, Adapted, check_alpha, low_rank_pairs, scale_of
 from ggtui.core.models.attending import Whole
 from ggtui.core.models.base import Placed, TensorSpec, Weights
 from ggtui.core.models.loading import Filling, place_weights
@@ -31,11 +33,11 @@ from ggtui.core.runtime.cpu.native import lib
 from ggtui.core.runtime.cpu.recorder import stamp_ns
 from ggtui.core.runtime.device import Executable
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeTotal, TokenRecord, Trace
-from ggtui.core.runtime.room import free_memory
 from ggtui.core.runtime.several import device
-from ggtui.core.training.graph import GradientGraph, LossGraph, StepGraph, Trained, check_ids
-from ggtui.core.training.optimizers import AdamW, Optimizer
-from ggtui.core.training.seeds import generator
+from ggtui.core.training.checks import check_number, check_room, check_whole
+from ggtui.core.training.graph import GradientGraph, LossGraph, StepGraph, Trained, check_ids, check_targets, low_rank
+from ggtui.core.training.live import LiveModel, go_on
+from ggtui.core.training.optimizers import AdamW, Optimizer, check_optimizer
 
 Floats = NDArray[np.float32]
 MAX_RANK = 1024
@@ -63,10 +65,13 @@ class Trainer:
     its file (LoRA, Hu et al. 2021).
 
     names     of the tensors that learn, as a file has them
-    n_params  how many numbers these are; n_weights  how many the model has
+    n_params  how many numbers these are
     n_steps   taken so far
     n_ctx     the longest text that the model was made for; n_vocab  how many tokens it knows
     alpha     of an adapter: what it adds is multiplied with alpha / rank
+
+    Any thread may call it: one call runs at a time, others wait. What a call gives "where it lies", the next one
+    overwrites. `close` or a `with` gives back what it holds at once, else its last reference.
 
     >>> trainer = Trainer("model.gguf"); loss, gradients = trainer.loss_and_gradients(ids); trainer.step(ids)
     """
@@ -88,20 +93,26 @@ class Trainer:
         device_name: str = "cpu",
     ) -> None:
         """`model`: a file, an open one, or None for the built-in model. `rate`: of steps that say none; `clip`: the
-        longest that all gradients of a step together may be, 0 for no limit. `seed`: of what an adapter begins with.
-        `record`: "full", "light" or "off". `recompute`: what a layer computes is computed again on the way back: that
-        takes more time and far less memory, and the bits are the same.
+        longest that all gradients of a step together may be, 0 for no limit. `alpha`: above 0; None for twice the rank.
+        `seed`: of what an adapter begins with. `record`: "full", "light" or "off". `recompute`: what a layer computes
+        is computed again on the way back: that takes more time and far less memory, and the bits are the same.
 
         Raises UsageError for numbers out of range, ModelFileError for a model that ggtui does not run, GgtuiError where
         there is no memory for its weights.
         """
-        if clip < 0 or rate < 0:
-            raise UsageError(f"clip {clip}, rate {rate}: must be at least 0")
-        if not 0 <= rank <= MAX_RANK:
-            raise UsageError(f"rank {rank}: must be 0 to {MAX_RANK}")
+        self._closed = False
+        if not isinstance(model, str | Path | ModelFile | None):
+            what = f"a path or an open model file, not a {type(model).__name__}"
+            raise UsageError(f"model: must be {what}, whose weights are packed to be run; give its path")
+        check_number("clip", clip)
+        check_number("rate", rate)
+        check_whole("rank", rank, 0, MAX_RANK)
+        if alpha is not None:
+            check_alpha(alpha, rank)
         if record not in PROFILES:
             raise UsageError(f"profile {record!r}: choose one of {', '.join(PROFILES)}")
         self.optimizer: Optimizer = AdamW() if optimizer is None else optimizer
+        check_optimizer(self.optimizer)
         self.rate, self.clip, self.rank = rate, clip, rank
         self.alpha = float(2 * rank if alpha is None else alpha)
         self.n_steps, self.profile, self.recompute = 0, record, recompute
@@ -117,8 +128,32 @@ class Trainer:
         self._planned: dict[str, _Planned] = {}
         self._infos: list[GraphInfo] = []
         self._numbers: dict[tuple[str, int, int], int] = {}  # of each kind and size that was planned, its place there
-        self._running: Executable | None = None
+        self._live: LiveModel | None = None
+        self._running: Executable | Engine | None = None
         self._stopping = threading.RLock()
+        self._alone = ForkedLock()  # held by the call that runs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back weights, plans and threads now. Nothing is trained or read any more."""
+        with self._alone:
+            if not self._closed:
+                self._closed = True
+                del self.pool, self.trained, self._base, self._build, self._planned, self._live
+                lib.gg_trim_heap()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Only asked for what is not there: after `close`, all that it gave back."""
+            if self.__dict__.get("_closed"):
+                raise UsageError("the trainer is closed; make another one")
+            raise AttributeError(f"a trainer has no {name!r}")
 
     def _read(self, file: ModelFile, seed: int) -> None:
         arch = architecture(file)
@@ -126,84 +161,96 @@ class Trainer:
         specs = arch.specs(h, file)
         self.path, self.metadata, self.architecture = file.path, dict(file.metadata), arch
         self.n_ctx, self.n_vocab = int(h.n_ctx), int(h.n_vocab)
-        self._layers = arch.layers(h)
+        self._hparams, self._layers = h, tuple(arch.layers(h))
         kept: Mapping[str, TensorSpec]
         if self.rank:
             ranked = {n: spec.ne for n, spec in specs.items() if spec.use == "matrix" and n.startswith("blk.")}
             if not ranked:
                 raise UsageError(f"{file.path}: has no matrices in layers that an adapter could be of")
-            arrays, kept = self._adapters(ranked, seed), specs
-            base = sum(info.n_bytes for info in file.tensors.values())
-            check_room(file.path, sum(array.size for array in arrays.values()), self.optimizer, base)
+            arrays, kept = low_rank(ranked, self.rank, seed), specs
+            self._check_room(file, sum(array.size for array in arrays.values()))
         else:
-            check_room(file.path, sum(prod(spec.ne) for spec in specs.values()), self.optimizer)
+            self._check_room(file, sum(prod(spec.ne) for spec in specs.values()))
             kept = {n: spec for n, spec in specs.items() if spec.use == "constant"}
             learns = {n: spec for n, spec in specs.items() if n in file.tensors and n not in kept}
-            arrays = {n: _floats(file, n).reshape(spec.ne[::-1]) for n, spec in learns.items()}
+            arrays = {
+                n: decode_rows(file.tensors[n].type, file.rows(n)[:]).reshape(spec.ne[::-1])
+                for n, spec in learns.items()
+            }
         self._base: dict[str, Tensor] = place_weights(file, kept, self._device, packed=False)
         with Filling(file, self._base, self.pool.threads) as filling:
             filling.finish()
         self.trained = Trained(arrays, len(self.optimizer.kept))
         self.names = tuple(arrays)
         self.n_params = sum(array.size for array in arrays.values())
-        self.n_weights = sum(t.n_elements for t in self._base.values()) + (0 if self.rank else self.n_params)
         weights: Weights = Placed({**self._base, **self.trained.weights})
         if self.rank:
-            made = self.trained.weights
-            pairs = {
-                n: LowRank(made[n + LORA_A], made[n + LORA_B], self.alpha / self.rank)
-                for n in self._base
-                if n + LORA_A in made
-            }
-            weights = Adapted(weights, pairs)
+            weights = Adapted(weights, low_rank_pairs(self.trained.weights, scale_of(self.alpha, self.rank)))
         self._build = partial(arch.build, h, weights)
         del arrays
         lib.gg_trim_heap()  # what the file's tensors passed through leaves much there
 
-    def _adapters(self, matrices: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Floats]:
-        """A from a normal distribution and B of zeros: what they add begins with nothing."""
-        made = {}
-        for name, (n_in, n_out) in matrices.items():
-            a = generator(seed, *name.encode()).standard_normal((self.rank, n_in), np.float32)
-            made[name + LORA_A] = a / np.float32(sqrt(n_in))
-            made[name + LORA_B] = np.zeros((n_out, self.rank), np.float32)
-        return made
+    def _check_room(self, file: ModelFile, n_params: int) -> None:
+        """Raise GgtuiError where weights, gradients and what the optimizer keeps have no room."""
+        base = sum(info.n_bytes for info in file.tensors.values()) if self.rank else 0
+        need = base + 4 * n_params * (2 + len(self.optimizer.kept))
+        check_room(need, f"{file.path}: weights, gradients and the optimizer", "a smaller model, or an adapter (rank)")
 
     # ---- what is asked of it ----
     def loss(self, ids: Any) -> float:
         """The mean loss of a batch, in nats a token. ids: whole numbers (batch, n + 1), n of each text read and the n
         after its first ones asked. Raises UsageError for others."""
-        graph, _ = self._run("loss", ids)
-        return graph.result()
+        with self._alone:
+            graph, _ = self._run("loss", ids)
+            return graph.result()
 
     def logits(self, ids: Any) -> Floats:
         """Of each token of a batch that is read: float32 (batch n, n_vocab), where they lie until the next call."""
-        graph, _ = self._run("loss", ids)
-        values: Floats = graph.logits.numpy()
-        return values
+        with self._alone:
+            graph, _ = self._run("loss", ids)
+            values: Floats = graph.logits.numpy()
+            return values
 
-    def loss_and_gradients(self, ids: Any, targets: NDArray[np.int32] | None = None) -> tuple[float, dict[str, Floats]]:
+    def loss_and_gradients(self, ids: Any, targets: Any = None) -> tuple[float, dict[str, Floats]]:
         """The mean loss of a batch, in nats a token, and its gradient of each tensor: float32, (out, in) or (n,). Each
-        token is asked for the next one, or for that of `targets`, i32 (batch, n)."""
-        graph, _ = self._run("gradients", ids, targets=targets)
-        assert isinstance(graph, GradientGraph)
-        return graph.result(), {name: t.numpy().copy() for name, t in graph.gradients.items()}
+        token is asked for the next one, or for that of `targets`, whole numbers (batch, n). Raises as `loss` does."""
+        with self._alone:
+            graph, _ = self._run("gradients", ids, targets=targets)
+            assert isinstance(graph, GradientGraph)
+            return graph.result(), {name: t.numpy().copy() for name, t in graph.gradients.items()}
 
     def step(self, ids: Any, rate: float | None = None) -> TrainStep:
-        """Lower the loss of a batch by a step. Raises UsageError for no such batch, then nothing is done; NumbersError
-        for a loss that is no number, after the step; GgtuiError where it was stopped: then some weights may have taken
-        it."""
-        graph, record = self._run("step", ids, self.rate if rate is None else rate)
-        assert isinstance(graph, StepGraph)
-        self.n_steps += 1
-        norms = graph.norms()
-        found = TrainStep(graph.result(), sqrt(sum(n * n for n in norms.values())), norms, record)
+        """Lower the loss of a batch by a step. Raises UsageError for no such batch or rate, then nothing is done;
+        NumbersError for a loss that is no number, after the step; GgtuiError where it was stopped: then some weights
+        may have taken it."""
+        rate = self.rate if rate is None else rate
+        check_number("rate", rate)
+        with self._alone:
+            graph, record = self._run("step", ids, rate)
+            assert isinstance(graph, StepGraph)
+            self.n_steps += 1
+            norms = graph.norms()
+            found = TrainStep(graph.result(), sqrt(sum(n * n for n in norms.values())), norms, record)
         if not np.isfinite(found.loss) or not np.isfinite(found.norm):
             raise NumbersError(f"step {self.n_steps}: the loss is {found.loss}, its gradients {found.norm} long")
         return found
 
+    def sample(self, prompt: str, n_predict: int, seed: int = 0) -> str:
+        """The prompt and what the model, as it is now, goes on with: so many tokens at most, by chance, the same for
+        the same seed. It reads the weights where they lie. Raises as Generation does."""
+        with self._alone:
+            self._make_way("sample")
+            live = self._live or LiveModel(
+                self.path, self.metadata, self._hparams, self._layers, {**self._base, **self.trained.weights},
+                self._build, self._device,
+            )  # fmt: skip
+            self._live = live
+            options = {"threads": self.pool.threads, "kv_type": "f32", "isa": self._isa}
+            with Engine(live, **options) as engine, self._may_stop(engine):
+                return go_on(engine, prompt, n_predict, seed)
+
     def stop(self) -> None:
-        """End what is under way at its next node; from any thread."""
+        """End what is under way at its next node; from any thread. Who waits for its turn goes on to wait."""
         with self._stopping:
             if self._running is not None:
                 self._running.stop()
@@ -222,38 +269,49 @@ class Trainer:
         return {name: state.numpy() for name, state in self.trained.states.items()}
 
     def restore(self, states: Mapping[str, Floats], n_steps: int) -> None:
-        """Go on from such states. Raises UsageError for others than this trainer has."""
-        mine = self.states()
-        for name, state in mine.items():
-            if name not in states or states[name].shape != state.shape:
-                raise UsageError(f"tensor {name}: what was saved of it is not of this model and optimizer")
-        for name, state in mine.items():
-            state[:] = states[name]
-        self.n_steps = n_steps
+        """Go on from such states. Raises UsageError for others than this trainer has, for what is no number in them,
+        and for a negative n_steps; then nothing is done."""
+        check_whole("n_steps", n_steps, 0)
+        with self._alone:
+            mine = self.states()
+            for name, state in mine.items():
+                if name not in states or states[name].shape != state.shape:
+                    raise UsageError(f"tensor {name}: what was saved of it is not of this model and optimizer")
+                if not np.isfinite(states[name]).all():
+                    raise UsageError(f"tensor {name}: what was saved of it holds what is no number")
+            for name, state in mine.items():
+                state[:] = states[name]
+            self.n_steps = n_steps
 
     def model(self) -> MadeModel:
         """The model as it is now, for who loads or writes it. Of an adapter's: its matrices merged into the model's, in
         f32."""
-        arrays, made = self.constant(), self.weights()
-        if not self.rank:
-            return MadeModel(str(self.path), self.metadata, {**arrays, **made})
-        for name in arrays:
-            if name + LORA_A in made:
-                arrays[name] += np.float32(self.alpha / self.rank) * (made[name + LORA_B] @ made[name + LORA_A])
-        return MadeModel(str(self.path), self.metadata, arrays)
+        with self._alone:
+            arrays, made = self.constant(), self.weights()
+            if not self.rank:
+                return MadeModel(str(self.path), self.metadata, {**arrays, **made})
+            scale = np.float32(scale_of(self.alpha, self.rank))
+            for name in arrays:
+                if name + LORA_A in made:
+                    arrays[name] += scale * (made[name + LORA_B] @ made[name + LORA_A])
+            return MadeModel(str(self.path), self.metadata, arrays)
 
     # ---- runs ----
     def prepare(self, batch: int, n_ctx: int) -> int:
-        """Plan steps of such batches; returns the bytes that training by them takes in all. Raises GgtuiError where the
-        machine has no room for what a step computes."""
-        self._plan("step", batch, n_ctx)
-        use, free = self.memory(), free_memory()
-        need = use.batch_activations + use.scratch
-        if free is not None and need > free:
-            gb = f"{need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
-            less = "smaller batches or texts" if self.recompute else "smaller batches or texts, or recompute layers"
-            raise GgtuiError(f"steps of {batch} x {n_ctx} tokens take {gb}; take {less}")
-        return use.weights + use.optimizer + use.batch_activations + use.scratch + use.records
+        """Plan steps and losses of such batches; returns the bytes that training by them takes in all. Raises
+        UsageError for such batches that there are none of, GgtuiError where the machine has no room for what a step
+        computes."""
+        check_whole("batch", batch, 1)
+        check_whole("n_ctx", n_ctx, 1, self.n_ctx)
+        less = "smaller batches or texts" + ("" if self.recompute else ", or recompute layers")
+        check = partial(check_room, what=f"steps of {batch} x {n_ctx} tokens", less=less)
+        with self._alone:
+            check(4 * batch * n_ctx * self.n_vocab)  # logits alone, sooner than anything is planned
+            for kind in ("step", "loss"):
+                self._plan(kind, batch, n_ctx)
+            use = self.memory()
+            check(use.batch_activations + use.scratch + (0 if self.n_steps else use.optimizer))
+            return sum(astuple(use))
 
     def _plan(self, kind: str, batch: int, n_ctx: int) -> _Planned:
         planned = self._planned.get(kind)
@@ -283,25 +341,22 @@ class Trainer:
         """Matrices do; vectors, norms and biases don't."""
         return self.trained.weights[name].n_rows > 1
 
-    def _run(
-        self, kind: str, ids: Any, rate: float = 0.0, targets: NDArray[np.int32] | None = None
-    ) -> tuple[LossGraph, TokenRecord]:
+    def _run(self, kind: str, ids: Any, rate: float = 0.0, targets: Any = None) -> tuple[LossGraph, TokenRecord]:
         found = check_ids(ids, self.n_vocab, self.n_ctx)
         batch, n_ctx = found.shape[0], found.shape[1] - 1
+        asked = None if targets is None else check_targets(targets, self.n_vocab, batch, n_ctx)
         graph, plan, recorder, number = self._plan(kind, batch, n_ctx)
-        graph.fill(found, targets)
+        graph.fill(found, asked)
         if kind == "step":
             graph.tell(self.n_steps + 1, rate, self.clip)
-        with self._stopping:
-            self._running = plan
+        self._make_way(kind)
         started = time.perf_counter_ns()
         try:
-            plan.show()
-            told = plan.run(self.pool, None, recorder)
+            with self._may_stop(plan):
+                plan.show()
+                told = plan.run(self.pool, None, recorder)
         finally:
-            with self._stopping:
-                self._running = None
-                plan.forget_stop()
+            plan.forget_stop()
         ns = time.perf_counter_ns() - started
         records = recorder.take() if self.profile == "full" else ()
         unscheduled, dropped = recorder.told() if told and recorder else ((), 0)
@@ -311,17 +366,32 @@ class Trainer:
         )
         return graph, record
 
+    def _make_way(self, kind: str) -> None:
+        """For a run of this kind: what runs of others have computed is not kept beside it."""
+        for other, planned in self._planned.items():
+            if other != kind:
+                planned.plan.give_back()
+
+    @contextmanager
+    def _may_stop(self, runs: Executable | Engine) -> Iterator[None]:
+        with self._stopping:
+            self._running = runs
+        try:
+            yield
+        finally:
+            with self._stopping:
+                self._running = None
+
     # ---- traces ----
     def memory(self) -> MemoryUse:
-        """Bytes by owner, now."""
-        kept = len(self.optimizer.kept)
+        """Bytes by owner: of what plans compute the most that one of them does, as only one has memory at a time."""
         plans = list(self._planned.values())
         return MemoryUse(
             weights=4 * self.n_params + sum(t.n_bytes for t in self._base.values()),
-            batch_activations=sum(p.plan.arena_bytes for p in plans),
+            batch_activations=max((p.plan.arena_bytes for p in plans), default=0),
             scratch=sum(p.plan.scratch_bytes(self.pool.threads) for p in plans),
             records=sum(p.recorder.n_bytes for p in plans if p.recorder),
-            optimizer=4 * self.n_params * kept,
+            optimizer=4 * self.n_params * len(self.optimizer.kept),
         )
 
     def graphs(self) -> tuple[GraphInfo, ...]:
@@ -343,16 +413,3 @@ class Trainer:
             stamp_ns=stamp_ns(self.pool.threads),
         )  # fmt: skip
         return Trace(self.graphs(), tuple(steps), self.memory(), run, self.totals())
-
-
-def check_room(name: str | Path, n_params: int, optimizer: Optimizer, base: int = 0) -> None:
-    """Raise GgtuiError where weights, gradients and what the optimizer keeps have no room, with `base` bytes of what
-    does not learn."""
-    need, free = base + 4 * n_params * (2 + len(optimizer.kept)), free_memory()
-    if free is not None and need > free:
-        gb = f"{need / 1e9:.1f} GB for weights, gradients and the optimizer, and {free / 1e9:.1f} GB are free"
-        raise GgtuiError(f"{name}: training it takes {gb}; take a smaller model, or an adapter (rank)")
-
-
-def _floats(file: ModelFile, name: str) -> Floats:
-    return np.asarray(decode_rows(file.tensors[name].type, file.rows(name)[:]), np.float32)

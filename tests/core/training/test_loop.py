@@ -283,7 +283,7 @@ def test_without_a_sample_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fail(*_: Any) -> str:
         raise LogitsError("the logits are not all numbers")
 
-    monkeypatch.setattr(loop, "sample", fail)
+    monkeypatch.setattr(Trainer, "sample", fail)
     events = told(list(training(tmp_path, steps=1, sample=3).events()))
     assert events == ["began 0", "measured 0", "trouble 0", "step 1", "measured 1", "trouble 1", "saved 1", "ended 1"]
 

@@ -93,8 +93,16 @@ def test_each_says_what_it_keeps() -> None:
         (lambda: Schedule(float("nan"), 10), "rate nan"),
         (lambda: Schedule(-1e-3, 10), "rate -0.001"),
         (lambda: Schedule(1.0, 10, last=1.5), "last 1.5: must be 0 to 1"),
-        (lambda: Schedule(1.0, 0), "0 steps"),
-        (lambda: Schedule(1.0, 10, -1), "-1 of them to warm up"),
+        (lambda: Schedule(1.0, 10, last=float("nan")), "last nan"),
+        (lambda: Schedule(1.0, 0), "steps 0: must be a whole number of at least 1"),
+        (lambda: Schedule(1.0, 2.5), "steps 2.5"),  # type: ignore[arg-type]
+        (lambda: Schedule(1.0, 10, -1), "warm_up -1: must be a whole number of at least 0"),
+        (lambda: Schedule(1e39, 10), r"rate 1e\+39: must be 0 to less than 1e\+06"),
+        (lambda: Schedule("fast", 10), "rate fast"),  # type: ignore[arg-type]
+        (lambda: AdamW(eps=0.0), "eps 0.0: must be 1e-30"),
+        (lambda: AdamW(eps=float("nan")), "eps nan"),
+        (lambda: AdamW(decay=10**400), "decay 1000"),
+        (lambda: AdamW(decay=100.0).rates(1, 1e38, decays=False, clip=1.0), r"rate times decay 1e\+40"),
     ],
 )
 def test_numbers_out_of_range(make: Any, problem: str) -> None:

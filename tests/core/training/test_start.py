@@ -172,7 +172,7 @@ def test_ctx_is_the_models_where_none_is_said(texts: Path, tmp_path: Path) -> No
         ({"vocab": "none.gguf"}, "none.gguf"),
         ({"shape": "", "model": "none.gguf"}, "none.gguf"),
         ({"shape": "", "model": "none.gguf", "rank": 4}, "none.gguf"),
-        ({"shape": "gpt2:embd=16384,layer=400,head=8"}, "m.gguf: training it takes .* GB"),
+        ({"shape": "gpt2:embd=16384,layer=400,head=8"}, "m.gguf: weights, gradients and the optimizer take .* GB"),
     ],
 )
 def test_what_does_not_go_together(texts: Path, tmp_path: Path, options: dict[str, Any], problem: str) -> None:
