@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggtui.core.errors import ModelFileError, UsageError
-from ggtui.core.files import open_model
+from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.fields import Fields
 from ggtui.core.files.gguf_writer import OutTensor, write_gguf
 from ggtui.core.files.mixes import FILE_TYPES
@@ -59,16 +59,52 @@ class Progress:
             raise UsageError(f"{told}: no training comes to that")
 
 
+class States(Mapping[str, Floats]):
+    """Of each tensor its weights and what the optimizer keeps, as they lie in a file, which stays open: read whenever
+    one is asked for, since all together are as large as what they are read into."""
+
+    def __init__(self, file: ModelFile, kept: Sequence[str]) -> None:
+        """Raises ModelFileError where some are missing, or are not as they were saved."""
+        self._file, self._kept = file, kept
+        self._names = [name for name in file.tensors if ":" not in name]
+        for name in self._names:
+            for part in self._parts(name):
+                info = file.tensors.get(part)
+                if info is None or info.type is not _F32 or info.ne != file.tensors[name].ne:
+                    problem = "is missing, or of another type or size than it was saved with"
+                    raise ModelFileError(file.path, part, problem)
+
+    def _parts(self, name: str) -> list[str]:
+        return [name, *(f"{name}:{kept}" for kept in self._kept)]
+
+    def __getitem__(self, name: str) -> Floats:
+        found = [self._file.data(part).view(np.float32) for part in self._parts(name)]
+        return np.stack(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def weights(self) -> dict[str, Floats]:
+        """Of each tensor those alone: (out, in) or (n,)."""
+        shapes = {name: self._file.tensors[name].ne[1::-1] for name in self._names}
+        return {
+            name: self._file.data(name).view(np.float32).reshape(shape if shape[0] > 1 else shape[1:])
+            for name, shape in shapes.items()
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a checkpoint file holds. states: float32 (1 + kept, n) by tensor; shapes: (out, in) or (n,) of each;
-    constant: what does not learn, float32."""
+    """What a checkpoint file holds. states: float32 (1 + kept, n) by tensor, see States; constant: what does not learn,
+    float32."""
 
     settings: Settings
     progress: Progress
     metadata: Mapping[str, Any]
-    states: Mapping[str, Floats]
-    shapes: Mapping[str, tuple[int, ...]]
+    states: States
     constant: Mapping[str, Floats]
 
 
@@ -129,33 +165,26 @@ def read_checkpoint(out: str | Path) -> Checkpoint:
     path = checkpoint_path(out)
     if not path.exists():
         raise UsageError(f"{path}: does not exist; there is no training of {out} to go on with")
-    with open_model(path) as file:
-        text = Fields.of(file.metadata, path).text(_KEY)
-        try:
-            told = json.loads(text)
-            settings = Settings.from_dict(told["settings"])
-            best = told["best"]
-            progress = Progress(
-                int(told["step"]), float(told["slowed"]), None if best is None else float(best),
-                *(str(told[key]) for key in ("tokens", "valid", "base")),
-            )  # fmt: skip
-            kept = [str(k) for k in told["kept"]]
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, UsageError) as error:
-            raise ModelFileError(path, _KEY, f"is not what a training saves: {error}") from error
-        states, shapes, constant = {}, {}, {}
-        for name, info in file.tensors.items():
-            if name.endswith(CONSTANT) and info.type is _F32:
-                constant[name.removesuffix(CONSTANT)] = file.data(name).view(np.float32)
-            if ":" in name:
-                continue
-            rows = []
-            for part in (name, *(f"{name}:{k}" for k in kept)):
-                if part not in file.tensors or file.tensors[part].type is not _F32 or file.tensors[part].ne != info.ne:
-                    raise ModelFileError(path, part, "is missing, or of another type or size than it was saved with")
-                rows.append(file.data(part).view(np.float32))
-            states[name] = np.stack(rows)
-            shapes[name] = tuple(n for n in info.ne[1::-1]) if info.ne[1] > 1 else (info.ne[0],)
-        if _sum(states) != told.get("sum"):
-            raise ModelFileError(path, "tensors", "the checkpoint is damaged; begin anew, or put a copy of it back")
-        metadata = {key: value for key, value in file.metadata.items() if key != _KEY}
-    return Checkpoint(settings, progress, metadata, states, shapes, constant)
+    file = open_model(path)
+    text = Fields.of(file.metadata, path).text(_KEY)
+    try:
+        told = json.loads(text)
+        settings = Settings.from_dict(told["settings"])
+        best = told["best"]
+        progress = Progress(
+            int(told["step"]), float(told["slowed"]), None if best is None else float(best),
+            *(str(told[key]) for key in ("tokens", "valid", "base")),
+        )  # fmt: skip
+        kept = [str(k) for k in told["kept"]]
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, UsageError) as error:
+        raise ModelFileError(path, _KEY, f"is not what a training saves: {error}") from error
+    states = States(file, kept)
+    if _sum(states) != told.get("sum"):
+        raise ModelFileError(path, "tensors", "the checkpoint is damaged; begin anew, or put a copy of it back")
+    constant = {
+        name.removesuffix(CONSTANT): file.data(name).view(np.float32)
+        for name, info in file.tensors.items()
+        if name.endswith(CONSTANT) and info.type is _F32
+    }
+    metadata = {key: value for key, value in file.metadata.items() if key != _KEY}
+    return Checkpoint(settings, progress, metadata, states, constant)

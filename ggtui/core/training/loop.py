@@ -13,6 +13,7 @@ import numpy as np
 
 from ggtui.core.errors import GgtuiError, LogitsError, NumbersError, UsageError
 from ggtui.core.runtime.cores import processor
+from ggtui.core.runtime.cpu.native import lib
 from ggtui.core.runtime.record import WAKE, GraphInfo, Records, TokenRecord
 from ggtui.core.training.checkpoint import Progress, save_checkpoint, save_model
 from ggtui.core.training.data import Batches, Ids, windows
@@ -86,6 +87,7 @@ class Training:
     def events(self) -> Iterator[Event]:
         """Go on to the last step. Between two events nothing is under way."""
         settings, trainer = self.settings, self.trainer
+        lib.gg_trim_heap()  # of the weights that it began with
         n_bytes = self._beside + trainer.prepare(settings.batch, settings.ctx)
         yield Began(
             self.progress.step, settings.as_dict(), trainer.n_params, self._tokens, self._valid_tokens, n_bytes,
@@ -127,7 +129,8 @@ class Training:
 
     def _check_numbers(self) -> None:
         """Raise NumbersError where weights are none any more, so that they never take the place of good ones."""
-        if not all(np.isfinite(state).all() for state in self.trainer.states().values()):
+        ends = (end for state in self.trainer.states().values() for end in (state.min(), state.max()))  # nan if one is
+        if not all(map(isfinite, ends)):
             raise NumbersError(f"step {self.progress.step}: weights are no numbers any more; {self._advice()}")
 
     def _measure(self) -> Iterator[Event]:

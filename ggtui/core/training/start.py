@@ -15,7 +15,7 @@ from ggtui.core.files import ModelFile, open_model
 from ggtui.core.files.made import MadeModel
 from ggtui.core.files.places import BUILT_IN
 from ggtui.core.runtime.room import resident_bytes
-from ggtui.core.training.checkpoint import read_checkpoint
+from ggtui.core.training.checkpoint import Checkpoint, read_checkpoint
 from ggtui.core.training.checks import check_room
 from ggtui.core.training.data import Corpus, Ids, read_texts, split
 from ggtui.core.training.loop import Training
@@ -49,12 +49,11 @@ def resume(out: str | Path, rate: float | None = None, **options: Any) -> Traini
     if rate is not None:
         settings = replace(settings, rate=rate)
     texts, valid = read_texts(settings.texts), read_texts(settings.valid)
-    weights = {n: s[0].reshape(there.shapes[n]) for n, s in there.states.items()}
-    made = MadeModel(str(out), there.metadata, {**there.constant, **weights})
-    with open_model(settings.model or BUILT_IN) if settings.rank else made as model:
+    with _learnt(out, there) if not settings.rank else open_model(settings.model or BUILT_IN) as model:
         train_ids, valid_ids = _tokens(model, texts, valid)
-        beside = _beside(sum(array.nbytes for array in (*there.states.values(), *there.constant.values())))
+        beside = _beside(0 if settings.rank else sum(t.n_bytes for t in model.tensors.values()))
         trainer, base = _trainer(settings, model, options), _hash(model, settings)
+    del model  # its weights, before what the optimizer keeps is read
     trainer.restore(there.states, there.progress.step)
     return Training(settings, trainer, train_ids, valid_ids, there.progress, base=base, beside=beside)
 
@@ -74,6 +73,11 @@ def _hash(model: ModelFile, settings: Settings) -> str:
         found.update(name.encode())
         found.update(np.ascontiguousarray(model.rows(name)[:]).data)
     return found.hexdigest()
+
+
+def _learnt(out: str | Path, there: Checkpoint) -> ModelFile:
+    """The model that a training has come to."""
+    return MadeModel(str(out), there.metadata, {**there.constant, **there.states.weights()})
 
 
 def _start(settings: Settings, texts: list[str]) -> ModelFile:

@@ -58,11 +58,14 @@ def test_what_is_saved_is_read(tmp_path: Path, options: dict[str, Any], kept: in
     sizes |= {key: float(np.float32(n)) for key, n in sizes.items() if isinstance(n, float)}  # as GGUF has it
     assert {key: found.metadata[key] for key in sizes} == sizes and KEY not in found.metadata
     states = trainer.states()
-    assert found.states.keys() == states.keys() == found.shapes.keys()
+    assert found.states.keys() == states.keys() == found.states.weights().keys() and len(found.states) == len(states)
     for name, state in states.items():
         assert len(state) == 1 + kept and np.array_equal(found.states[name], state)
+        assert np.array_equal(found.states.weights()[name].reshape(-1), state[0])
         shape = trainer.weights()[name].shape
-        assert found.shapes[name] == (shape[1:] if shape[0] == 1 else shape)  # to GGUF one row is a vector
+        assert found.states.weights()[name].shape == (
+            shape[1:] if shape[0] == 1 else shape
+        )  # to GGUF one row is a vector
     assert found.constant.keys() == (set() if settings.rank else {FACTORS})
     for name, array in found.constant.items():
         assert np.array_equal(array.reshape(-1), np.linspace(1, 2, 8, dtype=np.float32)), name
