@@ -79,7 +79,7 @@ class Source(Protocol):
 
 
 class SavedLog:
-    """A log: nothing is under way."""
+    """A log: nothing is under way, and nothing can be asked for."""
 
     runs = paused = ending = False
     newest: Trace | None = None
@@ -91,16 +91,13 @@ class SavedLog:
         events, self._events = self._events, []
         return events
 
-    def _refuse(self, times: float = 0.0) -> None:
-        self._events.append(Told("This is the log of a training; nothing is trained here."))
-
-    pause = save = trace = end = _refuse
-    slow_down = _refuse
-
-    def close(self) -> None:
-        """Nothing is under way."""
-
-    abandon = close
+    def pause(self) -> None: ...
+    def slow_down(self, times: float) -> None: ...
+    def save(self) -> None: ...
+    def trace(self) -> None: ...
+    def end(self) -> None: ...
+    def close(self) -> None: ...
+    def abandon(self) -> None: ...
 
 
 class TrainingThread:

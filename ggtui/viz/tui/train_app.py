@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -26,7 +25,7 @@ from ggtui.viz.tui.driver import LastingDriver
 from ggtui.viz.tui.help import Help
 from ggtui.viz.tui.screens.train import TITLE, TrainScreen, state
 
-ASKED = 5.0  # seconds within which a key pressed again is an answer
+ASKED = 5.0  # seconds that a question stands, and a key pressed again is an answer
 EVERYWHERE = (
     ("^P", "palette: everything that can be done, by name"),
     ("^C", "asks, then saves and ends; again: leaves at once"),
@@ -51,10 +50,8 @@ class TrainApp(App[int]):
         self.failed: BaseException | None = None  # what ended the training
         self.at_once = 0  # the signal by which the person left without saving
         self.heeded = 0  # the signal that it saved and ended by
-        self._asked = -ASKED
         self._wants_end = False
-        self._shown = -1
-        self._state = ""
+        self._shown: tuple[int, str, bool] = (-1, "", False)  # version, state, and whether it runs
 
     def get_driver_class(self) -> type[Driver]:
         driver = super().get_driver_class()
@@ -79,26 +76,28 @@ class TrainApp(App[int]):
         for news in self.source.receive():
             match news:
                 case Told():
-                    self.front.say(news.text, problem=news.problem)
+                    self.front.say(news.text, problem=news.problem, passing=not news.problem)
                 case Failed():
                     self.failed = news.error
                     self.exit(return_code=1)
                 case _:
                     self.course.take(news)
                     if isinstance(news, Saved) and self.source.runs:
-                        self.front.say(f"Saved behind step {news.step}: {news.path}")
+                        self.front.say(f"Saved behind step {news.step}: {news.path}", passing=True)
                     elif isinstance(news, Trouble):
                         self.front.say(news.message, problem=True)
                     elif isinstance(news, Ended) and self._wants_end:
                         self.exit()
                     elif isinstance(news, Ended):
+                        self.front.withdraw()
                         self.front.say(f"{news.reason.capitalize()} at step {news.step}; q leaves.")
 
     def _show(self) -> None:
-        now = state(self.course, self.source)
-        if (self.course.version, now) != (self._shown, self._state):
-            self._shown, self._state = self.course.version, now
+        before, self._shown = self._shown, (self.course.version, state(self.course, self.source), self.source.runs)
+        if self._shown != before:
             self.front.draw()
+        if self._shown[2] != before[2]:
+            self.front.refresh_bindings()  # other keys do something now
 
     def refresh_now(self) -> None:
         """Take in and draw what is new without waiting for the timers."""
@@ -107,21 +106,23 @@ class TrainApp(App[int]):
 
     # ---- keys ----
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.source.runs == (action == "stop") if action in ("stop", "leave") else True
+
+    def action_leave(self) -> None:
+        self.exit()
+
     def action_stop(self) -> None:
-        """Ask once; then save and end. Where nothing is trained any more, leave."""
-        if not self.source.runs:
-            self.exit()
-        elif self._wants_end:
-            self.front.say("Ending after the step under way; Ctrl+C leaves at once, without saving.")
-        elif time.monotonic() - self._asked < ASKED:
+        """Ask once; then save and end."""
+        if self._wants_end or self.front.asks:
             self._end()
         else:
-            self._asked = time.monotonic()
-            self.front.say("Save after the step under way, and end? Press q or Ctrl+C again.")
+            self.front.ask("Save after the step under way, and end? q or Ctrl+C again: yes. Esc: no.", ASKED)
 
     def _end(self) -> None:
         """The training saves and ends, and then the app does."""
         self._wants_end = True
+        self.front.withdraw()
         self.front.say("Ending after the step under way; Ctrl+C leaves at once, without saving.")
         self.source.end()
 
@@ -145,7 +146,9 @@ class TrainApp(App[int]):
         if selected:
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()
-        elif self._wants_end and self.source.runs:
+        elif not self.source.runs:
+            self.exit()
+        elif self._wants_end:
             self._leave_at_once(signal.SIGINT)
         else:
             self.action_stop()

@@ -50,11 +50,30 @@ def test_any_losses_and_any_room(losses: tuple[float, ...], n: int, width: int, 
     assert any("*" in line for line in lines[1:]) == bool(n)
 
 
-@pytest.mark.parametrize(("least", "most"), [(5.3, 8.3), (0.0, 0.0), (2.0, 2.0), (1e-6, 3e6), (0.9991, 0.9993)])
+@pytest.mark.parametrize(
+    "losses", [(3.1, 5.9), (1e18, 3e18), (1.2e18, 1.2003e18), (2e-6, 5e-6), (99_000.0, 120_000.0), (0.5, 1e9)]
+)
+def test_labels_of_any_losses_stand_beside_the_axis(losses: tuple[float, float]) -> None:
+    for height in (5, 8, 9, 20):
+        lines = drawn(*losses, width=60, height=height)
+        (axis,) = {line.index("|") for line in lines[1:-2]}
+        assert lines[-2].index("+") == axis and all(len(line) <= 60 for line in lines[1:])
+        labels = [line[:axis].strip() for line in reversed(lines[1:-2]) if line[:axis].strip()]
+        assert len(labels) >= 2 and [float(label) for label in labels] == sorted(map(float, labels))
+
+
+def test_losses_that_are_no_numbers_are_left_out() -> None:
+    assert drawn(3.0, 2.0) == drawn(3.0, 2.0, measured=(Measured(1, float("nan"), 1), Measured(2, float("inf"), 1)))
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(3.02, 5.98), (5.3, 8.3), (0.0, 0.0), (2.0, 2.0), (1e-6, 3e6), (0.9991, 0.9993)]
+)
 @pytest.mark.parametrize("ticks", [1, 2, 5, 12])
 def test_scale(least: float, most: float, ticks: int) -> None:
     low, high, marks = scale(least, most, ticks)
     assert low <= least <= most <= high and low < high
-    assert all(low <= mark <= high for mark in marks) and len(marks) <= ticks + 1
+    assert all(low <= mark <= high for mark in marks) and len(marks) <= max(ticks + 1, 4)
+    assert marks[-1] - marks[0] > (high - low) / 2
     steps = {round((b - a) / (marks[1] - marks[0]), 6) for a, b in pairwise(marks)}
     assert steps <= {1.0}

@@ -12,16 +12,20 @@ import pytest
 from made_up_training import MEMORY, RUN, MadeUpTraining, until
 from recorded import SIZES, check_snapshot, lines
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from ggtui.core.errors import UsageError
-from ggtui.core.training.events import Event, Measured, Stepped
+from ggtui.core.training.events import Ended, Event, Measured, Saved, Stepped
 from ggtui.core.training.log import read_log
 from ggtui.viz.interrupt import Terminated
-from ggtui.viz.training_thread import SavedLog, Source, TrainingThread
+from ggtui.viz.training_thread import News, SavedLog, Source, Told, TrainingThread
 from ggtui.viz.tui import train_app
+from ggtui.viz.tui.palette import ScreenKeys
+from ggtui.viz.tui.screens import train
 from ggtui.viz.tui.train_app import TrainApp
 
 LOG = Path(__file__).parents[2] / "data" / "tales-training.jsonl"
+QUESTION = "Save after the step under way, and end? q or Ctrl+C again: yes. Esc: no."
 Script = Callable[[Pilot[int], TrainApp], Awaitable[None]]
 
 
@@ -66,13 +70,19 @@ async def showing(pilot: Pilot[int], app: TrainApp, met: Callable[[str], bool]) 
     raise AssertionError(status)
 
 
+def under_way() -> list[Event]:
+    """The events of the log without its end, which is told for a while."""
+    return [e for e in read_log(LOG) if not isinstance(e, Saved | Ended)]
+
+
 def log(n: int | None = None) -> SavedLog:
     return SavedLog(read_log(LOG)[:n])
 
 
 class WithNodes(SavedLog):
-    """As if its last step had been a run of the frozen trace, with the trainer's memory."""
+    """As if it were under way, and its last step had been a run of the frozen trace, with the trainer's memory."""
 
+    runs = True
     newest = replace(RUN, memory=MEMORY)
 
 
@@ -84,7 +94,7 @@ def test_looks(size: tuple[int, int]) -> None:
     async def script(pilot: Pilot[int], app: TrainApp) -> None:
         check_snapshot(cast(Any, app), f"train-{size[0]}x{size[1]}")
 
-    drive(WithNodes(read_log(LOG)), script, size)
+    drive(WithNodes(under_way()), script, size)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -102,7 +112,7 @@ def test_looks_of_help() -> None:
         assert "Keys of train" not in "\n".join(await pressed(pilot, app, "escape"))
         assert "Keys of train" in "\n".join(await pressed(pilot, app, "f1"))
 
-    drive(log(), script)
+    drive(WithNodes(under_way()), script)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -133,7 +143,7 @@ def test_resize() -> None:
             await settled(pilot, app)
             check_snapshot(cast(Any, app), f"train-{size[0]}x{size[1]}")
 
-    drive(WithNodes(read_log(LOG)), script, (120, 40))
+    drive(WithNodes(under_way()), script, (120, 40))
 
 
 def test_text_of_a_model_cannot_act_on_the_terminal() -> None:
@@ -169,11 +179,23 @@ def test_scrolling_samples() -> None:
     drive(log(), script)
 
 
-def test_keys_of_a_log_say_that_nothing_is_trained() -> None:
+async def palette(pilot: Pilot[int], app: TrainApp, screen: Screen[Any]) -> dict[str, str]:
+    """What it offers of a screen's own, and the keys of that."""
+    provider = ScreenKeys(screen)
+    hits = [hit async for hit in provider.discover()]
+    return {str(hit.text): str(hit.help) for hit in hits}
+
+
+def test_a_log_offers_only_what_it_can() -> None:
     async def script(pilot: Pilot[int], app: TrainApp) -> None:
-        for key in ("space", "minus", "plus", "s", "t"):
-            app.front.say("")
-            assert (await pressed(pilot, app, key))[-2] == "This is the log of a training; nothing is trained here."
+        before = await settled(pilot, app)
+        assert before[-1] == "q leave ? help"
+        assert not {"Save model and checkpoint after the step under way", "Halve the rate"} & set(
+            await palette(pilot, app, app.front)
+        )
+        assert await pressed(pilot, app, "space", "minus", "plus", "s", "t", "escape") == before
+        assert "halve" not in "\n".join(await pressed(pilot, app, "question_mark"))
+        await pressed(pilot, app, "escape")
         await pilot.press("q")
         await pilot.pause()
         assert not app.is_running
@@ -208,7 +230,7 @@ def test_keys_of_a_training() -> None:
         await pressed(pilot, app, "space")
         assert await showing(pilot, app, lambda s: s.startswith("Going")) == "Going on."
         assert "blk.0" in "\n".join(await settled(pilot, app))
-        assert (await pressed(pilot, app, "q"))[-2].endswith("Press q or Ctrl+C again.")
+        assert (await pressed(pilot, app, "q"))[-2] == QUESTION
         assert "end" not in training.asked and "training" in lines(cast(Any, app))[0]
         await pilot.press("q")
         until(lambda: not source.runs)
@@ -218,6 +240,72 @@ def test_keys_of_a_training() -> None:
 
     assert drive(source, script).return_code == 0
     assert training.asked[-1] == "end"
+
+
+def test_the_question_can_be_taken_back() -> None:
+    training = MadeUpTraining()
+    source = TrainingThread(cast(Any, training))
+
+    async def script(pilot: Pilot[int], app: TrainApp) -> None:
+        until(lambda: training.under_way == 1)
+        app.front.say("Something was done.")
+        after = {"escape": "Something else was done.", "minus": "Halving the rate after the step under way ..."}
+        for back, told in after.items():
+            assert (await pressed(pilot, app, "q"))[-2] == QUESTION
+            app.front.say("Something else was done.")
+            assert (await settled(pilot, app))[-2] == QUESTION  # which still stands
+            assert (await pressed(pilot, app, back))[-2] == told
+        assert (await pressed(pilot, app, "q"))[-2] == QUESTION and not training._wants_end
+
+    drive(source, script)
+    source.close()
+
+
+def test_the_question_stands_as_long_as_a_key_answers_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_app, "ASKED", 0.3)
+    training = MadeUpTraining()
+    source = TrainingThread(cast(Any, training))
+
+    async def script(pilot: Pilot[int], app: TrainApp) -> None:
+        until(lambda: training.under_way == 1)
+        for _ in range(2):
+            await pilot.press("q")
+            assert app.front.asks and not app._wants_end
+            assert await showing(pilot, app, lambda s: s != QUESTION) == ""
+            assert not app.front.asks
+
+    drive(source, script)
+    source.close()
+
+
+def test_news_are_told_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "PASSING", 0.3)
+    news: list[News] = [*under_way(), Saved(120, "tales.gguf")]
+
+    async def script(pilot: Pilot[int], app: TrainApp) -> None:
+        assert await showing(pilot, app, lambda s: s != "Saved behind step 120: tales.gguf") == ""
+        app.source._events.append(Told("could not be written", problem=True))  # type: ignore[attr-defined]
+        assert await showing(pilot, app, bool) == "could not be written"
+        await asyncio.sleep(0.5)
+        assert (await settled(pilot, app))[-2] == "could not be written"
+
+    drive(WithNodes(cast(Any, news)), script)
+
+
+def test_what_a_training_offers_goes_with_its_end() -> None:
+    training = MadeUpTraining(steps=1)
+    source = TrainingThread(cast(Any, training))
+
+    async def script(pilot: Pilot[int], app: TrainApp) -> None:
+        assert (await settled(pilot, app))[-1].startswith("space pause") and "q stop" in (await settled(pilot, app))[-1]
+        offered = await palette(pilot, app, app.front)
+        assert offered["Double the rate"] == "+ ="
+        training.may.release()
+        until(lambda: not source.runs)
+        assert (await settled(pilot, app))[-1] == "q leave ? help"
+        assert "Double the rate" not in await palette(pilot, app, app.front)
+
+    drive(source, script)
 
 
 def test_trace(tmp_path: Path) -> None:
@@ -273,7 +361,7 @@ def test_ctrl_c_asks_then_ends_then_leaves_at_once() -> None:
 
     async def script(pilot: Pilot[int], app: TrainApp) -> None:
         until(lambda: training.under_way == 1)
-        assert (await pressed(pilot, app, "ctrl+c"))[-2].startswith("Save after the step under way, and end?")
+        assert (await pressed(pilot, app, "ctrl+c"))[-2] == QUESTION
         ending = "Ending after the step under way; Ctrl+C leaves at once, without saving."
         assert (await pressed(pilot, app, "ctrl+c"))[-2] == ending
         assert "ending" in lines(cast(Any, app))[0] and training.asked == ["end"]

@@ -77,9 +77,21 @@ def test_samples_are_newest_first_and_wrapped() -> None:
 
 def test_memory_by_owner() -> None:
     lines = [line.plain for line in panels.memory(MEMORY, 60)]
-    assert lines[0].split() == ["memory", "43.0", "MiB"]
+    assert lines[0].split() == ["memory", "by", "owner"]  # all of it stands among the figures
     assert [line.split()[0] for line in lines[1:]] == ["weights", "optimizer", "activations", "scratch"]
     assert panels.memory(None, 60) == [] == panels.memory(MemoryUse(), 60)
+
+
+@pytest.mark.parametrize("loss", [0.0, 1e-9, 99.99999, 12_345.678, 9_999_999.7, 1.5e18, float("nan")])
+def test_figures_of_any_size_keep_their_columns(loss: float) -> None:
+    course = Course()
+    for event in (Measured(1, loss, 10), Stepped(1, loss, 1e-3, loss, 64, 1000)):
+        course.take(event)
+    told = [line.plain for line in panels.figures(course, 80)]
+    assert {line[at - 2 : at].strip() for line in told for at in (20, 40, 60)} == {""}
+    assert told[0].split()[:8:2] == ["loss", "validation", "best", "at"] and float(told[0].split()[1]) == pytest.approx(
+        loss, rel=0.05, abs=1e-4, nan_ok=True
+    )
 
 
 @pytest.mark.parametrize(("width", "n"), [(60, 4), (80, 3), (120, 2), (240, 1)])

@@ -8,6 +8,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Footer, Static
 
 from ggtui.core.runtime.record import MemoryUse, Trace
@@ -26,6 +27,8 @@ TITLE = "train"
 _AROUND = 3  # lines of the bar, the status and the keys
 _BAR = 20  # columns of the bar that says how far it is
 _MANY_NODES = 60  # rows of them at most: no terminal is so high
+PASSING = 8.0  # seconds that news are told for
+OF_TRAINING = ("pause", "slow_down", "save", "trace")  # actions that do nothing once nothing is trained
 
 
 class TrainScreen(Screen[None]):
@@ -37,7 +40,9 @@ class TrainScreen(Screen[None]):
         Binding("plus,equals_sign", "slow_down(2)", "faster", key_display="+", tooltip="double the rate"),
         Binding("s", "save", "save", tooltip="save model and checkpoint after the step under way"),
         Binding("t", "trace", "trace", tooltip="save the last steps' times for ggtui perf --open"),
-        Binding("q", "app.stop", "stop", tooltip="save and end; where nothing is trained, leave"),
+        Binding("q", "app.stop", "stop", tooltip="save and end"),
+        Binding("q", "app.leave", "leave", tooltip="leave"),
+        Binding("escape", "withdraw", "go on", show=False, tooltip="go on training, where it asks whether to end"),
         Binding("question_mark", "app.help", "help", key_display="?", tooltip="this page"),
         Binding("up", "scroll(-1)", "scroll", show=False, tooltip="scroll the samples"),
         Binding("down", "scroll(1)", "scroll", show=False, tooltip="scroll the samples"),
@@ -61,6 +66,10 @@ class TrainScreen(Screen[None]):
         self._first = 0
         self._page = Page([], 0, 0, 0)
         self._rows: tuple[Trace | None, list[Row]] = (None, [])
+        self._said: tuple[str, bool] = ("", False)  # and whether it is a problem
+        self._question = ""
+        self._forgets: Timer | None = None  # what was said
+        self._withdraws: Timer | None = None  # the question
 
     def compose(self) -> ComposeResult:
         yield Static(id="train-bar", markup=False)
@@ -68,11 +77,37 @@ class TrainScreen(Screen[None]):
         yield Static(id="train-status", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
-    def say(self, text: str, *, problem: bool = False) -> None:
-        """In the status line, until there is something else to say."""
-        status = self.query_one("#train-status", Static)
-        status.set_class(problem, "-problem")
-        status.update(printable_line(text))
+    def say(self, text: str, *, problem: bool = False, passing: bool = False) -> None:
+        """In the status line, until there is something else to say; what is `passing` only for a while. A question that
+        stands there comes first."""
+        if self._forgets is not None:
+            self._forgets.stop()
+        self._forgets = self.set_timer(PASSING, lambda: self.say("")) if passing else None
+        self._said = text, problem
+        self._draw_status()
+
+    def ask(self, question: str, seconds: float) -> None:
+        """In the status line, for so long."""
+        self.withdraw()
+        self._question = question
+        self._withdraws = self.set_timer(seconds, self.withdraw)
+        self._draw_status()
+
+    def withdraw(self) -> None:
+        """The question, if one stands there."""
+        if self._withdraws is not None:
+            self._withdraws.stop()
+        self._question, self._withdraws = "", None
+        self._draw_status()
+
+    @property
+    def asks(self) -> bool:
+        return bool(self._question)
+
+    def _draw_status(self) -> None:
+        status, (text, problem) = self.query_one("#train-status", Static), self._said
+        status.set_class(problem and not self.asks, "-problem")
+        status.update(printable_line(self._question or text))
 
     def draw(self) -> None:
         """All of it anew."""
@@ -103,25 +138,35 @@ class TrainScreen(Screen[None]):
 
     # ---- keys ----
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Footer, palette and keys have only those that do something now."""
+        if action == "withdraw":
+            return self.asks
+        return self.source.runs or action not in OF_TRAINING
+
+    def action_withdraw(self) -> None:
+        self.withdraw()
+
     def action_pause(self) -> None:
-        if self.source.runs:
-            self.say("Going on." if self.source.paused else "Pausing after the step under way ...")
+        self._answer("Going on." if self.source.paused else "Pausing after the step under way ...")
         self.source.pause()
 
     def action_slow_down(self, times: float) -> None:
-        if self.source.runs:
-            self.say(f"{'Halving' if times < 1 else 'Doubling'} the rate after the step under way ...")
+        self._answer(f"{'Halving' if times < 1 else 'Doubling'} the rate after the step under way ...")
         self.source.slow_down(times)
 
     def action_save(self) -> None:
-        if self.source.runs:
-            self.say("Saving after the step under way ...")
+        self._answer("Saving after the step under way ...")
         self.source.save()
 
     def action_trace(self) -> None:
-        if self.source.runs:
-            self.say("Saving the times of the last steps ...")
+        self._answer("Saving the times of the last steps ...")
         self.source.trace()
+
+    def _answer(self, text: str) -> None:
+        """To a key, which takes back what was asked before."""
+        self.withdraw()
+        self.say(text)
 
     def action_scroll(self, lines: int) -> None:
         self._first += lines

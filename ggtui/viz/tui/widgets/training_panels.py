@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _BLUE, _VIOLET, _GREEN, DIM = "#7aa2f7", "#a784d8", "#8fbf6a", "#8a91a8"
 _FIELD = 20  # columns of a figure with its name
+_NUMBER = 7  # columns of a figure that may be of any size
 OWNERS = {
     "weights": "weights", "optimizer": "optimizer", "batch_activations": "activations", "scratch": "scratch",
     "records": "records",
@@ -38,12 +39,12 @@ def figures(course: Course, width: int) -> list[Text]:
     """The newest figures, as many side by side as there is room for."""
     last, best, began = course.last, course.best, course.began
     told = [
-        ("loss", f"{course.points[-1].smooth:.4f}" if course.points else ""),
-        ("validation", f"{course.measured[-1].loss:.4f}" if course.measured else ""),
-        ("best", f"{best.loss:.4f}" if best is not None else ""),
+        ("loss", _short(course.points[-1].smooth, 4) if course.points else ""),
+        ("validation", _short(course.measured[-1].loss, 4) if course.measured else ""),
+        ("best", _short(best.loss, 4) if best is not None else ""),
         ("at step", f"{best.step:,}" if best is not None else ""),
         ("rate", f"{last.rate:.2e}" if last is not None else ""),
-        ("norm", f"{last.norm:.3f}" if last is not None else ""),
+        ("norm", _short(last.norm, 3) if last is not None else ""),
         ("tok/s", f"{course.tokens_per_s:,.0f}" if last is not None else ""),
         ("memory", size(began.bytes) if began is not None else ""),
         ("elapsed", clock(course.ns)),
@@ -59,6 +60,12 @@ def figures(course: Course, width: int) -> list[Text]:
             line.append(f"{name} ", DIM).append(value.rjust(_FIELD - 3 - len(name)), "bold").append("  ")
         lines.append(line)
     return lines
+
+
+def _short(x: float, digits: int) -> str:
+    """With so many digits behind the point where there is room for them: _NUMBER columns."""
+    left = next((d for d in range(digits, -1, -1) if len(f"{x:.{d}f}") <= _NUMBER), None)
+    return f"{x:.1e}" if left is None else f"{x:.{left}f}"
 
 
 def _count(n: int) -> str:
@@ -136,19 +143,19 @@ def samples(measured: Sequence[Measured], width: int) -> list[Text]:
     lines: list[Text] = []
     for m in reversed(measured):
         if m.sample:
-            lines.append(text_line(f"step {m.step:,}, validation {m.loss:.4f}", DIM))
+            lines.append(text_line(f"step {m.step:,}, validation {_short(m.loss, 4)}", DIM))
             wrapped = Wrapped(width, printable(re.sub(r"\n+", "\n", m.sample.expandtabs(4)).strip()))
             lines += [text_line(wrapped.line(i)) for i in range(len(wrapped.lines))]
     return lines
 
 
 def memory(use: MemoryUse | None, width: int, *, ascii_only: bool = False) -> list[Text]:
-    """Bytes by owner: a heading and a line each."""
+    """Bytes by owner: a heading and a line each. All together are among the figures."""
     found = {name: n for key, name in OWNERS.items() if (n := getattr(use, key))} if use is not None else {}
     if not found:
         return []
     whole = sum(getattr(use, f.name) for f in fields(MemoryUse))
-    lines = [_heading("memory", f"{size(whole):>{max(width - 7, 0)}}")]
+    lines = [_heading("memory", "by owner")]
     for name, n in found.items():
         line = text_line(clip(name, 12))
         line.append(bar(n / whole, max(width - 23, 1), ascii_only=ascii_only), _GREEN)
