@@ -367,9 +367,9 @@ class Trainer:
         return graph, record
 
     def _make_way(self, kind: str) -> None:
-        """For a run of this kind: what runs of others have computed is not kept beside it."""
+        """For a run of this kind: what a step has computed, the most of all, is kept beside nothing else."""
         for other, planned in self._planned.items():
-            if other != kind:
+            if other != kind and "step" in (other, kind):
                 planned.plan.give_back()
 
     @contextmanager
@@ -384,11 +384,13 @@ class Trainer:
 
     # ---- traces ----
     def memory(self) -> MemoryUse:
-        """Bytes by owner: of what plans compute the most that one of them does, as only one has memory at a time."""
+        """Bytes by owner. Of what plans compute the most that there is at a time: that of a step, or of all others."""
         plans = list(self._planned.values())
+        arenas = {kind: p.plan.arena_bytes for kind, p in self._planned.items()}
+        step = arenas.pop("step", 0)
         return MemoryUse(
             weights=4 * self.n_params + sum(t.n_bytes for t in self._base.values()),
-            batch_activations=max((p.plan.arena_bytes for p in plans), default=0),
+            batch_activations=max(step, sum(arenas.values())),
             scratch=sum(p.plan.scratch_bytes(self.pool.threads) for p in plans),
             records=sum(p.recorder.n_bytes for p in plans if p.recorder),
             optimizer=4 * self.n_params * len(self.optimizer.kept),
