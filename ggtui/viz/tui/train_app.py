@@ -26,6 +26,7 @@ from ggtui.viz.tui.help import Help
 from ggtui.viz.tui.screens.train import TITLE, TrainScreen, state
 
 ASKED = 5.0  # seconds that a question stands, and a key pressed again is an answer
+_ENDING = "Ending after the step under way; Ctrl+C leaves at once, without saving."
 EVERYWHERE = (
     ("^P", "palette: everything that can be done, by name"),
     ("^C", "asks, then saves and ends; again: leaves at once"),
@@ -114,7 +115,9 @@ class TrainApp(App[int]):
 
     def action_stop(self) -> None:
         """Ask once; then save and end."""
-        if self._wants_end or self.front.asks:
+        if self._wants_end:
+            self.front.say(_ENDING)
+        elif self.front.asks:
             self._end()
         else:
             self.front.ask("Save after the step under way, and end? q or Ctrl+C again: yes. Esc: no.", ASKED)
@@ -123,7 +126,7 @@ class TrainApp(App[int]):
         """The training saves and ends, and then the app does."""
         self._wants_end = True
         self.front.withdraw()
-        self.front.say("Ending after the step under way; Ctrl+C leaves at once, without saving.")
+        self.front.say(_ENDING)
         self.source.end()
 
     def _leave_at_once(self, number: int) -> None:

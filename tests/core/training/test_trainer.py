@@ -240,6 +240,9 @@ def test_what_it_takes_is_what_it_says() -> None:
     small = trainer("llama", recompute=True)
     small.prepare(2, 24)
     assert small.memory().batch_activations < use.batch_activations
+    mine.loss_and_gradients(np.zeros((2, 33), int))  # as much as a step of longer texts, and losses lie beside it
+    arenas = {kind: planned.plan.arena_bytes for kind, planned in mine._planned.items()}
+    assert mine.memory().batch_activations == arenas["loss"] + arenas["gradients"] > arenas["step"]
 
 
 MEASURED = """
