@@ -59,13 +59,12 @@ def test_what_is_saved_is_read(tmp_path: Path, options: dict[str, Any], kept: in
     assert {key: found.metadata[key] for key in sizes} == sizes and KEY not in found.metadata
     states = trainer.states()
     assert found.states.keys() == states.keys() == found.states.weights().keys() and len(found.states) == len(states)
+    weights = found.states.weights()
     for name, state in states.items():
         assert len(state) == 1 + kept and np.array_equal(found.states[name], state)
-        assert np.array_equal(found.states.weights()[name].reshape(-1), state[0])
+        assert np.array_equal(weights[name].reshape(-1), state[0])
         shape = trainer.weights()[name].shape
-        assert found.states.weights()[name].shape == (
-            shape[1:] if shape[0] == 1 else shape
-        )  # to GGUF one row is a vector
+        assert weights[name].shape == (shape[1:] if shape[0] == 1 else shape)  # to GGUF one row is a vector
     assert found.constant.keys() == (set() if settings.rank else {FACTORS})
     for name, array in found.constant.items():
         assert np.array_equal(array.reshape(-1), np.linspace(1, 2, 8, dtype=np.float32)), name
