@@ -6,7 +6,7 @@ it is a small adapter in GGUF, of a model that stays as it is: `ggtui chat MODEL
 `ggtui convert MODEL MERGED --adapter OUT` merges it.
 
 Beside OUT lies OUT.checkpoint. After Ctrl+C, or whatever ended it, `ggtui train --resume --out OUT` goes on from there,
-to the same bits.
+to the same bits; with --lr at another rate.
 
 On a terminal the training has the full screen: curves of the loss, gradients by layer, where a step's time goes, what
 the model says by now; keys pause it, change the rate, save a checkpoint or a trace, and stop it. --plain prints lines

@@ -116,23 +116,24 @@ def save_checkpoint(trainer: Trainer, settings: Settings, progress: Progress) ->
     """Write OUT.checkpoint. Raises GgtuiError if writing fails; then the one before is still there."""
     path = checkpoint_path(settings.out)
     told = {"settings": settings.as_dict(), **asdict(progress), "kept": list(trainer.optimizer.kept)}
-    told["sum"] = _sum(trainer.states())
+    constant = {} if settings.rank else trainer.constant()
+    told["sum"] = _sum(trainer.states(), constant)
     tensors = [
         _out(name + end, row.reshape(trainer.trained.array(name).shape))
         for name, state in trainer.states().items()
         for end, row in zip(("", *(f":{kept}" for kept in trainer.optimizer.kept)), state, strict=True)
     ]
-    if not settings.rank:
-        tensors += [_out(name + CONSTANT, array) for name, array in trainer.constant().items()]
+    tensors += [_out(name + CONSTANT, array) for name, array in constant.items()]
     write_gguf(path, {**trainer.metadata, _KEY: json.dumps(told)}, tensors)
     return path
 
 
-def _sum(states: Mapping[str, Floats]) -> str:
+def _sum(*groups: Mapping[str, Floats]) -> str:
     """Of all their bytes, so that what a disk did to them is seen."""
     found = hashlib.blake2b(digest_size=16)
-    for name in sorted(states):
-        found.update(states[name].data)
+    for arrays in groups:
+        for name in sorted(arrays):
+            found.update(np.ascontiguousarray(arrays[name]).data)
     return found.hexdigest()
 
 
@@ -179,12 +180,12 @@ def read_checkpoint(out: str | Path) -> Checkpoint:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, UsageError) as error:
         raise ModelFileError(path, _KEY, f"is not what a training saves: {error}") from error
     states = States(file, kept)
-    if _sum(states) != told.get("sum"):
-        raise ModelFileError(path, "tensors", "the checkpoint is damaged; begin anew, or put a copy of it back")
     constant = {
         name.removesuffix(CONSTANT): file.data(name).view(np.float32)
         for name, info in file.tensors.items()
         if name.endswith(CONSTANT) and info.type is _F32
     }
+    if _sum(states, constant) != told.get("sum"):
+        raise ModelFileError(path, "tensors", "the checkpoint is damaged; begin anew, or put a copy of it back")
     metadata = {key: value for key, value in file.metadata.items() if key != _KEY}
     return Checkpoint(settings, progress, metadata, states, constant)
