@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 DASH = "-"
 _NO_IDEA = 10.0  # times the base: an interval that goes so far says nothing
-KL = "KL q4_k"  # of the types the one that there is room for
+_KL_TYPE = "q4_k"  # of the types the one that there is room for
+KL = f"KL {_KL_TYPE}"
 # Columns that a narrow terminal does without, the first ones first.
 _SPARE = (
     "sd",
@@ -101,7 +102,7 @@ def cells(row: Row) -> dict[str, str]:
 
 def kl_of(row: Row) -> float | None:
     """What the column KL is of."""
-    return row.kl.get(KL.split()[1])
+    return row.kl.get(_KL_TYPE)
 
 
 def nats(kl: float | None) -> str:

@@ -28,6 +28,12 @@ def check_whole(name: str, value: Any, low: int, high: int | None = None) -> Non
         raise UsageError(f"{name} {value}: must be a whole number {bounds}")
 
 
+def check_weights(where: object, n_params: int, n_kept: int, less: str, base: int = 0) -> None:
+    """As `check_room` of so many weights that learn, their gradients and what an optimizer keeps of each, with `base`
+    bytes of what does not learn."""
+    check_room(base + 4 * n_params * (2 + n_kept), f"{where}: weights, gradients and the optimizer", less)
+
+
 def check_room(need: int, what: str, less: str) -> None:
     """Raise GgtuiError where so many bytes are not free. `what`, in the plural, takes them; `less` would take fewer."""
     free = free_memory()

@@ -140,7 +140,9 @@ class Training:
             part = self._valid[first : first + batch]
             sums += self.trainer.loss(part) * len(part)
         loss = sums / len(self._valid)
-        if isfinite(loss) and (self.progress.best is None or loss < self.progress.best):
+        if not isfinite(loss):
+            raise NumbersError(f"step {self.progress.step}: the validation loss is {loss}; {self._advice()}")
+        if self.progress.best is None or loss < self.progress.best:
             self.progress = replace(self.progress, best=loss)
         text, trouble = "", None
         if self.settings.sample:

@@ -16,7 +16,7 @@ from ggtui.core.files.made import MadeModel
 from ggtui.core.files.places import BUILT_IN
 from ggtui.core.runtime.room import resident_bytes
 from ggtui.core.training.checkpoint import Checkpoint, read_checkpoint
-from ggtui.core.training.checks import check_room
+from ggtui.core.training.checks import check_weights
 from ggtui.core.training.data import Corpus, Ids, read_texts, split
 from ggtui.core.training.loop import Training
 from ggtui.core.training.settings import CTX, VALID_SHARE, Settings
@@ -89,8 +89,7 @@ def _start(settings: Settings, texts: list[str]) -> ModelFile:
     words = train_vocabulary(texts, int(settings.vocab)) if learnt else vocabulary_of(_place(settings.vocab))
     n = n_vocab(words)
     n_params = sum(prod(ne) for ne in shape.tensors(n).values())
-    need = 4 * n_params * (2 + len(settings.make_optimizer().kept))
-    check_room(need, f"{settings.out}: weights, gradients and the optimizer", "a smaller shape")
+    check_weights(settings.out, n_params, len(settings.make_optimizer().kept), "a smaller shape")
     return MadeModel(settings.out, {**shape.metadata(n), **words}, initial(shape, n, settings.seed))
 
 

@@ -34,7 +34,7 @@ from ggtui.core.runtime.cpu.recorder import stamp_ns
 from ggtui.core.runtime.device import Executable
 from ggtui.core.runtime.record import GraphInfo, MemoryUse, NodeTotal, TokenRecord, Trace
 from ggtui.core.runtime.several import device
-from ggtui.core.training.checks import check_number, check_room, check_whole
+from ggtui.core.training.checks import check_number, check_room, check_weights, check_whole
 from ggtui.core.training.graph import GradientGraph, LossGraph, StepGraph, Trained, check_ids, check_targets, low_rank
 from ggtui.core.training.live import LiveModel, go_on
 from ggtui.core.training.optimizers import AdamW, Optimizer, check_optimizer
@@ -193,8 +193,7 @@ class Trainer:
     def _check_room(self, file: ModelFile, n_params: int) -> None:
         """Raise GgtuiError where weights, gradients and what the optimizer keeps have no room."""
         base = sum(info.n_bytes for info in file.tensors.values()) if self.rank else 0
-        need = base + 4 * n_params * (2 + len(self.optimizer.kept))
-        check_room(need, f"{file.path}: weights, gradients and the optimizer", "a smaller model, or an adapter (rank)")
+        check_weights(file.path, n_params, len(self.optimizer.kept), "a smaller model, or an adapter (rank)", base)
 
     # ---- what is asked of it ----
     def loss(self, ids: Any) -> float:

@@ -108,14 +108,6 @@ def test_the_best_one_is_remembered(tmp_path: Path) -> None:
     assert read_checkpoint(going.settings.out).progress.best == min(losses)
 
 
-def test_a_loss_that_is_no_number_is_not_the_best(tmp_path: Path) -> None:
-    """Else none after it would be: it is less than nothing."""
-    going = training(tmp_path)
-    going.trainer.weights()["output_norm.bias"][:] = np.nan
-    measured = next(event for event in going.events() if event.kind == "measured")
-    assert np.isnan(measured.loss) and going.progress.best is None
-
-
 def test_ended_by_the_person_it_saves_first(tmp_path: Path) -> None:
     going = training(tmp_path)
     found = []
@@ -266,13 +258,13 @@ def test_the_last_save_must_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_no_number_takes_the_place_of_nothing(tmp_path: Path) -> None:
-    going = training(tmp_path, save_every=1)
+    going = training(tmp_path, save_every=1, eval_every=100)
     with pytest.raises(NumbersError, match="step 3: weights are no numbers any more; step 2 is saved: go on"):
         for event in going.events():
             if (event.kind, event.step) == ("step", 3):
                 going.trainer.weights()["blk.0.ffn_up.weight"][0, 0] = np.inf
     assert read_checkpoint(tmp_path / "m.gguf").progress.step == 2
-    going = training(tmp_path, save_every=3)
+    going = training(tmp_path, save_every=3, eval_every=100)
     with pytest.raises(NumbersError, match=r"step 2: the loss is nan, .* nothing was saved; begin anew"):
         for event in going.events():
             if (event.kind, event.step) == ("step", 1):
@@ -296,3 +288,14 @@ def test_a_checkpoint_that_a_disk_changed(tmp_path: Path) -> None:
     place.write_bytes(data)
     with pytest.raises(ModelFileError, match=r"m\.gguf\.checkpoint: tensors: the checkpoint is damaged"):
         read_checkpoint(tmp_path / "m.gguf")
+
+
+def test_a_validation_that_comes_to_no_number_ends_it(tmp_path: Path) -> None:
+    """Nor is it logged: no log has such numbers."""
+    going, kinds = training(tmp_path, eval_every=1, save_every=1), []
+    with pytest.raises(NumbersError, match=r"step 2: the validation loss is nan; step 1 is saved: go on from there"):
+        for event in going.events():
+            kinds.append(f"{event.kind} {event.step}")
+            if kinds[-1] == "step 2":
+                going.trainer.weights()["blk.0.ffn_up.weight"][:] = np.nan
+    assert kinds[-1] == "step 2"
